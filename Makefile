@@ -1,0 +1,54 @@
+# `make demo` shows the cluster at work on two machines of the lab; `make test` runs all tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEBIAN := python3-venv user-mode-linux mmdebstrap e2fsprogs rpm createrepo-c gnupg iproute2 openssh-client socat \
+	selinux-policy-dev
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: help packages demo test unit lint down clean
+
+help:  ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+packages:  ## Install the Debian packages that the lab needs
+	@missing=$$(for name in $(DEBIAN); do dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing" $$missing; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+$(VENV)/ready: pyproject.toml | packages
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
+	$(BIN)/python -m lab up
+	$(BIN)/pyinfra -y inventory.py deploy.py
+	$(BIN)/python verify.py --send 4
+	@echo; echo "Try next:"; \
+	echo "  $(BIN)/pyinfra inventory.py deploy.py --dry --diff      # nothing left to change"; \
+	echo "  $(BIN)/python -m lab power-off stash2                   # pull the plug of the MASTER"; \
+	echo "  $(BIN)/python verify.py --send 10                       # see what is wrong, and where events go"; \
+	echo "  $(BIN)/python -m lab power-on stash2"; \
+	echo "  $(BIN)/python -m lab ssh stash1                         # look around"; \
+	echo "  make down                                       # remove the lab"
+
+test: packages $(VENV)/ready lint  ## Run all tests, those in the lab too
+	$(BIN)/pytest
+
+unit: packages $(VENV)/ready  ## Run the tests that need no lab
+	$(BIN)/pytest --ignore tests/lab
+
+lint: $(VENV)/ready  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+down: $(VENV)/ready  ## Remove the demo's lab
+	$(BIN)/python -m lab down
+
+clean: down  ## Remove the lab, its cached images and the Python environment
+	rm -rf "$${LAB_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/logstash-ha-lab}" $(VENV)

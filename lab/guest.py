@@ -1,0 +1,145 @@
+"""One guest: a User Mode Linux kernel run as a process of this machine."""
+
+import hashlib
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.network import Network, end
+from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, UMID_DIR, Machine, machines
+from lab.shell import LabError, last_lines, run
+
+KEYFILE = """\
+[connection]
+id={interface}
+type=ethernet
+interface-name={interface}
+autoconnect-retries=0
+
+[ipv4]
+method=manual
+{addresses}
+gateway={gateway}
+
+[ipv6]
+method=disabled
+"""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest's files lie in ``folder``: its disk, its console's log and the seed that makes it itself."""
+
+    machine: Machine
+    network: Network
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def console(self) -> Path:
+        return self.folder / "console.log"
+
+    @property
+    def umid(self) -> str:
+        """The kernel's own name for this guest; it stands in the command line of each of its processes."""
+        return f"{self.network.namespace}-{self.name}"
+
+    def prepare(self, authorized_key: str, logstash_start_delay: float) -> str:
+        """Write the seed for the first boot and return the guest's ssh host key."""
+        seed = self.folder / "seed"
+        ssh = seed / "etc/ssh"
+        ssh.mkdir(parents=True)
+        run(
+            "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", ssh / "ssh_host_ed25519_key"
+        )
+        addresses = "\n".join(
+            f"address{n}={address}/{NETWORK.prefixlen}" for n, address in enumerate(self.machine.addresses, 1)
+        )
+        everyone = "".join(f"{machine.address} {machine.name}\n" for machine in machines(9))
+        files = {
+            "etc/hostname": f"{self.name}\n",
+            "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{everyone}",
+            "etc/default/logstash": f"LOGSTASH_STANDIN_START_DELAY={logstash_start_delay}\n",
+            "home/admin/.ssh/authorized_keys": authorized_key,
+            "home/visitor/.ssh/authorized_keys": authorized_key,
+            f"etc/NetworkManager/system-connections/{INTERFACE}.nmconnection": KEYFILE.format(
+                interface=INTERFACE, addresses=addresses, gateway=GATEWAY
+            ),
+        }
+        for name, text in files.items():
+            path = seed / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o600 if name.endswith(".nmconnection") else 0o644)
+        return (ssh / "ssh_host_ed25519_key.pub").read_text()
+
+    def start(self, image: Path) -> None:
+        """Power the guest on. Its disk is the image with all that it wrote since."""
+        UMID_DIR.mkdir(exist_ok=True)
+        self.network.plug(self.machine)
+        with self.console.open("ab") as console:
+            subprocess.Popen(
+                (
+                    *self.network.enter,
+                    "linux.uml",
+                    f"mem={GUEST_MEMORY}M",
+                    f"ubd0={self.folder / 'disk.cow'},{image}",
+                    *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
+                    *(f"umid={self.umid}", f"uml_dir={UMID_DIR}"),
+                    f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac}",
+                    f"systemd.machine_id={hashlib.md5(self.umid.encode(), usedforsecurity=False).hexdigest()}",
+                    *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def processes(self) -> list[int]:
+        """The kernel's process and those it runs its programs in."""
+        mark = f"umid={self.umid}\0".encode()
+        return [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if mark in _read(path) and path.parent.name.isdigit()
+        ]
+
+    def running(self) -> bool:
+        return bool(self.processes())
+
+    def answers(self) -> bool:
+        """Whether sshd sends its greeting."""
+        probe = ("socat", "-T1", "-u", f"TCP:{self.machine.address}:22,connect-timeout=1", "STDOUT")
+        done = subprocess.run(
+            (*self.network.enter, "timeout", "1", *probe),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        return done.stdout.startswith(b"SSH-")
+
+    def power_off(self) -> None:
+        """Take the power away: no goodbye, no flushing."""
+        deadline = time.monotonic() + 10
+        while pids := self.processes():
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.name}: processes {pids} do not end; see `ps -fp {pids[0]}`")
+            for pid in pids:
+                end(pid)
+            time.sleep(0.02)
+        self.network.unplug(self.machine)
+
+    def last_words(self) -> str:
+        return last_lines(_read(self.console).decode(errors="replace"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

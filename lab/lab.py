@@ -1,0 +1,206 @@
+"""A lab as a whole: what `up` makes and `down` removes."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.guest import Guest
+from lab.image import image
+from lab.network import Network
+from lab.packages import repository
+from lab.settings import BOOT_TIMEOUT, GUEST_MEMORY, MAX_NODES, USER, cache_dir, lab_dir, machines, namespace
+from lab.shell import LabError, run
+
+TOOLS = (
+    "linux.uml",
+    "mmdebstrap",
+    "mkfs.ext4",
+    "rpmbuild",
+    "rpmsign",
+    "createrepo_c",
+    "gpg",
+    "ip",
+    "socat",
+    "ssh",
+)
+
+SSH_HOST = """\
+Host {name}
+    HostName {address}
+    User {user}
+    IdentityFile {folder}/key
+    IdentitiesOnly yes
+    UserKnownHostsFile {folder}/known_hosts
+    StrictHostKeyChecking yes
+    ProxyCommand nsenter --net={netns} -- socat - TCP:%h:%p,nodelay
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab is its folder: ssh_config, keys, and the guests' disks."""
+
+    folder: Path
+
+    @classmethod
+    def here(cls) -> "Lab":
+        """The lab that ``LAB_DIR`` names."""
+        return cls(lab_dir())
+
+    @property
+    def network(self) -> Network:
+        return Network(namespace(self.folder))
+
+    @property
+    def guests(self) -> tuple[Guest, ...]:
+        """The guests that `up` made, in the order of their addresses."""
+        made = {path.name for path in (self.folder / "guests").glob("*")}
+        return tuple(
+            Guest(machine, self.network, self.folder / "guests" / machine.name)
+            for machine in machines(MAX_NODES)
+            if machine.name in made
+        )
+
+    def guest(self, name: str) -> Guest:
+        """One guest by name. Raises LabError with the names there are."""
+        for guest in self.guests:
+            if guest.name == name:
+                return guest
+        names = ", ".join(guest.name for guest in self.guests)
+        raise LabError(
+            f"{name}: no such guest; there are {names}" if names else "no lab here; run `python -m lab up`"
+        )
+
+    def up(self, nodes: int, logstash_start_delay: float, progress: Callable[[str], None]) -> None:
+        """Boot a lab of this many nodes and a sender; where there is one already, boot what of it is off."""
+        check_machine((nodes + 1) * GUEST_MEMORY)
+        cache = cache_dir()
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / "lock"):
+            disk = image(cache, progress)
+            packages = repository(cache, progress)
+        if not self.guests:
+            self._create(nodes, logstash_start_delay, disk)
+        if not self.network.exists():
+            self.network.create()
+            self.network.serve(packages, self.folder / "packages.log")
+        for guest in self.guests:
+            if not guest.running():
+                guest.start(self._image())
+        self.wait(self.guests, progress)
+
+    def power_on(self, name: str, progress: Callable[[str], None]) -> None:
+        """Boot one guest with the disk it had. Raises LabError when it runs already."""
+        guest = self.guest(name)
+        if guest.running():
+            raise LabError(f"{name} is on already")
+        guest.start(self._image())
+        self.wait((guest,), progress)
+
+    def wait(self, guests: tuple[Guest, ...], progress: Callable[[str], None]) -> None:
+        """Wait until systemd has come up on each guest. Raises LabError when one ends or takes too long."""
+        start = time.monotonic()
+        waiting = list(guests)
+        while waiting:
+            seconds = time.monotonic() - start
+            progress(f"booting {', '.join(guest.name for guest in waiting)} ({seconds:.0f} s)")
+            for guest in list(waiting):
+                if not guest.running():
+                    raise LabError(
+                        f"{guest.name} ended while booting: {guest.last_words()}; see {guest.console}"
+                    )
+                if guest.answers() and self.booted(guest):
+                    waiting.remove(guest)
+            if waiting and seconds > BOOT_TIMEOUT:
+                raise LabError(
+                    f"{waiting[0].name} is not up after {BOOT_TIMEOUT:.0f} s: {waiting[0].last_words()}; "
+                    f"see {waiting[0].console}"
+                )
+            time.sleep(0.2)
+
+    def booted(self, guest: Guest) -> bool:
+        """Whether the guest's systemd says that all it starts at boot has been started."""
+        state = self.ssh(guest.name, "systemctl", "is-system-running").stdout.strip()
+        return state in ("running", "degraded")
+
+    def ssh(self, name: str, *command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a command on a guest as its admin user."""
+        return subprocess.run(
+            (*self.ssh_command(name), *command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def ssh_command(self, name: str) -> tuple[str, ...]:
+        return ("ssh", "-F", str(self.folder / "ssh_config"), "-o", "LogLevel=ERROR", self.guest(name).name)
+
+    def down(self) -> None:
+        """End all and remove all that `up` made, also after a crash; the cache stays."""
+        self.network.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _create(self, nodes: int, logstash_start_delay: float, disk: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
+        public = (self.folder / "key.pub").read_text()
+        known, config = [], []
+        for machine in machines(nodes):
+            guest = Guest(machine, self.network, self.folder / "guests" / machine.name)
+            known.append(f"{machine.name},{machine.address} {guest.prepare(public, logstash_start_delay)}")
+            config.append(
+                SSH_HOST.format(
+                    name=machine.name,
+                    address=machine.address,
+                    user=USER,
+                    folder=self.folder,
+                    netns=self.network.path,
+                )
+            )
+        (self.folder / "known_hosts").write_text("".join(known))
+        (self.folder / "ssh_config").write_text("\n".join(config))
+        (self.folder / "image").write_text(str(disk))
+        password = self.folder / "auth_pass"
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_hex(4))
+
+    def _image(self) -> Path:
+        """The image this lab was made from: its disks fit no other."""
+        disk = Path((self.folder / "image").read_text())
+        if not disk.exists():
+            raise LabError(f"{disk}: the image of this lab is gone; run `python -m lab down`, then `up`")
+        return disk
+
+
+def check_machine(memory: int) -> None:
+    """Say at once what this machine lacks. ``memory`` in MiB. Raises LabError."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and disk images: run it as root")
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        raise LabError(f"{', '.join(missing)}: not found; run `make packages`")
+    if not os.access("/dev/net/tun", os.W_OK):
+        raise LabError("/dev/net/tun: cannot be opened; load the module with `modprobe tun`")
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) // 1024
+    if available < memory:
+        raise LabError(
+            f"memory: the guests may take {memory} MiB and {available} MiB are free; use fewer nodes"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One builder at a time in the cache."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,106 @@
+"""The lab's network: a namespace with a bridge, a tap for each guest and the package server."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.settings import GATEWAY, NETWORK, Machine
+from lab.shell import LabError, run
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network namespace of the lab's own. It has no way out, and nothing outside has a way in."""
+
+    namespace: str
+
+    @property
+    def path(self) -> Path:
+        return Path("/run/netns") / self.namespace
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """The words that run a program inside."""
+        return ("nsenter", f"--net={self.path}", "--")
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create(self) -> None:
+        run("ip", "netns", "add", self.namespace)
+        self._ip("link", "set", "lo", "up")
+        self._ip("link", "add", "br0", "type", "bridge")
+        self._ip("address", "add", f"{GATEWAY}/{NETWORK.prefixlen}", "dev", "br0")
+        self._ip("link", "set", "br0", "up")
+
+    def plug(self, machine: Machine) -> None:
+        """Make the guest's tap and join it to the bridge."""
+        self._ip("tuntap", "add", machine.tap, "mode", "tap")
+        self.heal(machine)
+        self._ip("link", "set", machine.tap, "up")
+
+    def unplug(self, machine: Machine) -> None:
+        self._ip("link", "delete", machine.tap)
+
+    def cut(self, machine: Machine) -> None:
+        """Part the guest from all others. It sees its link up, as behind a switch that died."""
+        self._ip("link", "set", machine.tap, "nomaster")
+
+    def heal(self, machine: Machine) -> None:
+        self._ip("link", "set", machine.tap, "master", "br0")
+
+    def is_cut(self, machine: Machine) -> bool:
+        return "master br0" not in self._ip("link", "show", machine.tap)
+
+    def serve(self, folder: Path, log: Path) -> None:
+        """Start the package server on the bridge's address, port 80."""
+        with log.open("ab") as output:
+            subprocess.Popen(
+                (
+                    *self.enter,
+                    sys.executable,
+                    "-m",
+                    "http.server",
+                    "80",
+                    "--bind",
+                    str(GATEWAY),
+                    "--directory",
+                    folder,
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def processes(self) -> list[int]:
+        """All processes inside: the lab's own, since nobody else comes here."""
+        return (
+            [int(pid) for pid in run("ip", "netns", "pids", self.namespace).split()] if self.exists() else []
+        )
+
+    def remove(self) -> None:
+        """End every process inside and remove the namespace with all its links."""
+        deadline = time.monotonic() + 10
+        while pids := self.processes():
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.namespace}: processes {pids} do not end; see `ps -fp {pids[0]}`")
+            for pid in pids:
+                end(pid)
+            time.sleep(0.05)
+        if self.exists():
+            run("ip", "netns", "delete", self.namespace)
+
+    def _ip(self, *words: str) -> str:
+        return run("ip", "-netns", self.namespace, *words)
+
+
+def end(pid: int) -> None:
+    """Kill one process; it may be gone already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

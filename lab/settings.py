@@ -1,0 +1,73 @@
+"""What the lab is made of: addresses, names, sizes and places."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+NETWORK = IPv4Network("10.77.0.0/24")
+GATEWAY = NETWORK[1]
+"""The bridge: the package server listens here, and ssh comes from here."""
+
+INTERFACE = "eth0"
+USER = "admin"
+FORBIDDEN_SENDER = NETWORK[102]
+"""The sender's second address: a device that is on nobody's list."""
+
+MAX_NODES = 9
+UMID_DIR = Path("/run/lab-uml")
+"""Where the kernels keep their control sockets; their paths must be short."""
+
+GUEST_MEMORY = 768
+"""Memory of a guest in MiB. It is taken from the machine only as the guest uses it."""
+
+BOOT_TIMEOUT = 180.0
+"""Seconds until a guest that does not answer is given up."""
+
+LOGSTASH_VERSIONS = ("6.8.23", "7.17.29", "8.19.18", "9.3.8")
+"""The versions the stand-in plays, one of each major."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A guest as it is planned: its name and its place in the network."""
+
+    name: str
+    addresses: tuple[IPv4Address, ...]
+
+    @property
+    def address(self) -> IPv4Address:
+        return self.addresses[0]
+
+    @property
+    def mac(self) -> str:
+        return "52:54:00:4d:{:02x}:{:02x}".format(*self.address.packed[2:])
+
+    @property
+    def tap(self) -> str:
+        return f"tap-{self.name}"
+
+
+def machines(nodes: int) -> tuple[Machine, ...]:
+    """The guests of a lab with this many nodes: stash1, stash2, … and the sender."""
+    stashes = tuple(Machine(f"stash{n}", (NETWORK[10 + n],)) for n in range(1, nodes + 1))
+    return (*stashes, Machine("sender", (NETWORK[101], FORBIDDEN_SENDER)))
+
+
+def lab_dir() -> Path:
+    """Where this lab keeps its disks and keys. Another ``LAB_DIR`` is another lab."""
+    return Path(os.environ.get("LAB_DIR", ".lab")).resolve()
+
+
+def cache_dir() -> Path:
+    """Where images and packages are kept, for all labs of this user."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "logstash-ha-lab"
+    return Path(os.environ.get("LAB_CACHE", default)).resolve()
+
+
+def namespace(directory: Path) -> str:
+    """The name of a lab's network namespace, made from the lab's directory so that two labs never meet."""
+    return "lab-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
