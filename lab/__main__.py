@@ -20,7 +20,7 @@ console = Console(stderr=True)
 def cli() -> None:
     """Real machines on one machine, to try the cluster on.
 
-    A lab is a folder, named by LAB_DIR (default .lab). Another folder is another lab; they can run side by side.
+    A lab is a folder, named by LAB_DIR (default .lab). Another folder is another lab; both can run.
     """
 
 

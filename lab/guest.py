@@ -91,7 +91,7 @@ class Guest:
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
                     *(f"umid={self.umid}", f"uml_dir={UMID_DIR}"),
                     f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac}",
-                    f"systemd.machine_id={hashlib.md5(self.umid.encode(), usedforsecurity=False).hexdigest()}",
+                    f"systemd.machine_id={hashlib.sha256(self.umid.encode()).hexdigest()[:32]}",
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
                 ),
                 stdin=subprocess.DEVNULL,

@@ -57,7 +57,7 @@ def modules() -> Path:
 def image(cache: Path, progress: Callable[[str], None]) -> Path:
     """The base disk all guests start from; built when what it is made of has changed.
 
-    Its guests only ever write to their own copy-on-write file, which holds as long as this file is left alone.
+    Guests write to copy-on-write files of their own, which are good for as long as this file is left alone.
     """
     kernel_modules = modules()
     key = content_key(

@@ -1,7 +1,7 @@
 """The lab's package server: signed RPM repositories that are laid out like EL's and Elastic's.
 
-Debian's builds of keepalived, ipvsadm, tcpdump and Java become RPMs, and so does the stand-in for Logstash, once for
-each major version. Three keys sign: the distribution's, Elastic's place, and a forger's that nobody trusts.
+Debian's builds of keepalived, ipvsadm, tcpdump and Java become RPMs, and so does the stand-in for Logstash,
+once for each major version. Three keys sign: the distribution's, one in Elastic's place, and a forger's.
 """
 
 import shutil
@@ -59,7 +59,8 @@ FROM_DEBIAN = {
 
 LOGSTASH_PRE = """\
 getent group logstash >/dev/null || groupadd -r logstash
-getent passwd logstash >/dev/null || useradd -r -g logstash -d /usr/share/logstash -s /sbin/nologin -c logstash logstash
+getent passwd logstash >/dev/null || \\
+    useradd -r -g logstash -d /usr/share/logstash -s /sbin/nologin -c logstash logstash
 """
 
 
@@ -126,7 +127,7 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
 
 
 def release_package(cache: Path, work: Path) -> Path:
-    """The RPM that makes a guest an EL 9 for dnf: its release, and what the guest's Debian libraries provide."""
+    """The RPM that makes a guest an EL 9 to dnf: its release, and the key its packages are signed with."""
     tree = work / "release"
     (tree / "etc/pki/rpm-gpg").mkdir(parents=True)
     shutil.copy(keys(cache) / "base.asc", tree / "etc/pki/rpm-gpg/RPM-GPG-KEY-lab")
@@ -251,11 +252,15 @@ def _shared_folder(name: str) -> bool:
 
 
 def _sign(home: Path, user: str, folder: Path) -> None:
-    packages = sorted(folder.glob("*.rpm"))
-    run(
-        *("rpmsign", "--define", "__gpg /usr/bin/gpg", "--define", f"_gpg_path {home}"),
-        *("--define", f"_gpg_name {user}", "--addsign", *packages),
+    macros = (
+        "--define",
+        "__gpg /usr/bin/gpg",
+        "--define",
+        f"_gpg_path {home}",
+        "--define",
+        f"_gpg_name {user}",
     )
+    run("rpmsign", *macros, "--addsign", *sorted(folder.glob("*.rpm")))
     run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
 
 

@@ -1,8 +1,7 @@
 """Running programs, and saying plainly what is wrong when one fails."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -10,31 +9,21 @@ class LabError(Exception):
     """What went wrong and what to do about it, in one line."""
 
 
-def run(
-    *command: str | Path,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    log: Path | None = None,
-) -> str:
-    """Run a program to its end and return what it printed.
-
-    ``log`` takes its output instead, for programs that print a lot. Raises LabError with the program's last lines.
-    """
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a program to its end and return what it printed. Raises LabError with the program's last lines."""
     words = [str(word) for word in command]
-    with open(log, "ab") if log else nullcontext() as sink:
-        try:
-            done = subprocess.run(
-                words,
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=sink or subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise LabError(f"{words[0]}: not found; run `make packages`") from None
-    output = (log.read_bytes() if log else done.stdout).decode(errors="replace")
+    try:
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise LabError(f"{words[0]}: not found; run `make packages`") from None
+    output = done.stdout.decode(errors="replace")
     if done.returncode:
         raise LabError(f"{describe(words)} failed with status {done.returncode}: {last_lines(output)}")
     return output
