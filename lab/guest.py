@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.network import Network, end
-from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, UMID_DIR, Machine, machines
+from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, UMID_DIR, USER, VISITOR, Machine, machines
 from lab.shell import LabError, last_lines, run
 
 KEYFILE = """\
@@ -64,8 +64,8 @@ class Guest:
             "etc/hostname": f"{self.name}\n",
             "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{everyone}",
             "etc/default/logstash": f"LOGSTASH_STANDIN_START_DELAY={logstash_start_delay}\n",
-            "home/admin/.ssh/authorized_keys": authorized_key,
-            "home/visitor/.ssh/authorized_keys": authorized_key,
+            f"home/{USER}/.ssh/authorized_keys": authorized_key,
+            f"home/{VISITOR}/.ssh/authorized_keys": authorized_key,
             f"etc/NetworkManager/system-connections/{INTERFACE}.nmconnection": KEYFILE.format(
                 interface=INTERFACE, addresses=addresses, gateway=GATEWAY
             ),

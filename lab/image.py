@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab import packages
 from lab.content import content_key
-from lab.settings import HERE, USER
+from lab.settings import HERE, USER, VISITOR
 from lab.shell import LabError, run
 
 SUITE = "bookworm"
@@ -132,8 +132,8 @@ def _dress(root: Path, kernel_modules: Path, release: Path, policy: Path) -> Non
     _inside(
         root,
         f"depmod {kernel_modules.name}",
-        f"useradd --create-home --shell /bin/bash {USER}",
-        "useradd --create-home --shell /bin/bash visitor",
+        f"useradd --create-home --shell /bin/bash --password '*' {USER}",
+        f"useradd --create-home --shell /bin/bash --password '*' {VISITOR}",
         "rpm --initdb",
         "rpm --install --force-debian --nodeps --nosignature /var/tmp/release.rpm",
         "semodule --noreload --install /var/tmp/policy/*.pp",

@@ -15,7 +15,7 @@ from lab.guest import Guest
 from lab.image import image
 from lab.network import Network
 from lab.packages import repository
-from lab.settings import BOOT_TIMEOUT, GUEST_MEMORY, MAX_NODES, USER, cache_dir, lab_dir, machines, namespace
+from lab.settings import BOOT_TIMEOUT, GUEST_MEMORY, MAX_NODES, UMID_DIR, USER, cache_dir, lab_dir, machines, namespace
 from lab.shell import LabError, run
 
 TOOLS = (
@@ -40,6 +40,9 @@ Host {name}
     UserKnownHostsFile {folder}/known_hosts
     StrictHostKeyChecking yes
     ProxyCommand nsenter --net={netns} -- socat - TCP:%h:%p,nodelay
+    ControlMaster auto
+    ControlPath {sockets}/%C
+    ControlPersist 60
 """
 
 
@@ -164,6 +167,7 @@ class Lab:
                     user=USER,
                     folder=self.folder,
                     netns=self.network.path,
+                    sockets=UMID_DIR,
                 )
             )
         (self.folder / "known_hosts").write_text("".join(known))

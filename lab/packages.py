@@ -140,6 +140,7 @@ def release_package(cache: Path, work: Path) -> Path:
             "system-release(releasever) = 9",
             "redhat-release = 9",
             "centos-release = 9",
+            "/bin/sh",
         ),
     )
     out = work / "release-rpm"
@@ -206,6 +207,8 @@ def _logstash(version: str, tree: Path, vendor: Path) -> Package:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(STANDIN / "logstash_standin", home / "lib/logstash_standin", ignore=ignore)
     shutil.copytree(vendor, home / "vendor", ignore=ignore)
+    # The user logstash can't write here: without this, each start would compile all of it again.
+    run(sys.executable, "-m", "compileall", "-q", "-s", tree, "-p", "/", home / "lib", home / "vendor")
     (home / "VERSION").write_text(f"{version}\n")
     for folder in ("etc/logstash/conf.d", "var/lib/logstash", "var/log/logstash"):
         (tree / folder).mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,9 @@ GATEWAY = NETWORK[1]
 
 INTERFACE = "eth0"
 USER = "admin"
+VISITOR = "visitor"
+"""A user who may not run sudo."""
+
 FORBIDDEN_SENDER = NETWORK[102]
 """The sender's second address: a device that is on nobody's list."""
 

@@ -1,0 +1,174 @@
+"""Codecs: between bytes and events."""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from .errors import PluginLoadingError
+from .event import Event, Maker
+from .log import Logger
+from .metrics import CodecMetrics, Timed
+from .options import Option, extend, read
+from .ruby import inspect
+
+
+class Codec:
+    """One end's codec. An input takes a `copy` for each connection, so that their lines don't mix."""
+
+    NAME: ClassVar[str]
+    OPTIONS: ClassVar[Mapping[str, Option]] = {"id": Option("string"), "charset": Option("string", "UTF-8")}
+
+    def __init__(self, options: Mapping[str, Any], maker: Maker, metrics: CodecMetrics | None = None) -> None:
+        self._options, self._maker = options, maker
+        self.metrics = metrics or CodecMetrics(self.NAME, options["id"] or f"{self.NAME}_{uuid.uuid4()}")
+
+    def copy(self) -> "Codec":
+        """The same codec with nothing buffered; both count together."""
+        return type(self)(self._options, self._maker, self.metrics)
+
+    def decode(self, data: bytes) -> list[Event]:
+        """The events that are complete with these bytes."""
+        with Timed(self.metrics.decode_time):
+            events = self._decode(data)
+        self.metrics.decode_in.add(1)
+        self.metrics.decode_out.add(len(events))
+        return events
+
+    def flush(self) -> list[Event]:
+        """The event of what is left, at the end of a datagram or stream."""
+        return []
+
+    def encode(self, events: list[Event]) -> list[str]:
+        """What an output writes for each event."""
+        with Timed(self.metrics.encode_time):
+            texts = [self._encode(event) for event in events]
+        self.metrics.encode_in.add(len(events))
+        return texts
+
+    def _decode(self, data: bytes) -> list[Event]:
+        raise NotImplementedError
+
+    def _encode(self, event: Event) -> str:
+        raise NotImplementedError
+
+    def _formatted(self, event: Event, default: str) -> str:
+        return event.format(self._options["format"] or default)
+
+
+class Plain(Codec):
+    NAME = "plain"
+    OPTIONS = extend(Codec.OPTIONS, format=Option("string"))
+
+    def _decode(self, data: bytes) -> list[Event]:
+        return [self._maker.from_message(_text(data))]
+
+    def _encode(self, event: Event) -> str:
+        return self._formatted(event, "%{@timestamp} %{host} %{message}")
+
+
+class _Lines(Codec):
+    """A codec that decodes line by line."""
+
+    def __init__(self, options: Mapping[str, Any], maker: Maker, metrics: CodecMetrics | None = None) -> None:
+        super().__init__(options, maker, metrics)
+        self._delimiter = options["delimiter"].encode()
+        self._rest = b""
+
+    def _decode(self, data: bytes) -> list[Event]:
+        *lines, self._rest = (self._rest + data).split(self._delimiter)
+        return [event for line in lines for event in self._line(_text(line))]
+
+    def flush(self) -> list[Event]:
+        rest, self._rest = self._rest, b""
+        if not rest:
+            return []
+        events = self._line(_text(rest))
+        self.metrics.decode_out.add(len(events))
+        return events
+
+    def _line(self, line: str) -> list[Event]:
+        raise NotImplementedError
+
+
+class Line(_Lines):
+    NAME = "line"
+    OPTIONS = extend(Plain.OPTIONS, delimiter=Option("string", "\n"))
+
+    def _line(self, line: str) -> list[Event]:
+        return [self._maker.from_message(line.removesuffix("\r"))]
+
+    def _encode(self, event: Event) -> str:
+        return self._formatted(event, "%{@timestamp} %{host} %{message}") + str(self._options["delimiter"])
+
+
+class Json(Codec):
+    NAME = "json"
+
+    def _decode(self, data: bytes) -> list[Event]:
+        return _from_json(_text(data), self._maker)
+
+    def _encode(self, event: Event) -> str:
+        return event.to_json()
+
+
+class JsonLines(_Lines):
+    NAME = "json_lines"
+    OPTIONS = extend(Codec.OPTIONS, delimiter=Option("string", "\n"))
+
+    def _line(self, line: str) -> list[Event]:
+        return _from_json(line, self._maker) if line.strip() else []
+
+    def _encode(self, event: Event) -> str:
+        return event.to_json() + str(self._options["delimiter"])
+
+
+class RubyDebug(Codec):
+    NAME = "rubydebug"
+
+    def _encode(self, event: Event) -> str:
+        lines = (f"    {name:>12} => {inspect(value)}" for name, value in event.fields.items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+_CODECS: Mapping[str, type[Codec]] = {
+    codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, RubyDebug)
+}
+
+
+def build(value: Any, maker: Maker, logger: Callable[[str], Logger]) -> Codec:
+    """The codec of a `codec` option: a name, or `[name, [option, …]]`.
+
+    Raises `PluginLoadingError` for a name nobody has, `ConfigurationError` for its options.
+    """
+    name, given = (value, []) if isinstance(value, str) else value
+    codec = _CODECS.get(name)
+    if codec is None:
+        raise missing("codec", name)
+    return codec(read("codec", name, codec.OPTIONS, given, logger(f"logstash.codecs.{name}")), maker)
+
+
+def missing(kind: str, name: str) -> PluginLoadingError:
+    """The complaint about a plugin that is not there."""
+    return PluginLoadingError(
+        f"Couldn't find any {kind} plugin named '{name}'. Are you sure this is correct? Trying to load the"
+        f" {name} {kind} plugin resulted in this error: Unable to load the requested plugin named {name} of"
+        f" type {kind}. The plugin is not installed."
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="backslashreplace")
+
+
+def _from_json(text: str, maker: Maker) -> list[Event]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    objects = content if isinstance(content, list) else [content]
+    if not all(isinstance(item, dict) for item in objects):
+        event = maker.from_message(text)
+        event.tag("_jsonparsefailure")
+        return [event]
+    return [maker.from_fields(item, text) for item in objects]

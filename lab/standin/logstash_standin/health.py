@@ -1,0 +1,123 @@
+"""The health report of 8.16 and later, and the `status` made of it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from .agent import Agent, Slot, State
+from .metrics import Rates
+from .version import Version
+
+Json = dict[str, Any]
+Status = Literal["green", "unknown", "yellow", "red"]
+
+_WORDS: Mapping[Status, str] = {
+    "green": "healthy",
+    "unknown": "unknown",
+    "yellow": "concerning",
+    "red": "unhealthy",
+}
+"""From the best to the worst."""
+
+_STATUS: Mapping[State, Status] = {
+    "RUNNING": "green",
+    "UNKNOWN": "unknown",
+    "LOADING": "yellow",
+    "FINISHED": "yellow",
+    "TERMINATED": "red",
+}
+
+_NOT_PROCESSING = "the pipeline is not currently processing"
+_DIAGNOSES: Mapping[State, tuple[str, str, int, str]] = {
+    "LOADING": (
+        "pipeline is loading",
+        "if pipeline does not come up quickly, you may need to check the logs to see if it is stalled",
+        1,
+        "pipeline is loading",
+    ),
+    "FINISHED": (
+        "pipeline has finished running because its inputs have been closed and events have been processed",
+        "if you expect this pipeline to run indefinitely, you will need to configure its inputs to continue"
+        " receiving or fetching events",
+        10,
+        "pipeline has finished running",
+    ),
+    "TERMINATED": (
+        "pipeline is not running, likely because it has encountered an error",
+        "view logs to determine the cause of abnormal pipeline shutdown",
+        1,
+        _NOT_PROCESSING,
+    ),
+    "UNKNOWN": (
+        "pipeline is not known; it may have been recently deleted or failed to start",
+        "view logs to determine if the pipeline failed to start",
+        2,
+        _NOT_PROCESSING,
+    ),
+}
+"""Of each state but RUNNING: cause, action, severity and impact."""
+
+
+def status(agent: Agent) -> Status:
+    """The worst of the pipelines; always green before 8.16."""
+    if agent.version < (8, 16):
+        return "green"
+    return max(
+        (_STATUS[slot.state] for slot in agent.slots.values()), key=list(_WORDS).index, default="green"
+    )
+
+
+def report(agent: Agent) -> Json:
+    """The body of `/_health_report` below the node's own data."""
+    pipelines = {id: _pipeline(slot, agent.version) for id, slot in agent.slots.items()}
+    group = {"status": status(agent), "symptom": _symptom(pipelines), "indicators": pipelines}
+    return {
+        "status": status(agent),
+        "symptom": _symptom({"pipelines": group}),
+        "indicators": {"pipelines": group},
+    }
+
+
+def _pipeline(slot: Slot, version: Version) -> Json:
+    state = slot.state
+    rates: dict[str, Rates] = {}
+    if slot.pipeline is not None:
+        rates = {"worker_utilization": slot.pipeline.flows["worker_utilization"].rates()}
+    details: Json = {"status": {"state": state}} | ({"flow": rates} if any(rates.values()) else {})
+    symptom = f"The pipeline is {_WORDS[_STATUS[state]]}"
+    if state not in _DIAGNOSES:
+        return {"status": _STATUS[state], "symptom": symptom, "details": details}
+    cause, action, severity, impact = _DIAGNOSES[state]
+    guide = f"https://www.elastic.co/guide/en/logstash/{version.major}.{version.minor}"
+    return {
+        "status": _STATUS[state],
+        "symptom": f"{symptom}; 1 area is impacted and 1 diagnosis is available",
+        "diagnosis": [
+            {
+                "id": f"logstash:health:pipeline:status:diagnosis:{state.lower()}",
+                "cause": cause,
+                "action": action,
+                "help_url": f"{guide}/health-report-pipeline-status.html#{state.lower()}",
+            }
+        ],
+        "impacts": [
+            {
+                "id": "logstash:health:pipeline:status:impact:not_processing",
+                "severity": severity,
+                "description": impact,
+                "impact_areas": ["pipeline_execution"],
+            }
+        ],
+        "details": details,
+    }
+
+
+def _symptom(indicators: Mapping[str, Json]) -> str:
+    parts = []
+    for status, word in reversed(list(_WORDS.items())):
+        names = [name for name, indicator in indicators.items() if indicator["status"] == status]
+        if names:
+            listed = "`, `".join(names)
+            parts.append(f"{len(names)} indicator{' is' if len(names) == 1 else 's are'} {word} (`{listed}`)")
+    if len(parts) < 3:
+        return " and ".join(parts) or "no indicators"
+    return f"{', '.join(parts[:-1])}, and {parts[-1]}"

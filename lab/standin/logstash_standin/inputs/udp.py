@@ -1,0 +1,113 @@
+"""The udp input: a listener that takes datagrams in, and workers that decode them."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ..buffer import Buffer
+from ..options import Option, extend
+from ..plugin import Context
+from ..ruby import Literal, bind_error
+from .base import Input
+
+Datagram = tuple[bytes, str]
+
+CHUNK = 64
+"""Datagrams moved, or decoded, at once."""
+
+
+class Udp(Input):
+    """Where it can't bind it tries again: listed, counted in `errors.listener`, not crashed."""
+
+    NAME = "udp"
+    OPTIONS = extend(
+        Input.OPTIONS,
+        host=Option("string", "0.0.0.0"),
+        port=Option("number", required=True),
+        buffer_size=Option("number", 65536),
+        receive_buffer_bytes=Option("number"),
+        workers=Option("number", 2),
+        queue_size=Option("number", 2000),
+        source_ip_fieldname=Option("string"),
+    )
+
+    def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
+        super().__init__(options, id, context)
+        self._sender = options["source_ip_fieldname"] or ("[host][ip]" if context.ecs else "host")
+        self._received: Buffer[Datagram] = Buffer(options["queue_size"])
+
+    def run(self) -> None:
+        self.metrics.gauges |= {name: self.options[name] for name in ("queue_size", "workers")}
+        workers = [threading.Thread(target=self._decode) for _ in range(self.options["workers"])]
+        for worker in workers:
+            worker.start()
+        while not self.stopping.is_set():
+            try:
+                self._listen()
+            except OSError as error:
+                self._died(bind_error(error, self.options["host"], self.options["port"]))
+            except ValueError as error:  # a host that is no address
+                self._died(Literal(f"#<IPAddr::InvalidAddressError: invalid address: {error}>"))
+        self._received.close()
+        for worker in workers:
+            worker.join()
+
+    def _died(self, error: Literal) -> None:
+        self.log.error("UDP listener died", exception=error, backtrace=[])
+        self.metrics.errors["listener"] += 1
+        self.stopping.wait(self.context.knobs.retry)
+
+    def _listen(self) -> None:
+        host, port = self.options["host"], self.options["port"]
+        address = f"{host}:{port}"
+        self.log.info("Starting UDP listener", address=address)
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as listener:
+            if wanted := self.options["receive_buffer_bytes"]:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+            size = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            if wanted and size != wanted:
+                self.log.warn(
+                    "Unable to set receive_buffer_bytes to desired size."
+                    f" Requested {wanted} but obtained {size} bytes."
+                )
+            listener.bind((host, port))
+            listener.setblocking(False)
+            self.log.info(
+                "UDP listener started",
+                address=address,
+                receive_buffer_bytes=str(size),
+                queue_size=str(self.options["queue_size"]),
+            )
+            while self.ready(listener.fileno()):
+                self._received.put(self._receive(listener))
+
+    def _receive(self, listener: socket.socket) -> list[Datagram]:
+        taken: list[Datagram] = []
+        while len(taken) < CHUNK:
+            try:
+                payload, sender = listener.recvfrom(self.options["buffer_size"])
+            except BlockingIOError:
+                break
+            if payload:  # an empty datagram makes no event
+                taken.append((payload, sender[0]))
+        return taken
+
+    def _decode(self) -> None:
+        codec = self.codec.copy()
+        while datagrams := self._received.take(CHUNK):
+            events = []
+            for payload, sender in datagrams:
+                try:
+                    decoded = [*codec.decode(payload), *codec.flush()]
+                except Exception as error:  # a worker goes on, whatever came in
+                    self.log.error("Exception in inputworker", exception=error, backtrace=[])
+                    self.metrics.errors["worker"] += 1
+                    continue
+                for event in decoded:
+                    if event.get(self._sender) is None:
+                        event.set(self._sender, sender)
+                events += decoded
+            self.push(events)

@@ -1,0 +1,213 @@
+"""The stand-in as a process on loopback, with ports and folders of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+ADDRESS = "127.0.0.1"
+MAJORS = ("6.8.23", "7.17.29", "8.19.18", "9.3.8")
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], seconds: float = 10) -> T:
+    """Wait for a condition to give something true; what it gave."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+    return result
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody has now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Standin:
+    """One stand-in: its settings, its pipeline, its process."""
+
+    def __init__(self, folder: Path, version: str, **knobs: float) -> None:
+        self.folder, self.version = folder, version
+        self.udp, self.tcp = free_port(socket.SOCK_DGRAM), free_port()
+        self.port = free_port()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROJECT / "lab/standin"),
+            "LOGSTASH_STANDIN_VERSION": version,
+            "LOGSTASH_STANDIN_STOP_DELAY": "0.2",
+            **{f"LOGSTASH_STANDIN_{name}": str(value) for name, value in knobs.items()},
+        }
+        self.output = folder / "events.json"
+        self.process: subprocess.Popen[str] | None = None
+        (folder / "conf.d").mkdir(parents=True)
+        self.settings: dict[str, Any] = {
+            "path.data": str(folder / "data"),
+            "path.logs": str(folder / "logs"),
+            f"{self.api_prefix}http.port": self.port,
+        }
+        if version.startswith("9."):
+            self.settings["allow_superuser"] = True  # the tests may run as root
+        self.configure(self.pipeline())
+        self.write_settings()
+        (folder / "pipelines.yml").write_text(f"- pipeline.id: main\n  path.config: {folder}/conf.d/*.conf\n")
+
+    @property
+    def api_prefix(self) -> str:
+        return "" if tuple(map(int, self.version.split("."))) < (7, 16, 0) else "api."
+
+    def pipeline(self, inputs: str = "udp tcp", udp: str = "", outputs: str = "") -> str:
+        """The recipe's pipeline, with more options or outputs."""
+        blocks = {
+            "udp": f'udp {{ host => "{ADDRESS}" port => {self.udp} id => "udp-5514" {udp} }}',
+            "tcp": f'tcp {{ host => "{ADDRESS}" port => {self.tcp} id => "tcp-5514"'
+            " dns_reverse_lookup_enabled => false }",
+        }
+        return (
+            f"input {{ {' '.join(blocks[name] for name in inputs.split())} }}\n"
+            f'output {{ file {{ path => "{self.output}" codec => json_lines flush_interval => 0 }}'
+            f" chaos {{ }} {outputs} }}\n"
+        )
+
+    def configure(self, text: str, name: str = "pipeline.conf") -> None:
+        """Write a file of conf.d, at once: a running one may be reading."""
+        new = self.folder / "new"
+        new.write_text(text)
+        new.rename(self.folder / "conf.d" / name)
+
+    def write_settings(self) -> None:
+        (self.folder / "logstash.yml").write_text(yaml.safe_dump(self.settings))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "logstash_standin", "--path.settings", str(self.folder), *arguments]
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+
+    def launch(self, *arguments: str) -> "Standin":
+        """Start it, and don't wait for anything."""
+        self.process = subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return self
+
+    def start(self, *arguments: str) -> "Standin":
+        """Start it, and wait until its pipelines run."""
+        self.launch(*arguments)
+        until(lambda: "Pipelines running" in self.log() or self.ended())
+        assert not self.ended(), self.rest()
+        return self
+
+    def ended(self) -> bool:
+        assert self.process is not None
+        return self.process.poll() is not None
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status."""
+        assert self.process is not None
+        return self.process.wait(10)
+
+    def rest(self) -> str:
+        """What it has printed, once it has ended."""
+        assert self.process is not None
+        return self.process.communicate(timeout=10)[0]
+
+    def get(self, path: str = "/_node/stats") -> tuple[int, Any]:
+        """Status and body of an answer; (0, None) without one."""
+        try:
+            with urllib.request.urlopen(f"http://{ADDRESS}:{self.port}{path}", timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except OSError:
+            return 0, None
+
+    def main(self) -> dict[str, Any]:
+        """What the statistics say of the pipeline `main`."""
+        status, body = self.get()
+        assert status == 200
+        main: dict[str, Any] = body["pipelines"]["main"]
+        return main
+
+    def input(self, id: str = "udp-5514") -> dict[str, Any]:
+        """What the statistics say of an input."""
+        return next(plugin for plugin in self.main()["plugins"]["inputs"] if plugin["id"] == id)
+
+    def log(self) -> str:
+        path = self.folder / "logs/logstash-plain.log"
+        return path.read_text() if path.exists() else ""
+
+    def send(self, *messages: bytes) -> None:
+        """Send datagrams, one each, once somebody listens."""
+        until(lambda: not refused(self.udp))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for message in messages:
+                sender.sendto(message, (ADDRESS, self.udp))
+
+    def events(self, count: int, path: Path | None = None) -> list[dict[str, Any]]:
+        """Wait for that many events in the file; all that are there."""
+
+        def lines() -> list[str]:
+            file = path or self.output
+            return file.read_text().splitlines() if file.exists() else []
+
+        until(lambda: len(lines()) >= count)
+        return [json.loads(line) for line in lines()]
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        if self.process is not None:
+            self.process.communicate()
+
+
+def refused(port: int) -> bool:
+    """Whether nothing listens on a UDP port: a zero-length datagram is answered by ICMP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((ADDRESS, port))
+        probe.settimeout(0.05)  # on loopback the refusal comes at once
+        probe.send(b"")
+        try:
+            probe.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    return False
+
+
+def unread(port: int) -> int:
+    """Bytes that wait in the kernel for the listener on a UDP port (proc(5): net/udp)."""
+    rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
+    return sum(int(row[4].split(":")[1], 16) for row in rows if int(row[1].split(":")[1], 16) == port)

@@ -1,0 +1,162 @@
+"""The command line: settings, configuration tests, and their exit statuses and words."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standin.standin_process import ADDRESS, MAJORS, PROJECT, until
+
+every_major = pytest.mark.parametrize("version", MAJORS)
+
+
+@every_major
+def test_a_good_configuration(standin: Any, version: str) -> None:
+    done = standin(version).run("-t")
+    assert (done.returncode, "Configuration OK\n" in done.stdout) == (0, True)
+    assert "this is the lab's stand-in" in done.stdout
+
+
+def test_a_bad_configuration(standin: Any) -> None:
+    it = standin()
+    it.configure("input { udp { port = 5514 } }")
+    done = it.run("-t")
+    assert done.returncode == 1
+    words = 'Expected one of [ \\t\\r\\n], "#", "=>" at line 1, column 20 (byte 20) after input { udp { port '
+    reason = f"The given configuration is invalid. Reason: {words}"
+    assert f"[FATAL][logstash.runner          ] {reason}" in done.stdout
+
+
+def test_no_configuration_is_no_error_of_a_test_but_ends_a_start(standin: Any) -> None:
+    it = standin()
+    (it.folder / "conf.d/pipeline.conf").unlink()
+    test, start = it.run("-t"), it.run()
+    words = "[ERROR][logstash.config.sourceloader] No configuration found in the configured sources."
+    assert (test.returncode, words in test.stdout) == (0, True)
+    assert (start.returncode, words in start.stdout) == (1, True)
+
+
+def test_a_bad_configuration_ends_a_start(standin: Any) -> None:
+    it = standin()
+    it.configure("input { udp { } }")
+    done = it.run()
+    assert done.returncode == 1
+    assert "Failed to execute action {:id=>:main" in done.stdout
+
+
+def test_an_unknown_setting(standin: Any) -> None:
+    it = standin()
+    it.settings["nosuch.thing"] = 1
+    it.write_settings()
+    done = it.run("-t")
+    assert done.returncode == 1
+    assert "Setting \"nosuch.thing\" doesn't exist. Please check if you haven't made a typo." in done.stderr
+
+
+def test_both_names_of_a_setting(standin: Any) -> None:
+    it = standin()
+    it.settings |= {"http.host": ADDRESS, "api.http.host": ADDRESS}
+    it.write_settings()
+    done = it.run("-t")
+    assert done.returncode == 1
+    assert "Both `api.http.host` and its deprecated alias `http.host` have been set." in done.stderr
+
+
+def test_settings_by_nested_keys_and_from_the_environment(standin: Any) -> None:
+    it = standin()
+    it.settings = {
+        "path": {"data": "${DATA}", "logs": str(it.folder / "logs")},
+        "api": {"http": {"port": "${PORT:1}"}},
+    }
+    it.environment |= {"DATA": str(it.folder / "elsewhere"), "PORT": str(it.port)}
+    it.write_settings()
+    it.start()
+    assert it.get("/")[0] == 200
+    assert (it.folder / "elsewhere/uuid").read_text() == it.get("/")[1]["id"]
+
+
+def test_pipelines_yml_is_ignored_with_f_and_e(standin: Any) -> None:
+    it = standin()
+    (it.folder / "pipelines.yml").write_text("not: a list\n")
+    assert it.run("-t").returncode == 1
+    other = it.folder / "other.conf"
+    other.write_text("input { stdin { } } output { stdout { codec => json_lines } }")
+    for source in (("-f", str(other)), ("-e", other.read_text())):
+        done = it.run(*source, stdin="hello\n")
+        assert done.returncode == 0
+        assert '"message":"hello"' in done.stdout
+        assert "Ignoring the 'pipelines.yml' file" in done.stdout
+    assert it.run("-f", str(other), "-e", "").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "Failed to read pipelines yaml file."),
+        ("", "Pipelines YAML file is empty."),
+        ("a: b", 'Pipelines YAML file must contain an array of pipeline configs. Found "Hash"'),
+        (
+            "- pipeline.id: a\n  api.http.port: 1",
+            'Only pipeline related settings are expected. Received "api.http.port"',
+        ),
+    ],
+)
+def test_a_bad_pipelines_yml(standin: Any, content: str | None, words: str) -> None:
+    it = standin()
+    path = it.folder / "pipelines.yml"
+    path.unlink() if content is None else path.write_text(content)
+    done = it.run("-t")
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
+
+
+def test_the_command_line_wins_over_the_file(standin: Any) -> None:
+    it = standin().launch("--node.name", "mine", "--log.level=error")
+    until(lambda: it.get("/")[0])
+    assert it.get("/")[1]["name"] == "mine"
+    assert it.log() == ""
+
+
+def test_an_unknown_flag(standin: Any) -> None:
+    done = standin().run("--nosuch")
+    assert done.returncode == 1
+    assert "ERROR: " in done.stderr
+
+
+def test_the_packaged_tree(tmp_path: Path) -> None:
+    """The launcher finds the package, what it needs, and the version, wherever the tree lies."""
+    import logstash_pipeline_parser
+    import pyparsing
+    import yaml
+
+    shutil.copytree(PROJECT / "lab/standin/root", tmp_path, dirs_exist_ok=True)
+    home = tmp_path / "usr/share/logstash"
+    shutil.copytree(PROJECT / "lab/standin/logstash_standin", home / "lib/logstash_standin")
+    (home / "vendor").mkdir()
+    for module in (logstash_pipeline_parser, pyparsing, yaml):
+        assert module.__file__
+        shutil.copytree(Path(module.__file__).parent, home / "vendor" / module.__name__)
+    (home / "VERSION").write_text("7.17.29\n")
+    link = tmp_path / "logstash"
+    link.symlink_to(home / "bin/logstash")
+    for command in (home / "bin/logstash", link):
+        done = subprocess.run(
+            [command, "--version"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, "logstash 7.17.29\n")
+        assert "stand-in" in done.stderr
+    settings = (tmp_path / "etc/logstash/logstash.yml").read_text()
+    for folder in ("/var/lib/logstash", "/var/log/logstash"):
+        settings = settings.replace(folder, f"{tmp_path}{folder}")
+    (tmp_path / "etc/logstash/logstash.yml").write_text(settings)
+    done = subprocess.run(
+        [link, "--path.settings", tmp_path / "etc/logstash", "-t", "-e", ""],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "Configuration OK\n" in done.stdout) == (0, True)
+    assert (tmp_path / "var/log/logstash/logstash-plain.log").exists()
