@@ -1,0 +1,91 @@
+"""Machines that nobody has deployed to: what they are, and that wrong input leaves them so."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import NODES, Cluster
+
+FORGED = """\
+[forged]
+name=A repository that a stranger signed
+baseurl=http://10.77.0.1/packages/forged/yum
+gpgcheck={packages}
+repo_gpgcheck={index}
+gpgkey=http://10.77.0.1/GPG-KEY-elasticsearch
+"""
+
+STATE = (
+    "rpm -qa | sort; find /etc -type f -exec sha256sum {} + | sort; sysctl -a 2>/dev/null | grep ip_forward"
+)
+
+
+def test_a_guest_is_el_9_to_whoever_logs_in(fresh: Cluster) -> None:
+    assert 'VERSION_ID="9"' in fresh.get("stash1", "cat /etc/os-release")
+    assert fresh.get("stash1", "getenforce") == "Enforcing"
+    assert fresh.get("stash1", "firewall-cmd --state") == "running"
+    assert fresh.get("stash1", "getsebool nis_enabled") == "nis_enabled --> off"
+    assert fresh.get("stash1", "yum --version") == fresh.get("stash1", "dnf --version")
+
+
+def test_nothing_of_the_recipe_is_there(fresh: Cluster) -> None:
+    for name in NODES:
+        for package in ("logstash", "keepalived", "ipvsadm", "tcpdump", "java"):
+            assert fresh.on(name, f"rpm -q --whatprovides {package}").returncode == 1
+            assert fresh.on(name, f"command -v {package}").returncode != 0
+        assert "ip_vs" not in fresh.get(name, "lsmod")
+
+
+@pytest.mark.parametrize(("packages", "index"), [(1, 0), (0, 1)], ids=["package", "repository"])
+def test_dnf_refuses_what_a_stranger_signed(fresh: Cluster, packages: int, index: int) -> None:
+    repository = FORGED.format(packages=packages, index=index)
+    fresh.get("sender", "cat >/etc/yum.repos.d/forged.repo", repository)
+    try:
+        done = fresh.on("sender", "dnf -y --disablerepo='*' --enablerepo=forged install logstash")
+        assert done.returncode != 0
+        assert "GPG" in done.stdout + done.stderr
+        assert fresh.on("sender", "rpm -q logstash").returncode == 1
+    finally:
+        fresh.get("sender", "rm /etc/yum.repos.d/forged.repo; dnf -q clean all")
+
+
+def test_a_dry_run_tells_all_and_changes_nothing(fresh: Cluster) -> None:
+    before = {name: fresh.get(name, STATE) for name in NODES}
+    done = fresh.deploy("--dry", "--diff")
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for text in (
+        "+ virtual_server 10.77.0.10 5514 {",
+        "+     id => ",
+        "+ net.ipv4.ip_forward = 1",
+        "Packages",
+    ):
+        assert text in said
+    assert (fresh.lab.folder / "auth_pass").read_text() not in said
+    assert {name: fresh.get(name, STATE) for name in NODES} == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"10.77.0.12"', '"10.77.0.11"', "nodes: address 10.77.0.11 is given twice"),
+        ('interface="eth0"', 'interface="ens33"', "interface: stash1 has no ens33; choose one of eth0"),
+        ("connection=connection,", 'connection={**connection, "ssh_user": "visitor"},', "no sudo"),
+        ('{"stash1": "10.77.0.11", ', '{"stash9": "10.77.0.19", ', "stash9: can't be reached by ssh"),
+    ],
+    ids=["model", "interface", "sudo", "unreachable"],
+)
+def test_wrong_input_is_told_in_a_line_and_changes_nothing(
+    fresh: Cluster, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = Path("inventory.py").read_text()
+    assert old in text
+    inventory = tmp_path / "inventory.py"
+    inventory.write_text(text.replace(old, new))
+    before = {name: fresh.get(name, STATE) for name in NODES}
+    done = fresh.deploy("-y", inventory=inventory)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert any(message in line for line in said.splitlines()), said
+    assert "Traceback" not in said
+    assert {name: fresh.get(name, STATE) for name in NODES} == before

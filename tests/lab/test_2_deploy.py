@@ -1,0 +1,65 @@
+"""The deploy: from fresh machines, again, from halfway, and broken off."""
+
+import signal
+
+from tests.lab.conftest import NODES, Cluster, Done, tool, until
+
+STARTED = "systemctl show -p ActiveEnterTimestampMonotonic,MainPID logstash keepalived firewalld"
+
+
+def test_the_first_deploy_succeeds_and_tells_no_secret(fresh: Cluster, first_deploy: Done) -> None:
+    said = first_deploy.stdout + first_deploy.stderr
+    assert first_deploy.returncode == 0, said
+    assert (fresh.lab.folder / "auth_pass").read_text() not in said
+
+
+def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
+    before = {name: cluster.get(name, STARTED) for name in NODES}
+    assert cluster.changes() == {}
+    done = cluster.deploy("-y")
+    assert done.returncode == 0, done.stderr
+    assert {name: cluster.get(name, STARTED) for name in NODES} == before
+
+
+def test_what_is_only_half_done_is_named_and_finished(cluster: Cluster) -> None:
+    cluster.get("stash1", "sed -i s/5514/5515/ /etc/keepalived/keepalived.conf")
+    rule = 'rule family="ipv4" source address="10.77.0.12" protocol value="vrrp" accept'
+    cluster.get("stash1", f"firewall-cmd -q --remove-rich-rule='{rule}'")
+    cluster.get(
+        "stash2", "sysctl -q net.ipv4.ip_forward=0; printf 'net.ipv4.ip_forward = 0\\n' >>/etc/sysctl.conf"
+    )
+    cluster.get("stash2", "systemctl disable -q --now keepalived; setsebool -P nis_enabled off")
+    changes = cluster.changes()
+    assert {word for name in changes for word in name.split() if word[0].isdigit()} >= {
+        "5.",
+        "6.",
+        "7.",
+        "9.",
+        "11.",
+    }
+    done = cluster.deploy("--dry", "--diff")
+    assert "-     real_server 10.77.0.11 5515 {" in done.stderr + done.stdout
+    assert (cluster.lab.folder / "auth_pass").read_text() not in done.stderr + done.stdout
+    done = cluster.deploy("-y")
+    assert done.returncode == 0, done.stderr
+    assert cluster.changes() == {}
+    until(cluster.whole, 30, "the cluster whole again")
+
+
+def test_a_run_that_is_broken_off_is_finished_by_the_next(cluster: Cluster) -> None:
+    """Broken off when the new file is there and keepalived has not read it."""
+    cluster.get(
+        "stash1", "echo '# changed by hand' >>/etc/keepalived/keepalived.conf; systemctl stop keepalived"
+    )
+    cluster.get("stash1", "cp /etc/keepalived/keepalived.conf /tmp/before")
+    with cluster.start(tool("pyinfra"), "-y", "inventory.py", "deploy.py") as run:
+        until(
+            lambda: cluster.on("stash1", "cmp -s /tmp/before /etc/keepalived/keepalived.conf").returncode,
+            120,
+            "the new keepalived.conf",
+        )
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+    assert cluster.deploy("-y").returncode == 0
+    assert cluster.changes() == {}
+    until(cluster.whole, 30, "the cluster whole again")

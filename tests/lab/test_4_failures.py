@@ -1,0 +1,68 @@
+"""What the cluster is for: one part fails, and events still arrive."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.conftest import ADDRESSES, NODES, Cluster, until
+
+
+@pytest.fixture(autouse=True)
+def whole(cluster: Cluster) -> Iterator[None]:
+    """Whole before a failure, and whole again after it."""
+    until(cluster.whole, 60, "the cluster whole before the test")
+    yield
+    until(cluster.whole, 60, "the cluster whole again")
+
+
+def test_a_stopped_logstash_leaves_the_pool_and_comes_back(cluster: Cluster) -> None:
+    cluster.get("stash1", "systemctl stop logstash")
+    try:
+        until(
+            lambda: all(cluster.pool(director) == [ADDRESSES["stash2"]] for director in NODES),
+            30,
+            "stash1 out of both directors' pools",
+        )
+        report = cluster.verify("--send", "10")
+        assert report["status"] == 1
+        assert report["pool"] == {"udp-5514": ["stash2"]}
+        assert any(
+            problem["node"] == "stash1" and "logstash" in problem["what"] for problem in report["problems"]
+        )
+        assert report["send"]["inputs"]["udp-5514"]["received"] == {"stash1": 0, "stash2": 10}
+    finally:
+        cluster.get("stash1", "systemctl start logstash")
+    until(
+        lambda: all(len(cluster.pool(director)) == 2 for director in NODES),
+        60,
+        "stash1 in both directors' pools again",
+    )
+
+
+def test_a_killed_keepalived_comes_back_and_one_node_holds_the_vip(cluster: Cluster) -> None:
+    (holder,) = cluster.holders()
+    pid = cluster.get(holder, "systemctl show -p MainPID --value keepalived")
+    cluster.get(holder, "systemctl kill --kill-whom=all --signal=KILL keepalived")
+    until(
+        lambda: cluster.get(holder, "systemctl show -p MainPID --value keepalived") not in (pid, "0"),
+        30,
+        "keepalived running again",
+    )
+    until(lambda: len(cluster.holders()) == 1, 30, "one holder of the VIP")
+
+
+def test_the_vip_moves_when_its_holder_loses_power(cluster: Cluster) -> None:
+    (holder,) = cluster.holders()
+    (backup,) = (name for name in NODES if name != holder)
+    cluster.lab.guest(holder).power_off()
+    start = time.monotonic()
+    until(lambda: cluster.holders() == [backup], 30, f"the VIP on {backup}")
+    print(f"the VIP moved to {backup} within {time.monotonic() - start:.1f} s")
+    until(lambda: cluster.pool(backup) == [ADDRESSES[backup]], 30, f"{holder} out of the pool")
+    cluster.send([f"alone-{n}" for n in range(10)])
+    until(lambda: len(cluster.received(backup, "alone-")) == 10, 20, "all events on the node that is left")
+    report = cluster.verify()
+    assert report["status"] == 1
+    assert any(problem["node"] == holder for problem in report["problems"])
+    cluster.lab.power_on(holder, lambda text: None)
