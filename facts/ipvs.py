@@ -1,0 +1,61 @@
+"""The kernel's load balancer: virtual servers and their real servers."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from pyinfra.api import FactBase
+
+
+class RealServerState(TypedDict):
+    """`forward` is ipvsadm's word: `Masq` for NAT, `Route`, `Tunnel` or `Local`."""
+
+    address: str
+    forward: str
+    weight: int
+
+
+class VirtualServerState(TypedDict):
+    """`address` is `IP:port`, or a mark where `protocol` is `FWM`; `flags` is what follows the scheduler."""
+
+    protocol: str
+    address: str
+    scheduler: str
+    flags: list[str]
+    real_servers: list[RealServerState]
+
+
+def parse_virtual_servers(output: list[str]) -> list[VirtualServerState] | None:
+    """What `ipvsadm -ln` prints; None without its heading.
+
+    `UDP  192.0.2.10:5514 rr ops`, then `  -> 192.0.2.11:5514   Masq    1      0          0`.
+    """
+    if not output or not output[0].startswith("IP Virtual Server"):
+        return None
+    servers: list[VirtualServerState] = []
+    for line in output[3:]:
+        words = line.split()
+        if words and words[0] == "->":
+            _, address, forward, weight, *_ = words
+            servers[-1]["real_servers"].append(
+                RealServerState(address=address, forward=forward, weight=int(weight))
+            )
+        elif words:
+            protocol, address, scheduler, *flags = words
+            servers.append(
+                VirtualServerState(
+                    protocol=protocol, address=address, scheduler=scheduler, flags=flags, real_servers=[]
+                )
+            )
+    return servers
+
+
+class VirtualServers(FactBase[list[VirtualServerState] | None]):
+    """The virtual servers; None where ip_vs is not loaded or ipvsadm is not installed. Needs root."""
+
+    def command(self) -> str:
+        # The file comes with the module, which ipvsadm would load by itself.
+        return "test -e /proc/net/ip_vs && ipvsadm -ln 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[VirtualServerState] | None:
+        return parse_virtual_servers(output)

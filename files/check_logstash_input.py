@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Is an input listed by a node's Logstash? keepalived's MISC_CHECK asks this way (the recipe's step 8).
+
+Prints one line. Exit status 0: listed. 1: not listed, no proper answer, or wrong usage. Never above 1: with
+`misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
+
+`/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of the recipe's `/_node/stats`. It is
+read from a bare socket: one time bound for the whole exchange, a fast start, and no proxy.
+
+One file, standard library only, for Python 2.7 and 3.6 to 3.13.
+"""
+# ruff: noqa: B904, SIM105, UP003, UP010, UP024, UP031, UP041
+
+from __future__ import unicode_literals
+
+import errno
+import json
+import os
+import socket
+import sys
+
+USAGE = "usage: check_logstash_input.py IP INPUT-ID"
+PORT = 9600
+PATH = "/_node/stats/pipelines"
+TIMEOUT = 3.0
+"""Seconds for the whole exchange; keepalived's `misc_timeout` must be longer."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Of an answer; a pipeline of a hundred plugins takes about 50 kB."""
+MAX_MESSAGE = 300
+TEXT = type("")
+
+
+class Down(Exception):
+    """Why the input does not count as up, in words."""
+
+
+def clock():
+    """Seconds on a clock that nobody sets; Python 2.7 has no time.monotonic."""
+    return os.times()[4]
+
+
+def ask(ip):
+    """The API's whole HTTP answer at this IPv4 or IPv6 address. Raises `Down`."""
+    deadline = clock() + TIMEOUT
+
+    def remaining():
+        seconds = deadline - clock()
+        if seconds <= 0:
+            raise socket.timeout
+        return seconds
+
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        socket.inet_pton(family, ip)  # no names: looking one up could take longer than TIMEOUT
+    except (socket.error, ValueError):
+        raise Down("%s is not an IP address; %s" % (ip, USAGE))
+    host = "[%s]" % ip if ":" in ip else ip
+    # HTTP/1.0: the server closes when it has answered, and sends no chunks.
+    request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n\r\n" % (PATH, host, PORT)
+    try:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(remaining())
+            connection.connect((ip, PORT))
+            connection.sendall(request.encode("ascii"))
+            answer = bytearray()
+            while len(answer) <= MAX_BYTES:
+                connection.settimeout(remaining())
+                part = connection.recv(65536)
+                if not part:
+                    return bytes(answer)
+                answer += part
+        finally:
+            connection.close()
+    except socket.timeout:
+        raise Down("no whole answer within %g s: Logstash hangs, or a firewall drops the packets" % TIMEOUT)
+    except socket.error as error:
+        if error.errno == errno.ECONNREFUSED:
+            raise Down("connection refused: Logstash is stopped or starting, or its API is elsewhere")
+        raise Down(os.strerror(error.errno).lower() if error.errno else TEXT(error))
+    raise Down("the answer is over %d MiB" % (MAX_BYTES >> 20))
+
+
+def read(answer):
+    """The JSON value in an HTTP answer of status 200. Raises `Down`."""
+    if not answer:
+        raise Down("the connection was closed without an answer")
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    words = lines[0].split()
+    if not blank or len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        raise Down("the answer is not HTTP: not Logstash's API, or TLS is on")
+    if words[1] != b"200":
+        raise Down("HTTP status %s" % words[1].decode("utf-8", "replace"))
+    try:
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length" and len(body) < int(value):
+                raise Down("the answer is truncated: %d of %d bytes came" % (len(body), int(value)))
+        return json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+        raise Down("the answer is not JSON")
+
+
+def member(value, key, kind):
+    """`value[key]` where that is of this kind, else an empty one: shapes vary with Logstash's version."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, kind) else kind()
+
+
+def find(stats, input_id):
+    """The name of the pipeline that has this input. Raises `Down`."""
+    if not isinstance(stats, dict) or "pipelines" not in stats:
+        raise Down("the answer names no pipelines: not Logstash's API?")
+    pipelines = member(stats, "pipelines", dict)
+    if not pipelines:
+        raise Down("no pipeline is there: Logstash is starting, or its pipeline failed to start")
+    ids = []
+    for name in sorted(pipelines):
+        for plugin in member(member(pipelines[name], "plugins", dict), "inputs", list):
+            ids.append(member(plugin, "id", TEXT))
+            if ids[-1] == input_id:
+                return name
+    raise Down("no such input; there are: %s" % (", ".join(ids) or "none"))
+
+
+def say(message):
+    """One line of printable ASCII on stdout, whatever the locale; nobody need listen."""
+    line = message.encode("unicode_escape")
+    if len(line) > MAX_MESSAGE:
+        line = line[: MAX_MESSAGE - 3] + b"..."
+    try:
+        os.write(1, line + b"\n")
+    except OSError:
+        pass
+
+
+def main(arguments):
+    """The exit status."""
+    arguments = [each if isinstance(each, TEXT) else each.decode("utf-8", "replace") for each in arguments]
+    if arguments in (["-h"], ["--help"]):
+        say(USAGE)
+        return 0
+    if len(arguments) != 2:
+        say(USAGE)
+        return 1
+    ip, input_id = arguments
+    try:
+        pipeline = find(read(ask(ip)), input_id)
+    except Down as reason:
+        say("%s at %s is down: %s" % (input_id, ip, reason.args[0]))
+        return 1
+    say("%s at %s is up, in pipeline %s" % (input_id, ip, pipeline))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,24 @@
+"""The cluster that `pyinfra inventory.py deploy.py` makes. As it stands it describes the lab's machines."""
+
+import os
+
+from cluster import define
+
+lab = os.environ.get("LAB_DIR", ".lab")
+connection = {"ssh_config_file": f"{lab}/ssh_config", "_sudo": True}
+
+nodes = define(
+    nodes={"stash1": "10.77.0.11", "stash2": "10.77.0.12"},
+    network="10.77.0.0/24",
+    interface="eth0",
+    vip="10.77.0.10",
+    inputs=[{"id": "udp-5514", "port": 5514}],
+    senders=["10.77.0.101"],
+    auth_pass_file=f"{lab}/auth_pass",
+    logstash=8,
+    artifacts_url="http://10.77.0.1",
+    connection=connection,
+)
+
+# A machine on the allowed list, for `verify.py --send`; the deploy leaves it alone.
+senders = (["sender"], connection)

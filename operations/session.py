@@ -1,0 +1,52 @@
+"""The connections that a deploy runs over: fast, complete and discreet."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+from pyinfra import logger
+from pyinfra.api import Host
+
+from cluster import ClusterError
+from facts.files import mask
+
+
+class _Discreet(logging.Filter):
+    """Hides keepalived's password in whatever pyinfra logs, such as a failed command's output."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "auth_pass" in (message := record.getMessage()):
+            record.msg, record.args = mask(message), None
+        return True
+
+
+def discreet() -> None:
+    """Hide passwords in pyinfra's log from now on."""
+    if not any(isinstance(each, _Discreet) for each in logger.filters):
+        logger.addFilter(_Discreet())
+
+
+def fast(host: Host) -> None:
+    """Send each command at once: without TCP_NODELAY each one waits some 40 ms for an acknowledgement.
+
+    Behind a jump host or a ProxyCommand the transport's socket is none, and there is nothing to set.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport and hasattr(transport.sock, "setsockopt"):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def complete(host: Host, group: str) -> None:
+    """Raise `ClusterError` when a host of the group that this run is for could not be reached.
+
+    With `-y`, pyinfra would go on without it.
+    """
+    state = host.state
+    for member in host.inventory.get_group(group):
+        if state.is_host_in_limit(member) and member not in state.activated_hosts:
+            raise ClusterError(
+                f"{member.name}: can't be reached by ssh (the reason is above); mend that, "
+                f"or leave it out with --exclude {member.name}"
+            )

@@ -1,0 +1,19 @@
+"""User accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+
+from facts.users import User
+
+
+@operation()
+def system(user: str) -> Generator[StringCommand]:
+    """A system user that nobody can log in as, without a home."""
+    if host.get_fact(User, user=user):
+        host.noop(f"user {user} exists")
+        return
+    yield StringCommand(f"useradd --system --no-create-home --home-dir / --shell /sbin/nologin {user}")
