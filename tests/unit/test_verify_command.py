@@ -1,0 +1,200 @@
+"""verify.py as it is run: its exit status, and errors in one line."""
+
+import json
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyinfra.api import Host, State
+
+from cluster import ClusterError
+from verification import command
+from verification.command import main, step
+from verification.judge import Problem, Report, Status
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine that nobody listens on, and nobody else takes."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture
+def inventory(tmp_path: Path, closed_port: int) -> Path:
+    """Two nodes and a sender that nobody can reach."""
+    (tmp_path / "auth_pass").write_text("secret")
+    file = tmp_path / "inventory.py"
+    file.write_text(
+        textwrap.dedent(
+            f"""
+            from cluster import define
+
+            connection = {{"ssh_hostname": "127.0.0.1", "ssh_port": {closed_port}}}
+            nodes = define(
+                nodes={{"stash1": "10.77.0.11", "stash2": "10.77.0.12"}},
+                network="10.77.0.0/24",
+                interface="eth0",
+                vip="10.77.0.10",
+                inputs=[{{"id": "udp-5514", "port": 5514}}],
+                senders=["10.77.0.101"],
+                auth_pass_file={str(tmp_path / "auth_pass")!r},
+                connection=connection,
+            )
+            senders = (["sender"], connection)
+            """
+        )
+    )
+    return file
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_no_node_can_be_reached(inventory: Path, closed_port: int) -> None:
+    done = run(sys.executable, "verify.py", "--inventory", str(inventory))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("verify: no node can be reached by ssh: stash1: ")
+    assert "stash2: " in line
+    assert str(closed_port) in line
+
+
+def test_no_node_can_be_reached_in_json(inventory: Path) -> None:
+    done = run(sys.executable, "verify.py", "--inventory", str(inventory), "--json")
+    assert done.returncode == 2
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert document.pop("error").startswith("no node can be reached by ssh: stash1: ")
+    assert document == {"version": 1, "ok": False}
+
+
+def test_no_node_can_be_reached_by_pyinfra(inventory: Path) -> None:
+    """pyinfra itself ends such a run."""
+    done = run(str(Path(sys.executable).with_name("pyinfra")), "-y", str(inventory), "verify.py")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a run that could not look."""
+    assert main([*arguments]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    (line,) = error.splitlines()
+    assert line.startswith("verify: ")
+    return line.removeprefix("verify: ")
+
+
+def test_missing_inventory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(capsys, "--inventory", "nowhere.py").startswith("--inventory: nowhere.py is not a file;")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            'vip="10.77.0.10"',
+            'vip="10.77.0.11"',
+            "vip: 10.77.0.11 is stash1's own address; choose a free address",
+        ),
+        ("from cluster", "from clusters", "ModuleNotFoundError: No module named 'clusters'"),
+        ("nodes = define(", "machines = define(", "nodes: no such group in the inventory;"),
+    ],
+)
+def test_bad_inventory(
+    inventory: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, line: str
+) -> None:
+    inventory.write_text(inventory.read_text().replace(old, new))
+    assert line in fail(capsys, "--inventory", str(inventory))
+
+
+def test_inventory_with_a_syntax_error(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inventory.write_text("nodes = (")
+    assert "SyntaxError" in fail(capsys, "--inventory", str(inventory))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--send", "0"], "--send: 0 is out of range"),
+        (["--send", "4", "--rate", "0"], "--rate: 0 is out of range"),
+        (["--send", "4", "--from", "stash1"], "--from: stash1 is a node"),
+        (["--send", "4", "--from", "nobody"], "--from: nobody is not in the inventory"),
+    ],
+)
+def test_bad_sending(
+    inventory: Path, capsys: pytest.CaptureFixture[str], options: list[str], line: str
+) -> None:
+    assert fail(capsys, "--inventory", str(inventory), *options).startswith(line)
+
+
+def test_no_senders(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inventory.write_text(inventory.read_text().replace("\nsenders = ", "\nothers = "))
+    assert fail(capsys, "--inventory", str(inventory), "--send", "4").startswith("senders: no such group")
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["--send", "four"], 2), (["more"], 2)])
+def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == status
+    out, error = capsys.readouterr()
+    assert "usage: verify.py" in out + error
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
+def test_verdict_is_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ok: bool, status: int
+) -> None:
+    """Of the program, with the table and with JSON alike."""
+    problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
+    report = Report("10.77.0.10", ("stash1",), ("stash1",), {"udp-5514": ("stash1",)}, (), problems)
+    monkeypatch.setattr(command, "_verify", lambda options: (report, None))
+    assert main([]) == status
+    assert ("ALL GOOD" if ok else "WRONG, 1 thing to mend") in capsys.readouterr().out
+    assert main(["--json"]) == status
+    assert json.loads(capsys.readouterr().out)["ok"] is ok
+
+
+def pyinfra_run(
+    monkeypatch: pytest.MonkeyPatch, *, ok: bool = True, **changes: Any
+) -> tuple[State, list[Host]]:
+    """pyinfra's state with three hosts, of which the first was not reached, and what they are found to be."""
+    hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
+    state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
+    monkeypatch.setattr(command, "_cluster", lambda inventory: None)
+    monkeypatch.setattr(command, "inspect", lambda *_: SimpleNamespace(ok=ok))
+    monkeypatch.setattr(command, "show", lambda *_: print("the table"))
+    return cast(State, state), cast(list[Host], hosts)
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
+def test_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ok: bool, status: int
+) -> None:
+    """The first host that was reached shows the table and ends pyinfra; the others do nothing."""
+    state, hosts = pyinfra_run(monkeypatch, ok=ok)
+    with pytest.raises(SystemExit) as end:
+        step(state, hosts[1])
+    assert end.value.code == status
+    step(state, hosts[2])
+    assert capsys.readouterr().out == "the table\n"
+
+
+def test_step_after_a_deploy_in_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What deploy.py has prepared would never be done."""
+    state, hosts = pyinfra_run(monkeypatch, op_meta={"an operation": None})
+    with pytest.raises(ClusterError, match=r"run verify\.py by itself"):
+        step(state, hosts[1])

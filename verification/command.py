@@ -1,0 +1,174 @@
+"""The two ways to run a verification: as a program of its own, and as a file that `pyinfra` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from gevent import Timeout
+from gevent.pool import Group
+from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
+from pyinfra.context import ctx_state
+from pyinfra_cli.exceptions import UnexpectedExternalError
+from pyinfra_cli.inventory import make_inventory
+from rich.console import Console
+
+from cluster import Cluster, ClusterError, of
+from verification import send
+from verification.judge import Report
+from verification.observe import inspect
+from verification.show import document, failure, good, show
+
+GOOD, WRONG, NOT_SEEN = 0, 1, 2
+"""Exit status."""
+
+CONNECT_TIMEOUT = 5
+"""Seconds to wait for a machine's ssh port."""
+CONNECT_LIMIT = 20
+"""Seconds for a whole login."""
+
+
+def main(arguments: list[str]) -> int:
+    """Verify as the command line says; the exit status."""
+    options = _parse(arguments)
+    for name in ("pyinfra", "paramiko"):  # what they have to say is in the report
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    try:
+        report, delivery = _verify(options)
+    except PyinfraError as error:
+        if options.json:
+            print(json.dumps(failure(str(error))))
+        else:
+            print(f"verify: {error}", file=sys.stderr)
+        return NOT_SEEN
+    if options.json:
+        print(json.dumps(document(report, delivery), indent=2))
+    else:
+        show(Console(highlight=False), report, delivery)
+    return GOOD if good(report, delivery) else WRONG
+
+
+def step(state: State, host: Host) -> None:
+    """Verify under `pyinfra inventory.py verify.py`, which calls this for each host: the first looks at all.
+
+    It ends pyinfra with the verdict as the exit status, before pyinfra asks whether to go on: there is
+    nothing to do. Raises `ClusterError` when there is, by another file of the same run.
+    """
+    if state.op_meta:
+        raise ClusterError(
+            "verify.py: what deploy.py means to change is not done yet; run verify.py by itself, after it"
+        )
+    if host != next(each for each in state.inventory if each in state.activated_hosts):
+        return
+    cluster = _cluster(state.inventory)
+    report = inspect(state, cluster, {})
+    show(Console(highlight=False), report, None)
+    sys.exit(GOOD if report.ok else WRONG)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="verify.py",
+        description="Look whether the cluster is as it is meant, and tell what is wrong and what to do.",
+        epilog="Exit status: 0 all good, 1 something is wrong, 2 nothing could be looked at.",
+    )
+    parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    parser.add_argument(
+        "--send", type=int, metavar="N", help="send N events to each input, too, and count them on the nodes"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=100, help="datagrams a second that --send sends (default: 100)"
+    )
+    parser.add_argument(
+        "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
+    )
+    return parser.parse_args(arguments)
+
+
+def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
+    state = State(check_for_changes=False)
+    ctx_state.set(state)  # pyinfra's loader of inventories wants one
+    inventory = _inventory(options.inventory)
+    cluster = _cluster(inventory)
+    hosts = [inventory.get_host(node.name) for node in cluster.nodes]
+    sender = None
+    if options.send is not None:
+        send.check_size(options.send, options.rate, len(cluster.inputs))
+        sender = _sender(inventory, cluster, options.sender)
+    state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
+    reasons = _connect([*hosts, sender] if sender else hosts)
+    if not any(host.connected for host in hosts):
+        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        raise ClusterError(f"no node can be reached by ssh: {told}")
+    report = inspect(state, cluster, reasons)
+    if sender is None:
+        return report, None
+    if not sender.connected:
+        why = reasons[sender.name]
+        raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
+    with Console(stderr=True).status(f"sending {options.send} events to each input, and waiting for them"):
+        return report, send.deliver(state, cluster, report, sender, options.send, options.rate)
+
+
+def _inventory(file: str) -> Inventory:
+    if not Path(file).is_file():
+        raise ClusterError(f"--inventory: {file} is not a file; name the inventory of the cluster")
+    try:
+        inventory: Inventory = make_inventory(file)
+    except UnexpectedExternalError as error:
+        raise ClusterError(f"{file}: {type(error.exception).__name__}: {error.exception}") from None
+    except (OSError, SyntaxError, ValueError) as error:  # before it runs
+        raise ClusterError(f"{file}: {type(error).__name__}: {error}") from None
+    return inventory
+
+
+def _cluster(inventory: Inventory) -> Cluster:
+    try:
+        host = inventory.get_group("nodes")[0]
+        return of(host)
+    except (NoGroupError, IndexError, AttributeError):
+        raise ClusterError(
+            "nodes: no such group in the inventory; define it as `nodes = define(…)`"
+        ) from None
+
+
+def _sender(inventory: Inventory, cluster: Cluster, name: str | None) -> Host:
+    """The host that sends: not a node, as a director drops what it schedules back to itself."""
+    if name is None:
+        try:
+            name = inventory.get_group("senders")[0].name
+        except (NoGroupError, IndexError):
+            raise ClusterError(
+                "senders: no such group in the inventory; add it, or name a host with --from"
+            ) from None
+    if name in {node.name for node in cluster.nodes}:
+        raise ClusterError(
+            f"--from: {name} is a node, whose own events to the VIP can be lost; choose another host"
+        )
+    host = inventory.get_host(name, default=None)
+    if host is None:
+        raise ClusterError(f"--from: {name} is not in the inventory; add it to `senders` there")
+    return host
+
+
+def _connect(hosts: list[Host]) -> dict[str, str]:
+    """Connect to these hosts at the same time; why it failed, by name."""
+
+    def connect(host: Host) -> str | None:
+        try:
+            with Timeout(CONNECT_LIMIT):
+                host.connect(show_errors=False, raise_exceptions=True)
+        except ConnectError as error:
+            return str(error)
+        except Timeout:
+            return f"no connection by ssh within {CONNECT_LIMIT} s"
+        return None
+
+    reasons = Group().map(connect, hosts)
+    return {host.name: why for host, why in zip(hosts, reasons, strict=True) if why}

@@ -1,0 +1,153 @@
+"""A report as a table for a person, and as JSON for a program."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from verification.judge import Cell, Problem, Report, Status
+from verification.send import Delivery
+
+VERSION = 1
+"""Of the JSON document; a change that could break a reader makes it 2."""
+
+_STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
+_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
+
+
+def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
+    """The JSON document on a cluster:
+
+    - `version`: 1; `error`: null; `ok`: the verdict
+    - `vip`: the address; `holders`: names of the nodes that hold it
+    - `pool`: by input id, names of the nodes that events are spread over
+    - `nodes`: all names
+    - `checks`: a list of `check` (`ssh`, `logstash`, `keepalived`, `firewalld`, `sysctl`, `selinux`,
+      `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), and `nodes`: by name, `status` (`ok`,
+      `warning`, `wrong`, `unknown`) and `text`
+    - `problems`: a list of `status`, `check` (one of those or `send`), `node` (a name, or null for the
+      cluster), `what` and `do`
+    - `send`: null without `--send`, else `run`, `sender`, `source`, `refused` and `inputs`: by input id,
+      `sent`, `received` by node name, `lost` and `duplicated`
+    """
+    problems = [*report.problems, *(delivery.problems if delivery else ())]
+    sent = asdict(delivery) if delivery else None
+    if sent:
+        del sent["problems"]
+    return {
+        "version": VERSION,
+        "error": None,
+        "ok": good(report, delivery),
+        "vip": report.vip,
+        "holders": list(report.holders),
+        "pool": {id: list(nodes) for id, nodes in report.pool.items()},
+        "nodes": list(report.nodes),
+        "checks": [
+            {
+                "check": row.check,
+                "input": row.input,
+                "nodes": {name: asdict(cell) for name, cell in row.cells.items()},
+            }
+            for row in report.rows
+        ],
+        "problems": [asdict(problem) for problem in problems],
+        "send": sent,
+    }
+
+
+def failure(error: str) -> dict[str, Any]:
+    """The JSON document when nothing could be looked at: `version`, `error` in one line, `ok` false."""
+    return {"version": VERSION, "error": error, "ok": False}
+
+
+def good(report: Report, delivery: Delivery | None) -> bool:
+    """The verdict on what was seen and, if it was asked for, on what arrived."""
+    return report.ok and (delivery is None or delivery.ok)
+
+
+def show(console: Console, report: Report, delivery: Delivery | None) -> None:
+    """The verdict, a table of the checks, what was delivered, and what is wrong, for a person."""
+    problems = _together([*report.problems, *(delivery.problems if delivery else ())])
+    console.print(_headline(report, good(report, delivery), len(problems)))
+    console.print(_checks(report))
+    if delivery:
+        console.print(_delivery(report, delivery))
+    for problem, nodes in problems:
+        console.print(_problem(problem, nodes))
+
+
+def _together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
+    """Each problem once, with all the nodes that have it."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    firsts = []
+    for problem in problems:
+        if (problem.what, problem.do) not in nodes:
+            firsts.append(problem)
+        nodes.setdefault((problem.what, problem.do), []).append(problem.node or "cluster")
+    return [(problem, nodes[problem.what, problem.do]) for problem in firsts]
+
+
+def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
+    verdict = Text("ALL GOOD", "bold green") if ok else Text("WRONG", "bold red")
+    if problems:
+        verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to mend")
+    holder = " and ".join(report.holders) or "no node"
+    line = Table.grid(padding=(0, 3))
+    line.add_row(verdict, f"VIP {report.vip} on {holder}", f"pool: {_pool(report)}")
+    return line
+
+
+def _pool(report: Report) -> str:
+    pools = {id: ", ".join(nodes) or "empty" for id, nodes in report.pool.items()}
+    if len(set(pools.values())) == 1:
+        return next(iter(pools.values()))
+    return "; ".join(f"{id} {nodes}" for id, nodes in pools.items())
+
+
+def _checks(report: Report) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    table.add_column("", overflow="fold")
+    for name in report.nodes:
+        table.add_column(name, overflow="fold")
+    for row in report.rows:
+        label = _LABELS.get(row.check, row.check)
+        cells = [_cell(row.cells[name]) for name in report.nodes]
+        table.add_row(f"{label} {row.input}" if row.input else label, *cells)
+    return table
+
+
+def _cell(cell: Cell) -> Text:
+    """Its status is told without colour, too."""
+    mark = "! " if cell.status in (Status.WRONG, Status.WARNING) else ""
+    return Text(f"{mark}{cell.text}", _STYLES[cell.status])
+
+
+def _delivery(report: Report, delivery: Delivery) -> RenderableType:
+    table = Table(
+        title=f"events sent by {delivery.sender}, as they arrived",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+    )
+    table.add_column("", overflow="fold")
+    for name in ("sent", *report.nodes, "lost", "twice"):
+        table.add_column(name, justify="right", overflow="fold")
+    for id, result in delivery.inputs.items():
+        faults = [
+            Text(str(count), "bold red" if count else "green") for count in (result.lost, result.duplicated)
+        ]
+        received = [str(result.received[name]) for name in report.nodes]
+        table.add_row(id, str(result.sent), *received, *faults)
+    return table
+
+
+def _problem(problem: Problem, nodes: list[str]) -> RenderableType:
+    text = Table.grid(padding=(0, 1))
+    text.add_row(Text("!", _STYLES[problem.status]), Text(f"{', '.join(nodes)}: {problem.what}"))
+    text.add_row("", Text(f"-> {problem.do}", "dim"))
+    return text

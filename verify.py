@@ -1,0 +1,26 @@
+"""Is the cluster as it is meant? `python verify.py`, or `pyinfra inventory.py verify.py`.
+
+    python verify.py [--inventory FILE] [--json] [--send N [--rate R] [--from HOST]]
+
+Looks at every node of the inventory's group `nodes` and changes nothing. Exit status 0: all good; 1: wrong, and
+it tells what to do; 2: nothing could be looked at. `verification.show.document` describes the JSON.
+
+`--send N` makes the recipe's last test, too: a host of the group `senders` sends N numbered events to each
+input at the VIP, and each must arrive on one of the nodes, once.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    import pyinfra_cli  # noqa: F401  Makes the standard library fit for gevent, before anything else uses it.
+
+    from verification.command import main
+
+    sys.exit(main(sys.argv[1:]))
+
+if __name__ == "builtins":  # pyinfra runs it
+    from pyinfra import host, state
+
+    from verification.command import step
+
+    step(state, host)
