@@ -90,7 +90,8 @@ class Guest:
                     f"ubd0={self.folder / 'disk.cow'},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
                     *(f"umid={self.umid}", f"uml_dir={UMID_DIR}"),
-                    f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac}",
+                    # gro as on the machine: a bridge passes on whole trains of segments, and without it they would be lost
+                    f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac},gro=1",
                     f"systemd.machine_id={hashlib.sha256(self.umid.encode()).hexdigest()[:32]}",
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
                 ),

@@ -15,7 +15,17 @@ from lab.guest import Guest
 from lab.image import image
 from lab.network import Network
 from lab.packages import repository
-from lab.settings import BOOT_TIMEOUT, GUEST_MEMORY, MAX_NODES, UMID_DIR, USER, cache_dir, lab_dir, machines, namespace
+from lab.settings import (
+    BOOT_TIMEOUT,
+    GUEST_MEMORY,
+    MAX_NODES,
+    UMID_DIR,
+    USER,
+    cache_dir,
+    lab_dir,
+    machines,
+    namespace,
+)
 from lab.shell import LabError, run
 
 TOOLS = (

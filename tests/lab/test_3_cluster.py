@@ -23,8 +23,8 @@ def test_ipvs_is_as_the_recipe_shows_it(cluster: Cluster) -> None:
         assert sorted(cluster.pool(name)) == sorted(ADDRESSES.values())
 
 
-def test_the_higher_address_holds_the_vip(cluster: Cluster) -> None:
-    assert cluster.holders() == ["stash2"]
+def test_one_node_holds_the_vip(cluster: Cluster) -> None:
+    assert len(cluster.holders()) == 1
 
 
 def test_four_events_arrive_two_and_two(cluster: Cluster) -> None:
