@@ -72,6 +72,11 @@ class Lab:
         return Network(namespace(self.folder))
 
     @property
+    def sockets(self) -> Path:
+        """Where ssh keeps its shared connections: their paths must be short, and no other lab's."""
+        return UMID_DIR / self.network.namespace
+
+    @property
     def guests(self) -> tuple[Guest, ...]:
         """The guests that `up` made, in the order of their addresses."""
         made = {path.name for path in (self.folder / "guests").glob("*")}
@@ -160,17 +165,12 @@ class Lab:
     def down(self) -> None:
         """End all and remove all that `up` made, also after a crash; the cache stays."""
         self.network.remove()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def _sockets(self) -> Path:
-        """Where ssh keeps its shared connections: their paths must be short, and no other lab's."""
-        return UMID_DIR / self.network.namespace
 
     def _create(self, nodes: int, logstash_start_delay: float, disk: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sockets.mkdir(parents=True, exist_ok=True)
+        self.sockets.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
         known, config = [], []
@@ -184,7 +184,7 @@ class Lab:
                     user=USER,
                     folder=self.folder,
                     netns=self.network.path,
-                    sockets=self._sockets,
+                    sockets=self.sockets,
                 )
             )
         (self.folder / "known_hosts").write_text("".join(known))
