@@ -1,6 +1,7 @@
 """One guest: a User Mode Linux kernel run as a process of this machine."""
 
 import hashlib
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Guest:
             subprocess.Popen(
                 (
                     *self.network.enter,
+                    *("taskset", "--cpu-list", self._cpu()),
                     "linux.uml",
                     f"mem={GUEST_MEMORY}M",
                     f"ubd0={self.folder / 'disk.cow'},{image}",
@@ -100,6 +102,11 @@ class Guest:
                 stderr=console,
                 start_new_session=True,
             )
+
+    def _cpu(self) -> str:
+        """One CPU for the kernel and its programs: handing over to another one takes as long as the work."""
+        cpus = sorted(os.sched_getaffinity(0))
+        return str(cpus[int(self.machine.address) % len(cpus)])
 
     def processes(self) -> list[int]:
         """The kernel's process and those it runs its programs in."""

@@ -80,12 +80,13 @@ class Cluster:
     def deploy(self, *options: str, inventory: str | Path = "inventory.py") -> Done:
         return self.run(tool("pyinfra"), *options, str(inventory), "deploy.py")
 
-    def changes(self) -> dict[str, list[str]]:
-        """What a deploy would change: operations, and the hosts they would change."""
-        done = self.deploy("--dry", "--json")
+    def plan(self) -> tuple[dict[str, list[str]], str]:
+        """What a deploy would change: operations with the hosts they would change, and what it says."""
+        done = self.deploy("--dry", "--diff", "--json")
         assert done.returncode == 0, done.stderr
         plan = json.loads(done.stdout)["plan"]
-        return {step["name"]: step["hosts_with_change"] for step in plan if step["hosts_with_change"]}
+        changes = {step["name"]: step["hosts_with_change"] for step in plan if step["hosts_with_change"]}
+        return changes, done.stderr
 
     def verify(self, *options: str) -> dict[str, Any]:
         """verify.py's JSON, with its exit status as ``status``."""
