@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.network import Network, end
-from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, UMID_DIR, USER, VISITOR, Machine, machines
+from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, USER, VISITOR, Machine, machines
 from lab.shell import LabError, last_lines, run
 
 KEYFILE = """\
@@ -44,11 +46,6 @@ class Guest:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    @property
-    def umid(self) -> str:
-        """The kernel's own name for this guest; it stands in the command line of each of its processes."""
-        return f"{self.network.namespace}-{self.name}"
-
     def prepare(self, authorized_key: str, logstash_start_delay: float) -> str:
         """Write the seed for the first boot and return the guest's ssh host key."""
         seed = self.folder / "seed"
@@ -80,10 +77,10 @@ class Guest:
 
     def start(self, image: Path) -> None:
         """Power the guest on. Its disk is the image with all that it wrote since."""
-        UMID_DIR.mkdir(exist_ok=True)
+        shutil.rmtree(self.network.sockets / self.name, ignore_errors=True)
         self.network.plug(self.machine)
         with self.console.open("ab") as console:
-            subprocess.Popen(
+            kernel = subprocess.Popen(
                 (
                     *self.network.enter,
                     *("taskset", "--cpu-list", self._cpu()),
@@ -91,17 +88,19 @@ class Guest:
                     f"mem={GUEST_MEMORY}M",
                     f"ubd0={self.folder / 'disk.cow'},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
-                    *(f"umid={self.umid}", f"uml_dir={UMID_DIR}"),
+                    *(f"umid={self.name}", f"uml_dir={self.network.sockets}"),
                     # gro as on the machine: a bridge passes on whole trains of segments, and without it they would be lost
                     f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac},gro=1",
-                    f"systemd.machine_id={hashlib.sha256(self.umid.encode()).hexdigest()[:32]}",
+                    f"systemd.machine_id={hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]}",
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
+                    *(f"systemd.mask={unit}" for unit in self.machine.masked),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
             )
+        (self.folder / "pid").write_text(str(kernel.pid))
 
     def _cpu(self) -> str:
         """One CPU for the kernel and its programs: handing over to another one takes as long as the work."""
@@ -109,13 +108,12 @@ class Guest:
         return str(cpus[int(self.machine.address) % len(cpus)])
 
     def processes(self) -> list[int]:
-        """The kernel's process and those it runs its programs in."""
-        mark = f"umid={self.umid}\0".encode()
-        return [
-            int(path.parent.name)
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if mark in _read(path) and path.parent.name.isdigit()
-        ]
+        """The kernel's process and those it runs its programs in: one session."""
+        try:
+            kernel = int((self.folder / "pid").read_text())
+        except FileNotFoundError:
+            return []
+        return [pid for pid in self.network.processes() if session(pid) == kernel]
 
     def running(self) -> bool:
         return bool(self.processes())
@@ -141,13 +139,14 @@ class Guest:
                 end(pid)
             time.sleep(0.02)
         self.network.unplug(self.machine)
+        (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)  # a connection to nobody
 
     def last_words(self) -> str:
-        return last_lines(_read(self.console).decode(errors="replace"))
+        return last_lines(self.console.read_text(errors="replace"))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+def session(pid: int) -> int | None:
+    """The session that a process belongs to; None when it has ended."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None

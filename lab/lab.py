@@ -19,7 +19,6 @@ from lab.settings import (
     BOOT_TIMEOUT,
     GUEST_MEMORY,
     MAX_NODES,
-    UMID_DIR,
     USER,
     cache_dir,
     lab_dir,
@@ -51,7 +50,7 @@ Host {name}
     StrictHostKeyChecking yes
     ProxyCommand nsenter --net={netns} -- socat - TCP:%h:%p,nodelay
     ControlMaster auto
-    ControlPath {sockets}/%n
+    ControlPath {sockets}/ssh-%n
     ControlPersist 60
 """
 
@@ -70,11 +69,6 @@ class Lab:
     @property
     def network(self) -> Network:
         return Network(namespace(self.folder))
-
-    @property
-    def sockets(self) -> Path:
-        """Where ssh keeps its shared connections: their paths must be short, and no other lab's."""
-        return UMID_DIR / self.network.namespace
 
     @property
     def guests(self) -> tuple[Guest, ...]:
@@ -141,11 +135,11 @@ class Lab:
                     f"{waiting[0].name} is not up after {BOOT_TIMEOUT:.0f} s: {waiting[0].last_words()}; "
                     f"see {waiting[0].console}"
                 )
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def booted(self, guest: Guest) -> bool:
-        """Whether the guest's systemd says that all it starts at boot has been started."""
-        state = self.ssh(guest.name, "systemctl", "is-system-running").stdout.strip()
+        """Whether the guest's systemd says that all it starts at boot has been started; it waits for that."""
+        state = self.ssh(guest.name, "systemctl", "is-system-running", "--wait").stdout.strip()
         return state in ("running", "degraded")
 
     def ssh(self, name: str, *command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
@@ -165,12 +159,10 @@ class Lab:
     def down(self) -> None:
         """End all and remove all that `up` made, also after a crash; the cache stays."""
         self.network.remove()
-        shutil.rmtree(self.sockets, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, nodes: int, logstash_start_delay: float, disk: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.sockets.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
         known, config = [], []
@@ -184,7 +176,7 @@ class Lab:
                     user=USER,
                     folder=self.folder,
                     netns=self.network.path,
-                    sockets=self.sockets,
+                    sockets=self.network.sockets,
                 )
             )
         (self.folder / "known_hosts").write_text("".join(known))

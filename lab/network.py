@@ -1,6 +1,7 @@
 """The lab's network: a namespace with a bridge, a tap for each guest and the package server."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.settings import GATEWAY, NETWORK, Machine
+from lab.settings import GATEWAY, NETWORK, SOCKETS, Machine
 from lab.shell import LabError, run
 
 
@@ -24,6 +25,11 @@ class Network:
         return Path("/run/netns") / self.namespace
 
     @property
+    def sockets(self) -> Path:
+        """Where the kernels and ssh keep their sockets: the paths must be short, and no other lab's."""
+        return SOCKETS / self.namespace
+
+    @property
     def enter(self) -> tuple[str, ...]:
         """The words that run a program inside."""
         return ("nsenter", f"--net={self.path}", "--")
@@ -32,6 +38,7 @@ class Network:
         return self.path.exists()
 
     def create(self) -> None:
+        self.sockets.mkdir(parents=True, exist_ok=True)
         run("ip", "netns", "add", self.namespace)
         self._ip("link", "set", "lo", "up")
         self._ip("link", "add", "br0", "type", "bridge")
@@ -95,6 +102,7 @@ class Network:
             time.sleep(0.05)
         if self.exists():
             run("ip", "netns", "delete", self.namespace)
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _ip(self, *words: str) -> str:
         return run("ip", "-netns", self.namespace, *words)

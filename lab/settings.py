@@ -21,8 +21,8 @@ FORBIDDEN_SENDER = NETWORK[102]
 """The sender's second address: a device that is on nobody's list."""
 
 MAX_NODES = 9
-UMID_DIR = Path("/run/lab-uml")
-"""Where the kernels keep their control sockets; their paths must be short."""
+SOCKETS = Path("/run/logstash-ha-lab")
+"""Where labs keep their sockets."""
 
 GUEST_MEMORY = 768
 """Memory of a guest in MiB. It is taken from the machine only as the guest uses it."""
@@ -40,6 +40,8 @@ class Machine:
 
     name: str
     addresses: tuple[IPv4Address, ...]
+    masked: tuple[str, ...] = ()
+    """Units that this one does without, to boot sooner."""
 
     @property
     def address(self) -> IPv4Address:
@@ -57,7 +59,10 @@ class Machine:
 def machines(nodes: int) -> tuple[Machine, ...]:
     """The guests of a lab with this many nodes: stash1, stash2, … and the sender."""
     stashes = tuple(Machine(f"stash{n}", (NETWORK[10 + n],)) for n in range(1, nodes + 1))
-    return (*stashes, Machine("sender", (NETWORK[101], FORBIDDEN_SENDER)))
+    return (
+        *stashes,
+        Machine("sender", (NETWORK[101], FORBIDDEN_SENDER), ("firewalld.service", "auditd.service")),
+    )
 
 
 def lab_dir() -> Path:

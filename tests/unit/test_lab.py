@@ -17,7 +17,7 @@ from lab.shell import LabError, run
 def test_two_labs_share_neither_a_network_nor_an_ssh_connection(tmp_path: Path) -> None:
     one, other = Lab(tmp_path / "one"), Lab(tmp_path / "other")
     assert one.network.namespace != other.network.namespace
-    assert one.sockets != other.sockets
+    assert one.network.sockets != other.network.sockets
 
 
 def test_each_machine_has_addresses_a_mac_and_a_tap_of_its_own() -> None:
