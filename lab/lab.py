@@ -96,6 +96,8 @@ class Lab:
         cache = cache_dir()
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / "lock"):
+            for half_built in (*cache.glob("image.*"), *cache.glob("repository.*")):
+                shutil.rmtree(half_built)
             disk = image(cache, progress)
             packages = repository(cache, progress)
         if not self.guests:

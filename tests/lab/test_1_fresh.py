@@ -69,7 +69,7 @@ def test_a_dry_run_tells_all_and_changes_nothing(fresh: Cluster) -> None:
     ("old", "new", "message"),
     [
         ('"10.77.0.12"', '"10.77.0.11"', "nodes: address 10.77.0.11 is given twice"),
-        ('interface="eth0"', 'interface="ens33"', "interface: stash1 has no ens33; choose one of eth0"),
+        ('interface="eth0"', 'interface="ens33"', "has no ens33; choose one of eth0"),
         ("connection=connection,", 'connection={**connection, "ssh_user": "visitor"},', "no sudo"),
         ('{"stash1": "10.77.0.11", ', '{"stash9": "10.77.0.19", ', "stash9: can't be reached by ssh"),
     ],
