@@ -30,11 +30,11 @@ demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
 	$(BIN)/python verify.py --send 4
 	@echo; echo "Try next:"; \
 	echo "  $(BIN)/pyinfra inventory.py deploy.py --dry --diff      # nothing left to change"; \
-	echo "  $(BIN)/python -m lab power-off stash2                   # pull the plug of the MASTER"; \
+	echo "  $(BIN)/python -m lab power-off stash1                   # or stash2: pull the plug of the one with the VIP"; \
 	echo "  $(BIN)/python verify.py --send 10                       # see what is wrong, and where events go"; \
-	echo "  $(BIN)/python -m lab power-on stash2"; \
+	echo "  $(BIN)/python -m lab power-on stash1"; \
 	echo "  $(BIN)/python -m lab ssh stash1                         # look around"; \
-	echo "  make down                                       # remove the lab"
+	echo "  make down                                               # remove the lab"
 
 test: packages $(VENV)/ready lint  ## Run all tests, those in the lab too
 	$(BIN)/pytest
