@@ -35,7 +35,7 @@ if "nodes" in host.groups:
 
     files.put(name="4. Pipeline: an input for each port", file=file[logstash.PIPELINE])
 
-    selinux.boolean(name="5. SELinux: keepalived's scripts may use the network", boolean="nis_enabled")
+    selinux.boolean(name="5. SELinux: keepalived's scripts may use the network", boolean=selinux.BOOLEAN)
 
     files.put(name="6. sysctl: own file", file=file[sysctl.FILE])
     sysctl.effective(name="6. sysctl: in force, no STIG", settings=sysctl.SETTINGS, file=sysctl.FILE)

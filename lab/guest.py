@@ -4,14 +4,23 @@ import hashlib
 import os
 import shutil
 import subprocess
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.network import Network, end
-from lab.settings import GATEWAY, GUEST_MEMORY, INTERFACE, NETWORK, USER, VISITOR, Machine, machines
-from lab.shell import LabError, last_lines, run
+from lab.network import Network, end_all
+from lab.settings import (
+    GATEWAY,
+    GUEST_MEMORY,
+    INTERFACE,
+    MAX_NODES,
+    NETWORK,
+    USER,
+    VISITOR,
+    Machine,
+    machines,
+)
+from lab.shell import last_lines, run
 
 KEYFILE = """\
 [connection]
@@ -57,7 +66,7 @@ class Guest:
         addresses = "\n".join(
             f"address{n}={address}/{NETWORK.prefixlen}" for n, address in enumerate(self.machine.addresses, 1)
         )
-        everyone = "".join(f"{machine.address} {machine.name}\n" for machine in machines(9))
+        everyone = "".join(f"{machine.address} {machine.name}\n" for machine in machines(MAX_NODES))
         files = {
             "etc/hostname": f"{self.name}\n",
             "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{everyone}",
@@ -131,13 +140,7 @@ class Guest:
 
     def power_off(self) -> None:
         """Take the power away: no goodbye, no flushing."""
-        deadline = time.monotonic() + 10
-        while pids := self.processes():
-            if time.monotonic() > deadline:
-                raise LabError(f"{self.name}: processes {pids} do not end; see `ps -fp {pids[0]}`")
-            for pid in pids:
-                end(pid)
-            time.sleep(0.02)
+        end_all(self.name, self.processes)
         self.network.unplug(self.machine)
         (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)  # a connection to nobody
 

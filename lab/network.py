@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,13 +94,7 @@ class Network:
 
     def remove(self) -> None:
         """End every process inside and remove the namespace with all its links."""
-        deadline = time.monotonic() + 10
-        while pids := self.processes():
-            if time.monotonic() > deadline:
-                raise LabError(f"{self.namespace}: processes {pids} do not end; see `ps -fp {pids[0]}`")
-            for pid in pids:
-                end(pid)
-            time.sleep(0.05)
+        end_all(self.namespace, self.processes)
         if self.exists():
             run("ip", "netns", "delete", self.namespace)
         shutil.rmtree(self.sockets, ignore_errors=True)
@@ -108,7 +103,13 @@ class Network:
         return run("ip", "-netns", self.namespace, *words)
 
 
-def end(pid: int) -> None:
-    """Kill one process; it may be gone already."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def end_all(name: str, processes: Callable[[], list[int]]) -> None:
+    """Kill processes until there are none left. Raises LabError, with what they are of, after 10 s."""
+    deadline = time.monotonic() + 10
+    while pids := processes():
+        if time.monotonic() > deadline:
+            raise LabError(f"{name}: processes {pids} do not end; see `ps -fp {pids[0]}`")
+        for pid in pids:
+            with suppress(ProcessLookupError):  # it may be gone already
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)

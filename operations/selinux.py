@@ -9,6 +9,9 @@ from pyinfra.api import StringCommand, operation
 
 from facts.selinux import Boolean
 
+BOOLEAN = "nis_enabled"
+"""Lets keepalived's scripts use the network (the recipe's step 5)."""
+
 
 @operation()
 def boolean(boolean: str) -> Generator[StringCommand]:

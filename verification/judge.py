@@ -14,10 +14,9 @@ from facts.selinux import BooleanState
 from facts.services import ServiceState
 from facts.sysctl import CONF, SysctlState
 from operations import firewalld, sysctl
+from operations.selinux import BOOLEAN
 
 UNITS = ("logstash", "keepalived", "firewalld")
-BOOLEAN = "nis_enabled"
-"""Lets keepalived's scripts use the network (the recipe's step 5)."""
 
 _DEPLOY = "run the deploy again"
 

@@ -19,8 +19,8 @@ from facts.selinux import Boolean
 from facts.services import Services
 from facts.sysctl import Sysctl
 from facts.vrrp import Interfaces
-from operations import keepalived, session, sysctl
-from verification.judge import BOOLEAN, UNITS, Observation, Report, judge
+from operations import keepalived, selinux, session, sysctl
+from verification.judge import UNITS, Observation, Report, judge
 
 COMMAND_TIMEOUT = 40
 """Seconds for one command on a node."""
@@ -86,7 +86,7 @@ def _look(host: Host, cluster: Cluster) -> Observation:
     return Observation(
         services=read(host, Services, units=list(UNITS)),
         sysctl=read(host, Sysctl, keys=list(sysctl.SETTINGS)),
-        selinux=read(host, Boolean, boolean=BOOLEAN),
+        selinux=read(host, Boolean, boolean=selinux.BOOLEAN),
         firewall=read(host, RichRules, interface=cluster.interface),
         health=health or None,
         virtual_servers=read(host, VirtualServers),

@@ -11,29 +11,9 @@ import pytest
 import yaml
 from logstash_pipeline_parser import Pipeline
 
-from cluster import Cluster
 from operations import firewalld, keepalived, logstash, packages, sysctl
 from templates import meant
-
-PASSWORD = "hunter22"
-
-
-def make_cluster(tmp_path: Path, nodes: int = 2, **settings: Any) -> Cluster:
-    """A cluster of that many nodes; 10.77.0.11 is the first one's address."""
-    secret = tmp_path / "auth_pass"
-    secret.write_text(PASSWORD)
-    return Cluster.model_validate(
-        {
-            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in range(1, nodes + 1)],
-            "network": "10.77.0.0/24",
-            "interface": "eth0",
-            "vip": "10.77.0.10",
-            "inputs": [{"id": "udp-5514", "port": 5514}],
-            "senders": ["10.77.0.101"],
-            "auth_pass_file": secret,
-            **settings,
-        }
-    )
+from tests.unit.clusters import PASSWORD, make_cluster
 
 
 def parse_keepalived(text: str) -> list[Any]:

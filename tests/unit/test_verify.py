@@ -14,6 +14,7 @@ from rich.console import Console
 from cluster import Cluster, Node
 from facts.ipvs import VirtualServerState
 from operations import firewalld
+from tests.unit.clusters import make_cluster
 from verification.judge import UNITS, Observation, Problem, Report, Status, judge
 from verification.send import Delivery, InputDelivery
 from verification.show import document, failure, show
@@ -24,22 +25,6 @@ Observations = dict[str, Observation]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     return make_cluster(tmp_path)
-
-
-def make_cluster(folder: Path, nodes: int = 2) -> Cluster:
-    password = folder / "auth_pass"
-    password.write_text("secret")
-    return Cluster.model_validate(
-        {
-            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in range(1, nodes + 1)],
-            "network": "10.77.0.0/24",
-            "interface": "eth0",
-            "vip": "10.77.0.10",
-            "inputs": [{"id": "udp-5514", "port": 5514}],
-            "senders": ["10.77.0.101"],
-            "auth_pass_file": password,
-        }
-    )
 
 
 def virtual_server(cluster: Cluster) -> VirtualServerState:

@@ -15,6 +15,7 @@ from facts.events import TAG, Arrived, End, Mark
 from facts.health import Health
 from facts.ipvs import VirtualServers
 from facts.vrrp import Interfaces
+from tests.unit.clusters import make_cluster
 from verification import observe as module
 from verification.observe import SETTLING, inspect, observe
 
@@ -147,19 +148,7 @@ def test_events_after_a_rotation(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    password = tmp_path / "auth_pass"
-    password.write_text("secret")
-    return Cluster.model_validate(
-        {
-            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in (1, 2)],
-            "network": "10.77.0.0/24",
-            "interface": "eth0",
-            "vip": "10.77.0.10",
-            "inputs": [{"id": "udp-5514", "port": 5514}],
-            "senders": ["10.77.0.101"],
-            "auth_pass_file": password,
-        }
-    )
+    return make_cluster(tmp_path)
 
 
 class Nodes:

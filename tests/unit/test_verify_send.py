@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, ClusterError
+from tests.unit.clusters import make_cluster
 from verification.judge import Report, Row, Status
 from verification.send import LIMIT, QUIET, SETTLED, Delivery, Events, Sent, check_size, tally, wait
 
@@ -26,19 +27,7 @@ def pythons() -> list[str]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    password = tmp_path / "auth_pass"
-    password.write_text("secret")
-    return Cluster.model_validate(
-        {
-            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in (1, 2)],
-            "network": "10.77.0.0/24",
-            "interface": "eth0",
-            "vip": "10.77.0.10",
-            "inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5515}],
-            "senders": ["10.77.0.101"],
-            "auth_pass_file": password,
-        }
-    )
+    return make_cluster(tmp_path, inputs=[{"id": "a", "port": 5514}, {"id": "b", "port": 5515}])
 
 
 def report(*pool: str, rows: tuple[Row, ...] = ()) -> Report:
