@@ -1,19 +1,22 @@
 """The recipe, replayed on each node of the cluster: `pyinfra inventory.py deploy.py`."""
 
-from pyinfra import host
+from pyinfra import host, logger
 
 from cluster import of
 from operations import (
+    activation,
     files,
     firewalld,
     keepalived,
     logstash,
+    modules,
     packages,
     preflight,
     selinux,
     services,
     sysctl,
     users,
+    vip,
 )
 from templates import meant
 
@@ -23,38 +26,57 @@ if "nodes" in host.groups:
     cluster = of(host)
     node = cluster.node(host.name)
     el = preflight.inspect(host, cluster, node)
+    if node == cluster.nodes[0]:
+        for warning in cluster.warnings:
+            logger.warning(warning)
     file = meant(cluster, node, el)
-    rules = firewalld.rules(cluster, node)
-    inputs_listed = keepalived.probe(cluster, node, el)
+    everything = [*file.values()]
 
-    packages.key(name="2. Elastic's GPG key", url=packages.key_url(cluster), path=packages.KEY)
-    files.put(name="2. Elastic's repository", file=file[packages.REPOSITORY])
-    packages.installed(name="2. Packages", packages=packages.NAMES, manager="yum" if el == 7 else "dnf")
+    packages.key(name="2. Elastic's GPG key", cluster=cluster)
+    files.put(name="2. Elastic's repository", files=[file[packages.REPOSITORY]])
+    packages.installed(name="2. Packages", cluster=cluster, el=el)
 
-    files.put(name="3. logstash.yml: the API at the node's own address", file=file[logstash.SETTINGS])
+    files.put(name="3. logstash.yml: the API at the node's own address", files=[file[logstash.SETTINGS]])
 
-    files.put(name="4. Pipeline: an input for each port", file=file[logstash.PIPELINE])
+    files.put(name="4. Pipelines: an input for each port", files=logstash.pipelines(everything))
+    logstash.accepted(name="4. Logstash accepts its files", files=everything)
 
-    selinux.boolean(name="5. SELinux: keepalived's scripts may use the network", boolean=selinux.BOOLEAN)
+    selinux.boolean(name="5. SELinux: keepalived's scripts may use the network")
 
-    files.put(name="6. sysctl: own file", file=file[sysctl.FILE])
-    sysctl.effective(name="6. sysctl: in force, no STIG", settings=sysctl.SETTINGS, file=sysctl.FILE)
+    files.put(name="6. sysctl: own files", files=[file[modules.FILE], file[sysctl.FILE]])
+    modules.loaded(name="6. Kernel modules", modules=modules.names(cluster))
+    sysctl.effective(name="6. sysctl: in force, no STIG", settings=sysctl.settings(cluster), file=sysctl.FILE)
 
     # 8 before 7: keepalived.conf names the script and its user, and they are checked with it.
     users.system(name="8. User of the health script", user=keepalived.SCRIPT_USER)
-    files.put(name="8. Health script", file=file[keepalived.SCRIPT])
-    files.put(name="7. keepalived.conf", file=file[keepalived.CONF])
-
-    firewalld.rich_rules(name="9. firewalld: VRRP, API, events", interface=cluster.interface, rules=rules)
-
-    # 10. The clone's identity has its place here.
-
-    # One node after the other: the others take the events meanwhile.
-    files.put(name="11. keepalived starts again when it dies", file=file[keepalived.DROP_IN])
-    services.up(
-        name="11. Logstash is up, its API lists every input",
-        unit=logstash.unit(probe=inputs_listed),
-        files=[*file.values()],
-        _serial=True,
+    files.put(name="8. Health script", files=[file[keepalived.SCRIPT]])
+    files.put(
+        name="7. keepalived.conf", files=[file[path] for path in (keepalived.CONF, vip.FILE) if path in file]
     )
-    services.up(name="11. keepalived is up", unit=keepalived.unit(el), files=[*file.values()], _serial=True)
+
+    firewalld.allowed(name="9. firewalld: VRRP, API, events", cluster=cluster, node=node)
+
+    # 10. A machine that is the clone of another one: clone.py.
+
+    files.put(name="11. keepalived starts again when it dies", files=[file[keepalived.DROP_IN]])
+    activation.undrained(name="11. No node is left out by a run that was broken off")
+    # One node after the other, and the MASTER last: the others take the events meanwhile.
+    units = [
+        *([vip.unit()] if vip.FILE in file else []),
+        keepalived.unit(el),
+        logstash.unit(cluster, listed=keepalived.probe(cluster, node, el)),
+    ]
+    for masters, who in ((False, "BACKUPs"), (True, "MASTER")):
+        activation.roll(
+            name=f"11. keepalived and Logstash are up with their files: {who}",
+            cluster=cluster,
+            units=units,
+            files=everything,
+            masters=masters,
+            _serial=True,
+        )
+
+    # What an earlier run has put there for another cluster than this one.
+    firewalld.pruned(name="12. firewalld: no rules of ours beside", cluster=cluster, node=node)
+    if vip.FILE not in file:
+        services.absent(name="12. No VIP on the loopback interface", unit=vip.UNIT, file=vip.FILE)

@@ -1,14 +1,19 @@
-"""The events that a node's Logstash wrote to its file: verification counts its own among them."""
+"""The events that a node's Logstash took: verification counts its own among them."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from typing import TypedDict
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, TypedDict
 
 from pyinfra.api import FactBase
 
+from cluster import API_PORT
+from facts.ipvs import socket_name
+
 TAG = "logstash-ha-verify"
-"""An event of a verification is the text `TAG RUN PORT NUMBER`."""
+"""An event of a verification is the text `TAG RUN TARGET NUMBER`."""
 
 
 class Mark(TypedDict):
@@ -18,41 +23,53 @@ class Mark(TypedDict):
     size: int
 
 
-def parse_mark(output: list[str]) -> Mark:
-    """`stat`'s line."""
-    inode, size = output[0].split()
-    return Mark(inode=int(inode), size=int(size))
+def parse_marks(output: list[str]) -> dict[str, Mark]:
+    """Lines `INODE SIZE PATH`."""
+    marks = {}
+    for line in output:
+        inode, size, path = line.split(" ", 2)
+        marks[path] = Mark(inode=int(inode), size=int(size))
+    return marks
 
 
-class End(FactBase[Mark | None]):
-    """The end of the file `path` now. Needs root."""
+class End(FactBase[dict[str, Mark]]):
+    """The ends of the files `paths` now. Needs root."""
 
-    def command(self, path: str) -> str:
-        return f"stat -c '%i %s' {shlex.quote(path)} 2>/dev/null || echo 0 0"
+    default = dict
 
-    def process(self, output: list[str]) -> Mark:
-        return parse_mark(output)
+    def command(self, paths: list[str]) -> str:
+        return (
+            f"for file in {shlex.join(paths)}; do "
+            'echo "$(stat -c \'%i %s\' "$file" 2>/dev/null || echo 0 0) $file"; done'
+        )
+
+    def process(self, output: list[str]) -> dict[str, Mark]:
+        return parse_marks(output)
 
 
 def parse_arrived(output: list[str]) -> list[tuple[int, int]]:
-    """`PORT:NUMBER` words."""
+    """`TARGET:NUMBER` words."""
     pairs = (word.split(":") for line in output for word in line.split())
-    return [(int(port), int(number)) for port, number in pairs]
+    return [(int(target), int(number)) for target, number in pairs]
 
 
 class Arrived(FactBase[list[tuple[int, int]] | None]):
-    """Port and number of each event of this run in the file `path`, after a mark. Needs root.
+    """Target and number of each event of this run in files, after their marks. Needs root.
 
     A line counts once: from Logstash 8 on it holds the text twice, as `message` and as `event.original`.
     """
 
-    def command(self, path: str, mark: Mark, run: str) -> str:
+    def command(self, marks: dict[str, Mark], run: str) -> str:
         pattern = f"{TAG} {run} [0-9]+ [0-9]+"
+        files = "; ".join(
+            f"new {shlex.quote(path)} {mark['inode']} {mark['size']}" for path, mark in marks.items()
+        )
         return (
             # Another inode or a smaller size: the file was rotated, and all of it is new.
-            f"set -- {mark['size']} $(stat -c '%i %s' {shlex.quote(path)} 2>/dev/null || echo 0 0); "
-            f'[ "$2" = {mark["inode"]} ] && [ "$3" -ge "$1" ] || set -- 0; '
-            f"tail -c +$(($1 + 1)) {shlex.quote(path)} 2>/dev/null | LC_ALL=C awk '"
+            'new() { set -- "$@" $(stat -c \'%i %s\' "$1" 2>/dev/null || echo 0 0); '
+            '[ "$2" = "$4" ] && [ "$5" -ge "$3" ] || set -- "$1" 0 0; '
+            'tail -c +$(($3 + 1)) "$1" 2>/dev/null; }; '
+            f"{{ {files}; }} | LC_ALL=C awk '"
             f"match($0, /{pattern}/) {{"
             ' split(substr($0, RSTART, RLENGTH), word, " "); printf "%s:%s ", word[3], word[4] }'
             ' END { print "" }\''
@@ -60,3 +77,28 @@ class Arrived(FactBase[list[tuple[int, int]] | None]):
 
     def process(self, output: list[str]) -> list[tuple[int, int]]:
         return parse_arrived(output)
+
+
+def parse_counts(output: list[str]) -> dict[str, int] | None:
+    """By input id, the `events.out` in an answer of the API; None where it is none."""
+    try:
+        pipelines: dict[str, Any] = json.loads("\n".join(output))["pipelines"]
+        return {
+            plugin["id"]: plugin["events"]["out"]
+            for pipeline in pipelines.values()
+            for plugin in pipeline["plugins"]["inputs"]
+            if "events" in plugin
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Counts(FactBase[dict[str, int] | None]):
+    """How many events each input has taken since Logstash started, by its API at the node's own address."""
+
+    def command(self, address: IPv4Address | IPv6Address) -> str:
+        url = f"http://{socket_name(address, API_PORT)}/_node/stats/pipelines"
+        return f"curl --silent --globoff --noproxy '*' --max-time 10 '{url}' || true"
+
+    def process(self, output: list[str]) -> dict[str, int] | None:
+        return parse_counts(output)

@@ -25,23 +25,33 @@ class FileState(TypedDict):
     sha256: str
 
 
-def parse_file(output: list[str]) -> FileState | None:
-    """A line with mode, owner and group, and one with the SHA-256; None without them."""
-    if len(output) < 2:
-        return None
-    mode, user, group = output[0].split()
-    return FileState(mode=mode, user=user, group=group, sha256=output[1].split()[0])
+def parse_files(output: list[str]) -> dict[str, FileState | None]:
+    """Lines `MODE USER GROUP SHA256 PATH`; `- PATH` where there is no regular file."""
+    files: dict[str, FileState | None] = {}
+    for line in output:
+        if line.startswith("- "):
+            files[line[2:]] = None
+        else:
+            mode, user, group, sha256, path = line.split(" ", 4)
+            files[path] = FileState(mode=mode, user=user, group=group, sha256=sha256)
+    return files
 
 
-class File(FactBase[FileState | None]):
-    """The file at `path`; None where there is no regular file."""
+class Files(FactBase[dict[str, FileState | None]]):
+    """The files at `paths`, by path; None where there is no regular file. Needs root."""
 
-    def command(self, path: str) -> str:
-        quoted = shlex.quote(path)
-        return f"! test -f {quoted} || {{ stat -c '%a %U %G' {quoted}; sha256sum <{quoted}; }}"
+    default = dict
 
-    def process(self, output: list[str]) -> FileState | None:
-        return parse_file(output)
+    def command(self, paths: list[str]) -> str:
+        return (
+            f"for file in {shlex.join(paths)}; do "
+            'if test -f "$file"; then '
+            'echo "$(stat -c \'%a %U %G\' "$file") $(sha256sum <"$file" | cut -d \' \' -f 1) $file"; '
+            'else echo "- $file"; fi; done'
+        )
+
+    def process(self, output: list[str]) -> dict[str, FileState | None]:
+        return parse_files(output)
 
 
 class Text(FactBase[list[str]]):

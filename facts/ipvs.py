@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypedDict
 
 from pyinfra.api import FactBase
+
+
+def socket_name(address: IPv4Address | IPv6Address, port: int) -> str:
+    """As ipvsadm(8) writes it: `192.0.2.10:5514` or `[2001:db8::10]:5514`."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def host_of(name: str) -> str:
+    """The address in what `socket_name` writes."""
+    return name.rpartition(":")[0].strip("[]")
 
 
 class RealServerState(TypedDict):
@@ -59,3 +70,19 @@ class VirtualServers(FactBase[list[VirtualServerState] | None]):
 
     def process(self, output: list[str]) -> list[VirtualServerState] | None:
         return parse_virtual_servers(output)
+
+
+DRAINED = "/etc/keepalived/drained"
+"""A file here named as a node's address keeps that node out of this director's pools, while it is young."""
+
+
+class Drained(FactBase[list[str]]):
+    """The addresses of the nodes that a deploy keeps out of this director's pools."""
+
+    default = list
+
+    def command(self) -> str:
+        return f"ls -1 {DRAINED} 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[str]:
+        return output

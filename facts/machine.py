@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypedDict
 
 from pyinfra.api import FactBase
@@ -10,37 +11,53 @@ from pyinfra.api import FactBase
 class MachineState(TypedDict):
     """What decides whether the deploy can work.
 
-    `os`: os-release(5)'s variables; `root`: `yes`, or sudo's words on why not; `interfaces`: the IPv4
-    addresses of every interface; `firewalld`: systemd's word for its state.
+    `os`: os-release(5)'s variables; `root`: `yes`, or sudo's words on why not; `interfaces`: the
+    addresses of every interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as
+    `active`; `iptables`: whether firewalld finds it, for its direct rules; `fips`: whether the kernel is in
+    FIPS mode; `logstash`: the installed version.
     """
 
     os: dict[str, str]
     root: str
     interfaces: dict[str, list[str]]
     firewalld: str
+    iptables: bool
+    fips: bool
+    logstash: str | None
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `address` or `firewalld`."""
-    machine = MachineState(os={}, root="", interfaces={}, firewalld="unknown")
+    """Lines that begin with `os`, `root`, `link`, `address`, `firewalld`, `iptables`, `fips` or `logstash`."""
+    machine = MachineState(
+        os={}, root="", interfaces={}, firewalld="unknown", iptables=False, fips=False, logstash=None
+    )
     for line in output:
-        kind, _, rest = line.partition(" ")
+        kind, _, rest = line.strip().partition(" ")
+        rest = rest.strip()
         if kind == "os" and "=" in rest:
             name, value = rest.split("=", 1)
             machine["os"][name] = value.strip().strip("\"'")
         elif kind == "root":
-            machine["root"] = rest.strip()
+            machine["root"] = rest
         elif kind == "link":
-            machine["interfaces"].setdefault(rest.strip(), [])
+            machine["interfaces"].setdefault(rest, [])
         elif kind == "address" and len(words := rest.split()) > 3:  # 2: eth0 inet 192.0.2.11/24 …
             machine["interfaces"].setdefault(words[1], []).append(words[3].split("/")[0])
-        elif kind == "firewalld":
-            machine["firewalld"] = rest.strip()
+        elif kind == "firewalld" and rest:
+            state = dict(word.split("=", 1) for word in rest.split())
+            load, active = state.get("LoadState", ""), state.get("ActiveState", "unknown")
+            machine["firewalld"] = {"masked": "masked", "not-found": "absent"}.get(load, active)
+        elif kind == "iptables":
+            machine["iptables"] = bool(rest)
+        elif kind == "fips":
+            machine["fips"] = rest == "1"
+        elif kind == "logstash" and re.match(r"\d+\.", rest):
+            machine["logstash"] = rest
     return machine
 
 
 class Machine(FactBase[MachineState]):
-    """The operating system, the way to root, the network interfaces and firewalld, read without being root."""
+    """The operating system, the way to root, the network interfaces, firewalld and Logstash, without being root."""
 
     @staticmethod
     def default() -> MachineState:
@@ -52,8 +69,11 @@ class Machine(FactBase[MachineState]):
             "sed 's/^/os /' /etc/os-release; "
             'if [ $(id -u) = 0 ] || why=$(sudo -n true 2>&1); then echo root yes; else echo "root $why"; fi; '
             "for link in /sys/class/net/*; do echo link ${link##*/}; done; "
-            "ip -o -4 addr show | sed 's/^/address /'; "
-            "echo firewalld $(systemctl is-active firewalld)"
+            "ip -o addr show | sed 's/^/address /'; "
+            "echo firewalld $(systemctl show -p LoadState -p ActiveState firewalld); "
+            "echo iptables $(command -v iptables); "
+            "echo fips $(cat /proc/sys/crypto/fips_enabled 2>/dev/null); "
+            "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
         )
 
     def process(self, output: list[str]) -> MachineState:

@@ -1,4 +1,4 @@
-"""What the rpm database holds."""
+"""What the rpm database holds, and what a repository offers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 from pyinfra.api import FactBase
 
 _NO_PROVIDER = re.compile(r"no package provides (\S+)")
+_RELEASED = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)-\d+")
 
 
 def parse_missing(output: list[str]) -> list[str]:
@@ -16,7 +17,7 @@ def parse_missing(output: list[str]) -> list[str]:
 
 
 class Missing(FactBase[list[str]]):
-    """Those of these packages (or of what packages provide, such as `java`) that are not installed."""
+    """Those of these packages (or of what packages provide) that are not installed."""
 
     default = list
 
@@ -25,6 +26,43 @@ class Missing(FactBase[list[str]]):
 
     def process(self, output: list[str]) -> list[str]:
         return parse_missing(output)
+
+
+class Version(FactBase[str | None]):
+    """The version of an installed package, such as `8.19.3`; None where it is not installed."""
+
+    def command(self, package: str) -> str:
+        return f"rpm -q --queryformat '%{{VERSION}}\\n' {shlex.quote(package)} || true"
+
+    def process(self, output: list[str]) -> str | None:
+        return output[0].strip() if output and " " not in output[0].strip() else None
+
+
+def ordered(version: str) -> tuple[int, ...]:
+    """A version such as `8.19.3` as what it is sorted by."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def parse_offered(output: list[str]) -> list[str]:
+    """Of `EPOCH:VERSION-RELEASE` lines the versions that are no candidates or snapshots, the newest last."""
+    matches = (_RELEASED.fullmatch(line.strip()) for line in output)
+    return sorted({match[1] for match in matches if match}, key=ordered)
+
+
+class Offered(FactBase[list[str]]):
+    """The versions of a package that a repository has now, the newest last; none where it can't be read."""
+
+    default = list
+
+    def command(self, package: str, repository: str, manager: str) -> str:
+        return (
+            f"LC_ALL=C {manager} --quiet --disablerepo='*' --enablerepo={repository} --setopt=metadata_expire=1"
+            f" list --showduplicates {package} 2>/dev/null"
+            f""" | awk '$1 ~ "^{package}[.]" && $3 == "{repository}" {{ print $2 }}'"""
+        )
+
+    def process(self, output: list[str]) -> list[str]:
+        return parse_offered(output)
 
 
 class KeyImported(FactBase[bool]):

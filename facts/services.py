@@ -7,8 +7,12 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
-MARKERS = "/var/lib/logstash-ha"
+from facts.record import STATE
+
+MARKERS = STATE
 """Where a deploy notes, for each unit, what it had read when it last came up."""
+GOOD = f"{STATE}/good"
+"""Copies of each unit's files as they were when it last came up, under their paths."""
 
 
 class ServiceState(TypedDict):
@@ -54,39 +58,49 @@ class Services(FactBase[dict[str, ServiceState]]):
 
 
 class UnitState(TypedDict):
-    """A unit, its package, its files' SHA-256, and the marker: what it had read when it last came up."""
+    """A unit, its package, its files' SHA-256, and the marker: what it had read when it last came up.
+
+    `good` are the files that it had then.
+    """
 
     service: ServiceState
     marker: list[str]
     package: str
     files: dict[str, str]
+    good: list[str]
 
 
-def parse_unit(output: list[str]) -> UnitState:
-    """`systemctl show`'s lines, the marker's, the package's name and `sha256sum`'s lines, with `--` between."""
-    show, marker, package, files = ("\n".join(output) + "\n").split("--\n")
-    sums = (line.split("  ", 1) for line in files.splitlines())
-    services = parse_services(show.splitlines())
-    return UnitState(
-        service=next(iter(services.values()), ABSENT),
-        marker=marker.splitlines(),
-        package=package.strip(),
-        files={path: sha256 for sha256, path in sums},
-    )
+def parse_units(output: list[str]) -> dict[str, UnitState]:
+    """For each unit `== NAME`, then `systemctl show`'s lines, the marker's, the package's name, `sha256sum`'s
+    lines and the good files, with `--` between."""
+    units = {}
+    for block in ("\n".join(output) + "\n").split("== ")[1:]:
+        name, _, text = block.partition("\n")
+        show, marker, package, files, good = text.split("--\n")
+        sums = (line.split("  ", 1) for line in files.splitlines())
+        services = parse_services(show.splitlines())
+        units[name] = UnitState(
+            service=next(iter(services.values()), ABSENT),
+            marker=marker.splitlines(),
+            package=package.strip(),
+            files={path: sha256 for sha256, path in sums},
+            good=good.splitlines(),
+        )
+    return units
 
 
-class Unit(FactBase[UnitState]):
-    """A unit whose package has the same name, and these files that it reads."""
+class Units(FactBase[dict[str, UnitState]]):
+    """Units whose package has the same name, by name, and for each the files that it reads. Needs root."""
 
-    @staticmethod
-    def default() -> UnitState:
-        return UnitState(service=ABSENT, marker=[], package="", files={})
+    default = dict
 
-    def command(self, unit: str, files: list[str]) -> str:
-        return (
-            f"{_show([unit])}; echo --; cat {MARKERS}/{unit}.sha256 2>/dev/null; echo --; "
-            f"LC_ALL=C rpm -q {unit}; echo --; sha256sum {shlex.join(files)} 2>/dev/null || true"
+    def command(self, units: dict[str, list[str]]) -> str:
+        return "; ".join(
+            f"echo == {unit}; {_show([unit])}; echo --; cat {MARKERS}/{unit}.sha256 2>/dev/null; echo --; "
+            f"LC_ALL=C rpm -q {unit}; echo --; sha256sum {shlex.join(files)} 2>/dev/null; echo --; "
+            f"( cd {GOOD}/{unit} 2>/dev/null && find . -type f | sed 's/^.//' || true )"
+            for unit, files in units.items()
         )
 
-    def process(self, output: list[str]) -> UnitState:
-        return parse_unit(output)
+    def process(self, output: list[str]) -> dict[str, UnitState]:
+        return parse_units(output)

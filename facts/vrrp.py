@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pyinfra.api import FactBase
 
-_END = "end"
+_END = "end "
 
 
-def parse_interfaces(output: list[str]) -> list[str] | None:
+def parse_held(output: list[str]) -> dict[str, list[str]] | None:
     """The interfaces in `ip -o addr`'s lines, such as `2: eth0    inet 192.0.2.10/32 scope global eth0`.
 
-    None without the line `end`: `ip` failed.
+    The last line is `end` and the VIPs; None without it: `ip` failed.
     """
-    if _END not in output:
+    if not output or not output[-1].startswith(_END):
         return None
-    return [line.split()[1] for line in output if line != _END]
+    held: dict[str, list[str]] = {vip: [] for vip in output[-1].removeprefix(_END).split()}
+    for line in output[:-1]:
+        words = line.split()
+        if (vip := words[3].split("/")[0]) in held and words[1] != "lo":
+            held[vip].append(words[1])
+    return held
 
 
-class Interfaces(FactBase[list[str] | None]):
-    """The interfaces that carry the IPv4 address `vip`: VRRP has it on the MASTER only (RFC 3768, 6.4)."""
+class Held(FactBase[dict[str, list[str]] | None]):
+    """For each of these VIPs the interfaces that carry it: VRRP has it on the MASTER only (RFC 5798, 6.4).
 
-    def command(self, vip: str) -> str:
+    The loopback interface does not count: with direct routing every node has the VIP there.
+    """
+
+    def command(self, vips: list[str]) -> str:
         # Not `ip -j`: EL 7's has no JSON.
-        return f"ip -o -4 addr show to {vip} && echo {_END} || true"
+        shows = " && ".join(f"ip -o addr show to {shlex.quote(vip)}" for vip in vips)
+        return f"{shows} && echo {_END}{shlex.join(vips)} || true"
+
+    def process(self, output: list[str]) -> dict[str, list[str]] | None:
+        return parse_held(output)
+
+
+def parse_loopback(output: list[str]) -> list[str] | None:
+    """The addresses in `ip -o addr`'s lines; None without a last line `end`: `ip` failed."""
+    if not output or output[-1] != _END.strip():
+        return None
+    return [line.split()[3].split("/")[0] for line in output[:-1]]
+
+
+class Loopback(FactBase[list[str] | None]):
+    """The addresses on the loopback interface: with direct routing, every node's has the VIPs."""
+
+    def command(self) -> str:
+        return f"ip -o addr show dev lo && echo {_END.strip()} || true"
 
     def process(self, output: list[str]) -> list[str] | None:
-        return parse_interfaces(output)
+        return parse_loopback(output)

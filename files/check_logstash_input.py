@@ -7,6 +7,8 @@ Prints one line. Exit status 0: listed. 1: not listed, no proper answer, or wron
 `/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of the recipe's `/_node/stats`. It is
 read from a bare socket: one time bound for the whole exchange, a fast start, and no proxy.
 
+A node that a deploy drains is down without being asked.
+
 One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 """
 # ruff: noqa: B904, SIM105, UP003, UP010, UP024, UP031, UP041
@@ -17,13 +19,21 @@ import errno
 import json
 import os
 import socket
+import stat
 import sys
+import time
 
 USAGE = "usage: check_logstash_input.py IP INPUT-ID"
 PORT = 9600
 PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
 """Seconds for the whole exchange; keepalived's `misc_timeout` must be longer."""
+DRAINED = "/etc/keepalived/drained"
+"""A file here, named as a node's address, says that a deploy drains that node."""
+DRAIN_TIME = 300
+"""Seconds for which it says so, should the deploy break off."""
+CLOCK_SLACK = 5
+"""Seconds that the file may seem to come from the future."""
 MAX_BYTES = 8 * 1024 * 1024
 """Of an answer; a pipeline of a hundred plugins takes about 50 kB."""
 MAX_MESSAGE = 300
@@ -34,14 +44,36 @@ class Down(Exception):
     """Why the input does not count as up, in words."""
 
 
+class Certain(Down):
+    """A reason that leaves no doubt: no answer was lost on its way, so asking once more is no use."""
+
+
 def clock():
     """Seconds on a clock that nobody sets; Python 2.7 has no time.monotonic."""
     return os.times()[4]
 
 
-def ask(ip):
-    """The API's whole HTTP answer at this IPv4 or IPv6 address. Raises `Down`."""
-    deadline = clock() + TIMEOUT
+def check_address(ip):
+    """Raises `Down` where this is no literal address: looking up a name could take longer than TIMEOUT."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+    except (socket.error, ValueError):
+        raise Down("%s is not an IP address; %s" % (ip, USAGE))
+
+
+def check_drained(ip):
+    """Raises `Down` while a deploy drains the node with this address."""
+    try:
+        state = os.lstat(os.path.join(DRAINED, ip))
+    except OSError:  # there is none, or none to be seen: the API decides
+        return
+    if stat.S_ISREG(state.st_mode) and -CLOCK_SLACK <= time.time() - state.st_mtime < DRAIN_TIME:
+        raise Certain("drained by a deploy")
+
+
+def ask(ip, timeout):
+    """The API's whole HTTP answer at this IPv4 or IPv6 address within so many seconds. Raises `Down`."""
+    deadline = clock() + timeout
 
     def remaining():
         seconds = deadline - clock()
@@ -50,10 +82,6 @@ def ask(ip):
         return seconds
 
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    try:
-        socket.inet_pton(family, ip)  # no names: looking one up could take longer than TIMEOUT
-    except (socket.error, ValueError):
-        raise Down("%s is not an IP address; %s" % (ip, USAGE))
     host = "[%s]" % ip if ":" in ip else ip
     # HTTP/1.0: the server closes when it has answered, and sends no chunks.
     request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n\r\n" % (PATH, host, PORT)
@@ -73,10 +101,10 @@ def ask(ip):
         finally:
             connection.close()
     except socket.timeout:
-        raise Down("no whole answer within %g s: Logstash hangs, or a firewall drops the packets" % TIMEOUT)
+        raise Down("no whole answer within %g s: Logstash hangs, or a firewall drops the packets" % timeout)
     except socket.error as error:
         if error.errno == errno.ECONNREFUSED:
-            raise Down("connection refused: Logstash is stopped or starting, or its API is elsewhere")
+            raise Certain("connection refused: Logstash is stopped or starting, or its API is elsewhere")
         raise Down(os.strerror(error.errno).lower() if error.errno else TEXT(error))
     raise Down("the answer is over %d MiB" % (MAX_BYTES >> 20))
 
@@ -114,23 +142,46 @@ def find(stats, input_id):
         raise Down("the answer names no pipelines: not Logstash's API?")
     pipelines = member(stats, "pipelines", dict)
     if not pipelines:
-        raise Down("no pipeline is there: Logstash is starting, or its pipeline failed to start")
+        raise Certain("no pipeline is there: Logstash is starting, or its pipeline failed to start")
     ids = []
     for name in sorted(pipelines):
         for plugin in member(member(pipelines[name], "plugins", dict), "inputs", list):
             ids.append(member(plugin, "id", TEXT))
             if ids[-1] == input_id:
                 return name
-    raise Down("no such input; there are: %s" % (", ".join(ids) or "none"))
+    raise Certain("no such input; there are: %s" % (", ".join(ids) or "none"))
 
 
-def say(message):
-    """One line of printable ASCII on stdout, whatever the locale; nobody need listen."""
+def check(ip, input_ids, timeout=TIMEOUT):
+    """By input id: the name of its pipeline, or the `Down` that tells why it is in none."""
+    try:
+        check_drained(ip)
+        stats = read(ask(ip, timeout))
+    except Down as reason:
+        return dict.fromkeys(input_ids, reason)
+    outcomes = {}
+    for input_id in input_ids:
+        try:
+            outcomes[input_id] = find(stats, input_id)
+        except Down as reason:
+            outcomes[input_id] = reason
+    return outcomes
+
+
+def words(ip, input_id, outcome):
+    """What `check` has found, as one line."""
+    if isinstance(outcome, Down):
+        return "%s at %s is down: %s" % (input_id, ip, outcome.args[0])
+    return "%s at %s is up, in pipeline %s" % (input_id, ip, outcome)
+
+
+def say(message, to=1):
+    """One line of printable ASCII on stdout or `to`, whatever the locale; nobody need listen."""
     line = message.encode("unicode_escape")
     if len(line) > MAX_MESSAGE:
         line = line[: MAX_MESSAGE - 3] + b"..."
     try:
-        os.write(1, line + b"\n")
+        os.write(to, line + b"\n")
     except OSError:
         pass
 
@@ -146,12 +197,12 @@ def main(arguments):
         return 1
     ip, input_id = arguments
     try:
-        pipeline = find(read(ask(ip)), input_id)
+        check_address(ip)
+        outcome = check(ip, [input_id])[input_id]
     except Down as reason:
-        say("%s at %s is down: %s" % (input_id, ip, reason.args[0]))
-        return 1
-    say("%s at %s is up, in pipeline %s" % (input_id, ip, pipeline))
-    return 0
+        outcome = reason
+    say(words(ip, input_id, outcome))
+    return 1 if isinstance(outcome, Down) else 0
 
 
 if __name__ == "__main__":

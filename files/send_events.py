@@ -1,37 +1,76 @@
 """Sends numbered events to a cluster and stops: `verify.py --send` runs it on a sender.
 
-Arguments: TAG COUNT RATE ADDRESS PORT... Each port gets COUNT datagrams, `TAG PORT NUMBER`; RATE is datagrams
-a second in all. Prints how many were sent, how many the network refused (ICMP), and where they came from.
+Arguments: TAG COUNT RATE TARGETS. Each target gets COUNT events, `TAG PLACE NUMBER`, as datagrams or as lines.
+TARGETS is a JSON list of [PLACE, "udp" or "tcp", ADDRESS, PORT, FLOWS]; the events take turns over FLOWS sockets.
+RATE is events a second in all. Prints a JSON object for each target, in their order, one a line: `sent`,
+`refused` (datagrams, by ICMP), `source` (the address they came from), and `error` (why it broke off) with its
+`errno`, both null where all went well.
 
 One file, standard library only, for Python 2.7 and 3.
 """
-# ruff: noqa: UP024, UP032
+# ruff: noqa: UP004, UP024, UP032
 
+import json
+import os
 import socket
 import sys
 import time
 
-tag, count, rate, address = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-clock = getattr(time, "monotonic", time.time)
-sockets = []
-for port in sys.argv[5:]:
-    # Connected: the kernel then tells of refusals.
-    connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    connection.connect((address, int(port)))
-    sockets.append((port, connection))
+TIMEOUT = 5
+"""Seconds to wait for a TCP connection, and for room in its buffer."""
 
-sent = refused = due = 0
-start = clock()
-for number in range(1, count + 1):
-    for port, connection in sockets:
-        time.sleep(max(0, start + due / rate - clock()))
-        due += 1
-        datagram = "{} {} {}".format(tag, port, number).encode()
+tag, count, rate, targets = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), json.loads(sys.argv[4])
+clock = getattr(time, "monotonic", time.time)
+
+
+class Target(object):
+    def __init__(self, place, protocol, address, port, flows):
+        self.place, self.tcp, self.sockets = place, protocol == "tcp", []
+        self.sent = self.refused = 0
+        self.source = self.error = self.errno = None
+        try:
+            for _ in range(flows):
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                connection = socket.socket(family, socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
+                self.sockets.append(connection)
+                connection.settimeout(TIMEOUT)
+                connection.connect((address, port))  # UDP, too: the kernel then tells of refusals
+                self.source = connection.getsockname()[0]
+        except socket.error as error:
+            self.fail(error)
+
+    def fail(self, error):
+        self.errno = error.errno
+        self.error = os.strerror(error.errno) if error.errno else "no answer within {} s".format(TIMEOUT)
+
+    def send(self, number):
+        event = "{} {} {}".format(tag, self.place, number).encode()
+        connection = self.sockets[number % len(self.sockets)]
+        if self.tcp:
+            try:
+                connection.sendall(event + b"\n")
+                self.sent += 1
+            except socket.error as error:
+                self.fail(error)
+            return
         for _ in range(3):
             try:
-                connection.send(datagram)
-                sent += 1
-                break
+                connection.send(event)
+                self.sent += 1
+                return
             except socket.error:  # an earlier one's, as a rule: this one has not left
-                refused += 1
-print("{} {} {}".format(sent, refused, sockets[0][1].getsockname()[0]))
+                self.refused += 1
+
+
+targets = [Target(*target) for target in targets]
+due, start = 0, clock()
+for number in range(1, count + 1):
+    for target in targets:
+        if target.error is None:
+            time.sleep(max(0, start + due / rate - clock()))
+            due += 1
+            target.send(number)
+for target in targets:
+    for connection in target.sockets:
+        connection.close()
+    print(json.dumps({key: getattr(target, key) for key in ("sent", "refused", "source", "error", "errno")}))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.lab import Lab
-from lab.settings import MAX_NODES
+from lab.settings import DEFAULT_RELEASE, MAX_NODES, RELEASES
 from lab.shell import LabError
 
 console = Console(stderr=True)
@@ -31,12 +31,19 @@ def cli() -> None:
 @click.option(
     "--logstash-start-delay", type=float, default=2.0, show_default=True, help="Seconds a Logstash takes."
 )
-def up(nodes: int, logstash_start_delay: float) -> None:
+@click.option(
+    "--el",
+    callback=lambda context, option, text: releases(text),
+    default=str(DEFAULT_RELEASE),
+    show_default=True,
+    help="EL 7 to 10; several, as 7,9, are given to the nodes in turn.",
+)
+def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
     """Build what is not built yet, boot the guests and wait until they are up."""
     lab = Lab.here()
     try:
         with progress() as say:
-            lab.up(nodes, logstash_start_delay, say)
+            lab.up(nodes, logstash_start_delay, say, el)
     except KeyboardInterrupt:
         lab.down()
         raise LabError("stopped; the lab is removed") from None
@@ -89,6 +96,15 @@ def power_on(name: str) -> None:
 
 
 @cli.command()
+@click.argument("source")
+@click.argument("name")
+def clone(source: str, name: str) -> None:
+    """Boot NAME from a copy of SOURCE's disk: it comes up as SOURCE. Both must be off."""
+    with progress() as say:
+        Lab.here().clone(source, name, say)
+
+
+@cli.command()
 @click.argument("name")
 def cut(name: str) -> None:
     """Part a guest's link from the others, silently."""
@@ -111,6 +127,14 @@ def console_log(name: str) -> None:
     click.echo(Lab.here().guest(name).console.read_text(errors="replace"), nl=False)
 
 
+def releases(text: str) -> tuple[int, ...]:
+    """The option `--el`. Raises LabError."""
+    versions = {str(version): version for version in RELEASES}
+    if unknown := [word for word in text.split(",") if word not in versions]:
+        raise LabError(f"--el: {', '.join(unknown)} can't be played; choose of {', '.join(versions)}")
+    return tuple(versions[word] for word in text.split(","))
+
+
 def show(lab: Lab) -> None:
     """One row a guest, and how to reach them."""
     if not lab.guests:
@@ -119,7 +143,7 @@ def show(lab: Lab) -> None:
     for guest in lab.guests:
         on = guest.running()
         link = "" if not on else "cut" if lab.network.is_cut(guest.machine) else "joined"
-        addresses = ", ".join(map(str, guest.machine.addresses))
+        addresses = ", ".join(map(str, (*guest.machine.addresses, *guest.machine.addresses6)))
         table.add_row(guest.name, addresses, "on" if on else "off", link)
     Console().print(table)
     click.echo(f"ssh -F {lab.folder}/ssh_config {lab.guests[0].name}")

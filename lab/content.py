@@ -11,7 +11,7 @@ def content_key(*parts: str | Path) -> str:
         if isinstance(part, Path):
             for file in _files(part):
                 digest.update(f"{file.relative_to(part.parent)}:{file.lstat().st_mode}".encode())
-                digest.update(file.read_bytes())
+                digest.update(bytes(file.readlink()) if file.is_symlink() else file.read_bytes())
         else:
             digest.update(part.encode())
         digest.update(b"\0")
@@ -21,4 +21,8 @@ def content_key(*parts: str | Path) -> str:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if (file.is_symlink() or file.is_file()) and "__pycache__" not in file.parts
+    )

@@ -4,23 +4,41 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from lab.network import Network, end_all
+from lab.packages import release_file
 from lab.settings import (
     GATEWAY,
+    GATEWAY6,
     GUEST_MEMORY,
+    HERE,
     INTERFACE,
     MAX_NODES,
     NETWORK,
+    NETWORK6,
     USER,
     VISITOR,
     Machine,
     machines,
 )
 from lab.shell import last_lines, run
+
+IFCFG = """\
+DEVICE={interface}
+TYPE=Ethernet
+BOOTPROTO=none
+ONBOOT=yes
+{addresses}
+GATEWAY={gateway}
+IPV6INIT=yes
+{addresses6}
+IPV6_DEFAULTGW={gateway6}
+"""
 
 KEYFILE = """\
 [connection]
@@ -35,7 +53,9 @@ method=manual
 gateway={gateway}
 
 [ipv6]
-method=disabled
+method=manual
+{addresses6}
+gateway={gateway6}
 """
 
 
@@ -55,16 +75,28 @@ class Guest:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def prepare(self, authorized_key: str, logstash_start_delay: float) -> str:
-        """Write the seed for the first boot and return the guest's ssh host key."""
+    def prepare(self, el: int, packages: Path, authorized_key: str, logstash_start_delay: float) -> str:
+        """Write the seed for the first boot and return the guest's ssh host key.
+
+        It becomes an EL by that EL's release RPM. Installed in the seed, it brings the rpm database along.
+        """
         seed = self.folder / "seed"
+        seed.mkdir(parents=True)
+        rpm = (
+            "rpm",
+            "--root",
+            seed,
+            "--dbpath",
+            "/var/lib/rpm",
+            "--force-debian",
+            "--nosignature",
+            "--nodeps",
+        )
+        run(*rpm, "--install", packages / f"el{el}" / "os" / release_file(el))
         ssh = seed / "etc/ssh"
-        ssh.mkdir(parents=True)
+        ssh.mkdir()
         run(
             "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", ssh / "ssh_host_ed25519_key"
-        )
-        addresses = "\n".join(
-            f"address{n}={address}/{NETWORK.prefixlen}" for n, address in enumerate(self.machine.addresses, 1)
         )
         everyone = "".join(f"{machine.address} {machine.name}\n" for machine in machines(MAX_NODES))
         files = {
@@ -73,19 +105,56 @@ class Guest:
             "etc/default/logstash": f"LOGSTASH_STANDIN_START_DELAY={logstash_start_delay}\n",
             f"home/{USER}/.ssh/authorized_keys": authorized_key,
             f"home/{VISITOR}/.ssh/authorized_keys": authorized_key,
-            f"etc/NetworkManager/system-connections/{INTERFACE}.nmconnection": KEYFILE.format(
-                interface=INTERFACE, addresses=addresses, gateway=GATEWAY
-            ),
         }
+        network, text = self.profile(el)
+        files[network] = text
         for name, text in files.items():
             path = seed / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-            path.chmod(0o600 if name.endswith(".nmconnection") else 0o644)
+            path.chmod(0o600 if name.endswith((".nmconnection", "default/logstash")) else 0o644)
         return (ssh / "ssh_host_ed25519_key.pub").read_text()
 
+    def profile(self, el: int) -> tuple[str, str]:
+        """The file that configures the guest's network, as this EL keeps it: its path and its text."""
+        return self._ifcfg() if el == 7 else self._keyfile()
+
+    def _keyfile(self) -> tuple[str, str]:
+        def numbered(addresses: Iterable[IPv4Address | IPv6Address], prefix: int) -> str:
+            return "\n".join(f"address{n}={address}/{prefix}" for n, address in enumerate(addresses, 1))
+
+        return f"etc/NetworkManager/system-connections/{INTERFACE}.nmconnection", KEYFILE.format(
+            interface=INTERFACE,
+            addresses=numbered(self.machine.addresses, NETWORK.prefixlen),
+            gateway=GATEWAY,
+            addresses6=numbered(self.machine.addresses6, NETWORK6.prefixlen),
+            gateway6=GATEWAY6,
+        )
+
+    def _ifcfg(self) -> tuple[str, str]:
+        lines = []
+        for n, address in enumerate(self.machine.addresses):
+            suffix = n or ""
+            lines += [f"IPADDR{suffix}={address}", f"PREFIX{suffix}={NETWORK.prefixlen}"]
+        first, *others = [f"{address}/{NETWORK6.prefixlen}" for address in self.machine.addresses6]
+        secondaries = [f'IPV6ADDR_SECONDARIES="{" ".join(others)}"'] if others else []
+        return f"etc/sysconfig/network-scripts/ifcfg-{INTERFACE}", IFCFG.format(
+            interface=INTERFACE,
+            addresses="\n".join(lines),
+            gateway=GATEWAY,
+            addresses6="\n".join([f"IPV6ADDR={first}", *secondaries]),
+            gateway6=GATEWAY6,
+        )
+
+    @property
+    def disk(self) -> Path:
+        """What the guest wrote over the image; there is no such file before the first boot."""
+        return self.folder / "disk.cow"
+
     def start(self, image: Path) -> None:
-        """Power the guest on. Its disk is the image with all that it wrote since."""
+        """Power the guest on. The first boot makes it itself: by its seed, and by the machine id it is given."""
+        machine_id = hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]
+        first = () if self.disk.exists() else (f"systemd.machine_id={machine_id}",)
         shutil.rmtree(self.network.sockets / self.name, ignore_errors=True)
         self.network.plug(self.machine)
         with self.console.open("ab") as console:
@@ -93,14 +162,14 @@ class Guest:
                 (
                     *self.network.enter,
                     *("taskset", "--cpu-list", self._cpu()),
-                    "linux.uml",
+                    HERE / "kernel",
                     f"mem={GUEST_MEMORY}M",
-                    f"ubd0={self.folder / 'disk.cow'},{image}",
+                    f"ubd0={self.disk},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
                     *(f"umid={self.name}", f"uml_dir={self.network.sockets}"),
                     # gro as on the machine: a bridge passes on whole trains of segments, and without it they would be lost
                     f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac},gro=1",
-                    f"systemd.machine_id={hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]}",
+                    *first,
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
                     *(f"systemd.mask={unit}" for unit in self.machine.masked),
                 ),
@@ -141,8 +210,11 @@ class Guest:
     def power_off(self) -> None:
         """Take the power away: no goodbye, no flushing."""
         end_all(self.name, self.processes)
-        self.network.unplug(self.machine)
-        (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)  # a connection to nobody
+        self.forget_connection()
+
+    def forget_connection(self) -> None:
+        """Let the next ssh make a connection of its own: the one that is kept open leads to nobody."""
+        (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)
 
     def last_words(self) -> str:
         return last_lines(self.console.read_text(errors="replace"))

@@ -1,11 +1,10 @@
-"""The guests' disk image: Debian underneath, EL 9 to whoever logs in, with SELinux's labels on every file."""
+"""The guests' disk image: Debian underneath, with SELinux's labels on every file. The seed makes it an EL."""
 
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import packages
 from lab.content import content_key
 from lab.settings import HERE, USER, VISITOR
 from lab.shell import LabError, run
@@ -15,7 +14,8 @@ DISK_SIZE = "4G"
 """Sparse: it takes only what is written."""
 
 PACKAGES = (
-    *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "netbase", "iproute2", "iputils-ping"),
+    *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "netbase"),
+    *("iproute2", "iputils-ping", "iputils-arping"),
     *("openssh-server", "sudo", "python3", "curl", "ca-certificates", "less", "vim-tiny", "polkitd"),
     *("network-manager", "firewalld", "iptables", "ipset", "dnf", "rpm"),
     *("selinux-policy-default", "policycoreutils", "policycoreutils-python-utils", "selinux-utils", "auditd"),
@@ -60,10 +60,7 @@ def image(cache: Path, progress: Callable[[str], None]) -> Path:
     Guests write to copy-on-write files of their own, which are good for as long as this file is left alone.
     """
     kernel_modules = modules()
-    key = content_key(
-        *(Path(__file__), HERE / "rootfs", HERE / "selinux", packages.keys(cache) / "base.asc"),
-        kernel_modules.name,
-    )
+    key = content_key(Path(__file__), HERE / "rootfs", HERE / "selinux", kernel_modules.name)
     target = cache / f"image-{key}.ext4"
     if target.exists():
         return target
@@ -74,8 +71,8 @@ def image(cache: Path, progress: Callable[[str], None]) -> Path:
         root.mkdir()
         progress("unpacking the base system")
         run("tar", "-C", root, "-xf", debian)
-        progress("dressing it as EL 9")
-        _dress(root, kernel_modules, packages.release_package(cache, work), _policy(work))
+        progress("preparing it for any EL")
+        _prepare(root, kernel_modules, _policy(work))
         progress("labelling files for SELinux")
         _label(root)
         progress("writing the disk image")
@@ -118,14 +115,12 @@ def _policy(work: Path) -> Path:
     return compiled
 
 
-def _dress(root: Path, kernel_modules: Path, release: Path, policy: Path) -> None:
-    for name in ("etc/os-release", "usr/bin/yum", "etc/debian_version"):
-        (root / name).unlink(missing_ok=True)
-    (root / "etc/os-release").symlink_to("../usr/lib/os-release")
+def _prepare(root: Path, kernel_modules: Path, policy: Path) -> None:
+    for name in ("usr/lib/os-release", "usr/bin/dnf", "etc/debian_version"):  # an EL's release brings its own
+        (root / name).unlink()
     run("cp", "--recursive", "--no-dereference", "--preserve=mode", f"{HERE / 'rootfs'}/.", root)
     shutil.copytree(kernel_modules, root / "usr/lib/modules" / kernel_modules.name)
     (root / "etc/machine-id").write_text("")
-    shutil.copy(release, root / "var/tmp/release.rpm")
     shutil.copytree(policy, root / "var/tmp/policy")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
@@ -134,16 +129,14 @@ def _dress(root: Path, kernel_modules: Path, release: Path, policy: Path) -> Non
         f"depmod {kernel_modules.name}",
         f"useradd --create-home --shell /bin/bash --password '*' {USER}",
         f"useradd --create-home --shell /bin/bash --password '*' {VISITOR}",
-        "rpm --initdb",
-        "rpm --install --force-debian --nodeps --nosignature /var/tmp/release.rpm",
         "semodule --noreload --install /var/tmp/policy/*.pp",
         # The kernel has no nf_tables families for IP, so firewalld uses its other backend, as on EL 7.
         "sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf",
         "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy",
         "update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-legacy",
-        "systemctl enable lab-seed.service",
+        "systemctl enable lab-seed.service network.service",
         f"systemctl mask {' '.join(MASKED)}",
-        "rm -r /var/tmp/policy /var/tmp/release.rpm",
+        "rm -r /var/tmp/policy",
     )
 
 

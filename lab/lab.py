@@ -1,25 +1,29 @@
 """A lab as a whole: what `up` makes and `down` removes."""
 
 import fcntl
+import itertools
 import os
 import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cache import prune, register
 from lab.guest import Guest
 from lab.image import image
 from lab.network import Network
 from lab.packages import repository
 from lab.settings import (
     BOOT_TIMEOUT,
+    DEFAULT_RELEASE,
     GUEST_MEMORY,
     MAX_NODES,
     USER,
+    Machine,
     cache_dir,
     lab_dir,
     machines,
@@ -90,8 +94,17 @@ class Lab:
             f"{name}: no such guest; there are {names}" if names else "no lab here; run `python -m lab up`"
         )
 
-    def up(self, nodes: int, logstash_start_delay: float, progress: Callable[[str], None]) -> None:
-        """Boot a lab of this many nodes and a sender; where there is one already, boot what of it is off."""
+    def up(
+        self,
+        nodes: int,
+        logstash_start_delay: float,
+        progress: Callable[[str], None],
+        el: Sequence[int] = (DEFAULT_RELEASE,),
+    ) -> None:
+        """Boot a lab of this many nodes and a sender; where there is one already, boot what of it is off.
+
+        ``el`` are the nodes' versions of Enterprise Linux in turn, over again where they are fewer.
+        """
         check_machine((nodes + 1) * GUEST_MEMORY)
         cache = cache_dir()
         cache.mkdir(parents=True, exist_ok=True)
@@ -100,11 +113,13 @@ class Lab:
                 shutil.rmtree(half_built)
             disk = image(cache, progress)
             packages = repository(cache, progress)
-        if not self.guests:
-            self._create(nodes, logstash_start_delay, disk)
+            if not self.guests:
+                self._create(nodes, el, logstash_start_delay, disk, packages)
+            register(cache, self.folder)
+            prune(cache)
         if not self.network.exists():
             self.network.create()
-            self.network.serve(packages, self.folder / "packages.log")
+            self.network.serve(Path((self.folder / "packages").read_text()), self.folder / "packages.log")
         for guest in self.guests:
             if not guest.running():
                 guest.start(self._image())
@@ -118,9 +133,28 @@ class Lab:
         guest.start(self._image())
         self.wait((guest,), progress)
 
+    def clone(self, source: str, name: str, progress: Callable[[str], None]) -> None:
+        """Boot one guest from a byte-for-byte copy of another's disk. Raises LabError while one of them is on.
+
+        It comes up as its source, at the source's addresses, with a MAC of its own.
+        """
+        original, copy = self.guest(source), self.guest(name)
+        for guest in (original, copy):
+            if guest.running():
+                raise LabError(f"{guest.name} is on; run `python -m lab power-off {guest.name}`")
+        run("cp", "--sparse=always", original.disk, copy.disk)
+        known = self.folder / "known_hosts"  # the machine that was known by this name is gone
+        lines = known.read_text().splitlines(keepends=True)
+        known.write_text("".join(line for line in lines if not line.startswith(f"{name},")))
+        copy.start(self._image())
+        alike = Machine(source, original.machine.addresses)
+        self.wait((Guest(alike, self.network, copy.folder),), progress)
+        original.forget_connection()
+
     def wait(self, guests: tuple[Guest, ...], progress: Callable[[str], None]) -> None:
         """Wait until systemd has come up on each guest. Raises LabError when one ends or takes too long."""
         start = time.monotonic()
+        limit = BOOT_TIMEOUT * (1 + len(guests) / 2)
         waiting = list(guests)
         while waiting:
             seconds = time.monotonic() - start
@@ -132,9 +166,9 @@ class Lab:
                     )
                 if guest.answers() and self.booted(guest):
                     waiting.remove(guest)
-            if waiting and seconds > BOOT_TIMEOUT:
+            if waiting and seconds > limit:
                 raise LabError(
-                    f"{waiting[0].name} is not up after {BOOT_TIMEOUT:.0f} s: {waiting[0].last_words()}; "
+                    f"{waiting[0].name} is not up after {limit:.0f} s: {waiting[0].last_words()}; "
                     f"see {waiting[0].console}"
                 )
             time.sleep(0.5)
@@ -163,14 +197,17 @@ class Lab:
         self.network.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _create(self, nodes: int, logstash_start_delay: float, disk: Path) -> None:
+    def _create(
+        self, nodes: int, el: Sequence[int], logstash_start_delay: float, disk: Path, packages: Path
+    ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
         known, config = [], []
-        for machine in machines(nodes):
+        for machine, version in zip(machines(nodes), itertools.cycle(el), strict=False):
             guest = Guest(machine, self.network, self.folder / "guests" / machine.name)
-            known.append(f"{machine.name},{machine.address} {guest.prepare(public, logstash_start_delay)}")
+            host_key = guest.prepare(version, packages, public, logstash_start_delay)
+            known.append(f"{machine.name},{machine.address} {host_key}")
             config.append(
                 SSH_HOST.format(
                     name=machine.name,
@@ -184,6 +221,7 @@ class Lab:
         (self.folder / "known_hosts").write_text("".join(known))
         (self.folder / "ssh_config").write_text("\n".join(config))
         (self.folder / "image").write_text(str(disk))
+        (self.folder / "packages").write_text(str(packages))
         password = self.folder / "auth_pass"
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(4))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.settings import GATEWAY, NETWORK, SOCKETS, Machine
+from lab.settings import GATEWAY, GATEWAY6, NETWORK, NETWORK6, SOCKETS, Machine
 from lab.shell import LabError, run
 
 
@@ -44,16 +44,15 @@ class Network:
         self._ip("link", "set", "lo", "up")
         self._ip("link", "add", "br0", "type", "bridge")
         self._ip("address", "add", f"{GATEWAY}/{NETWORK.prefixlen}", "dev", "br0")
+        self._ip("address", "add", f"{GATEWAY6}/{NETWORK6.prefixlen}", "dev", "br0", "nodad")
         self._ip("link", "set", "br0", "up")
 
     def plug(self, machine: Machine) -> None:
-        """Make the guest's tap and join it to the bridge."""
-        self._ip("tuntap", "add", machine.tap, "mode", "tap")
+        """Make the guest's tap, unless it has one from before it went off; join it to the bridge."""
+        if f" {machine.tap}: " not in self._ip("-oneline", "link", "show"):
+            self._ip("tuntap", "add", machine.tap, "mode", "tap")
         self.heal(machine)
         self._ip("link", "set", machine.tap, "up")
-
-    def unplug(self, machine: Machine) -> None:
-        self._ip("link", "delete", machine.tap)
 
     def cut(self, machine: Machine) -> None:
         """Part the guest from all others. It sees its link up, as behind a switch that died."""
@@ -66,7 +65,7 @@ class Network:
         return "master br0" not in self._ip("link", "show", machine.tap)
 
     def serve(self, folder: Path, log: Path) -> None:
-        """Start the package server on the bridge's address, port 80."""
+        """Start the package server on the bridge's addresses, port 80."""
         with log.open("ab") as output:
             subprocess.Popen(
                 (
@@ -76,7 +75,7 @@ class Network:
                     "http.server",
                     "80",
                     "--bind",
-                    str(GATEWAY),
+                    "::",  # and by IPv4 too
                     "--directory",
                     folder,
                 ),

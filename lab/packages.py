@@ -1,7 +1,7 @@
 """The lab's package server: signed RPM repositories that are laid out like EL's and Elastic's.
 
 Debian's builds of keepalived, ipvsadm, tcpdump and Java become RPMs, and so does the stand-in for Logstash,
-once for each major version. Three keys sign: the distribution's, one in Elastic's place, and a forger's.
+once for each version that is played. Three keys sign: the distribution's, one in Elastic's place, and a forger's.
 """
 
 import shutil
@@ -14,10 +14,10 @@ from pathlib import Path
 import jinja2
 
 from lab.content import content_key
-from lab.settings import HERE, LOGSTASH_VERSIONS
+from lab.settings import HERE, LOGSTASH_VERSIONS, RELEASES
 from lab.shell import LabError, run
 
-RELEASE = "1.el9"
+RELEASE = "1.lab"
 STANDIN = HERE / "standin"
 KEYS = {
     "base": "Lab distribution <base@lab.invalid>",
@@ -51,7 +51,13 @@ FROM_DEBIAN = {
     "openjdk-17-jre-headless": (
         "java-17-openjdk-headless",
         "OpenJDK 17 runtime without graphics",
-        ("java = 1:17", "java-headless = 1:17", "jre-headless = 1:17"),
+        (
+            *("java = 1:17", "java-headless = 1:17", "jre-headless = 1:17"),
+            *(
+                "java-1.8.0-openjdk-headless = 1:1.8.0",
+                "java-11-openjdk-headless = 1:11",
+            ),  # Debian 12 has none of these
+        ),
         (),
     ),
 }
@@ -84,7 +90,8 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
     signing = keys(cache)
     debs = _download(cache, progress)
     key = content_key(
-        Path(__file__), HERE / "rpm", STANDIN, *(deb.name for deb in debs.values()), signing / "elastic.asc"
+        *(Path(__file__), HERE / "rpm", HERE / "releases", STANDIN, signing / "elastic.asc"),
+        *(deb.name for deb in debs.values()),
     )
     target = cache / f"repository-{key}"
     if target.exists():
@@ -92,8 +99,8 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix="repository.") as scratch:
         work = Path(scratch)
         served = work / "served"
-        packages = served / "el9" / "os"
-        packages.mkdir(parents=True)
+        packages = work / "packages"
+        packages.mkdir()
         for deb_name, (name, summary, provides, requires) in FROM_DEBIAN.items():
             progress(f"packing {name}")
             tree = work / deb_name
@@ -108,15 +115,22 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
             )
             _build(package, tree, packages, work)
         _sign(signing / "base", KEYS["base"], packages)
-        _index(packages)
+        for el in RELEASES:
+            folder = served / f"el{el}" / "os"
+            folder.mkdir(parents=True)
+            _release(el, signing, folder, work)
+            _sign(signing / "base", KEYS["base"], folder)
+            for rpm in packages.glob("*.rpm"):
+                (folder / rpm.name).hardlink_to(rpm)
+            _index(folder)
         library = _vendor(work, progress)
         for version in LOGSTASH_VERSIONS:
             progress(f"packing logstash {version} (the stand-in)")
             yum = served / "packages" / f"{version.split('.')[0]}.x" / "yum"
-            yum.mkdir(parents=True)
+            yum.mkdir(parents=True, exist_ok=True)
             tree = work / f"logstash-{version}"
-            package = _logstash(version, tree, library)
-            _build(package, tree, yum, work)
+            _build(_logstash(version, tree, library), tree, yum, work)
+        for yum in (served / "packages").glob("*/yum"):
             _sign(signing / "elastic", KEYS["elastic"], yum)
             _index(yum)
         _forge(signing, served)
@@ -126,28 +140,28 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
     return target
 
 
-def release_package(cache: Path, work: Path) -> Path:
-    """The RPM that makes a guest an EL 9 to dnf: its release, and the key its packages are signed with."""
-    tree = work / "release"
+def release_file(el: int) -> str:
+    """The file name of the RPM that makes a guest this EL, to people and to dnf."""
+    return f"{_release_name(el)}-{el}.0-{RELEASE}.x86_64.rpm"
+
+
+def _release_name(el: int) -> str:
+    return "centos-release" if el == 7 else "centos-stream-release"
+
+
+def _release(el: int, signing: Path, out: Path, work: Path) -> None:
+    """The release RPM of an EL: its files in ``releases/``, and the key its packages are signed with."""
+    tree = work / f"release-{el}"
+    shutil.copytree(HERE / "releases" / f"el{el}", tree, symlinks=True)
     (tree / "etc/pki/rpm-gpg").mkdir(parents=True)
-    shutil.copy(keys(cache) / "base.asc", tree / "etc/pki/rpm-gpg/RPM-GPG-KEY-lab")
-    package = Package(
-        "centos-stream-release",
-        "9.0",
-        "Release file of the lab's EL 9",
-        provides=(
-            "system-release = 9",
-            "system-release(releasever) = 9",
-            "redhat-release = 9",
-            "centos-release = 9",
-            "/bin/sh",
-        ),
+    shutil.copy(signing / "base.asc", tree / "etc/pki/rpm-gpg/RPM-GPG-KEY-lab")
+    provides = (
+        f"{name} = {el}" for name in ("system-release", "system-release(releasever)", "redhat-release")
     )
-    out = work / "release-rpm"
-    out.mkdir()
+    package = Package(
+        _release_name(el), f"{el}.0", f"Release files of the lab's EL {el}", provides=(*provides, "/bin/sh")
+    )
     _build(package, tree, out, work)
-    _sign(keys(cache) / "base", KEYS["base"], out)
-    return next(out.glob("*.rpm"))
 
 
 def _download(cache: Path, progress: Callable[[str], None]) -> dict[str, Path]:

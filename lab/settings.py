@@ -3,7 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -11,6 +11,9 @@ HERE = Path(__file__).resolve().parent
 NETWORK = IPv4Network("10.77.0.0/24")
 GATEWAY = NETWORK[1]
 """The bridge: the package server listens here, and ssh comes from here."""
+
+NETWORK6 = IPv6Network("fd77::/64")
+GATEWAY6 = NETWORK6[1]
 
 INTERFACE = "eth0"
 USER = "admin"
@@ -27,11 +30,15 @@ SOCKETS = Path("/run/logstash-ha-lab")
 GUEST_MEMORY = 768
 """Memory of a guest in MiB. It is taken from the machine only as the guest uses it."""
 
-BOOT_TIMEOUT = 180.0
-"""Seconds until a guest that does not answer is given up."""
+BOOT_TIMEOUT = 120.0
+"""Seconds until a guest that does not answer is given up, and half of it more for each: they share the CPUs."""
 
-LOGSTASH_VERSIONS = ("6.8.23", "7.17.29", "8.19.18", "9.3.8")
-"""The versions the stand-in plays, one of each major."""
+LOGSTASH_VERSIONS = ("6.8.23", "7.17.29", "8.19.17", "8.19.18", "9.3.8")
+"""The versions the stand-in plays: each major, and of the default one a version before the latest."""
+
+RELEASES = (7, 8, 9, 10)
+"""The versions of Enterprise Linux that a guest can be."""
+DEFAULT_RELEASE = 9
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,21 @@ class Machine:
         return self.addresses[0]
 
     @property
+    def addresses6(self) -> tuple[IPv6Address, ...]:
+        return tuple(twin(address) for address in self.addresses)
+
+    @property
     def mac(self) -> str:
         return "52:54:00:4d:{:02x}:{:02x}".format(*self.address.packed[2:])
 
     @property
     def tap(self) -> str:
         return f"tap-{self.name}"
+
+
+def twin(address: IPv4Address) -> IPv6Address:
+    """The IPv6 address that ends in the same figures: fd77::11 for 10.77.0.11."""
+    return IPv6Address(f"{NETWORK6.network_address}{address.packed[-1]}")
 
 
 def machines(nodes: int) -> tuple[Machine, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node
+from facts.ipvs import DRAINED
 from operations.services import Unit
 
+UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
 SCRIPT = "/etc/keepalived/check_logstash_input.py"
 SCRIPT_USER = "keepalived_script"
@@ -47,10 +49,13 @@ def script_check(el: int) -> str:
 
 def probe(cluster: Cluster, node: Node, el: int) -> str:
     """For a `Unit`: the health script finds each input in this node's Logstash."""
-    return " &&\n".join(f"{PYTHON[el]} {SCRIPT} {node.address} {input.id}" for input in cluster.inputs)
+    ids = [input.plugin_id(protocol) for input in cluster.inputs for protocol in input.protocols]
+    # Drained or not: it has been restarted, so its own answer counts again.
+    undrained = f"rm -f {DRAINED}/{node.address}"
+    return " &&\n".join([undrained, *(f"{PYTHON[el]} {SCRIPT} {node.address} {id}" for id in ids)])
 
 
 def unit(el: int) -> Unit:
     """keepalived's service; a reload loses nothing, but 1.3.5 (EL 7) can crash on it."""
     verb = "restart" if el == 7 else "reload-or-restart"
-    return Unit("keepalived", probe="systemctl is-active keepalived", verb=verb)
+    return Unit(UNIT, probe="systemctl is-active keepalived", verb=verb)

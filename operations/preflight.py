@@ -6,7 +6,8 @@ from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
 from facts.machine import Machine, MachineState
-from operations import session
+from facts.packages import ordered
+from operations import packages, session
 
 SUPPORTED = range(7, 11)
 """Major versions of Enterprise Linux."""
@@ -30,6 +31,16 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> int:
 
 def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     """Enterprise Linux's major version on this machine; `ClusterError` names the first thing wrong."""
+    el = _check_system(node, machine)
+    _check_root(node, machine)
+    _check_addresses(cluster, node, machine)
+    _check_firewall(cluster, node, machine, el)
+    _check_keepalived(cluster, node, el)
+    _check_logstash(cluster, node, machine, el)
+    return el
+
+
+def _check_system(node: Node, machine: MachineState) -> int:
     os = machine["os"]
     family = {os.get("ID", ""), *os.get("ID_LIKE", "").split()}
     version = os.get("VERSION_ID", "").split(".")[0]
@@ -38,24 +49,84 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
             f"{node.name}: its system is {os.get('PRETTY_NAME', 'unknown')}; "
             f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
         )
+    return int(version)
+
+
+def _check_root(node: Node, machine: MachineState) -> None:
     if machine["root"] != "yes":
         raise ClusterError(
             f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
             "let the user that logs in run sudo without a password, or log in as root"
         )
+
+
+def _check_addresses(cluster: Cluster, node: Node, machine: MachineState) -> None:
     addresses = machine["interfaces"].get(cluster.interface)
     if addresses is None:
         names = ", ".join(sorted(machine["interfaces"]))
         raise ClusterError(f"interface: {node.name} has no {cluster.interface}; choose one of {names}")
-    if str(node.address) not in addresses:
-        has = ", ".join(addresses) or "no address"
-        raise ClusterError(
-            f"nodes.{node.name}: {node.address} is not on its {cluster.interface}, which has {has}; "
-            "correct the address or the interface in inventory.py, or give the machine that address"
-        )
+    for address in node.addresses:
+        if str(address) not in addresses:
+            has = ", ".join(addresses) or "no address"
+            raise ClusterError(
+                f"nodes.{node.name}: {address} is not on its {cluster.interface}, which has {has}; "
+                "correct the address or the interface in inventory.py, or give the machine that address"
+            )
+
+
+def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+    if cluster.firewall == "none":
+        return
+    mends = {
+        "absent": f"{packages.manager(el)} install firewalld && systemctl enable --now firewalld",
+        "masked": "systemctl unmask firewalld && systemctl enable --now firewalld",
+    }
     if machine["firewalld"] != "active":
+        mend = mends.get(machine["firewalld"], "systemctl enable --now firewalld")
         raise ClusterError(
             f"{node.name}: firewalld is {machine['firewalld']}, so Logstash's API would be open to everyone; "
-            "run `systemctl enable --now firewalld` there"
+            f"run `{mend}` there, or set firewall='none' where you have another one"
         )
-    return int(version)
+    if "snat" in cluster.forwardings and not machine["iptables"]:
+        raise ClusterError(
+            f"{node.name}: has no iptables, which firewalld needs to translate the source for 'snat'; "
+            f"run `{packages.manager(el)} install iptables-nft && systemctl restart firewalld` there, "
+            "or choose forwarding 'dr'"
+        )
+
+
+def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
+    if el > 7:
+        return
+    if cluster.vrrp == 3:
+        raise ClusterError(
+            f"vrrp: 3 is not sound in the keepalived 1.3.5 of {node.name}'s Enterprise Linux 7; "
+            "choose 2, which means IPv4 and whole seconds, or a node with Enterprise Linux 8 or later"
+        )
+    for index, input in enumerate(cluster.inputs):
+        if input.scheduler == "mh":
+            raise ClusterError(
+                f"inputs.{index}.scheduler: 'mh' is not in the kernel of {node.name}'s Enterprise Linux 7; "
+                "choose 'sh', or a node with Enterprise Linux 8 or later"
+            )
+
+
+def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+    given = f"logstash: {cluster.logstash}" if cluster.version is None else f"version: {cluster.version}"
+    if el >= 10 and not packages.bundles_java(cluster):
+        raise ClusterError(
+            f"{given} needs Java 8, which {node.name}'s Enterprise Linux {el} does not have; "
+            "choose a Logstash that brings its own, 7.10.0 or later"
+        )
+    # rpm in FIPS mode wants SHA-256 digests, which the packages have since 8.6.2 (elastic/logstash #14864).
+    if machine["fips"] and el >= 8 and packages.release(cluster) < (8, 6, 2):
+        raise ClusterError(
+            f"{given} can't be installed on {node.name}, which is in FIPS mode: its package has no "
+            "SHA-256 digests; choose 8.6.2 or later"
+        )
+    installed = machine["logstash"]
+    if installed and cluster.version is None and ordered(installed)[0] != cluster.logstash:
+        raise ClusterError(
+            f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "
+            f"is given; set version='latest' to change it, or logstash={ordered(installed)[0]}"
+        )

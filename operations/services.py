@@ -1,15 +1,17 @@
-"""systemd's units: enabled, running, and running with what they are meant to read."""
+"""systemd's units, and how one is started with its new configuration or put back on its old one."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import shlex
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from facts import services as facts
-from operations.files import TextFile
+from facts.record import RECORD
+from facts.services import GOOD, MARKERS, Services, UnitState
+from operations.files import ORIGINALS, TextFile, waiting
 
 
 @dataclass(frozen=True)
@@ -26,50 +28,139 @@ class Unit:
     """Seconds until `probe` must have succeeded."""
     log: str = "/dev/null"
     """The service's own log file."""
+    stop_first: bool = False
+    """Whether it must stop before its files change, because it undoes by them what it did."""
+    idle: str = ""
+    """A shell command that succeeds while nothing waits for the service; with one, the node is drained first."""
 
 
+def marker(unit: Unit, files: Sequence[TextFile], package: str) -> list[str]:
+    """What a unit has read when it comes up: its package, and the SHA-256 of each of its files."""
+    return [package, *(f"{file.sha256}  {file.path}" for file in files if file.read_by == unit.name)]
+
+
+def due(unit: Unit, files: Sequence[TextFile], present: UnitState) -> bool:
+    """Whether the unit must be started or made to read its files."""
+    mine = {file.path: file.sha256 for file in files if file.read_by == unit.name}
+    service = present["service"]
+    return not (
+        service["active"]
+        and service["enabled"]
+        and not service["stale"]
+        and present["files"] == mine
+        and present["marker"] == marker(unit, files, present["package"])
+        and set(present["good"]) <= set(mine)
+    )
+
+
+# It finishes by itself, one way or the other, also when ssh is cut meanwhile.
 _ACTIVATE = """\
 set -u
+umask 077
+trap '' HUP PIPE
+marker=$(cat)
+meant={meant}
+gone={gone}
+good={good}
+[ -d "$good" ] || mv -T "$good.new" "$good" 2>/dev/null || mkdir -p "$good"
 seconds() {{ cut -d. -f1 /proc/uptime; }}
-fail() {{
-    printf '{name} %s\\n' "$1" >&2
-    journalctl --no-pager --output=cat --lines=10 --unit={name} >&2
-    test ! -f {log} || tail --lines=10 {log} >&2
-    exit 1
+put() {{ # a copy of $1 in the place of $2, in one step
+    mkdir -p "${{2%/*}}"
+    cp -p "$1" "$2.new" && mv -fT "$2.new" "$2"
+    ! command -v restorecon >/dev/null || restorecon "$2"
 }}
-end=$(($(seconds) + {bound}))
-timeout {bound} systemctl {verb} {name} || fail "could not {verb}"
-until said=$({{
-{probe}
-}} 2>&1); do
-    [ $(seconds) -lt $end ] || fail "is not up after {bound} s: $said"
-    sleep 1
+restore() {{ # $1 as it was before the deploy's first one
+    if [ -f "{originals}$1" ]; then put "{originals}$1" "$1"
+    elif grep -qsxF "file $1" {record}; then rm -f "$1"
+    fi
+}}
+up() {{ # systemctl $1, then wait for the probe $2; `said` tells why not
+    end=$(($(seconds) + {bound}))
+    said=$(timeout {bound} systemctl $1 {name} 2>&1) || return 1
+    until said=$(eval "$2" 2>&1); do
+        [ $(seconds) -lt $end ] || return 1
+        sleep 1
+    done
+}}
+
+was=$(systemctl is-active {name})
+if [ -n {idle} ]; then
+    end=$(($(seconds) + 5))
+    until eval {idle} || [ $(seconds) -ge $end ]; do sleep 0.2; done
+    sleep 1 # what the service has read, and not yet passed on, can't be seen
+fi
+[ {stop_first} = 0 ] || systemctl stop {name}
+for file in $meant; do
+    staged=${{file%/*}}/.${{file##*/}}.staged
+    [ ! -f "$staged" ] || mv -fT "$staged" "$file"
+    ! command -v restorecon >/dev/null || restorecon "$file"
 done
-mkdir -p {markers} && cat >{markers}/{name}.sha256
+for file in $gone; do restore "$file"; done
+systemctl daemon-reload
+
+if up {verb} {probe}; then
+    systemctl -q enable {name}
+    rm -rf "$good.new" "$good.old"
+    for file in $meant; do put "$file" "$good.new$file"; done
+    mv -T "$good" "$good.old"
+    mv -T "$good.new" "$good"
+    rm -rf "$good.old"
+    printf '%s\\n' "$marker" >{markers}/{name}.sha256
+    exit 0
+fi
+exec >&2
+echo "{name} does not come up within {bound} s: $said"
+journalctl --no-pager --output=cat --lines=10 --unit={name}
+test ! -f {log} || tail --lines=10 {log}
+[ {stop_first} = 0 ] || systemctl stop {name}
+for file in $meant $gone; do
+    if [ -f "$good$file" ]; then put "$good$file" "$file"; else restore "$file"; fi
+done
+systemctl daemon-reload
+if [ "$was" != active ]; then
+    systemctl stop {name}
+    echo "{name}: its old files are back; it did not run before, and is stopped"
+elif up {verb} 'systemctl is-active {name}'; then
+    echo "{name}: its old files are back, and it runs with them"
+else
+    echo "{name}: its old files are back, and it does not come up with them either: $said"
+fi
+exit 1
 """
 
 
-@operation()
-def up(unit: Unit, files: list[TextFile]) -> Generator[StringCommand]:
-    """This unit enabled and running, started anew when what it reads has changed (the recipe's step 11).
+def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str:
+    """The shell script that puts a unit's staged files in place and makes it read them.
 
-    `files` are all that the deploy writes; the unit's own are those that say so. What it had read when
-    it last came up, and its package, are noted on the machine: so a run that broke off before the
-    restart is taken up by the next, and a dry run looks ahead. When the unit does not come up in time
-    the operation fails, with the last lines of the journal and of the unit's log.
+    Its marker comes over standard input. When the unit does not come up in time, what it last ran with
+    is put back, and the script fails with the reason, the last lines of the journal and of the unit's log.
     """
-    sums = {file.path: file.sha256 for file in files if file.read_by == unit.name}
-    present = host.get_fact(facts.Unit, unit=unit.name, files=list(sums))
-    service = present["service"]
-    marker = [present["package"], *(f"{sums[path]}  {path}" for path in sums)]
-    current = service["active"] and present["marker"] == marker and present["files"] == sums
+    mine = [file.path for file in files if file.read_by == unit.name]
+    return _ACTIVATE.format(
+        name=unit.name,
+        meant=shlex.quote(" ".join(mine)),
+        gone=shlex.quote(" ".join(path for path in present["good"] if path not in mine)),
+        good=f"{GOOD}/{unit.name}",
+        originals=ORIGINALS,
+        record=RECORD,
+        markers=MARKERS,
+        verb=unit.verb,
+        probe=shlex.quote(unit.probe),
+        idle=shlex.quote(unit.idle),
+        bound=unit.bound,
+        log=unit.log,
+        stop_first=int(unit.stop_first),
+    )
 
-    if service["stale"]:
-        yield StringCommand("systemctl daemon-reload")
-    if not service["enabled"]:
-        yield StringCommand(f"systemctl enable {unit.name}")
-    if not current:
-        script = _ACTIVATE.format(**vars(unit), markers=facts.MARKERS)
-        yield StringCommand(script, _stdin="\n".join(marker))
-    elif service["enabled"] and not service["stale"]:
-        host.noop(f"{unit.name} is up, with what it is meant to read")
+
+@operation()
+def absent(unit: str, file: str) -> Generator[StringCommand]:
+    """A unit of ours that is no longer meant: stopped, disabled, and its file removed."""
+    state = host.get_fact(Services, units=[unit]).get(unit)
+    if state is None or not (state["active"] or state["enabled"]):
+        host.noop(f"there is no {unit}")
+        return
+    yield StringCommand(
+        f"systemctl disable --now {unit}; rm -rf {file} {waiting(file)} "
+        f"{GOOD}/{unit} {MARKERS}/{unit}.sha256; systemctl daemon-reload"
+    )

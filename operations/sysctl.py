@@ -2,35 +2,98 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
-from facts.sysctl import CONF, Sysctl
+from cluster import Cluster
+from facts.sysctl import CONF, Line, Sysctl, place
+from operations.record import note
 
 FILE = "/etc/sysctl.d/90-logstash-ha.conf"
 
-SETTINGS = {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
-"""The recipe's step 6: the director is a router, and may use the VIP before it holds it."""
+RMEM_MAX = "net.core.rmem_max"
+"""The most that a socket's `receive_buffer_bytes` gets. More than is meant is as good."""
+RMEM_MAX_DEFAULT = 212992
+"""The kernel's own."""
+
+
+def settings(cluster: Cluster) -> dict[str, str]:
+    """What the kernel must be told (the recipe's step 6; ipvs-sysctl of the kernel's documentation)."""
+    meant: dict[str, str] = {}
+    if 4 in cluster.families:
+        # The director is a router, and may use the VIP before it holds it.
+        meant |= {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
+    if 6 in cluster.families:
+        # A router takes no default route from the kernel's router advertisements. accept_ra stays as it is all
+        # the same: nodes have static addresses, and NetworkManager takes advertisements by itself.
+        meant |= {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
+    if "snat" in cluster.forwardings:
+        # The firewall, which translates the source, must know IPVS's connections.
+        meant["net.ipv4.vs.conntrack"] = "1"
+    if not all(server.ops for server in cluster.virtual_servers):
+        # A connection to a node that left the pool ends, instead of falling silent.
+        meant["net.ipv4.vs.expire_nodest_conn"] = "1"
+    if "dr" in cluster.forwardings:
+        # A BACKUP takes what the MASTER sent it, and does not schedule it once more.
+        meant["net.ipv4.vs.backup_only"] = "1"
+        if 4 in cluster.families:
+            # Every node has the VIP on lo, and the holder alone may answer for it. IPv6 needs no such
+            # setting: a node answers on an interface for that interface's addresses only.
+            meant |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+    buffer = max(input.receive_buffer_bytes or 0 for input in cluster.inputs)
+    if buffer > RMEM_MAX_DEFAULT:
+        meant[RMEM_MAX] = str(buffer)
+    return meant
+
+
+def differing(settings: dict[str, str], runtime: dict[str, str]) -> dict[str, str]:
+    """Those of the settings that the running kernel has otherwise, or lacks."""
+    return {key: value for key, value in settings.items() if not _fits(key, value, runtime.get(key, ""))}
+
+
+def _fits(key: str, meant: str, value: str) -> bool:
+    return value == meant or (key == RMEM_MAX and value.isdigit() and int(value) >= int(meant))
+
+
+def against(settings: dict[str, str], lines: list[Line], file: str) -> tuple[list[Line], list[Line]]:
+    """The lines that say otherwise at the next boot than `file`, ours: those in /etc/sysctl.conf, and those
+    in other files that are read after it and win."""
+
+    def contrary(line: Line) -> bool:
+        return line["key"] in settings and not _fits(line["key"], settings[line["key"]], line["value"])
+
+    conf = [line for line in lines if line["path"] == CONF and contrary(line)]
+    last = {line["key"]: line for line in lines if line not in conf}
+    return conf, [line for line in last.values() if place(line["path"]) > place(file) and contrary(line)]
 
 
 @operation()
 def effective(settings: dict[str, str], file: str) -> Generator[StringCommand]:
-    """These settings in the running kernel, read from `file`, and no line in /etc/sysctl.conf against them.
+    """These settings in the running kernel, and no line in /etc/sysctl.conf against `file`, which has them.
 
     The DISA STIG puts `net.ipv4.ip_forward = 0` there, which would win at the next boot: such a line
-    becomes a comment (the recipe's step 6).
+    becomes a comment (the recipe's step 6). Other files that win are somebody's own: they are named in
+    a warning and left alone.
     """
     present = host.get_fact(Sysctl, keys=list(settings))
-    against = [key for key, value in settings.items() if present["conf"].get(key, value) != value]
-    if state.config.DIFF:
-        for key in against:
-            host.log(f"Will make {CONF}'s line {key} = {present['conf'][key]} a comment")
-    for key in against:
-        pattern = key.replace(".", r"\.")
-        yield StringCommand(f"sed -i 's/^[[:space:]]*{pattern}[[:space:]]*=/# &/' {CONF}")
-    if any(present["runtime"].get(key) != value for key, value in settings.items()):
-        yield StringCommand(f"sysctl -q -p {file}")
-    elif not against:
+    conf, others = against(settings, present["lines"], file)
+    for line in others:
+        host.log(
+            f"{line['path']}, line {line['number']}: `{line['text']}` wins over {file} at the next boot; "
+            "take that line out",
+            logger.warning,
+        )
+    for line in conf:
+        if state.config.DIFF:
+            host.log(f"Will make line {line['number']} of {CONF} a comment: {line['text']}")
+        text = re.sub(r"[][\\.*^$/]", r"\\\g<0>", line["text"])
+        edit = shlex.quote(rf"s/^[[:space:]]*\({text}\)[[:space:]]*$/# \1/")
+        yield StringCommand(f"{note('stig', line['text'])} && sed -i {edit} {CONF}")
+    if wrong := differing(settings, present["runtime"]):
+        yield StringCommand(f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in wrong.items())}")
+    elif not conf:
         host.noop(f"{', '.join(settings)}: in force")

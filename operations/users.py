@@ -8,6 +8,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.users import User
+from operations.record import note
 
 
 @operation()
@@ -16,4 +17,6 @@ def system(user: str) -> Generator[StringCommand]:
     if host.get_fact(User, user=user):
         host.noop(f"user {user} exists")
         return
-    yield StringCommand(f"useradd --system --no-create-home --home-dir / --shell /sbin/nologin {user}")
+    yield StringCommand(
+        f"{note('user', user)} && useradd --system --no-create-home --home-dir / --shell /sbin/nologin {user}"
+    )

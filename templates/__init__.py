@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cluster import API_PORT, Cluster, Node
-from operations import keepalived, logstash, packages, sysctl
+from cluster import API_PORT, Cluster, ClusterError, Node
+from operations import keepalived, logstash, modules, packages, sysctl, vip
 from operations.files import TextFile
 
 _HERE = Path(__file__).parent
 
-_environment = Environment(
-    loader=FileSystemLoader(_HERE),
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
+_OPTIONS: dict[str, Any] = {
+    "undefined": StrictUndefined,
+    "keep_trailing_newline": True,
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+}
+
+_environment = Environment(loader=FileSystemLoader(_HERE), **_OPTIONS)
+
+# Marks that Logstash's own language has no use for, unlike jinja's: `%{`, `{ {` and `#{` are common in it.
+_of_the_user = Environment(
+    variable_start_string="<%=",
+    variable_end_string="%>",
+    block_start_string="<%!",
+    block_end_string="%>",
+    comment_start_string="<%#",
+    comment_end_string="%>",
+    **_OPTIONS,
 )
 
 
 def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
-    """Each file that the deploy writes on this node with Enterprise Linux `el`, by its path."""
+    """Each file that the deploy writes on this node with Enterprise Linux `el`, by its path.
+
+    Raises `ClusterError` for a pipeline file of the user's that can't be rendered.
+    """
 
     def render(template: str, **values: object) -> str:
         return _environment.get_template(template).render(cluster=cluster, node=node, **values)
@@ -30,19 +46,9 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
     script = f"{keepalived.PYTHON[el]} {keepalived.SCRIPT}"
     files = [
         TextFile(packages.REPOSITORY, render("logstash.repo.j2")),
-        TextFile(
-            logstash.SETTINGS,
-            render("logstash.yml.j2", port=API_PORT),
-            check=logstash.SETTINGS_CHECK,
-            read_by="logstash",
-        ),
-        TextFile(
-            logstash.PIPELINE,
-            render("pipeline.conf.j2", events=logstash.EVENTS),
-            check=logstash.PIPELINE_CHECK,
-            read_by="logstash",
-        ),
-        TextFile(sysctl.FILE, render("sysctl.conf.j2", settings=sysctl.SETTINGS)),
+        *_logstash(cluster, node, render),
+        TextFile(modules.FILE, "".join(f"{name}\n" for name in modules.names(cluster))),
+        TextFile(sysctl.FILE, render("sysctl.conf.j2", settings=sysctl.settings(cluster))),
         TextFile(
             keepalived.SCRIPT,
             (_HERE.parent / "files" / "check_logstash_input.py").read_text(),
@@ -58,4 +64,52 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
         ),
         TextFile(keepalived.DROP_IN, render("restart.conf.j2"), then="systemctl daemon-reload"),
     ]
+    if "dr" in cluster.forwardings:
+        files.append(TextFile(vip.FILE, render("vip.service.j2"), read_by=vip.UNIT))
     return {file.path: file for file in files}
+
+
+def _logstash(cluster: Cluster, node: Node, render: Any) -> list[TextFile]:
+    """What Logstash reads. What is as the package has it, is not written."""
+    settings = render("logstash.yml.j2", port=API_PORT)
+    files = {logstash.SETTINGS: settings}
+    for pipeline in cluster.pipeline_ids:
+        own = cluster.pipeline_files.get(pipeline, {})
+        files[logstash.own_file(pipeline)] = render(
+            "pipeline.conf.j2",
+            inputs=[
+                (input, protocol)
+                for input in cluster.inputs
+                if input.pipeline == pipeline
+                for protocol in input.protocols
+            ],
+            listen=lambda input: logstash.listen(cluster, node, input),
+            events=None if own else logstash.events(pipeline),
+        )
+        for name, text in own.items():
+            files[f"{logstash.folder(pipeline)}/{name}"] = _user_file(cluster, node, pipeline, name, text)
+    if cluster.pipeline_ids != ("main",):
+        files[logstash.PIPELINES] = render("pipelines.yml.j2", folder=logstash.folder)
+    if cluster.heap or cluster.environment:
+        files[logstash.DROP_IN] = render("logstash.service.conf.j2", environment=logstash.ENVIRONMENT)
+    texts = [TextFile(path, text, read_by=logstash.UNIT) for path, text in files.items()]
+    if cluster.environment:
+        # Read by systemd and by a shell: both take these characters for themselves, unless escaped.
+        escape = str.maketrans({character: f"\\{character}" for character in '\\"$`'})
+        variables = {
+            name: value.get_secret_value().translate(escape) for name, value in cluster.environment.items()
+        }
+        text = render("environment.j2", variables=variables)
+        texts.append(TextFile(logstash.ENVIRONMENT, text, mode="600", read_by=logstash.UNIT, secret=True))
+    return texts
+
+
+def _user_file(cluster: Cluster, node: Node, pipeline: str, name: str, text: str) -> str:
+    """A user's pipeline file, with `<%= node.name %>` and the like filled in."""
+    try:
+        return _of_the_user.from_string(text).render(cluster=cluster, node=node)
+    except Exception as error:  # whatever the user's expression does
+        where = name if pipeline == "main" else f"{pipeline}/{name}"
+        raise ClusterError(
+            f"pipelines: {where}: {error}; correct it, or write `<%= node.name %>` for what it should say"
+        ) from None

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 
 from gevent import Timeout
@@ -18,9 +19,12 @@ from pyinfra_cli.inventory import make_inventory
 from rich.console import Console
 
 from cluster import Cluster, ClusterError, of
-from verification import send
-from verification.judge import Report
-from verification.observe import inspect
+from operations.keepalived import PYTHON
+from templates import meant
+from verification import drift, send
+from verification.judge import judge
+from verification.observe import observe
+from verification.report import Report
 from verification.show import document, failure, good, show
 
 GOOD, WRONG, NOT_SEEN = 0, 1, 2
@@ -30,6 +34,8 @@ CONNECT_TIMEOUT = 5
 """Seconds to wait for a machine's ssh port."""
 CONNECT_LIMIT = 20
 """Seconds for a whole login."""
+SETTLING = 15
+"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
 
 
 def main(arguments: list[str]) -> int:
@@ -39,6 +45,8 @@ def main(arguments: list[str]) -> int:
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
     try:
+        if options.drift:
+            return _drift(options)
         report, delivery = _verify(options)
     except PyinfraError as error:
         if options.json:
@@ -75,20 +83,63 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="verify.py",
         description="Look whether the cluster is as it is meant, and tell what is wrong and what to do.",
-        epilog="Exit status: 0 all good, 1 something is wrong, 2 nothing could be looked at.",
+        epilog="Exit status: 0 all good, or no drift; 1 something is wrong, or drift; 2 could not look.",
     )
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     parser.add_argument(
-        "--send", type=int, metavar="N", help="send N events to each input, too, and count them on the nodes"
+        "--send", type=int, metavar="N", help="send N events to each input at each VIP, too, and count them"
     )
     parser.add_argument(
-        "--rate", type=float, default=100, help="datagrams a second that --send sends (default: 100)"
+        "--rate", type=float, default=100, help="events a second that --send sends (default: 100)"
     )
     parser.add_argument(
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--drift", action="store_true", help="tell only what a deploy would change, by pyinfra's dry run"
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="with --drift: show the differences of files, too"
+    )
+    options = parser.parse_args(arguments)
+    if options.drift and options.send is not None:
+        parser.error("--drift and --send are different questions; ask one of them")
+    if options.diff and not options.drift:
+        parser.error("--diff is for --drift")
+    return options
+
+
+def _drift(options: argparse.Namespace) -> int:
+    """Tell what a deploy would change; the exit status."""
+    state = State()
+    ctx_state.set(state)
+    inventory = _inventory(options.inventory)
+    hosts = [inventory.get_host(node.name) for node in _cluster(inventory).nodes]
+    config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT, DIFF=options.diff)
+    state.init(inventory, config, initial_limit=hosts)
+    if reasons := _connect(hosts):
+        raise ClusterError(f"can't be reached by ssh: {_told(reasons)}")
+    found = drift.look(state, hosts)
+    if options.json:
+        print(json.dumps(drift.document(found, options.diff), indent=2))
+    else:
+        print("\n".join(drift.lines(found, options.diff)))
+    return GOOD if found.none else WRONG
+
+
+def _told(reasons: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
+def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
+    """The report on what is seen, once keepalived has had its time. For `reasons`, see `observe`."""
+    start = time.monotonic()
+    while True:
+        report = judge(cluster, observe(state, cluster, reasons))
+        if not report.may_settle or time.monotonic() - start > SETTLING:
+            return report
+        time.sleep(1)
 
 
 def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
@@ -99,20 +150,19 @@ def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
     hosts = [inventory.get_host(node.name) for node in cluster.nodes]
     sender = None
     if options.send is not None:
-        send.check_size(options.send, options.rate, len(cluster.inputs))
+        send.check_size(options.send, options.rate, len(cluster.virtual_servers))
         sender = _sender(inventory, cluster, options.sender)
     state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
     reasons = _connect([*hosts, sender] if sender else hosts)
     if not any(host.connected for host in hosts):
-        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
-        raise ClusterError(f"no node can be reached by ssh: {told}")
+        raise ClusterError(f"no node can be reached by ssh: {_told(reasons)}")
     report = inspect(state, cluster, reasons)
     if sender is None:
         return report, None
     if not sender.connected:
         why = reasons[sender.name]
         raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
-    with Console(stderr=True).status(f"sending {options.send} events to each input, and waiting for them"):
+    with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
         return report, send.deliver(state, cluster, report, sender, options.send, options.rate)
 
 
@@ -130,12 +180,14 @@ def _inventory(file: str) -> Inventory:
 
 def _cluster(inventory: Inventory) -> Cluster:
     try:
-        host = inventory.get_group("nodes")[0]
-        return of(host)
+        cluster = of(inventory.get_group("nodes")[0])
     except (NoGroupError, IndexError, AttributeError):
         raise ClusterError(
             "nodes: no such group in the inventory; define it as `nodes = define(…)`"
         ) from None
+    for node in cluster.nodes:  # a pipeline file of the user's that can't be rendered is told before all else
+        meant(cluster, node, max(PYTHON))
+    return cluster
 
 
 def _sender(inventory: Inventory, cluster: Cluster, name: str | None) -> Host:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from typing import Any
 
 from gevent import Timeout
@@ -11,33 +11,64 @@ from pyinfra.api import FactBase, Host, State
 from pyinfra.api.facts import get_fact
 
 from cluster import Cluster, Node
-from facts.firewalld import RichRules
-from facts.health import Health
-from facts.ipvs import VirtualServers
+from facts.firewalld import Rules, RulesState
+from facts.health import Health, HealthState
+from facts.ipvs import VirtualServers, VirtualServerState
 from facts.machine import Machine
-from facts.selinux import Boolean
-from facts.services import Services
-from facts.sysctl import Sysctl
-from facts.vrrp import Interfaces
-from operations import keepalived, selinux, session, sysctl
-from verification.judge import UNITS, Observation, Report, judge
+from facts.record import Record
+from facts.selinux import Boolean, BooleanState
+from facts.services import Services, ServiceState, Units, UnitState
+from facts.sysctl import Sysctl, SysctlState
+from facts.together import Together
+from facts.vrrp import Held, Loopback
+from operations import firewalld, keepalived, logstash, selinux, session, sysctl, vip
+from operations.files import TextFile
+from templates import meant
 
 COMMAND_TIMEOUT = 40
 """Seconds for one command on a node."""
-NODE_TIMEOUT = 120
+LONG_TIMEOUT = 80
+"""Seconds for one that does many things; a node that hangs takes the health checks 3 s for each input."""
+NODE_TIMEOUT = 250
 """Seconds for all that is read on a node."""
-SETTLING = 15
-"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
 
 
-def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
-    """The report on what is seen, once keepalived has had its time. For `reasons`, see `observe`."""
-    start = time.monotonic()
-    while True:
-        report = judge(cluster, observe(state, cluster, reasons))
-        if not report.may_settle or time.monotonic() - start > SETTLING:
-            return report
-        time.sleep(1)
+@dataclass(frozen=True)
+class Observation:
+    """What was seen on one node. None is what could not be read."""
+
+    unreachable: str | None = None
+    """Why nothing could be read at all."""
+    el: int | None = None
+    """Enterprise Linux's major version, where the project knows it."""
+    services: dict[str, ServiceState] | None = None
+    units: dict[str, UnitState] | None = None
+    """Those that read files of the deploy's, by name; among the files are the staged ones."""
+    sysctl: SysctlState | None = None
+    selinux: BooleanState | None = None
+    firewall: RulesState | None = None
+    record: dict[str, list[str]] | None = None
+    health: HealthState | None = None
+    virtual_servers: list[VirtualServerState] | None = None
+    held: dict[str, list[str]] | None = None
+    """By VIP: the interfaces that carry it, but for loopback."""
+    loopback: list[str] | None = None
+    """The addresses on the loopback interface."""
+
+
+def units(cluster: Cluster) -> tuple[str, ...]:
+    """The services that the cluster needs on each node."""
+    own = (vip.UNIT,) if "dr" in cluster.forwardings else ()
+    wall = ("firewalld",) if cluster.firewall == "firewalld" else ()
+    return (logstash.UNIT, "keepalived", *own, *wall)
+
+
+def read_by(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile]]:
+    """By unit: the files of the deploy's that it reads."""
+    files = meant(cluster, node, el).values()
+    return {
+        unit: found for unit in units(cluster) if (found := [file for file in files if file.read_by == unit])
+    }
 
 
 def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str, Observation]:
@@ -52,7 +83,7 @@ def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str
             return node.name, Observation(unreachable=reasons.get(node.name, "no connection by ssh"))
         try:
             with Timeout(NODE_TIMEOUT):
-                return node.name, _look(host, cluster)
+                return node.name, _look(host, cluster, node)
         except Timeout:
             return node.name, Observation(unreachable=f"no answers within {NODE_TIMEOUT} s")
 
@@ -60,35 +91,60 @@ def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str
     return dict(Group().map(look, cluster.nodes))
 
 
-def read(host: Host, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+def read(host: Host, fact: type[FactBase[Any]], timeout: int = COMMAND_TIMEOUT, **arguments: Any) -> Any:
     """A fact of this host; its default when that fails, which takes no host out of the run."""
-    kwargs = {"_timeout": COMMAND_TIMEOUT, **arguments}
+    kwargs = {"_timeout": timeout, **arguments}
     return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
 
 
-def _look(host: Host, cluster: Cluster) -> Observation:
+def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
     session.fast(host)
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = read(host, Machine, _sudo=False)
     if machine["root"] != "yes" and not host.data.get("_sudo_password"):
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     major = machine["os"].get("VERSION_ID", "").split(".")[0]
-    python = keepalived.PYTHON.get(int(major)) if major.isdigit() else None
-    health = python and read(
+    el = int(major) if major.isdigit() and int(major) in keepalived.PYTHON else None
+    wanted: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
+        "services": (Services, {"units": list(units(cluster))}),
+        "sysctl": (Sysctl, {"keys": list(sysctl.settings(cluster))}),
+        "selinux": (Boolean, {"booleans": selinux.BOOLEANS}),
+        "record": (Record, {}),
+        "virtual_servers": (VirtualServers, {}),
+        "held": (Held, {"vips": [str(vip) for vip in cluster.vips]}),
+        "loopback": (Loopback, {}),
+    }
+    if el:
+        paths = {
+            unit: [path for file in files for path in (file.path, file.staged)]
+            for unit, files in read_by(cluster, node, el).items()
+        }
+        wanted["units"] = (Units, {"units": paths})
+    return Observation(
+        el=el,
+        firewall=_firewall(host, cluster, node),
+        health=_health(host, cluster, el) if el else None,
+        **(read(host, Together, timeout=LONG_TIMEOUT, facts=wanted) or {}),
+    )
+
+
+def _firewall(host: Host, cluster: Cluster, node: Node) -> RulesState | None:
+    if cluster.firewall == "none":
+        return None
+    direct = bool(firewalld.direct(cluster, node))
+    state: RulesState | None = read(host, Rules, interface=cluster.interface, direct=direct)
+    return state
+
+
+def _health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
+    state: HealthState | None = read(
         host,
         Health,
-        python=python,
+        timeout=LONG_TIMEOUT,
+        python=keepalived.PYTHON[el],
         script=keepalived.SCRIPT,
         user=keepalived.SCRIPT_USER,
         addresses=[str(node.address) for node in cluster.nodes],
-        inputs=[input.id for input in cluster.inputs],
+        inputs=list(dict.fromkeys(server.input_id for server in cluster.virtual_servers)),
     )
-    return Observation(
-        services=read(host, Services, units=list(UNITS)),
-        sysctl=read(host, Sysctl, keys=list(sysctl.SETTINGS)),
-        selinux=read(host, Boolean, boolean=selinux.BOOLEAN),
-        firewall=read(host, RichRules, interface=cluster.interface),
-        health=health or None,
-        virtual_servers=read(host, VirtualServers),
-        interfaces=read(host, Interfaces, vip=str(cluster.vip)),
-    )
+    return state

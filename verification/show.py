@@ -10,11 +10,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verification.judge import Cell, Problem, Report, Status
+from verification.report import Cell, Problem, Report, Status
 from verification.send import Delivery
 
-VERSION = 1
-"""Of the JSON document; a change that could break a reader makes it 2."""
+VERSION = 2
+"""Of the JSON documents; a change that could break a reader raises it."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
 _LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
@@ -23,17 +23,19 @@ _LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
 def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     """The JSON document on a cluster:
 
-    - `version`: 1; `error`: null; `ok`: the verdict
-    - `vip`: the address; `holders`: names of the nodes that hold it
-    - `pool`: by input id, names of the nodes that events are spread over
+    - `version`: 2; `error`: null; `ok`: the verdict
     - `nodes`: all names
-    - `checks`: a list of `check` (`ssh`, `logstash`, `keepalived`, `firewalld`, `sysctl`, `selinux`,
-      `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), and `nodes`: by name, `status` (`ok`,
-      `warning`, `wrong`, `unknown`) and `text`
-    - `problems`: a list of `status`, `check` (one of those or `send`), `node` (a name, or null for the
-      cluster), `what` and `do`
-    - `send`: null without `--send`, else `run`, `sender`, `source`, `refused` and `inputs`: by input id,
-      `sent`, `received` by node name, `lost` and `duplicated`
+    - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
+      nodes that events are spread over
+    - `checks`: a list of `check` (`ssh`; a service: `logstash`, `keepalived`, `logstash-ha-vip`, `firewalld`;
+      `sysctl`, `selinux`, `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or
+      null), and `nodes`: by name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
+    - `problems`: a list of `status`, `check` (one of those, `send` or `inventory`), `node` (a name, or null for
+      the cluster), `what` and `do`
+    - `send`: null without `--send`, else `run`, `sender` and `inputs`: a list of `input`, `vips`, `counted`
+      (`events` or `api`), `sent`, `refused`, `received` by node name, `lost` and `duplicated` (null with `api`)
+
+    An input of both protocols has two ids, `ID-udp` and `ID-tcp`.
     """
     problems = [*report.problems, *(delivery.problems if delivery else ())]
     sent = asdict(delivery) if delivery else None
@@ -43,14 +45,13 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
         "version": VERSION,
         "error": None,
         "ok": good(report, delivery),
-        "vip": report.vip,
-        "holders": list(report.holders),
-        "pool": {id: list(nodes) for id, nodes in report.pool.items()},
         "nodes": list(report.nodes),
+        "vips": {vip: asdict(each) for vip, each in report.vips.items()},
         "checks": [
             {
                 "check": row.check,
                 "input": row.input,
+                "vip": row.vip,
                 "nodes": {name: asdict(cell) for name, cell in row.cells.items()},
             }
             for row in report.rows
@@ -77,6 +78,10 @@ def show(console: Console, report: Report, delivery: Delivery | None) -> None:
     console.print(_checks(report))
     if delivery:
         console.print(_delivery(report, delivery))
+        if any(result.counted == "api" for result in delivery.inputs):
+            console.print(
+                "* counted by Logstash's API, where other senders' events count too", soft_wrap=True
+            )
     for problem, nodes in problems:
         console.print(_problem(problem, nodes))
 
@@ -95,18 +100,30 @@ def _together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
 def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
     verdict = Text("ALL GOOD", "bold green") if ok else Text("WRONG", "bold red")
     if problems:
-        verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to mend")
-    holder = " and ".join(report.holders) or "no node"
+        verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to {'look at' if ok else 'mend'}")
+    holders = ", ".join(
+        f"{vip} on {' and '.join(each.holders) or 'no node'}" for vip, each in report.vips.items()
+    )
     line = Table.grid(padding=(0, 3))
-    line.add_row(verdict, f"VIP {report.vip} on {holder}", f"pool: {_pool(report)}")
+    line.add_row(verdict, f"VIP {holders}", f"pool: {_pool(report)}")
     return line
 
 
 def _pool(report: Report) -> str:
-    pools = {id: ", ".join(nodes) or "empty" for id, nodes in report.pool.items()}
+    pools = {
+        (id, vip): ", ".join(nodes) or "empty"
+        for vip, each in report.vips.items()
+        for id, nodes in each.pool.items()
+    }
     if len(set(pools.values())) == 1:
         return next(iter(pools.values()))
-    return "; ".join(f"{id} {nodes}" for id, nodes in pools.items())
+    names = {key: _label(report, *key) for key in pools}
+    return "; ".join(f"{names[key]} {nodes}" for key, nodes in pools.items())
+
+
+def _label(report: Report, input: str | None, vip: str | None) -> str:
+    """What is needed to tell an input or a VIP from the others."""
+    return " ".join([*([input] if input else []), *([vip] if vip and len(report.vips) > 1 else [])])
 
 
 def _checks(report: Report) -> RenderableType:
@@ -115,9 +132,8 @@ def _checks(report: Report) -> RenderableType:
     for name in report.nodes:
         table.add_column(name, overflow="fold")
     for row in report.rows:
-        label = _LABELS.get(row.check, row.check)
-        cells = [_cell(row.cells[name]) for name in report.nodes]
-        table.add_row(f"{label} {row.input}" if row.input else label, *cells)
+        label = f"{_LABELS.get(row.check, row.check)} {_label(report, row.input, row.vip)}".strip()
+        table.add_row(label, *(_cell(row.cells[name]) for name in report.nodes))
     return table
 
 
@@ -137,12 +153,15 @@ def _delivery(report: Report, delivery: Delivery) -> RenderableType:
     table.add_column("", overflow="fold")
     for name in ("sent", *report.nodes, "lost", "twice"):
         table.add_column(name, justify="right", overflow="fold")
-    for id, result in delivery.inputs.items():
+    for result in delivery.inputs:
         faults = [
-            Text(str(count), "bold red" if count else "green") for count in (result.lost, result.duplicated)
+            Text("-") if count is None else Text(str(count), "bold red" if count else "green")
+            for count in (result.lost, result.duplicated)
         ]
         received = [str(result.received[name]) for name in report.nodes]
-        table.add_row(id, str(result.sent), *received, *faults)
+        vip = result.vips[0] if result.counted == "events" else None
+        label = _label(report, result.input, vip) + ("*" if result.counted == "api" else "")
+        table.add_row(label, str(result.sent), *received, *faults)
     return table
 
 

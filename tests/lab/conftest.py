@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lab.lab import Lab
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("stash1", "stash2")
 ADDRESSES = {"stash1": "10.77.0.11", "stash2": "10.77.0.12"}
+ALL_ADDRESSES = {**ADDRESSES, "stash3": "10.77.0.13"}
 VIP = "10.77.0.10"
 ALLOWED, FORBIDDEN = "10.77.0.101", "10.77.0.102"
 EVENTS = "/var/log/logstash/events.json"
@@ -28,11 +30,37 @@ Done = subprocess.CompletedProcess[str]
 SEND = """
 import socket, sys, time
 source, target, port = sys.argv[1:]
-out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+out = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
 out.bind((source, 0))
 for line in sys.stdin.read().split():
     out.sendto(line.encode(), (target, int(port)))
     time.sleep(0.002)
+"""
+
+# One TCP session a line. The server sees the end of each and ends its side, so both directions work to the last.
+SESSIONS = """
+import socket, sys
+source, target, port = sys.argv[1:]
+for line in sys.stdin.read().split():
+    with socket.create_connection((target, int(port)), timeout=5, source_address=(source, 0)) as session:
+        session.sendall(line.encode() + b"\\n")
+        session.shutdown(socket.SHUT_WR)
+        if session.recv(1) != b"":
+            raise SystemExit("the server said something")
+"""
+
+# Numbered datagrams until told to stop, and at most for ten minutes.
+STREAM = """
+import select, socket, sys, time
+target, port, mark, rate = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+number, start = 0, time.monotonic()
+while number < 600 * rate:
+    if select.select([sys.stdin], [], [], max(0, start + number / rate - time.monotonic()))[0]:
+        break
+    out.sendto(("%s-%d" % (mark, number)).encode(), (target, port))
+    number += 1
+print(number)
 """
 
 
@@ -80,9 +108,32 @@ class Cluster:
     def deploy(self, *options: str, inventory: str | Path = "inventory.py") -> Done:
         return self.run(tool("pyinfra"), *options, str(inventory), "deploy.py")
 
-    def plan(self) -> tuple[dict[str, list[str]], str]:
+    def inventory(self, name: str, **settings: Any) -> Path:
+        """An inventory of the lab's machines: its path. What is not set is as in the project's own."""
+        lab = self.lab.folder
+        settings = {
+            "nodes": ADDRESSES,
+            "network": "10.77.0.0/24",
+            "interface": "eth0",
+            "vip": VIP,
+            "inputs": [{"id": "udp-5514", "port": 5514}],
+            "senders": [ALLOWED],
+            "auth_pass_file": f"{lab}/auth_pass",
+            "artifacts_url": "http://10.77.0.1",
+            "connection": {"ssh_config_file": f"{lab}/ssh_config", "_sudo": True},
+            **settings,
+        }
+        settings = {key: value for key, value in settings.items() if value is not None}
+        path = lab / f"{name}.py"
+        path.write_text(
+            f"from cluster import define\n\nnodes = define(**{settings!r})\n"
+            f"senders = (['sender'], {settings['connection']!r})\n"
+        )
+        return path
+
+    def plan(self, inventory: str | Path = "inventory.py") -> tuple[dict[str, list[str]], str]:
         """What a deploy would change: operations with the hosts they would change, and what it says."""
-        done = self.deploy("--dry", "--diff", "--json")
+        done = self.deploy("--dry", "--diff", "--json", inventory=inventory)
         assert done.returncode == 0, done.stderr
         plan = json.loads(done.stdout)["plan"]
         changes = {step["name"]: step["hosts_with_change"] for step in plan if step["hosts_with_change"]}
@@ -124,14 +175,54 @@ class Cluster:
         """The real servers in a director's IPVS table with a weight above zero."""
         return re.findall(r"-> ([\d.]+):5514 +Masq +[1-9]", self.on(director, "ipvsadm -ln").stdout)
 
-    def send(self, texts: list[str], target: str = VIP, source: str = ALLOWED) -> None:
+    def send(self, texts: list[str], target: str = VIP, source: str = ALLOWED, port: int = 5514) -> None:
         """Datagrams from one of the sender's addresses, one a text."""
-        self.get("sender", f"python3 -c {shlex.quote(SEND)} {source} {target} 5514", "\n".join(texts))
+        self.get("sender", f"python3 -c {shlex.quote(SEND)} {source} {target} {port}", "\n".join(texts))
+
+    def sessions(self, texts: list[str], target: str = VIP, port: int = 5514, source: str = ALLOWED) -> Done:
+        """A TCP session from one of the sender's addresses for each text."""
+        return self.on(
+            "sender", f"python3 -c {shlex.quote(SESSIONS)} {source} {target} {port}", "\n".join(texts)
+        )
+
+    @contextmanager
+    def stream(self, mark: str, rate: int = 50, port: int = 5514) -> Iterator[list[int]]:
+        """Meanwhile the sender sends numbered events to the VIP. Afterwards the list holds how many."""
+        command = f"python3 -c {shlex.quote(STREAM)} {VIP} {port} {mark} {rate}"
+        sent: list[int] = []
+        with subprocess.Popen(
+            (*self.lab.ssh_command("sender"), command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as sender:
+            try:
+                yield sent
+            finally:
+                output, errors = sender.communicate("stop\n", timeout=60)
+        assert sender.returncode == 0, errors
+        sent.append(int(output))
+
+    def lost(self, mark: str, sent: int, names: tuple[str, ...] = NODES) -> list[str]:
+        """The events of a stream that no node's Logstash wrote, once all that come have come."""
+
+        def missing() -> list[str]:
+            found = {text for name in names for text in self.received(name, f"{mark}-")}
+            return sorted({f"{mark}-{number}" for number in range(sent)} - found)
+
+        with suppress(AssertionError):  # what is lost does not come
+            until(lambda: not missing(), 10, "all events of the stream")
+        return missing()
 
     def received(self, name: str, mark: str) -> list[str]:
         """The texts with this mark that a node's Logstash wrote, in its order."""
-        lines = self.get(name, f"grep -h {mark} {EVENTS} || true").splitlines()
-        return [str(json.loads(line)["message"]) for line in lines]
+        return [str(event["message"]) for event in self.events(name, mark)]
+
+    def events(self, name: str, mark: str) -> list[dict[str, Any]]:
+        """The events with this mark that a node's Logstash wrote, in its order."""
+        lines = self.get(name, f"grep -sh -e {mark} {EVENTS} || true").splitlines()
+        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture(scope="session")

@@ -88,6 +88,18 @@ def test_counters_of_every_plugin(standin: Any) -> None:
     assert main["flow"]["input_throughput"]["lifetime"] > 0
 
 
+def test_a_persisted_queue_and_the_heap(standin: Any) -> None:
+    it = standin()
+    it.settings |= {"queue.type": "persisted", "queue.max_bytes": "256mb", "pipeline.workers": 3}
+    it.write_settings()
+    it.environment["LS_JAVA_OPTS"] = "-Xms256m -Xmx512m"
+    it.start()
+    queue = it.main()["queue"]
+    assert (queue["type"], queue["max_queue_size_in_bytes"]) == ("persisted", 2**28)
+    assert it.get("/_node/stats/jvm")[1]["jvm"]["mem"]["heap_max_in_bytes"] == 2**29
+    assert it.get("/_node/pipelines")[1]["pipelines"]["main"]["workers"] == 3
+
+
 def test_several_pipelines(standin: Any) -> None:
     it = standin()
     (it.folder / "pipelines.yml").write_text(

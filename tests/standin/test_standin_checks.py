@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lab.standin.logstash_standin.errors import ConfigurationError, SettingsError
+from lab.standin.logstash_standin.errors import ConfigurationError, JavaError, SettingsError
 from lab.standin.logstash_standin.filters import Mutate
 from lab.standin.logstash_standin.grammar import parse
 from lab.standin.logstash_standin.knobs import Knobs
@@ -13,6 +13,7 @@ from lab.standin.logstash_standin.log import Log
 from lab.standin.logstash_standin.metrics import PipelineMetrics
 from lab.standin.logstash_standin.options import read
 from lab.standin.logstash_standin.pipeline import Pipeline
+from lab.standin.logstash_standin.process import heap
 from lab.standin.logstash_standin.runner import check_superuser
 from lab.standin.logstash_standin.settings import Settings
 from lab.standin.logstash_standin.sources import PipelineSource
@@ -46,7 +47,20 @@ def check(text: str, version: Version = EIGHT) -> None:
         ),
         ("filter { mutate { add_field => [1] } }", "This field must contain an even number of items, got 1"),
         ("input { udp { port => 5514 nosuch => 1 } }", "Unknown setting 'nosuch' for udp"),
-        ("filter { grok { } }", "(PluginLoadingError) Couldn't find any filter plugin named 'grok'"),
+        ("filter { nosuch { } }", "(PluginLoadingError) Couldn't find any filter plugin named 'nosuch'"),
+        ("output { nosuch { } }", "(PluginLoadingError) Couldn't find any output plugin named 'nosuch'"),
+        ("filter { drop { nosuch => 1 } }", "Unknown setting 'nosuch' for drop"),
+        ("output { kafka { } }", "Missing a required setting for the kafka output plugin"),
+        ("output { tcp { host => a } }", "port => # SETTING MISSING"),
+        ("input { udp { port => 1 codec => multiline { } } }", "for the multiline codec plugin"),
+        (
+            'output { elasticsearch { hosts => ["${ES}:9200"] } }',
+            "Replacement variable `ES` is not defined in a Logstash secret store or as an Environment entry",
+        ),
+        (
+            'input { udp { id => "a" port => 1 } udp { id => "a" port => 2 } }',
+            "Config has duplicate Ids: \nID: a",
+        ),
         ("input { udp { port => 1 codec => nosuch } }", "Couldn't find any codec plugin named 'nosuch'"),
         ("input { udp { port => '${NOSUCH}' } }", "Replacement variable `NOSUCH` is not defined"),
         ("output { file { path => '/%{host}/x' } }", "The starting part of the path should not be dynamic."),
@@ -60,7 +74,7 @@ def test_a_bad_pipeline(capsys: pytest.CaptureFixture[str], text: str, reason: s
 
 def test_before_7_0_errors_name_no_class() -> None:
     with pytest.raises(ConfigurationError, match=r"^Couldn't find any filter plugin"):
-        check("filter { grok { } }", Version(6, 8, 23))
+        check("filter { nosuch { } }", Version(6, 8, 23))
 
 
 def test_a_good_pipeline_touches_nothing(tmp_path: Path) -> None:
@@ -74,6 +88,43 @@ def test_a_good_pipeline_touches_nothing(tmp_path: Path) -> None:
         """
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_plugins_that_are_not_played_are_taken_with_any_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ES_PASSWORD", "secret")
+    check(
+        """
+        input {
+          udp { port => 1 codec => netflow { versions => [5, 9] } }
+          udp { port => 2 codec => cef }
+          tcp { port => 3 codec => multiline { pattern => "^ " what => "previous" negate => false } }
+          beats { port => 5044 ssl_enabled => true }
+        }
+        filter {
+          grok { match => { "message" => ["%{SYSLOGLINE}", "%{GREEDYDATA:rest}"] } tag_on_failure => ["_no"] }
+          date { match => ["timestamp", "MMM  d HH:mm:ss", "ISO8601"] }
+          json { source => "message" skip_on_invalid_json => true }
+          kv { field_split => "&?" }
+          geoip { source => "[source][ip]" target => "source" }
+          syslog_pri { }
+          if [level] == "debug" { drop { percentage => 90 } }
+          mutate { rename => { "a" => "b" } convert => { "c" => "integer" } gsub => ["d", "/", "_"] }
+        }
+        output {
+          elasticsearch {
+            hosts => ["https://es1:9200", "https://es2:9200"] user => "w" password => "${ES_PASSWORD}"
+            index => "logs-%{+YYYY.MM.dd}" ilm_enabled => false
+          }
+          kafka { topic_id => "logs" bootstrap_servers => "k1:9092" codec => json }
+          tcp { host => "192.0.2.1" port => 6000 codec => json_lines }
+          http { url => "https://192.0.2.1/" http_method => "post" headers => { "X-A" => "b" } }
+        }
+        """
+    )
+    assert "does not play this plugin" in (said := capsys.readouterr().out)
+    assert "secret" not in said
 
 
 def test_values_of_options() -> None:
@@ -106,7 +157,7 @@ def test_values_of_options() -> None:
         (Version(9, 0, 0), "api.http.host", True),
         (Version(6, 8, 23), "allow_superuser", False),
         (EIGHT, "allow_superuser", True),
-        (EIGHT, "queue.type", True),
+        (EIGHT, "queue.drain", True),
         (EIGHT, "xpack.monitoring.enabled", True),
         (EIGHT, "nosuch", False),
     ],
@@ -131,11 +182,42 @@ def test_which_settings_a_version_has(version: Version, name: str, known: bool) 
         ("config.reload.interval", "soon"),
         ("config.reload.automatic", "maybe"),
         ("log.level", "loud"),
+        ("queue.type", "disk"),
+        ("queue.max_bytes", "4"),
+        ("queue.max_bytes", "4x"),
+        ("queue.max_bytes", True),
     ],
 )
 def test_values_that_a_setting_does_not_take(name: str, value: Any) -> None:
     with pytest.raises(SettingsError):
         Settings(EIGHT, {name: value}).validate()
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [("4gb", 4 * 2**30), ("4g", 4 * 2**30), ("512mb", 2**29), ("1.5kb", 1536), (7, 7)]
+)
+def test_bytes(value: Any, size: int) -> None:
+    assert Settings(EIGHT, {"queue.max_bytes": value})["queue.max_bytes"] == size
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ("", (2**30, 2**30)),
+        ("-Xms512m -Xmx4g", (2**29, 2**32)),
+        ("-Xmx1g -Xms1G -Dx=y -Xmx2048M", (2**30, 2**31)),
+        ("-Xms4x", "Invalid initial heap size: -Xms4x"),
+        ("-Xmx", "Invalid maximum heap size: -Xmx"),
+        ("-Xms2g -Xmx1g", "Initial heap size set to a larger value than the maximum heap size"),
+    ],
+)
+def test_the_heap(monkeypatch: pytest.MonkeyPatch, options: str, sizes: tuple[int, int] | str) -> None:
+    monkeypatch.setenv("LS_JAVA_OPTS", options)
+    if isinstance(sizes, str):
+        with pytest.raises(JavaError, match=sizes):
+            heap()
+    else:
+        assert heap() == sizes
 
 
 def test_root_is_refused_from_9_0() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.standin.standin_process import ADDRESS, MAJORS, PROJECT, until
 
@@ -124,6 +125,46 @@ def test_an_unknown_flag(standin: Any) -> None:
     done = standin().run("--nosuch")
     assert done.returncode == 1
     assert "ERROR: " in done.stderr
+
+
+def test_a_heap_that_java_would_refuse(standin: Any) -> None:
+    it = standin()
+    it.environment["LS_JAVA_OPTS"] = "-Xmx4x"
+    done = it.run("-t")
+    assert done.returncode == 1
+    assert (
+        "Invalid maximum heap size: -Xmx4x\nError: Could not create the Java Virtual Machine." in done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "java", "status"),
+    [
+        ("6.8.23", False, 1),
+        ("6.8.23", True, 0),
+        ("7.9.3", False, 1),
+        ("7.17.29", False, 0),
+        ("8.19.18", False, 0),
+    ],
+)
+def test_java_is_needed_where_it_is_not_brought(
+    tmp_path: Path, version: str, java: bool, status: int
+) -> None:
+    home, path = tmp_path / "logstash", tmp_path / "path"
+    shutil.copytree(PROJECT / "lab/standin/root/usr/share/logstash/bin", home / "bin")
+    shutil.copytree(PROJECT / "lab/standin/logstash_standin", home / "lib/logstash_standin")
+    (home / "vendor").symlink_to(Path(yaml.__file__).parents[1])
+    (home / "VERSION").write_text(f"{version}\n")
+    path.mkdir()
+    for tool in ("cat", "dirname", "readlink"):
+        (path / tool).symlink_to(str(shutil.which(tool)))
+    if java:
+        (path / "java").symlink_to("/bin/true")
+    done = subprocess.run(
+        [home / "bin/logstash", "--version"], env={"PATH": str(path)}, capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert ("could not find java; set JAVA_HOME" in done.stderr) == (status == 1)
 
 
 def test_the_packaged_tree(tmp_path: Path) -> None:

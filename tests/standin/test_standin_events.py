@@ -51,6 +51,66 @@ def test_the_events_of_a_connection(standin: Any) -> None:
     assert events[0].items() >= {"host": ADDRESS, "port": port}.items()
 
 
+def test_an_input_of_both_families(standin: Any) -> None:
+    """Addresses as Java writes them: IPv6 without `::`, and IPv4 as such though it came to `::`."""
+    it = standin()
+    it.settings[f"{it.api_prefix}http.host"] = "::1"
+    it.write_settings()
+    it.configure(it.pipeline(udp="receive_buffer_bytes => 8192").replace(f'"{ADDRESS}"', '"::"'))
+    it.start()
+    for family, target in ((socket.AF_INET, ADDRESS), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.sendto(b"udp", (target, it.udp))
+        with socket.create_connection((target, it.tcp)) as client:
+            client.sendall(b"tcp\n")
+    events = it.events(4)
+    assert sorted(event["host"]["ip"] for event in events if event["message"] == "udp") == [
+        "0:0:0:0:0:0:0:1",
+        ADDRESS,
+    ]
+    assert sum(event["message"] == "tcp" for event in events) == 2
+    assert "Unable to set receive_buffer_bytes" not in it.log()
+    with socket.create_connection(("::1", it.port)):
+        pass
+
+
+def test_a_stream_of_json_is_split_by_lines(standin: Any) -> None:
+    it = standin()
+    it.configure(it.pipeline().replace("dns_reverse", "codec => json dns_reverse"))
+    it.start()
+    with socket.create_connection((ADDRESS, it.tcp)) as client:
+        client.sendall(b'{"a": 1}\n{"a":')
+        it.events(1)
+        client.sendall(b" 2}\n")
+    assert [event["a"] for event in it.events(2)] == [1, 2]
+
+
+def test_dropped_events_go_nowhere(standin: Any) -> None:
+    it = standin()
+    it.configure(
+        """filter {
+          if [message] == "noise" { drop { } mutate { add_tag => ["never"] } }
+          grok { match => { "message" => "%{WORD:first}" } }
+          mutate { rename => { "message" => "text" } replace => { "[a][b]" => "%{text}!" } copy => { "text" => "c" }
+                   update => { "nosuch" => "x" } }
+        }""",
+        "filter.conf",
+    )
+    it.configure(it.pipeline(outputs='elasticsearch { hosts => ["es:9200"] }'))
+    it.start().send(b"noise", b"one", b"noise", b"two")
+    events = it.events(2)
+    until(lambda: it.main()["events"]["out"] == 2)
+    assert [(event["text"], event["a"], event["c"]) for event in events] == [
+        (text, {"b": f"{text}!"}, text) for text in ("one", "two")
+    ]
+    assert not {"message", "nosuch"} & events[0].keys()
+    main = it.main()
+    assert (main["events"]["in"], main["events"]["filtered"]) == (4, 4)
+    counts = {step["name"]: step["events"] for step in main["plugins"]["filters"]}
+    assert [(counts[name]["in"], counts[name]["out"]) for name in ("drop", "grok")] == [(2, 0), (2, 2)]
+    assert {step["name"]: step["events"]["in"] for step in main["plugins"]["outputs"]}["elasticsearch"] == 2
+
+
 def test_codecs(standin: Any) -> None:
     it = standin()
     plain, json_file = it.folder / "plain.txt", it.folder / "json.txt"

@@ -1,26 +1,42 @@
-"""The cluster that the unit tests speak of."""
+"""The clusters that the unit tests speak of."""
 
+import runpy
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from cluster import Cluster
 
 PASSWORD = "hunter22"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def make_cluster(folder: Path, nodes: int = 2, **settings: Any) -> Cluster:
-    """A cluster of that many nodes, with its password in `folder`; 10.77.0.11 is the first one's address."""
+def make_cluster(folder: Path, count: int = 2, **settings: Any) -> Cluster:
+    """A cluster of that many nodes, of which 10.77.0.11 is the first one's address.
+
+    `settings` are those of the inventory. With VRRP 2 its password is in `folder`.
+    """
     secret = folder / "auth_pass"
     secret.write_text(PASSWORD)
     return Cluster.model_validate(
         {
-            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in range(1, nodes + 1)],
+            "nodes": [{"name": f"stash{n}", "address": f"10.77.0.{10 + n}"} for n in range(1, count + 1)],
             "network": "10.77.0.0/24",
             "interface": "eth0",
             "vip": "10.77.0.10",
             "inputs": [{"id": "udp-5514", "port": 5514}],
             "senders": ["10.77.0.101"],
-            "auth_pass_file": secret,
+            "auth_pass_file": secret if settings.get("vrrp", 2) == 2 else None,
             **settings,
         }
     )
+
+
+def example(name: str, folder: Path) -> Cluster:
+    """The cluster of `examples/NAME.py`, read as the deploy reads it; the secrets that it names are in `folder`."""
+    (folder / "auth_pass").write_text(PASSWORD)
+    (folder / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
+    (folder / "examples").symlink_to(EXAMPLES)
+    with chdir(folder):
+        _, data = runpy.run_path(f"examples/{name}.py")["nodes"]
+        return Cluster.model_validate(data["cluster"])

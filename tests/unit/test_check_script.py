@@ -43,10 +43,28 @@ def interpreters() -> list[str]:
 INTERPRETERS = interpreters()
 
 
-def run(python: str, *arguments: str) -> tuple[int, str]:
-    """The script's exit status and its line, in keepalived's bare environment; it does nothing else."""
+def run(python: str, *arguments: str, drained: Path | None = None) -> tuple[int, str]:
+    """The script's exit status and its line, in keepalived's bare environment; it does nothing else.
+
+    `drained` is the folder to take for the deploy's.
+    """
+    command = (
+        [str(SCRIPT)]
+        if drained is None
+        else [
+            "-B",
+            "-c",
+            f"""\
+import sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+import check_logstash_input as script
+script.DRAINED = {str(drained)!r}
+sys.exit(script.main(sys.argv[1:]))
+""",
+        ]
+    )
     done = subprocess.run(
-        [python, str(SCRIPT), *arguments],
+        [python, *command, *arguments],
         cwd="/",
         env={"http_proxy": "http://127.0.0.1:1"},
         stdin=subprocess.DEVNULL,
@@ -61,11 +79,15 @@ def run(python: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, line.strip()
 
 
-def run_all(*arguments: str) -> dict[str, tuple[int, str]]:
+def run_all(*arguments: str, drained: Path | None = None) -> dict[str, tuple[int, str]]:
     """The same from each interpreter, at once."""
     with ThreadPoolExecutor() as pool:
         return dict(
-            zip(INTERPRETERS, pool.map(lambda python: run(python, *arguments), INTERPRETERS), strict=True)
+            zip(
+                INTERPRETERS,
+                pool.map(lambda python: run(python, *arguments, drained=drained), INTERPRETERS),
+                strict=True,
+            )
         )
 
 
@@ -257,6 +279,42 @@ def test_connection_refused() -> None:
     for status, line in run_all("127.0.0.1", "udp-5514").values():
         assert status == 1
         assert line.startswith("udp-5514 at 127.0.0.1 is down: connection refused:")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("age", [0, 290, -3])
+def test_drained(tmp_path: Path, address: str, age: float) -> None:
+    """A node that a deploy drains is down, and isn't asked."""
+    (tmp_path / address).touch()
+    os.utime(tmp_path / address, times=(0, time.time() - age))
+    for outcome in run_all(address, "udp-5514", drained=tmp_path).values():
+        assert outcome == (1, f"udp-5514 at {address} is down: drained by a deploy")
+
+
+@pytest.mark.parametrize(
+    "state", ["old", "future", "link", "folder", "other node", "no folder", "loop", "file"]
+)
+def test_not_drained(tmp_path: Path, state: str) -> None:
+    """The API decides where the deploy broke off long ago, and where what is there is not the deploy's."""
+    drained = tmp_path / "drained"
+    with serving(body(OK_8)) as address:
+        if state == "loop":
+            drained.symlink_to(drained)
+        elif state == "file":
+            drained.touch()
+        elif state != "no folder":
+            drained.mkdir()
+        flag = drained / ("127.0.0.1" if state == "other node" else address)
+        if state == "link":
+            flag.symlink_to(SCRIPT)
+        elif state == "folder":
+            flag.mkdir()
+        elif drained.is_dir():
+            flag.touch()
+            age = {"old": 310, "future": -60}.get(state, 0)
+            os.utime(flag, times=(0, time.time() - age))
+        for status, line in run_all(address, "udp-5514", drained=drained).values():
+            assert (status, line) == (0, f"udp-5514 at {address} is up, in pipeline main")
 
 
 @pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["127.0.0.1", "udp-5514", "more"], ["--version"]])

@@ -61,65 +61,236 @@ def test_a_stranger_is_none_of_the_nodes(settings: Settings) -> None:
         cluster(settings).node("stash9")
 
 
+TWO = {"stash1": "10.77.0.11", "stash2": "10.77.0.12"}
+IPV6: Settings = {
+    "nodes": {"stash1": "fd77::11", "stash2": "fd77::12"},
+    "network": "fd77::/64",
+    "vip": "fd77::10",
+    "senders": ["fd77::/64"],
+    "vrrp": 3,
+    "auth_pass_file": None,
+}
+VRRP3: Settings = {"vrrp": 3, "auth_pass_file": None}
+TWO_VIPS: Settings = {"vip": ["10.77.0.10", "10.77.0.20"]}
+
+
+def _input(**change: Any) -> Settings:
+    return {"inputs": [{"id": "a", "port": 5514, **change}]}
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"senders": ["10.77.0.0/25", "192.0.2.1"]},
+        {"senders": "10.77.0.101"},
         {"inputs": [{"id": "a", "port": 1024}, {"id": "b", "port": 65535}]},
         {"inputs": [{"id": "udp", "port": 9600}]},  # the API's number, but the API is TCP
+        {"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5514, "protocol": "tcp"}]},
+        {"inputs": [{"id": "a", "port": 514, "server_port": 5514, "senders": ["192.0.2.1"]}], "senders": []},
         {"nodes": {f"stash{n}.example.org": f"10.77.0.{n}" for n in range(1, 6)}},
         {"artifacts_url": "http://192.0.2.1:8080/mirror/elastic"},
         {"interface": "bond0.100"},
         {"virtual_router_id": 255},
+        {"virtual_router_id": 254, **TWO_VIPS},
+        {"version": "8.19.3"},
+        {"version": "6.8.23", "logstash": 6},
+        {"advert_interval": 255},
+        {**VRRP3, "advert_interval": 0.01},
+        {**VRRP3, "advert_interval": 40.95},
+        _input(protocol="tcp", forwarding="dr"),
+        _input(receive_buffer_bytes=33554432),
+        IPV6,
     ],
 )
 def test_good_values(settings: Settings, change: Settings) -> None:
     cluster({**settings, **change})
 
 
-TWO = {"stash1": "10.77.0.11", "stash2": "10.77.0.12"}
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, [("VI_1", "10.77.0.10", 1, "MASTER", (100, 100, 100))]),
+        ({"preempt": False}, [("VI_1", "10.77.0.10", 1, "BACKUP", (100, 100, 100))]),
+        ({"priority": 150}, [("VI_1", "10.77.0.10", 1, "BACKUP", (150, 100, 100))]),
+        (
+            {**TWO_VIPS, "virtual_router_id": 51},
+            [
+                ("VI_1", "10.77.0.10", 51, "BACKUP", (103, 102, 101)),
+                ("VI_2", "10.77.0.20", 52, "BACKUP", (101, 103, 102)),
+            ],
+        ),
+    ],
+)
+def test_who_holds_a_vip(settings: Settings, change: Settings, expected: list[Any]) -> None:
+    first = {"address": "10.77.0.11", **({"priority": change["priority"]} if "priority" in change else {})}
+    nodes = {"stash1": first, "stash2": "10.77.0.12", "stash3": "10.77.0.13"}
+    change = {key: value for key, value in change.items() if key != "priority"}
+    made = cluster({**settings, "nodes": nodes, **change})
+    assert [
+        (each.name, str(each.vip), each.virtual_router_id, each.state, tuple(each.priorities.values()))
+        for each in made.vrrp_instances
+    ] == expected
 
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, [("UDP", "a", True, "nat", 5514)]),
+        ({"protocol": "tcp"}, [("TCP", "a", False, "snat", 5514)]),
+        ({"port": 514, "server_port": 5515, "protocol": "both"}, [("UDP", "a-udp", True, "nat", 5515), ("TCP", "a-tcp", False, "snat", 5515)]),
+        ({"protocol": "both", "forwarding": "dr"}, [("UDP", "a-udp", True, "dr", 5514), ("TCP", "a-tcp", False, "dr", 5514)]),
+        ({"scheduler": "lc"}, [("UDP", "a", False, "nat", 5514)]),
+        ({"scheduler": "sh"}, [("UDP", "a", True, "nat", 5514)]),
+        ({"ops": False}, [("UDP", "a", False, "nat", 5514)]),
+    ],
+)  # fmt: skip
+def test_virtual_servers(settings: Settings, change: Settings, expected: list[Any]) -> None:
+    made = cluster({**settings, **_input(**change)})
+    assert [
+        (each.protocol, each.input_id, each.ops, each.forwarding, each.real_servers[1].port)
+        for each in made.virtual_servers
+    ] == expected
+    assert [str(real.address) for each in made.virtual_servers for real in each.real_servers] == [
+        "10.77.0.11",
+        "10.77.0.12",
+    ] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"port": 2055}, "NetFlow"),
+        ({"port": 12201}, "GELF"),
+        ({"codec": "gelf"}, "GELF"),
+        ({"port": 6343, "scheduler": "wrr"}, "sFlow"),
+        ({"port": 2055, "scheduler": "sh"}, None),
+        ({"port": 2055, "protocol": "tcp"}, None),
+        ({}, None),
+    ],
+)
+def test_what_must_stick_is_warned_of(settings: Settings, change: Settings, what: str | None) -> None:
+    warnings = cluster({**settings, **_input(**change)}).warnings
+    assert len(warnings) == (what is not None)
+    if what:
+        scheduler = change.get("scheduler", "rr")
+        assert warnings == (
+            f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} parts "
+            "them; choose 'sh' or 'mh', so that a sender sticks to its node",
+        )
+
+
+IP = "192.0.2.11 or 2001:db8::11"
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
     ({"nodes": None}, "nodes: None is no dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
     ({"nodes": {"stash1": "10.77.0.11"}}, "nodes: 1 given; name two machines or more, each with its address"),
     ({"nodes": {"a": "10.77.0.11", "b": "10.77.0.11"}}, "nodes: address 10.77.0.11 is given twice; each must be different"),
     ({"nodes": {"Stash": "10.77.0.11", "stash": "10.77.0.12"}}, "nodes: name stash is given twice; each must be different"),
-    ({"nodes": {**TWO, "stash3": "10.77.0.300"}}, "nodes.stash3: '10.77.0.300' is not an IPv4 address; write it as 192.0.2.11"),
+    ({"nodes": {**TWO, "stash3": "10.77.0.300"}}, f"nodes.stash3: '10.77.0.300' is not an IP address; write it as {IP}"),
+    ({"nodes": {**TWO, "stash3": None}}, f"nodes.stash3: None is not an IP address; write it as {IP}"),
+    ({"nodes": {**TWO, "stash3": {}}}, "nodes.stash3.address: is missing; add it"),
+    ({"nodes": {**TWO, "stash3": []}}, "nodes.stash3: has no addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
+    ({"nodes": {**TWO, "stash3": "fd77::13"}}, "nodes.stash3: has IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
+    ({"nodes": {**TWO, "stash3": ["10.77.0.13", "fd77::13"]}}, "nodes.stash3: has IPv4 and IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
     ({"nodes": {**TWO, "stash 3": "10.77.0.13"}}, "nodes.stash 3.name: 'stash 3' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
+    ({"nodes": {**TWO, "a\nb": "10.77.0.13"}}, "nodes.a\\nb.name: 'a\\nb' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
     ({"nodes": {**TWO, "stash3": "10.78.0.13"}}, "nodes.stash3: 10.78.0.13 is outside network 10.77.0.0/24; choose an address in it"),
     ({"nodes": {**TWO, "stash3": "10.77.0.255"}}, "nodes.stash3: 10.77.0.255 is 10.77.0.0/24's network or broadcast address; choose another one"),
-    ({"network": "10.77.0.1/24"}, "network: '10.77.0.1/24' is neither an IPv4 address nor a network; write it as 192.0.2.11 or 192.0.2.0/24"),
-    ({"network": None}, "network: None is neither an IPv4 address nor a network; write it as 192.0.2.11 or 192.0.2.0/24"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 255}}}, "nodes.stash3.priority: 255 is out of range; choose one from 1 to 254, the highest becomes MASTER"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "prio": 2}}}, "nodes.stash3.prio: unknown setting; did you mean priority?"),
+    ({"nodes": {**TWO, "a\nb": {"address": "10.77.0.13", "name": "stash3"}}}, "nodes.a\\nb.name: unknown setting; the name is what stands before the colon"),
+    ({"network": "10.77.0.1/24"}, "network: '10.77.0.1/24' is neither an IP address nor a network; write it as 10.77.0.0/24, or 10.77.0.1 for one address"),
+    ({"network": None}, "network: 'None' is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
+    ({"network": []}, "network: none given; name one or more"),
+    ({"network": ["10.77.0.0/24", "10.78.0.0/24"]}, "network: 10.77.0.0/24 and 10.78.0.0/24 are both IPv4; name the one that holds the nodes and the VIP"),
     ({"vip": "10.77.0.11"}, "vip: 10.77.0.11 is stash1's own address; choose a free address in 10.77.0.0/24"),
     ({"vip": "10.78.0.10"}, "vip: 10.78.0.10 is outside network 10.77.0.0/24; choose an address in it"),
     ({"vip": "10.77.0.0"}, "vip: 10.77.0.0 is 10.77.0.0/24's network or broadcast address; choose another one"),
-    ({"vip": "stash"}, "vip: 'stash' is not an IPv4 address; write it as 192.0.2.11"),
+    ({"vip": "stash"}, f"vip: 'stash' is not an IP address; write it as {IP}"),
+    ({"vip": []}, "vip: none given; name one or more"),
+    ({"vip": ["10.77.0.10", "10.77.0.10"]}, "vip: address 10.77.0.10 is given twice; each must be different"),
+    ({"vip": ["10.77.0.10", "fd77::10"]}, "nodes.stash1: has IPv4 addresses, the VIPs are IPv4 and IPv6; give it one address of each family that the VIPs have"),
+    ({"vip": ["10.77.0.10", "fe80::1%eth0"]}, f"vip: 'fe80::1%eth0' is not an IP address; write it as {IP}"),
     ({"interface": "eth 0"}, "interface: 'eth 0' is not an interface name; use one that `ip link` shows, 15 characters at most"),
     ({"interface": "e" * 16}, "interface: 'eeeeeeeeeeeeeeee' is not an interface name; use one that `ip link` shows, 15 characters at most"),
+    ({"interface": "lo"}, "interface: lo is the loopback interface; use the one that carries the nodes' addresses"),
     ({"inputs": []}, "inputs: none given; name one or more"),
     ({"inputs": {"id": "a", "port": 5514}}, "inputs: {'id': 'a', 'port': 5514} is not a list; write it in square brackets"),
     ({"inputs": [5514]}, 'inputs.0: 5514 is not an input; write it as {"id": "udp-5514", "port": 5514}'),
-    ({"inputs": [{"id": "a", "port": 0}]}, "inputs.0.port: 0 is no port; choose one from 1024 to 65535"),
-    ({"inputs": [{"id": "a", "port": 65536}]}, "inputs.0.port: 65536 is no port; choose one from 1024 to 65535"),
-    ({"inputs": [{"id": "a", "port": 514}]}, "inputs.0.port: 514 is below 1024, where only root may listen; choose one from 1024 to 65535"),
-    ({"inputs": [{"id": "a", "port": "syslog"}]}, "inputs.0.port: 'syslog' is not a whole number; write it as 5514"),
+    (_input(port=0), "inputs.0.port: 0 is out of range; choose one from 1 to 65535"),
+    (_input(port=65536), "inputs.0.port: 65536 is out of range; choose one from 1 to 65535"),
+    (_input(port=514), "inputs.0.port: 514 is below 1024, where only root may listen; set server_port to one from 1024 to 65535, such as 5514"),
+    (_input(server_port=1023), "inputs.0.server_port: 1023 is below 1024, where only root may listen; set server_port to one from 1024 to 65535, such as 6023"),
+    (_input(port="syslog"), "inputs.0.port: 'syslog' is not a whole number; write it in digits"),
     ({"inputs": [{"id": "a"}]}, "inputs.0.port: is missing; add it"),
     ({"inputs": [{"id": "a", "prt": 5514}]}, "inputs.0.prt: unknown setting; did you mean port?"),
     ({"inputs": [{"id": "a", "port": 5514}, {"id": "a", "port": 5515}]}, "inputs: id a is given twice; each must be different"),
-    ({"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5514}]}, "inputs: port 5514 is given twice; each must be different"),
-    ({"inputs": [{"id": 'a"; reboot', "port": 5514}]}, "inputs.0.id: 'a\"; reboot' is not an input id; use 1 to 64 letters, digits, `_`, `.` and `-`"),
-    ({"senders": []}, "senders: none given; name one or more"),
-    ({"senders": "10.77.0.101"}, "senders: '10.77.0.101' is not a list; write it in square brackets"),
-    ({"senders": ["10.77.0.101/24"]}, "senders.0: '10.77.0.101/24' is neither an IPv4 address nor a network; write it as 192.0.2.11 or 192.0.2.0/24"),
+    ({"inputs": [{"id": "a", "port": 5514, "protocol": "both"}, {"id": "a-udp", "port": 5515}]}, "inputs: id a-udp is given twice; each must be different"),
+    ({"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5514}]}, "inputs: udp port 5514 is given twice; each must be different"),
+    ({"inputs": [{"id": "a", "port": 5514, "protocol": "tcp"}, {"id": "b", "port": 5515, "server_port": 5514, "protocol": "both"}]}, "inputs: tcp server_port 5514 is given twice; each must be different"),
+    (_input(id='a"; reboot'), "inputs.0.id: 'a\"; reboot' is not an input id; use 1 to 64 letters, digits, `_`, `.` and `-`"),
+    (_input(protocol="sctp"), "inputs.0.protocol: 'sctp' is unknown; choose from 'udp', 'tcp', 'both'"),
+    (_input(scheduler="dh"), "inputs.0.scheduler: 'dh' is unknown; choose from 'rr', 'wrr', 'lc', 'wlc', 'sh', 'mh'"),
+    (_input(protocol="tcp", port=9600), "inputs.0.port: 9600 is the port of Logstash's API; choose another one"),
+    (_input(protocol="tcp", port=96, server_port=9600), "inputs.0.server_port: 9600 is the port of Logstash's API; choose another one"),
+    (_input(ops=True, protocol="tcp"), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),
+    (_input(ops=True, scheduler="wlc"), "inputs.0.ops: wlc counts connections, and with ops there are none; choose wrr, or take ops out"),
+    (_input(weights={"stash1": 2}), "inputs.0.weights: rr takes no notice of them; choose wrr, or take them out"),
+    (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is none of the nodes; choose from stash1, stash2"),
+    (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 65535"),
+    (_input(weights={"stash1": 0, "stash2": 0}, scheduler="wlc"), "inputs.0.weights: all are 0; give one node 1 or more"),
+    (_input(weights=[1, 2], scheduler="wrr"), "inputs.0.weights: [1, 2] is not a dictionary; write it as {\"stash1\": 2}"),
+    (_input(forwarding="nat", protocol="tcp"), "inputs.0.forwarding: 'nat' can't work for TCP here: the replies would bypass the director; choose 'snat' or 'dr', or leave it out"),
+    (_input(forwarding="snat", protocol="both"), "inputs.0.forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"),
+    (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them one"),
+    ({**TWO_VIPS, **_input(forwarding="dr")}, "inputs.0.forwarding: 'dr' can't be used with several VIPs: a node that is MASTER of one and BACKUP of another would send packets round in circles; choose one VIP, or 'snat' for TCP and 'nat' for UDP"),
+    ({"firewall": "none", **_input(protocol="tcp")}, "firewall: 'none' leaves nobody to translate the source for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
+    (_input(codec="JSON Lines"), "inputs.0.codec: 'JSON Lines' is not a codec; write its name, such as json_lines"),
+    (_input(type="a b"), "inputs.0.type: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
+    (_input(tags="edge"), "inputs.0.tags: 'edge' is not a list; write it in square brackets"),
+    (_input(tags=["edge", "a b"]), "inputs.0.tags.1: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
+    (_input(protocol="tcp", workers=2), "inputs.0.workers: Logstash's tcp input has no such setting; take it out"),
+    (_input(protocol="tcp", queue_size=2), "inputs.0.queue_size: Logstash's tcp input has no such setting; take it out"),
+    (_input(protocol="tcp", receive_buffer_bytes=2), "inputs.0.receive_buffer_bytes: Logstash's tcp input has no such setting; take it out"),
+    (_input(pipeline="a b"), "inputs.0.pipeline: 'a b' is not a pipeline id; use 1 to 64 letters, digits, `_` and `-`"),
+    (_input(senders=[]), "inputs.0.senders: none given; name one or more, or leave it out"),
+    (_input(senders=["fd77::1"]), "inputs.0.senders: fd77::1/128 is IPv6, and no VIP is; add one to vip, or take it out"),
+    (_input(senders=["10.77.0.1", "10.77.0.1/32"]), "inputs.0.senders: entry 10.77.0.1/32 is given twice; each must be different"),
+    ({"senders": []}, "senders: none given for udp-5514; name one or more, there or for all inputs"),
+    ({"senders": ["10.77.0.101/24"]}, "senders.0: '10.77.0.101/24' is neither an IP address nor a network; write it as 10.77.0.0/24, or 10.77.0.101 for one address"),
     ({"senders": ["10.77.0.101", "10.77.0.101"]}, "senders: entry 10.77.0.101/32 is given twice; each must be different"),
+    ({"senders": ["fd77::/64"]}, "senders: fd77::/64 is IPv6, and no VIP is; add one to vip, or take it out"),
+    ({"vrrp": 4}, "vrrp: 4 is unknown; choose from 2, 3"),
+    ({"vrrp": 3}, "auth_pass_file: VRRP 3 has no password; take it out, or choose vrrp=2"),
+    ({**IPV6, "vrrp": 2}, "vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP"),
+    ({"auth_pass_file": None}, "auth_pass_file: is missing; name the file with the VRRP password, or choose vrrp=3"),
+    ({"auth_pass_file": "/nowhere"}, "auth_pass_file: /nowhere can't be read (No such file or directory); write the VRRP password of 1 to 8 characters into it"),
+    ({"auth_pass_file": "a\0b"}, "auth_pass_file: a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
+    ({"advert_interval": 0.5}, "advert_interval: 0.5 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
+    ({"advert_interval": 256}, "advert_interval: 256 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
+    ({**VRRP3, "advert_interval": 41}, "advert_interval: 41 is not possible in VRRP 3; choose 0.01 to 40.95 seconds in hundredths"),
+    ({**VRRP3, "advert_interval": 0.125}, "advert_interval: 0.125 is not possible in VRRP 3; choose 0.01 to 40.95 seconds in hundredths"),
+    ({"advert_interval": "fast"}, "advert_interval: 'fast' is not a number; write it as 0.1"),
     ({"virtual_router_id": 0}, "virtual_router_id: 0 is out of range; choose one from 1 to 255 that no other VRRP router here has"),
     ({"virtual_router_id": 256}, "virtual_router_id: 256 is out of range; choose one from 1 to 255 that no other VRRP router here has"),
-    ({"logstash": 5}, "logstash: 5 is unknown; choose one of 6, 7, 8 and 9"),
+    ({"virtual_router_id": 255, **TWO_VIPS}, "virtual_router_id: 255 is too high: each VIP takes the next one, up to 256; choose 254 or less"),
+    ({"preempt": False, **TWO_VIPS}, "preempt: with several VIPs each node must get its own back when it returns; take it out"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 200}}, **TWO_VIPS}, "nodes.stash3.priority: 200 can't be used with several VIPs, which are shared out in the nodes' order; take it out"),
+    ({"transport": "broadcast"}, "transport: 'broadcast' is unknown; choose from 'unicast', 'multicast'"),
+    ({"firewall": "iptables"}, "firewall: 'iptables' is unknown; choose from 'firewalld', 'none'"),
+    ({"logstash": 5}, "logstash: 5 is unknown; choose from 6, 7, 8, 9"),
+    ({"version": "8.19"}, "version: '8.19' is not a version; write it as 8.19.3, or latest for the newest"),
+    ({"version": "9.0.0"}, "version: 9.0.0 is none of Logstash 8; correct it, or set logstash"),
     ({"artifacts_url": "ftp://192.0.2.1"}, "artifacts_url: 'ftp://192.0.2.1' is not an http or https URL; write it as https://artifacts.elastic.co, without a final slash"),
+    ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password"),
+    ({"exclusive": "maybe"}, "exclusive: 'maybe' is neither True nor False; write one of them"),
+    ({"heap": "4G"}, "heap: '4G' is not a size; write it as 512m or 4g"),
+    ({"queue": "disk"}, "queue: 'disk' is unknown; choose from 'memory', 'persisted'"),
+    ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
+    ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write it"),
+    ({"pipelines": "/nowhere"}, "pipelines: /nowhere is no folder with *.conf files; put yours into it"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
-    ({"auth_pass_file": "/nowhere"}, "auth_pass_file: /nowhere can't be read (No such file or directory); write the VRRP password of 1 to 8 characters into it"),
 ]  # fmt: skip
 
 
@@ -130,7 +301,7 @@ def test_bad_values(settings: Settings, change: Settings, line: str) -> None:
     assert error.value.args == (line,)
 
 
-@pytest.mark.parametrize("field", ["network", "interface", "vip", "inputs", "senders", "auth_pass_file"])
+@pytest.mark.parametrize("field", ["network", "interface", "vip", "inputs"])
 def test_missing_fields(settings: Settings, field: str) -> None:
     del settings[field]
     with pytest.raises(ClusterError) as error:
@@ -153,8 +324,76 @@ def test_bad_passwords_are_not_shown(settings: Settings, secret: str, reason: st
     with pytest.raises(ClusterError) as error:
         define(**settings)
     (line,) = error.value.args
-    assert line.startswith(f"auth_pass: {settings['auth_pass_file']} {reason}")
+    assert line.startswith(f"auth_pass_file: {settings['auth_pass_file']} {reason}")
     assert not secret or secret not in line
+
+
+def test_no_password_of_a_url_is_shown(settings: Settings) -> None:
+    for field in ("proxy", "artifacts_url"):
+        with pytest.raises(ClusterError) as error:
+            define(**{**settings, field: "http://user:s3cret@192.0.2.1:3128"})
+        assert error.value.args[0].startswith(f"{field}: ")
+        assert "s3cret" not in error.value.args[0]
+
+
+def test_the_files_of_secrets_and_pipelines(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "environment").write_text('# for Elasticsearch\n\nES_PASSWORD=a = "b" $c\nEMPTY=\n')
+    for name in ("own.conf", "netflow/b.conf", "netflow/a.conf", "notes/readme.txt"):
+        (tmp_path / "pipelines" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pipelines" / name).write_text(name)
+    made = cluster(
+        {
+            **settings,
+            "environment_file": str(tmp_path / "environment"),
+            "pipelines": str(tmp_path / "pipelines"),
+        }
+    )
+    assert {name: value.get_secret_value() for name, value in made.environment.items()} == {
+        "ES_PASSWORD": 'a = "b" $c',
+        "EMPTY": "",
+    }
+    assert made.pipeline_files == {
+        "main": {"own.conf": "own.conf"},
+        "netflow": {"a.conf": "netflow/a.conf", "b.conf": "netflow/b.conf"},
+    }
+    assert made.pipeline_ids == ("main", "netflow")
+
+
+@pytest.mark.parametrize("line", ["B = 2", "export B=2", "2B=2", "B", "B=a\tb", " B=2"])
+def test_bad_lines_of_the_environment_are_not_shown(settings: Settings, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text(f"A=s3cret\n{line}\n")
+    with pytest.raises(ClusterError) as error:
+        define(**settings, environment_file=str(file))
+    assert error.value.args == (
+        f"environment_file: {file}, line 2 is not NAME=value; "
+        "write one variable a line, without quotes or spaces around the `=`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("a b.conf", "a b.conf"), ("logstash-ha.conf", "logstash-ha.conf"), ("a b/c.conf", "a b")],
+)
+def test_bad_names_of_pipeline_files(settings: Settings, name: str, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "pipelines" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    with pytest.raises(ClusterError) as error:
+        define(**settings, pipelines=str(tmp_path / "pipelines"))
+    assert error.value.args == (
+        f"pipelines: {what!r} can't be used; choose a name of letters, digits, `_`, `.` and `-` "
+        "other than logstash-ha.conf",
+    )
+
+
+def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
+    """A folder `main` would take the place of the files beside it."""
+    for name in ("own.conf", "main/own.conf"):
+        (tmp_path / "pipelines" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pipelines" / name).write_text("")
+    with pytest.raises(ClusterError, match=r"pipelines: .*main.*; "):
+        define(**settings, pipelines=str(tmp_path / "pipelines"))
 
 
 def test_the_shipped_inventory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,113 +1,288 @@
-"""deploy.py as a whole, on machines that only record what they are told."""
+"""deploy.py as a whole, on machines in memory: they answer its facts and take in what its commands change."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyinfra.api.inventory
 import pytest
+from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import Config, Inventory, State
 from pyinfra.api.connect import connect_all
+from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra.connectors.fake import FakeConnector
+from pyinfra.connectors.util import CommandOutput, OutputLine
 from pyinfra.context import ctx_inventory, ctx_state
 from pyinfra_cli.util import load_deploy_file
 
 import cluster as model
-from cluster import ClusterError
-from operations import firewalld, keepalived, logstash, packages, sysctl
-from templates import meant
+from cluster import Cluster, ClusterError
+from facts.ipvs import socket_name
+from operations import activation, keepalived, logstash, modules, packages, sysctl, vip
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter22"
-
-Responses = dict[str, Any]
-"""A part of a command: the lines it answers."""
+SECRET = "correct horse"
 
 OS = {
-    7: 'ID="centos" ID_LIKE="rhel fedora" VERSION_ID="7"',
-    9: 'ID="rocky" ID_LIKE="rhel centos fedora" VERSION_ID="9.6"',
+    7: 'os ID="centos"\nos ID_LIKE="rhel fedora"\nos VERSION_ID="7"',
+    9: 'os ID="rocky"\nos ID_LIKE="rhel centos fedora"\nos VERSION_ID="9.6"',
 }
 
 
+@dataclass
+class Unit:
+    """A service: its state, and what it had read when it last came up."""
+
+    active: bool = False
+    enabled: bool = False
+    marker: list[str] = field(default_factory=list)
+    good: list[str] = field(default_factory=list)
+
+
+class Machine:
+    """A machine that is ready for the deploy, and lacks all that the deploy brings."""
+
+    def __init__(self, world: World, number: int, el: int = 9) -> None:
+        self.world, self.number = world, number
+        self.says = {
+            "os": OS[el],
+            "root": "root yes",
+            "link": "link eth0",
+            "address": f"address 2: eth0    inet 10.77.0.{10 + number}/24 brd 10.77.0.255 scope global eth0",
+            "firewalld": "firewalld LoadState=loaded ActiveState=active",
+            "iptables": "iptables /usr/sbin/iptables",
+            "fips": "fips 0",
+        }
+        self.reachable = True
+        self.breaks: dict[str, str | Exception] = {}
+        """What a command with this text ends in: what it says when it fails, or how the connection does."""
+        self.commands: list[str] = []
+        self.stdin: list[str] = []
+        self.files: dict[str, tuple[str, str]] = {}
+        """Mode and SHA-256."""
+        self.units = {name: Unit() for name in ("keepalived", "logstash", vip.UNIT)}
+        self.packages: set[str] = set()
+        self.selinux = ["Enforcing", "nis_enabled --> off"]
+        self.modules: set[str] = set()
+        self.kernel: dict[str, str] = {}
+        self.has: set[str] = set()
+        """The key, and the script's user."""
+        self.rules: dict[str, list[str]] = {"runtime": [], "permanent": []}
+        self.flags: set[str] = set()
+
+    def run(self, command: str, stdin: str) -> list[str]:
+        """What it answers; raises what it breaks with."""
+        self.commands.append(command)
+        if stdin:
+            self.stdin.append(stdin)
+        for text, end in self.breaks.items():
+            if text in command:
+                raise end if isinstance(end, Exception) else Refused(end)
+        for text, answer in ANSWERS.items():
+            if text in command:
+                return answer(self, command, stdin) or []
+        raise AssertionError(f"nobody knows how to answer {command}")
+
+    # Facts
+
+    def tell_files(self, command: str, _: str) -> list[str]:
+        paths = shlex.split(found(r"for file in (.*?); do", command))
+        return [
+            f"{self.files[path][0]} root root {self.files[path][1]} {path}"
+            if path in self.files
+            else f"- {path}"
+            for path in paths
+        ]
+
+    def tell_units(self, command: str, _: str) -> list[str]:
+        lines = []
+        for name, paths in re.findall(r"echo == (\S+);.*?sha256sum (.*?) 2>/dev/null", command):
+            unit = self.units[name]
+            sums = [f"{self.files[path][1]}  {path}" for path in shlex.split(paths) if path in self.files]
+            package = f"{name}-1" if name in self.packages else f"package {name} is not installed"
+            lines += [
+                f"== {name}",
+                *self.show(name),
+                "--",
+                *unit.marker,
+                "--",
+                package,
+                "--",
+                *sums,
+                "--",
+                *unit.good,
+            ]
+        return lines
+
+    def tell_services(self, command: str, _: str) -> list[str]:
+        return self.show(found(r"NeedDaemonReload (\S+)\.service", command))
+
+    def show(self, name: str) -> list[str]:
+        unit = self.units[name]
+        return [
+            f"Id={name}.service",
+            f"UnitFileState={'enabled' if unit.enabled else 'disabled'}",
+            f"ActiveState={'active' if unit.active else 'inactive'}",
+            "NeedDaemonReload=no",
+        ]
+
+    def tell_packages(self, command: str, _: str) -> list[str]:
+        names = shlex.split(found(r"--whatprovides (.*) \|\|", command))
+        return [f"{name}-1" if name in self.packages else f"no package provides {name}" for name in names]
+
+    def tell_kernel(self, command: str, _: str) -> list[str]:
+        keys = found(r"for key in (.*?);", command).split()
+        return [f"runtime {key} = {self.kernel.get(key, '0')}" for key in keys]
+
+    def tell_rules(self, *_: str) -> list[str]:
+        return ["public", "runtime", *self.rules["runtime"], "permanent", *self.rules["permanent"]]
+
+    def tell_pools(self, *_: str) -> list[str]:
+        lines = ["IP Virtual Server version 1.2.1 (size=4096)", "", ""]
+        if self.units["keepalived"].active:
+            for server in self.world.cluster.virtual_servers:
+                lines.append(f"{server.protocol}  {socket_name(server.vip, server.port)} rr")
+                for real in server.real_servers:
+                    peer = self.world.machines[real.node.name]
+                    if peer.units["logstash"].active and str(real.node.address) not in self.flags:
+                        lines.append(
+                            f"  -> {socket_name(real.address, real.port)}  Masq  {real.weight}  0  0"
+                        )
+        return lines
+
+    # Changes
+
+    def put(self, command: str, stdin: str) -> None:
+        sha256 = hashlib.sha256(stdin.encode()).hexdigest()
+        assert f'echo "{sha256}  $new" | sha256sum --check' in command
+        self.files[found(r'mv -fT "\$new" (\S+)', command)] = (found(r'chmod (\d+) "\$new"', command), sha256)
+
+    def remove(self, command: str, _: str) -> None:
+        for path in shlex.split(command)[2:]:
+            self.files.pop(path, None)
+
+    def install(self, command: str, _: str) -> None:
+        self.packages |= set(shlex.split(found(r"install ([^&;]*)", command)))
+
+    def activate(self, command: str, stdin: str) -> None:
+        name = found(r"was=\$\(systemctl is-active (\S+)\)", command)
+        for path in (meant := found(r"^meant=(.*)$", command).strip("'").split()):
+            folder, _, base = path.rpartition("/")
+            if staged := self.files.pop(f"{folder}/.{base}.staged", None):
+                self.files[path] = staged
+        for path in found(r"^gone=(.*)$", command).strip("'").split():
+            self.files.pop(path, None)
+        self.units[name] = Unit(active=True, enabled=True, marker=stdin.splitlines(), good=meant)
+        self.world.activated.append(f"{name} on stash{self.number}")
+        if name == "keepalived" and not self.world.holder:
+            self.world.holder = self.number
+
+    def turn_on(self, *_: str) -> None:
+        self.selinux = ["Enforcing", "nis_enabled --> on", "nis_enabled=1"]
+
+    def load(self, command: str, _: str) -> None:
+        self.modules |= set(found(r"modprobe --all (.*)", command).split())
+
+    def set(self, command: str, _: str) -> None:
+        self.kernel |= dict(pair.split("=") for pair in found(r"sysctl -q -w (.*)", command).split())
+
+    def drain(self, command: str, _: str) -> None:
+        name = command.rpartition("/")[2]
+        if "touch" in command:
+            self.flags.add(name)
+        else:
+            self.flags -= self.flags if name == "*" else {name}
+
+    def allow(self, command: str, stdin: str) -> None:
+        self.rules["permanent" if "option=--permanent" in command else "runtime"] += stdin.splitlines()
+
+    def lose(self, command: str, _: str) -> None:
+        self.units[found(r"disable --now (\S+);", command)] = Unit()
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, re.MULTILINE)
+    assert match, f"no {pattern} in {text}"
+    return match[1]
+
+
+ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
+    "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
+    'sha256sum <"$file"': Machine.tell_files,
+    "echo == ": Machine.tell_units,
+    "rpm --dbpath $scratch": lambda machine, *_: ["file", "gpg-pubkey-1", "database", *({"gpg-pubkey-1"} & machine.has)],
+    "--whatprovides": Machine.tell_packages,
+    r"--queryformat '%{VERSION}\n' logstash": lambda machine, *_: ["8.19.3" if "logstash" in machine.packages else "package"],
+    "getenforce": lambda machine, *_: machine.selinux,
+    "/sys/module": lambda machine, command, _: [
+        name for name in found(r"for module in (.*?);", command).split() if name not in machine.modules
+    ],
+    "runtime $key": Machine.tell_kernel,
+    "getent passwd": lambda machine, *_: sorted({"keepalived_script:x:990:990::/:/sbin/nologin"} & machine.has),
+    "--get-zone-of-interface": Machine.tell_rules,
+    "cat /var/lib/logstash-ha/record": lambda *_: [],
+    "ip -o addr show to": lambda machine, *_: [
+        *(["3: eth0 inet 10.77.0.10/32"] if machine.world.holder == machine.number else []),
+        "end 10.77.0.10",
+    ],
+    "ipvsadm -ln": Machine.tell_pools,
+    "ls -1 /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
+    "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
+    "sha256sum --check": Machine.put,
+    "trap '' HUP PIPE": Machine.activate,
+    "--config.test_and_exit": lambda *_: None,
+    "rpm --import": lambda machine, *_: machine.has.add("gpg-pubkey-1"),
+    "--assumeyes": Machine.install,
+    "setsebool -P nis_enabled on": Machine.turn_on,
+    "modprobe --all": Machine.load,
+    "sysctl -q -w": Machine.set,
+    "useradd": lambda machine, *_: machine.has.add("keepalived_script:x:990:990::/:/sbin/nologin"),
+    "apply add": Machine.allow,
+    "touch /etc/keepalived/drained/": Machine.drain,
+    "rm -f /etc/keepalived/drained/": Machine.drain,
+    "systemctl disable --now": Machine.lose,
+    "rm -f ": Machine.remove,
+    "systemctl show": Machine.tell_services,
+}  # fmt: skip
+"""By a part of the command, of which the first one decides: what a machine answers and does."""
+
+
+class Refused(Exception):
+    """A command that fails, and what it says."""
+
+
 class Recorder(FakeConnector):
-    """A machine that answers from `fake_responses` and keeps each command, with its standard input."""
+    """The way to a machine in memory."""
 
-    reachable = True
-
-    def __init__(self, state: State, host: Any) -> None:
-        super().__init__(state, host)
-        self.stdin: dict[str, str] = {}
+    @property
+    def machine(self) -> Machine:
+        machine = self.host.data.machine
+        assert isinstance(machine, Machine)
+        return machine
 
     def connect(self) -> None:
-        if not self.host.data.get("reachable", True):
-            raise pyinfra.api.exceptions.ConnectError("no route")
+        if not self.machine.reachable:
+            raise ConnectError("no route")
 
-    def run_shell_command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("_stdin"):
-            self.stdin[str(command)] = kwargs["_stdin"]
-        return super().run_shell_command(command, *args, **kwargs)
-
-
-def machine(number: int, el: int = 9, **lines: str) -> Responses:
-    """What a machine answers that is ready for the deploy; `lines` replace answers by their first word."""
-    os = lines.pop("os", OS[el])
-    answers = {
-        "root": "yes",
-        "link": "eth0",
-        "address": f"2: eth0    inet 10.77.0.{10 + number}/24 brd 10.77.0.255 scope global eth0",
-        "firewalld": "active",
-        **lines,
-    }
-    return {
-        "os-release": [
-            *(f"os {setting}" for setting in os.split()),
-            *(f"{word} {rest}" for word, rest in answers.items()),
-        ],
-        "firewall-cmd --get-zone": ["public", "runtime", "permanent"],
-    }
-
-
-def finished(
-    cluster: model.Cluster, node: model.Node, number: int, el: int = 9, changed: str = ""
-) -> Responses:
-    """What a machine answers on which the deploy was done, and then the file `changed` was changed by hand."""
-    own = meant(cluster, node, el)
-    sums = {path: file.sha256 for path, file in own.items()}
-    on_disk = {**sums, changed: "0" * 64}
-    files = {
-        f"sha256sum <{path};": [f"{file.mode} root root", f"{on_disk[path]}  -"] for path, file in own.items()
-    }
-    units = {
-        f"systemctl show -p Id,UnitFileState,ActiveState,NeedDaemonReload {unit}.service": [
-            *(f"Id={unit}.service", "UnitFileState=enabled", "ActiveState=active", "NeedDaemonReload=no"),
-            *("--", f"{unit}-1", *(f"{sums[path]}  {path}" for path in paths)),
-            *("--", f"{unit}-1", "--", *(f"{on_disk[path]}  {path}" for path in paths)),
-        ]
-        for unit, paths in {
-            "logstash": [logstash.SETTINGS, logstash.PIPELINE],
-            "keepalived": [keepalived.CONF],
-        }.items()
-    }
-    rules = firewalld.rules(cluster, node)
-    return {
-        **machine(number, el),
-        **files,
-        **units,
-        "rpm --dbpath": ["file", "gpg-pubkey-1-2", "database", "gpg-pubkey-1-2"],
-        "--whatprovides": [f"{name}-1" for name in packages.NAMES],
-        "getenforce": ["Enforcing", "nis_enabled --> on", "nis_enabled=1"],
-        "/proc/sys": [f"runtime {key} = {value}" for key, value in sysctl.SETTINGS.items()],
-        "getent passwd": ["keepalived_script:x:990:990::/:/sbin/nologin"],
-        "firewall-cmd --get-zone": ["public", "runtime", *rules, "permanent", *rules],
-    }
+    def run_shell_command(self, command: Any, *_: Any, **arguments: Any) -> tuple[bool, CommandOutput]:
+        assert arguments["_sudo"] or "/etc/os-release" in str(command)
+        try:
+            lines = self.machine.run(str(command), arguments.get("_stdin") or "")
+        except Refused as refused:
+            return False, CommandOutput([OutputLine("stderr", line) for line in str(refused).splitlines()])
+        return True, CommandOutput([OutputLine("stdout", line) for line in lines])
 
 
 @dataclass
@@ -115,15 +290,7 @@ class Run:
     """What a run did."""
 
     state: State
-    log: list[str] = field(default_factory=list)
-
-    def machine(self, name: str) -> Recorder:
-        connector = self.state.inventory.get_host(name).connector
-        assert isinstance(connector, Recorder)
-        return connector
-
-    def commands(self, name: str) -> list[str]:
-        return self.machine(name).executed_commands
+    log: list[str]
 
     def changes(self, name: str) -> list[str]:
         """The names of the operations that changed this machine (or would), in their order."""
@@ -134,249 +301,366 @@ class Run:
             if self.state.ops[host][op].operation_meta.changed
         ]
 
-
-@pytest.fixture
-def group(tmp_path: Path) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
-    """The group `nodes` of an inventory."""
-    secret = tmp_path / "auth_pass"
-    secret.write_text(PASSWORD)
-    return model.define(
-        nodes={"stash1": "10.77.0.11", "stash2": "10.77.0.12"},
-        network="10.77.0.0/24",
-        interface="eth0",
-        vip="10.77.0.10",
-        inputs=[{"id": "udp-5514", "port": 5514}, {"id": "netflow", "port": 2055}],
-        senders=["10.77.0.101"],
-        auth_pass_file=str(secret),
-        connection={"_sudo": True, "fake_delay": 0, "fake_delay_jitter": 0},
-    )
+    @property
+    def failed(self) -> list[str]:
+        """The machines that failed."""
+        return sorted(host.name for host in self.state.failed_hosts)
 
 
-@pytest.fixture
-def deploy(group: Any, monkeypatch: pytest.MonkeyPatch) -> Iterable[Callable[..., Run]]:
-    """Runs deploy.py on machines that answer so, or only prepares the run."""
-    monkeypatch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
-    monkeypatch.chdir(ROOT)
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    monkeypatch.setattr(handler, "emit", records.append)
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
+class World:
+    """Two machines, a sender, and deploys to them."""
 
-    def run(answers: dict[str, Responses], *, dry: bool = False, diff: bool = False, **data: Any) -> Run:
-        hosts, shared = group
-        hosts = [(name, {"fake_responses": answers.get(name, {}), **data.get(name, {})}) for name, _ in hosts]
-        others = (["sender"], {key: value for key, value in shared.items() if key != "cluster"})
-        names = [name for name, _ in hosts] + others[0]
-        inventory = Inventory((names, {}), nodes=(hosts, shared), senders=others)
-        config = Config()
-        config.DIFF = diff
-        state = State(inventory, config, check_for_changes=dry)
+    def __init__(self, folder: Path, log: list[str]) -> None:
+        self.folder, self.log = folder, log
+        self.settings: dict[str, Any] = {}
+        self.machines = {f"stash{number}": Machine(self, number) for number in (1, 2)}
+        self.sender = Machine(self, 101)
+        self.holder = 0
+        """The number of the machine that holds the VIP, or 0."""
+        self.activated: list[str] = []
+
+    def group(self) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+        """The group `nodes` of the inventory."""
+        return model.define(
+            **{
+                "nodes": {"stash1": "10.77.0.11", "stash2": "10.77.0.12"},
+                "network": "10.77.0.0/24",
+                "interface": "eth0",
+                "vip": "10.77.0.10",
+                "inputs": [{"id": "udp-5514", "port": 5514}, {"id": "cisco", "port": 5515}],
+                "senders": ["10.77.0.101"],
+                "auth_pass_file": str(self.folder / "auth_pass"),
+                **self.settings,
+            },
+            connection={"_sudo": True},
+        )
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster.model_validate(self.group()[1]["cluster"])
+
+    def deploy(self, *, dry: bool = False, diff: bool = False) -> Run:
+        """Run deploy.py, or only prepare the run."""
+        for machine in (*self.machines.values(), self.sender):
+            machine.commands.clear()
+            machine.stdin.clear()
+        self.log.clear()
+        self.activated.clear()
+        hosts, shared = self.group()
+        members = [(name, {"machine": self.machines[name]}) for name, _ in hosts]
+        names = [*self.machines, "sender"]
+        senders = ([("sender", {"machine": self.sender})], {"_sudo": True})
+        state = State(
+            Inventory((names, {}), nodes=(members, shared), senders=senders), Config(), check_for_changes=dry
+        )
+        state.config.DIFF = diff
         state.cwd = str(ROOT)
-        made = Run(state)
-        with ctx_state.use(state), ctx_inventory.use(inventory):
+        with ctx_state.use(state), ctx_inventory.use(state.inventory):
             state.set_stage(StateStage.Connect)
             connect_all(state)
             state.set_stage(StateStage.Prepare)
             load_deploy_file(state, "deploy.py")
             if not dry:
                 state.set_stage(StateStage.Execute)
-                run_ops(state)
-        made.log = [record.getMessage() for record in records]
-        return made
+                with suppress(PyinfraError):
+                    run_ops(state)
+        return Run(state, list(self.log))
 
-    yield run
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Two fresh machines; time passes only while the deploy waits."""
+    (tmp_path / "auth_pass").write_text(PASSWORD)
+    monkeypatch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
+    monkeypatch.setattr(activation, "time", Clock())
+    monkeypatch.chdir(ROOT)
+    log: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: log.append(record.getMessage()))
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    logger.addHandler(handler)
+    yield World(tmp_path, log)
     logger.removeHandler(handler)
 
 
+class Clock:
+    """What `time` has for the deploy."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+BACKUPS, MASTER = (
+    f"11. keepalived and Logstash are up with their files: {who}" for who in ("BACKUPs", "MASTER")
+)
 STEPS = [
     "2. Elastic's GPG key",
     "2. Elastic's repository",
     "2. Packages",
     "3. logstash.yml: the API at the node's own address",
-    "4. Pipeline: an input for each port",
+    "4. Pipelines: an input for each port",
+    "4. Logstash accepts its files",
     "5. SELinux: keepalived's scripts may use the network",
-    "6. sysctl: own file",
+    "6. sysctl: own files",
+    "6. Kernel modules",
     "6. sysctl: in force, no STIG",
     "8. User of the health script",
     "8. Health script",
     "7. keepalived.conf",
     "9. firewalld: VRRP, API, events",
     "11. keepalived starts again when it dies",
-    "11. Logstash is up, its API lists every input",
-    "11. keepalived is up",
+    BACKUPS,
 ]
 
 
-def fresh(number: int, el: int = 9) -> Responses:
-    """A machine that lacks everything but SELinux."""
-    return {
-        **machine(number, el),
-        "--whatprovides": [f"no package provides {name}" for name in packages.NAMES],
-        "getenforce": ["Enforcing", "nis_enabled --> off"],
-    }
-
-
-def both(make: Callable[[int], Responses]) -> dict[str, Responses]:
-    return {"stash1": make(1), "stash2": make(2)}
-
-
-def done(group: Any, el: int = 9, changed: str = "") -> dict[str, Responses]:
-    """Both machines after a deploy; then `changed` was changed by hand on the first one."""
-    cluster = model.Cluster.model_validate(group[1]["cluster"])
-    first, second = cluster.nodes
-    return {
-        first.name: finished(cluster, first, 1, el, changed),
-        second.name: finished(cluster, second, 2, el),
-    }
-
-
-def test_a_fresh_machine_gets_every_step(deploy: Callable[..., Run]) -> None:
-    run = deploy(both(fresh))
-    for name in ("stash1", "stash2"):
+def test_a_fresh_machine_gets_every_step(world: World) -> None:
+    run = world.deploy()
+    assert run.failed == []
+    for name in world.machines:
         assert run.changes(name) == STEPS
-    assert run.commands("sender") == []
-
-
-def test_a_fresh_dry_run_names_every_step_and_changes_nothing(deploy: Callable[..., Run]) -> None:
-    run = deploy(both(fresh), dry=True, diff=True)
-    assert run.changes("stash1") == STEPS
-    writing = re.compile(
-        r"mktemp /|mv |install |useradd|setsebool|--add|rpm --import|systemctl (?!show|is-active)|sed -i"
+    assert world.sender.commands == []
+    assert sorted(world.activated) == sorted(
+        f"{unit} on {name}" for unit in ("keepalived", "logstash") for name in world.machines
     )
-    assert not [command for command in run.commands("stash1") if writing.search(command)]
-    for path in (logstash.SETTINGS, logstash.PIPELINE, keepalived.CONF, keepalived.SCRIPT, sysctl.FILE):
+
+
+def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> None:
+    run = world.deploy(dry=True, diff=True)
+    machine = world.machines["stash1"]
+    # What is staged, and who holds the VIP, nobody knows beforehand.
+    assert run.changes("stash1") == [step for step in STEPS if step != STEPS[5]] + [MASTER]
+    assert (machine.files, machine.packages, machine.modules, machine.kernel, machine.stdin) == (
+        {},
+        set(),
+        set(),
+        {},
+        [],
+    )
+    assert machine.rules == {"runtime": [], "permanent": []}
+    for path in (
+        logstash.SETTINGS,
+        logstash.own_file("main"),
+        keepalived.CONF,
+        keepalived.SCRIPT,
+        sysctl.FILE,
+    ):
         assert any(f"Will create {path}" in line for line in run.log)
     assert any(re.search(r"\+ +auth_pass \*{8}$", line) for line in run.log)
 
 
-def test_a_second_run_changes_nothing(deploy: Callable[..., Run], group: Any) -> None:
-    run = deploy(done(group))
-    assert run.changes("stash1") == run.changes("stash2") == []
+def test_a_second_run_changes_nothing(world: World) -> None:
+    world.deploy()
+    for dry in (True, False):
+        run = world.deploy(dry=dry)
+        assert run.changes("stash1") == run.changes("stash2") == []
+    assert world.machines["stash1"].stdin == []
 
 
-def test_a_no_op_run_is_short(deploy: Callable[..., Run], group: Any) -> None:
+def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine."""
-    run = deploy(done(group))
-    assert len(run.commands("stash1")) == 16, run.commands("stash1")
+    world.deploy()
+    world.deploy()
+    assert len(world.machines["stash1"].commands) == 23, world.machines["stash1"].commands
 
 
-def unit_answer(answers: dict[str, Responses], unit: str) -> list[str]:
-    """What the first machine says of a unit."""
-    (answer,) = (lines for lines in answers["stash1"].values() if f"Id={unit}.service" in lines)
-    assert isinstance(answer, list)
-    return answer
+@pytest.mark.parametrize("master", [1, 2])
+def test_the_master_comes_last(world: World, master: int) -> None:
+    world.deploy()
+    world.holder, world.settings = master, {"inputs": [{"id": "other", "port": 5516}]}
+    run = world.deploy()
+    last, first = f"stash{master}", f"stash{3 - master}"
+    assert run.changes(first)[-1] == BACKUPS
+    assert run.changes(last)[-1] == MASTER
+    assert world.activated == [
+        f"{unit} on {name}" for name in (first, last) for unit in ("keepalived", "logstash")
+    ]
+    for machine in world.machines.values():
+        assert machine.flags == set()
+        assert [command for command in machine.commands if "touch /etc/keepalived/drained" in command]
 
 
-def test_a_run_broken_off_before_the_restart_is_taken_up(deploy: Callable[..., Run], group: Any) -> None:
-    """The file is new, but the unit has not read it."""
-    answers = done(group)
-    marker = {}
-    for unit in ("logstash", "keepalived"):
-        answer = unit_answer(answers, unit)
-        first, second = [place for place, line in enumerate(answer) if line == "--"][:2]
-        marker[unit] = answer[first + 1 : second]
-        answer[first + 2] = answer[first + 2].replace(answer[first + 2][:64], "0" * 64)
-    run = deploy(answers)
-    assert run.changes("stash1") == STEPS[-2:]
-    assert run.changes("stash2") == []
-    for unit in ("logstash", "keepalived"):
-        (written,) = (
-            text for command, text in run.machine("stash1").stdin.items() if f"/{unit}.sha256" in command
-        )
-        assert written.splitlines() == marker[unit]
+BREAKS: list[tuple[str, str | Exception]] = [
+    ("rpm --import", "curl: (28) Connection timed out"),
+    ("--assumeyes", "Error: Cannot prepare internal mirrorlist"),
+    ("chmod 644", SSHException("EOF")),
+    ("--config.test_and_exit", "Logstash refuses it"),
+    ("setsebool", "Cannot set persistent booleans"),
+    ("sysctl -q -w", "permission denied"),
+    ("keepalived --config-test", "keepalived refuses it"),
+    ("apply add", "firewalld refuses new rules"),
+    ("systemctl is-active keepalived", "keepalived does not come up"),
+    ("systemctl is-active logstash", TimeoutError()),
+]
+
+
+@pytest.mark.parametrize(("text", "end"), BREAKS)
+@pytest.mark.parametrize("name", ["stash1", "stash2"])
+def test_a_run_that_broke_is_finished_by_the_next(
+    world: World, name: str, text: str, end: str | Exception
+) -> None:
+    """And meanwhile the other node was not brought into danger."""
+    world.deploy()
+    world.holder = 3 - int(name[-1])
+    for machine in world.machines.values():  # so that each step has something to do
+        machine.has.clear()
+        machine.packages.discard("tcpdump")
+        machine.kernel.clear()
+        machine.selinux = ["Enforcing", "nis_enabled --> off"]
+    world.settings = {"inputs": [{"id": "other", "port": 5516}], "virtual_router_id": 7}
+    world.machines[name].breaks = {text: end}
+    run = world.deploy()
+    assert name in run.failed
+    assert not [unit for unit in world.activated if name not in unit]
+    world.machines[name].breaks = {}
+    run = world.deploy()
+    assert run.failed == []
+    assert f"logstash on {name}" in world.activated
+    run = world.deploy()
+    assert run.changes("stash1") == run.changes("stash2") == []
 
 
 @pytest.mark.parametrize(
     ("path", "steps"),
     [
-        (logstash.PIPELINE, [STEPS[4], STEPS[13]]),
-        (keepalived.CONF, [STEPS[10], STEPS[14]]),
-        (keepalived.SCRIPT, [STEPS[9]]),
-        (keepalived.DROP_IN, [STEPS[12]]),
+        (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
+        (keepalived.CONF, [STEPS[12], BACKUPS]),
+        (keepalived.SCRIPT, [STEPS[11]]),
+        (keepalived.DROP_IN, [STEPS[14]]),
         (packages.REPOSITORY, [STEPS[1]]),
+        (modules.FILE, [STEPS[7]]),
     ],
 )
-@pytest.mark.parametrize("dry", [True, False])
-def test_a_file_changed_by_hand(
-    deploy: Callable[..., Run], group: Any, path: str, steps: list[str], dry: bool
-) -> None:
-    """Also a dry run looks ahead to the restart."""
-    run = deploy(done(group, changed=path), dry=dry)
+def test_a_file_changed_by_hand(world: World, path: str, steps: list[str]) -> None:
+    world.deploy()
+    world.holder = 2
+    machine = world.machines["stash1"]
+    machine.files[path] = ("644", "0" * 64)
+    dry = world.deploy(dry=True, diff=True)
+    assert dry.changes("stash1")[: len(steps) - (STEPS[5] in steps)] == [
+        step for step in steps if step != STEPS[5]
+    ]
+    assert dry.changes("stash2") == []
+    assert any(f"Will modify {path}" in line for line in dry.log)
+    run = world.deploy()
     assert run.changes("stash1") == steps
     assert run.changes("stash2") == []
+    assert world.deploy().changes("stash1") == []
 
 
-def test_a_stopped_service_is_started(deploy: Callable[..., Run], group: Any) -> None:
-    answers = done(group)
-    show = unit_answer(answers, "logstash")
-    show[show.index("ActiveState=active")] = "ActiveState=failed"
-    assert deploy(answers).changes("stash1") == [STEPS[13]]
+def test_a_stopped_service_is_started(world: World) -> None:
+    world.deploy()
+    world.holder = 2
+    world.machines["stash1"].units["logstash"].active = False
+    assert world.deploy().changes("stash1") == [BACKUPS]
+    assert world.activated == ["logstash on stash1"]
+    assert world.machines["stash2"].flags == set()
 
 
-def test_the_password_is_in_standard_input_only(deploy: Callable[..., Run]) -> None:
-    run = deploy(both(fresh), diff=True)
-    for name in ("stash1", "stash2"):
-        assert not [command for command in run.commands(name) if PASSWORD in command]
-        assert len([text for text in run.machine(name).stdin.values() if PASSWORD in text]) == 1
-    assert not [line for line in run.log if PASSWORD in line]
+def test_a_drain_that_a_broken_run_left_is_ended(world: World) -> None:
+    world.deploy()
+    world.machines["stash1"].flags.add("10.77.0.12")
+    run = world.deploy()
+    assert run.changes("stash1") == ["11. No node is left out by a run that was broken off"]
+    assert world.machines["stash1"].flags == set()
 
 
-def test_a_failed_command_does_not_tell_the_password(deploy: Callable[..., Run]) -> None:
-    answers = both(fresh)
+def test_direct_routing_comes_and_goes(world: World) -> None:
+    """Its unit with the VIP is put, and taken away again."""
+    tcp = [{"id": "tcp-5514", "port": 5514, "protocol": "tcp"}]
+    world.settings = {"inputs": [{**tcp[0], "forwarding": "dr"}]}
+    world.deploy()
+    machine = world.machines["stash1"]
+    assert machine.units[vip.UNIT].active
+    assert vip.FILE in machine.files
+    assert world.deploy().changes("stash1") == []
+    world.settings = {"inputs": tcp}
+    run = world.deploy()
+    assert run.changes("stash1")[-1] == "12. No VIP on the loopback interface"
+    assert not machine.units[vip.UNIT].active
+    assert world.deploy().changes("stash1") == []
+
+
+def test_secrets_are_in_standard_input_only(world: World, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text(f"TOKEN={SECRET}\n")
+    world.settings = {"environment_file": str(tmp_path / "env")}
+    world.deploy(dry=True, diff=True)
+    run = world.deploy(diff=True)
+    assert run.failed == []
+    for secret in (PASSWORD, SECRET):
+        for machine in world.machines.values():
+            assert not [command for command in machine.commands if secret in command]
+            assert len([text for text in machine.stdin if secret in text]) == 1
+        assert not [line for line in run.log if secret in line]
+
+
+def test_a_failed_command_does_not_tell_the_password(world: World) -> None:
     said = f"(Line 29) auth_pass {PASSWORD} is refused"
-    answers["stash1"]["keepalived --config-test"] = {"success": False, "stderr": said}
-    run = deploy(answers)
+    world.machines["stash1"].breaks = {"keepalived --config-test": said}
+    run = world.deploy()
     assert any("auth_pass ******** is refused" in line for line in run.log)
     assert not [line for line in run.log if PASSWORD in line]
 
 
-def test_el7_uses_yum_and_restarts_keepalived(deploy: Callable[..., Run]) -> None:
-    run = deploy(both(lambda number: fresh(number, el=7)))
-    commands = "\n".join(run.commands("stash1"))
-    assert "yum --assumeyes install java tcpdump ipvsadm keepalived logstash" in commands
+def test_el7_uses_yum_and_restarts_keepalived(world: World) -> None:
+    world.machines = {f"stash{number}": Machine(world, number, el=7) for number in (1, 2)}
+    world.deploy()
+    commands = "\n".join(world.machines["stash1"].commands)
+    assert "yum --assumeyes install tcpdump ipvsadm keepalived" in commands
     assert "dnf" not in commands
-    assert "systemctl restart keepalived" in commands
+    assert "if up restart 'systemctl is-active keepalived'" in commands
     assert "python3" not in commands
 
 
-def test_el9_uses_dnf_and_reloads_keepalived(deploy: Callable[..., Run]) -> None:
-    commands = "\n".join(deploy(both(fresh)).commands("stash1"))
-    assert "dnf --assumeyes install java tcpdump ipvsadm keepalived logstash" in commands
-    assert "systemctl reload-or-restart keepalived" in commands
+def test_el9_uses_dnf_and_reloads_keepalived(world: World) -> None:
+    world.deploy()
+    commands = "\n".join(world.machines["stash1"].commands)
+    assert "dnf --assumeyes install tcpdump ipvsadm keepalived" in commands
+    assert "if up reload-or-restart 'systemctl is-active keepalived'" in commands
 
 
-def test_selinux_disabled_is_left_alone(deploy: Callable[..., Run], group: Any) -> None:
-    answers = done(group)
-    answers["stash1"]["getenforce"] = ["Disabled"]
-    assert deploy(answers).changes("stash1") == []
+def test_selinux_disabled_is_left_alone(world: World) -> None:
+    world.machines["stash1"].selinux = ["Disabled"]
+    assert STEPS[6] not in world.deploy().changes("stash1")
+
+
+def test_what_may_not_be_wanted_is_said_once(world: World) -> None:
+    world.settings = {"inputs": [{"id": "netflow", "port": 2055}]}
+    lines = [line for line in world.deploy().log if "choose 'sh' or 'mh'" in line]
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize(
     ("lines", "error"),
     [
-        ({"root": "sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
-        ({"root": ""}, "stash2: no sudo (no answer); "),
-        ({"link": "ens33", "address": ""}, "interface: stash2 has no eth0; choose one of ens33"),
-        ({"address": "2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
+        ({"root": "root sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
+        ({"root": "root"}, "stash2: no sudo (no answer); "),
+        ({"link": "link ens33", "address": ""}, "interface: stash2 has no eth0; choose one of ens33"),
+        ({"address": "address 2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
         ({"address": ""}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has no address; "),
-        ({"firewalld": "inactive"}, "stash2: firewalld is inactive, so "),
-        ({"os": "ID=debian VERSION_ID=9 PRETTY_NAME=Debian"}, "stash2: its system is Debian; take a machine with "),
-        ({"os": 'ID="centos" VERSION_ID="6" PRETTY_NAME=CentOS-6'}, "stash2: its system is CentOS-6; take a machine with "),
-        ({"os": 'ID="rhel" VERSION_ID="11.0"'}, "stash2: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
+        ({"firewalld": "firewalld LoadState=loaded ActiveState=inactive"}, "stash2: firewalld is inactive, so "),
+        ({"os": "os ID=debian\nos VERSION_ID=9\nos PRETTY_NAME=Debian"}, "stash2: its system is Debian; take a machine with "),
+        ({"os": 'os ID="centos"\nos VERSION_ID="6"\nos PRETTY_NAME="CentOS 6"'}, "stash2: its system is CentOS 6; take a machine with "),
+        ({"os": 'os ID="rhel"\nos VERSION_ID="11.0"'}, "stash2: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
         ({"os": ""}, "stash2: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
     ],
 )  # fmt: skip
-def test_an_unfit_machine_stops_the_run_for_all(
-    deploy: Callable[..., Run], lines: dict[str, str], error: str
-) -> None:
+def test_an_unfit_machine_stops_the_run_for_all(world: World, lines: dict[str, str], error: str) -> None:
+    world.machines["stash2"].says |= lines
     with pytest.raises(ClusterError) as raised:
-        deploy({"stash1": fresh(1), "stash2": {**fresh(2), **machine(2, 9, **lines)}})
+        world.deploy()
     (line,) = raised.value.args
     assert line.startswith(error)
     assert "\n" not in line
+    assert world.machines["stash1"].files == {}
 
 
-def test_an_unreachable_node_stops_the_run_for_all(deploy: Callable[..., Run]) -> None:
+def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:
+    world.machines["stash2"].reachable = False
     with pytest.raises(ClusterError, match="stash2: can't be reached by ssh"):
-        deploy(both(fresh), stash2={"reachable": False})
+        world.deploy()
+    assert world.machines["stash1"].files == {}

@@ -1,139 +1,163 @@
-"""The shell commands of operations and facts, really run, in a folder of the test's own."""
+"""The shell commands that put, check and test files: really run, with stand-ins for the programs they call."""
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyinfra.api import StringCommand
-from pyinfra.context import ctx_host, ctx_state
-from pyinfra_testing.util import FakeState, create_host
 
-from facts.files import File, Text
+from facts.files import Files, Text
+from facts.record import Record
 from facts.sysctl import Sysctl
-from operations import files, keepalived, logstash, services, sysctl
+from operations import files, keepalived, logstash, sysctl
 from operations.files import TextFile
-from operations.services import Unit
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import Machine
+
+PATH = "/etc/made/file.conf"
+STAGED = "/etc/made/.file.conf.staged"
+RECORD = "/var/lib/logstash-ha/record"
+ORIGINALS = "/var/lib/logstash-ha/original"
 
 
-def commands(operation: Any, facts: Mapping[str, Any], **arguments: Any) -> list[StringCommand]:
-    """What the operation yields on a machine with these facts."""
-    state = FakeState()
-    with ctx_state.use(state), ctx_host.use(create_host(state, facts=dict(facts))):
-        return list(operation._inner(**arguments))
-
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    """A folder of stand-in programs, found before the machine's own."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def sh(programs: Path) -> Shell:
-    """Runs a command by the plainest shell there is, as pyinfra does."""
-
-    def run(command: StringCommand | str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        if isinstance(command, StringCommand):
-            stdin = stdin or str(command.connector_arguments.get("_stdin", ""))
-            command = command.get_raw_value()
-        environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-        return subprocess.run(
-            ["sh", "-c", command], input=stdin, capture_output=True, text=True, env=environment, timeout=30
-        )
-
-    return run
-
-
-def program(programs: Path, name: str, script: str) -> None:
-    path = programs / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-def put(path: Path, **arguments: Any) -> StringCommand:
-    """The command that puts `new` into a file that is not there."""
-    facts = {"files.File": {f"path={path}": None}}
-    (command,) = commands(files.put, facts, file=TextFile(str(path), "new\n", **arguments))
+def put(machine: Machine, content: str = "new\n", **arguments: Any) -> StringCommand:
+    """The command that puts `content` into the file."""
+    (command,) = machine.commands(files.put, files=[TextFile(PATH, content, **arguments)])
     return command
 
 
-def test_put_makes_the_file_and_its_folder(tmp_path: Path, sh: Shell) -> None:
-    path = tmp_path / "made" / "file.conf"
-    done = sh(
-        put(path, mode="640", check='test "$(cat "$new")" = new; touch "$work/scratch"', then=f"cat {path}")
-    )
+def names(machine: Machine) -> list[str]:
+    """What is in the file's folder."""
+    return sorted(path.name for path in machine.path(PATH).parent.iterdir())
+
+
+def test_put_makes_the_file_and_its_folder(machine: Machine) -> None:
+    check = 'test "$(cat "$new")" = new; touch "$work/scratch"'
+    done = machine.sh(put(machine, mode="640", check=check, then=f"cat {PATH}"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "new\n", "")
-    assert path.stat().st_mode & 0o7777 == 0o640
-    assert list(path.parent.iterdir()) == [path]
+    assert machine.path(PATH).stat().st_mode & 0o7777 == 0o640
+    assert names(machine) == ["file.conf"]
+    assert machine.fact(Record) == {"file": [PATH]}
+    assert not machine.path(ORIGINALS).exists()
 
 
-def test_put_keeps_the_old_file_when_the_check_fails(tmp_path: Path, sh: Shell) -> None:
-    path = tmp_path / "etc" / "file.conf"
-    path.parent.mkdir()
-    path.write_text("old\n")
-    done = sh(put(path, check="echo line 1 is bad >&2; false", then="echo done"))
+@pytest.mark.parametrize("content", ["new\n", "no newline at the end", "", "two\nlines", "ümläut\n\n"])
+def test_put_writes_what_is_meant_to_the_byte(machine: Machine, content: str) -> None:
+    done = machine.sh(put(machine, content))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert machine.path(PATH).read_text() == content
+    assert machine.commands(files.put, files=[TextFile(PATH, content)]) == []
+
+
+def test_put_keeps_the_old_file_when_the_check_fails(machine: Machine) -> None:
+    machine.write(PATH, "old\n")
+    done = machine.sh(put(machine, check="echo line 1 is bad >&2; false", then="echo done"))
     assert done.returncode != 0
     assert (done.stdout, done.stderr) == ("", "line 1 is bad\n")
-    assert path.read_text() == "old\n"
-    assert list(path.parent.iterdir()) == [path]
+    assert machine.path(PATH).read_text() == "old\n"
+    assert names(machine) == ["file.conf"]
+    assert machine.fact(Record) == {}
 
 
-def test_put_refuses_half_a_file(tmp_path: Path, sh: Shell) -> None:
-    path = tmp_path / "etc" / "file.conf"
-    done = sh(put(path), stdin="ne")
+def test_put_refuses_half_a_file(machine: Machine) -> None:
+    done = machine.sh(put(machine), stdin="ne")
     assert done.returncode != 0
-    assert done.stderr == f"{path}: the upload broke off\n"
-    assert list(path.parent.iterdir()) == []
+    assert done.stderr == f"{machine.path(PATH)}: the upload broke off\n"
+    assert names(machine) == []
 
 
-def test_put_makes_the_unit_forget(tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MARKERS", tmp_path)
-    marker = tmp_path / "logstash.sha256"
-    marker.touch()
-    assert sh(put(tmp_path / "etc" / "file.conf", read_by="logstash", check="false")).returncode != 0
-    assert marker.exists()
-    assert sh(put(tmp_path / "etc" / "file.conf", read_by="logstash")).returncode == 0
-    assert not marker.exists()
+def test_put_stages_what_a_service_reads(machine: Machine) -> None:
+    machine.write(PATH, "old\n")
+    file = TextFile(PATH, "new\n", mode="640", read_by="logstash", then="echo then")
+    (done,) = machine.run(files.put, files=[file])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.path(PATH).read_text() == "old\n"
+    assert machine.path(STAGED).read_text() == "new\n"
+    assert machine.path(STAGED).stat().st_mode & 0o7777 == 0o640
+    assert machine.commands(files.put, files=[file]) == []  # it waits for its service
 
 
-def test_what_put_wrote_is_what_the_fact_finds(tmp_path: Path, sh: Shell) -> None:
-    path = tmp_path / "etc" / "keepalived.conf"
+def test_put_again_when_something_else_is_staged(machine: Machine) -> None:
+    machine.write(STAGED, "of an earlier run\n")
+    machine.run(files.put, files=[TextFile(PATH, "new\n", read_by="logstash")])
+    assert machine.path(STAGED).read_text() == "new\n"
+
+
+def test_what_waits_is_dropped_when_the_old_file_is_meant_again(machine: Machine) -> None:
+    machine.write(PATH, "old\n")
+    machine.run(files.put, files=[TextFile(PATH, "new\n", read_by="logstash")])
+    old = TextFile(PATH, "old\n", read_by="logstash")
+    machine.run(files.put, files=[old])
+    assert names(machine) == ["file.conf"]
+    assert machine.commands(files.put, files=[old]) == []
+
+
+@pytest.mark.parametrize("read_by", ["", "logstash"])
+def test_the_original_is_kept_once(machine: Machine, read_by: str) -> None:
+    machine.write(PATH, "original\n", mode=0o600)
+    for content in ("first\n", "second\n"):
+        machine.run(files.put, files=[TextFile(PATH, content, read_by=read_by)])
+        if read_by:
+            machine.path(STAGED).rename(machine.path(PATH))  # as the service's activation does
+    original = machine.root / f"var/lib/logstash-ha/original{machine.path(PATH)}"
+    assert original.read_text() == "original\n"
+    assert original.stat().st_mode & 0o7777 == 0o600
+    assert machine.path(ORIGINALS).stat().st_mode & 0o7777 == 0o700
+    assert machine.fact(Record) == {"file": [PATH]}
+
+
+def test_a_file_of_ours_is_no_original(machine: Machine) -> None:
+    for content in ("first\n", "second\n"):
+        machine.run(files.put, files=[TextFile(PATH, content)])
+    assert machine.path(PATH).read_text() == "second\n"
+    assert not machine.path(ORIGINALS).exists()
+
+
+def test_put_in_the_place_of_a_link_leaves_its_target_alone(machine: Machine) -> None:
+    target = machine.write("/etc/elsewhere", "new\n")
+    machine.write(PATH, "").unlink()
+    machine.path(PATH).symlink_to(target)
+    machine.run(files.put, files=[TextFile(PATH, "newer\n")])
+    assert (machine.path(PATH).is_symlink(), machine.path(PATH).read_text()) == (False, "newer\n")
+    assert target.read_text() == "new\n"
+
+
+def test_several_files_are_put_one_by_one(machine: Machine) -> None:
+    machine.write("/etc/b", "b\n")
+    several = [TextFile(f"/etc/{name}", f"{name}\n") for name in "abc"]
+    assert [each.returncode for each in machine.run(files.put, files=several)] == [0, 0]
+    assert machine.commands(files.put, files=several) == []
+
+
+def test_what_put_wrote_is_what_the_fact_finds(machine: Machine) -> None:
     content = "authentication {\n    auth_pass hunter22\n}\n"
-    facts = {"files.File": {f"path={path}": None}}
-    file = TextFile(str(path), content, mode="600")
-    (command,) = commands(files.put, facts, file=file)
-    assert sh(command).returncode == 0
-    found = sh(File().command(str(path)))
-    state = File().process(found.stdout.splitlines())
-    assert commands(files.put, {"files.File": {f"path={path}": state}}, file=file) == []
-    shown = sh(Text().command(str(path)))
-    assert shown.stdout.splitlines() == ["authentication {", "    auth_pass ********", "}"]
+    file = TextFile("/etc/keepalived/keepalived.conf", content, mode="600")
+    machine.run(files.put, files=[file])
+    assert machine.fact(Files, paths=[file.path]) == {file.path: file.wanted}
+    assert machine.fact(Text, path=file.path) == ["authentication {", "    auth_pass ********", "}"]
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("sha256", "0" * 64), ("mode", "600"), ("user", "logstash"), ("group", "logstash")]
-)
-def test_put_again_when_one_thing_differs(key: str, value: str) -> None:
-    file = TextFile("/etc/x", "new\n")
-    state = {"mode": "644", "user": "root", "group": "root", "sha256": file.sha256}
-    assert commands(files.put, {"files.File": {"path=/etc/x": state}}, file=file) == []
-    assert len(commands(files.put, {"files.File": {"path=/etc/x": {**state, key: value}}}, file=file)) == 1
+@pytest.mark.parametrize("change", ["chmod 600", "chown daemon", "chgrp daemon", "truncate --size 1"])
+def test_put_again_when_one_thing_differs(machine: Machine, change: str) -> None:
+    file = TextFile(PATH, "new\n")
+    machine.run(files.put, files=[file])
+    assert machine.sh(f"{change} {PATH}").returncode == 0
+    (done,) = machine.run(files.put, files=[file])
+    assert done.returncode == 0
+    assert machine.commands(files.put, files=[file]) == []
 
 
-def test_no_file_is_no_failure(tmp_path: Path, sh: Shell) -> None:
-    for fact in (File(), Text()):
-        found = sh(fact.command(str(tmp_path / "absent")))
-        assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+def test_no_file_is_no_failure(machine: Machine) -> None:
+    assert machine.fact(Files, paths=[PATH, STAGED]) == {PATH: None, STAGED: None}
+    assert machine.fact(Text, path=PATH) == []
+    assert machine.fact(Record) == {}
 
 
 @pytest.mark.parametrize(
@@ -148,56 +172,153 @@ def test_no_file_is_no_failure(tmp_path: Path, sh: Shell) -> None:
     ],
 )
 def test_keepalived_decides_on_its_configuration(
-    programs: Path, tmp_path: Path, sh: Shell, version: str, said: str, status: int, good: bool
+    machine: Machine, version: str, said: str, status: int, good: bool
 ) -> None:
     test = f'test -z "$3" || {{ echo "{said}" >&2; exit {status}; }}'
-    program(
-        programs,
-        "keepalived",
-        f'[ $# -gt 1 ] || {{ echo "Keepalived v{version} (08/20,2018)" >&2; exit 0; }}\n{test}',
+    machine.program(
+        "keepalived", f'[ $# -gt 1 ] || {{ echo "Keepalived v{version} (08/20,2018)" >&2; exit 0; }}\n{test}'
     )
-    path = tmp_path / "etc" / "keepalived.conf"
-    done = sh(put(path, check=keepalived.CONF_CHECK))
-    assert path.exists() == good == (done.returncode == 0), done.stderr
+    done = machine.sh(put(machine, check=keepalived.CONF_CHECK))
+    assert machine.path(PATH).exists() == good == (done.returncode == 0), done.stderr
     assert (said in done.stderr) or good
 
 
-def test_keepalived_2_2_7_is_asked_as_root(programs: Path, tmp_path: Path, sh: Shell) -> None:
+def test_keepalived_2_2_7_is_asked_as_root(machine: Machine) -> None:
     """It would kill itself on another script_user."""
-    tested = tmp_path / "tested"
-    program(
-        programs,
+    tested = machine.root / "tested"
+    machine.program(
         "keepalived",
         f'[ $# -gt 1 ] || {{ echo "Keepalived v2.2.7 (01/16,2022)" >&2; exit 0; }}\ncat "$3" >{tested}',
     )
-    path = tmp_path / "etc" / "keepalived.conf"
-    facts = {"files.File": {f"path={path}": None}}
     content = "script_user keepalived_script\nenable_script_security\n"
-    (command,) = commands(files.put, facts, file=TextFile(str(path), content, check=keepalived.CONF_CHECK))
-    assert sh(command).returncode == 0
+    assert machine.sh(put(machine, content, check=keepalived.CONF_CHECK)).returncode == 0
     assert tested.read_text() == "script_user root\nenable_script_security\n"
-    assert path.read_text() == content
+    assert machine.path(PATH).read_text() == content
 
 
-def test_logstash_checks_all_files_of_conf_d_together(
-    programs: Path, tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "conf.d"
-    folder.mkdir()
-    (folder / "theirs.conf").write_text("theirs\n")
-    (folder / "logstash-ha.conf").write_text("old\n")
-    program(programs, "chown", ":")
-    script = f'for argument; do last=$argument; done; {{ cat $last; echo "$@"; }} >{tmp_path}/tested'
-    program(programs, "runuser", script)
-    check = logstash.PIPELINE_CHECK.replace(logstash.PIPELINES, str(folder))
-    done = sh(put(folder / "logstash-ha.conf", check=check))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (
-        (tmp_path / "tested")
-        .read_text()
-        .startswith("new\ntheirs\n-u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit")
+HOME = "/etc/logstash"
+
+
+@pytest.fixture
+def tested(machine: Machine) -> Machine:
+    """A machine with Logstash, whose stand-in keeps what it was to test in `root/tested`."""
+    machine.write(f"{HOME}/logstash.yml", "settings\n")
+    folder = machine.path(f"{HOME}/conf.d")
+    machine.write(f"{HOME}/pipelines.yml", f'- pipeline.id: main\n  path.config: "{folder}/*.conf"\n')
+    machine.write(f"{HOME}/conf.d/theirs.conf", "theirs\n")
+    machine.write(f"{HOME}/conf.d/logstash-ha.conf", "old\n")
+    machine.program("chown", f'echo "$@" >>{machine.root}/chown')
+    for name, answer in (("rpm", "logstash-1"), ("systemctl", "Id=logstash.service")):
+        machine.program(name, f"echo {answer}")
+    machine.program(
+        "runuser",
+        f'echo "$@" >{machine.root}/arguments; env >{machine.root}/environment\n'
+        f"while [ $1 != --path.settings ]; do shift; done; cp -R $2 {machine.root}/tested",
     )
-    assert (folder / "logstash-ha.conf").read_text() == "new\n"
+    return machine
+
+
+def own(name: str, content: str, **arguments: Any) -> TextFile:
+    """A file that Logstash reads."""
+    return TextFile(f"{HOME}/{name}", content, read_by="logstash", **arguments)
+
+
+def accepted(machine: Machine, texts: list[TextFile]) -> list[subprocess.CompletedProcess[str]]:
+    """Put the files and have them tested, as the deploy does."""
+    for done in machine.run(files.put, files=texts):
+        assert done.returncode == 0, done.stderr
+    return machine.run(logstash.accepted, files=texts)
+
+
+def seen(machine: Machine) -> dict[str, str]:
+    """What Logstash was to test: text by name. It takes no notice of hidden files."""
+    top = machine.root / "tested"
+    return {
+        str(path.relative_to(top)): path.read_text()
+        for path in top.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def in_place(machine: Machine) -> dict[str, str]:
+    """What Logstash would read if it started now."""
+    top = machine.path(HOME)
+    return {str(path.relative_to(top)): path.read_text() for path in top.rglob("*") if path.is_file()}
+
+
+def test_logstash_tests_all_that_it_will_read(tested: Machine) -> None:
+    new = own("conf.d/logstash-ha.conf", "new\n")
+    before = in_place(tested)
+    (done,) = accepted(tested, [own("logstash.yml", "settings\n"), new])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    shadow = seen(tested)
+    assert shadow.pop("pipelines.yml").splitlines()[1].endswith('/settings/conf.d/*.conf"')
+    assert shadow == {
+        "logstash.yml": "settings\n",
+        "conf.d/logstash-ha.conf": "new\n",
+        "conf.d/theirs.conf": "theirs\n",
+    }
+    assert in_place(tested) == {**before, "conf.d/.logstash-ha.conf.staged": "new\n"}
+    arguments = (tested.root / "arguments").read_text()
+    assert arguments.startswith("-u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit ")
+    assert (tested.root / "chown").read_text().splitlines()[-1].startswith("-R logstash: /tmp/")
+
+
+def test_the_paths_in_pipelines_yml_become_the_copy_s(tested: Machine) -> None:
+    folder = tested.path(f"{HOME}/pipelines.d/syslog")
+    (done,) = accepted(
+        tested,
+        [
+            own("pipelines.yml", f'- pipeline.id: syslog\n  path.config: "{folder}/*.conf"\n'),
+            own("pipelines.d/syslog/logstash-ha.conf", "new\n"),
+        ],
+    )
+    assert done.returncode == 0, done.stderr
+    shadow = seen(tested)
+    assert str(tested.root) not in shadow["pipelines.yml"]
+    assert shadow["pipelines.d/syslog/logstash-ha.conf"] == "new\n"
+
+
+def test_nothing_new_is_not_tested(tested: Machine) -> None:
+    assert accepted(tested, [own("logstash.yml", "settings\n")]) == []
+
+
+def test_what_an_earlier_run_left_waiting_is_not_tested(tested: Machine) -> None:
+    """It was refused then, and is not meant any more."""
+    tested.run(files.put, files=[own("conf.d/bad.conf", "bad\n")])
+    (done,) = accepted(tested, [own("conf.d/good.conf", "good\n")])
+    assert done.returncode == 0, done.stderr
+    assert "bad\n" not in seen(tested).values()
+
+
+def test_files_that_are_no_longer_meant_are_not_tested(tested: Machine) -> None:
+    """Ours is left out, and where there was another one before, that one is back."""
+    for name in ("ours.conf", "theirs.conf"):
+        good = f"/var/lib/logstash-ha/good/logstash{tested.path(HOME)}/conf.d/{name}"
+        (tested.root / good.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (tested.root / good.lstrip("/")).write_text("good\n")
+    tested.write(f"{HOME}/conf.d/ours.conf", "ours\n")
+    tested.write(f"{HOME}/conf.d/theirs.conf", "changed\n")
+    original = tested.root / f"var/lib/logstash-ha/original{tested.path(HOME)}/conf.d/theirs.conf"
+    original.parent.mkdir(parents=True)
+    original.write_text("theirs\n")
+    (done,) = accepted(tested, [own("logstash.yml", "settings\n")])
+    assert done.returncode == 0, done.stderr
+    shadow = seen(tested)
+    assert "conf.d/ours.conf" not in shadow
+    assert shadow["conf.d/theirs.conf"] == "theirs\n"
+    assert tested.path(f"{HOME}/conf.d/ours.conf").read_text() == "ours\n"
+
+
+def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: Machine) -> None:
+    text = 'PASSWORD="a\\"b\\\\c\\$d\\`e f#g"\n'
+    (command,) = tested.run(files.put, files=[own("logstash-ha.env", text, mode="600", secret=True)])
+    assert command.returncode == 0
+    (test,) = tested.commands(logstash.accepted, files=[own("logstash-ha.env", text, mode="600")])
+    assert tested.sh(test).returncode == 0
+    assert 'PASSWORD=a"b\\c$d`e f#g\n' in (tested.root / "environment").read_text()
+    assert "PASSWORD" not in test.get_raw_value()
+    assert "PASSWORD" not in (tested.root / "arguments").read_text()
 
 
 FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\r\n], "#"'
@@ -211,108 +332,124 @@ FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\
         ("ERROR: Setting bogus doesn't exist", "", "ERROR: Setting bogus doesn't exist"),
     ],
 )
-def test_logstash_says_why_it_refuses(
-    programs: Path, tmp_path: Path, sh: Shell, console: str, log: str, reason: str
-) -> None:
-    (tmp_path / "console").write_text(console)
-    (tmp_path / "log").write_text(log)
-    program(programs, "chown", ":")
-    program(
-        programs, "runuser", f'mkdir -p "$9"; cp {tmp_path}/log "$9/x.log"; cat {tmp_path}/console; exit 1'
+def test_logstash_says_why_it_refuses(tested: Machine, console: str, log: str, reason: str) -> None:
+    (tested.root / "console").write_text(console)
+    (tested.root / "log").write_text(log)
+    tested.program(
+        "runuser",
+        "while [ $1 != --path.logs ]; do shift; done\n"
+        f'mkdir -p "$2"; cp {tested.root}/log "$2/x.log"; cat {tested.root}/console; exit 1',
     )
-    done = sh(put(tmp_path / "etc" / "x.conf", check=logstash.PIPELINE_CHECK))
+    before = in_place(tested)
+    (done,) = accepted(tested, [own("conf.d/x.conf", "bad\n")])
     assert done.returncode == 1
     assert done.stderr == f"Logstash refuses it: {reason}\n"
-    assert not (tmp_path / "etc" / "x.conf").exists()
+    assert in_place(tested) == {**before, "conf.d/.x.conf.staged": "bad\n"}
 
 
-def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> StringCommand:
-    """The command that starts a unit that is down."""
-    monkeypatch.setattr("facts.services.MARKERS", tmp_path / "markers")
-    facts = {
-        "services.Unit": {
-            "files=['/etc/x/a'], unit=logstash": {
-                "service": {"enabled": True, "active": False, "stale": False},
-                "marker": [],
-                "package": "logstash-1",
-                "files": {},
-            }
-        }
-    }
-    own, other = TextFile("/etc/x/a", "", read_by="logstash"), TextFile("/etc/x/b", "")
-    (command,) = commands(services.up, facts, unit=Unit("logstash", **arguments), files=[own, other])
-    return command
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_test_leaves_nothing_behind(tested: Machine, status: int) -> None:
+    tested.run(files.put, files=[own("conf.d/x.conf", "new\n")])
+    work = tested.root / "work"
+    tested.program("mktemp", f"mkdir {work} && echo {work}")
+    tested.program("runuser", f"ls {work}/settings/conf.d/x.conf && exit {status}")
+    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")])
+    assert done.returncode == status
+    assert not work.exists()
 
 
-EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+@pytest.fixture
+def api() -> Iterator[int]:
+    """The port of an API that lists the input `udp-5514`."""
+    stats = {"pipelines": {"main": {"plugins": {"inputs": [{"id": "udp-5514"}]}}}}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(stats).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
 
 
-def test_up_waits_for_the_probe_and_notes_what_was_read(
-    programs: Path, tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("ids", "good"), [(["udp-5514"], True), (["udp-5514", "other"], False)])
+def test_a_drained_node_is_asked_all_the_same(
+    machine: Machine, tmp_path: Path, api: int, ids: list[str], good: bool
 ) -> None:
-    program(programs, "systemctl", f'echo "$@" >>{tmp_path}/calls')
-    program(programs, "sleep", f"touch {tmp_path}/ready")
-    done = sh(up(tmp_path, monkeypatch, probe=f"test -f {tmp_path}/ready"))
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "calls").read_text() == "restart logstash\n"
-    marker = (tmp_path / "markers" / "logstash.sha256").read_text()
-    assert marker.splitlines() == ["logstash-1", f"{EMPTY}  /etc/x/a"]
+    """The deploy has drained it on every director, so on itself, too, and waits until it is up."""
+    script = Path("files/check_logstash_input.py").read_text().replace("PORT = 9600", f"PORT = {api}")
+    machine.write(keepalived.SCRIPT, script.replace("/etc/", f"{machine.root}/etc/"))
+    machine.write("/etc/keepalived/drained/127.0.0.1", "")
+    inputs = [{"id": id, "port": 5514 + number} for number, id in enumerate(ids)]
+    cluster = make_cluster(tmp_path, inputs=inputs)
+    done = machine.sh(keepalived.probe(cluster, cluster.nodes[0], el=9).replace("10.77.0.11", "127.0.0.1"))
+    assert (done.returncode == 0) == good, done.stdout
+    assert f"{ids[-1]} at 127.0.0.1 is {'up' if good else 'down: no such input'}" in done.stdout
 
 
-def test_up_is_bounded_and_says_why(
-    programs: Path, tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch
+SOCKETS = """\
+State Recv-Q Send-Q Local Address:Port Peer Address:Port Process
+UNCONN 0 0 10.77.0.11:5514 0.0.0.0:* users:(("java",pid=812,fd=90))
+UNCONN {waiting} 0 [::ffff:10.77.0.11]:5515 *:* users:(("java",pid=812,fd=91))
+UNCONN 9 0 10.77.0.11:15514 0.0.0.0:* users:(("other",pid=8,fd=3))
+UNCONN 0 0 10.77.0.11:5516 0.0.0.0:* users:(("other",pid=8,fd=4))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ports", "said"),
+    [([5514, 5515], ""), ([5514, 5516], "port 5516 is not bound"), ([5517], "port 5517 is not bound")],
+)  # fmt: skip
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_logstash_is_up_when_its_ports_are_bound(
+    machine: Machine, tmp_path: Path, ports: list[int], said: str, protocol: str
 ) -> None:
-    program(programs, "systemctl", ":")
-    program(programs, "journalctl", "echo Started logstash.service")
-    (tmp_path / "log").write_text("Address in use\n")
-    done = sh(
-        up(tmp_path, monkeypatch, probe="echo no such input; false", bound=1, log=str(tmp_path / "log"))
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "logstash is not up after 1 s: no such input",
-        "Started logstash.service",
-        "Address in use",
+    """By it, not by somebody else."""
+    inputs = [{"id": f"{port}", "port": port, "protocol": protocol} for port in ports]
+    machine.program("ss", f"[ $1 = -nl{protocol[0]}p ] && cat <<'END'\n{SOCKETS.format(waiting=0)}END")
+    machine.program("systemctl", "echo MainPID=812")
+    done = machine.sh(logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
+    assert (done.returncode, done.stdout.strip()) == (1 if said else 0, said)
+
+
+@pytest.mark.parametrize(("ports", "waiting", "idle"), [([5514], 7, True), ([5514, 5515], 7, False), ([5514, 5515], 0, True)])  # fmt: skip
+def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
+    machine: Machine, tmp_path: Path, ports: list[int], waiting: int, idle: bool
+) -> None:
+    machine.program("ss", f"[ $1 = -nlu ] && cat <<'END'\n{SOCKETS.format(waiting=waiting)}END")
+    inputs = [
+        *({"id": f"{port}", "port": port} for port in ports),
+        {"id": "tcp", "port": 15514, "protocol": "tcp"},
     ]
-    assert not (tmp_path / "markers").exists()
+    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true")
+    assert (machine.sh(unit.idle).returncode == 0) == idle
 
 
-def test_up_fails_when_the_unit_does(
-    programs: Path, tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program(programs, "systemctl", "exit 5")
-    program(programs, "journalctl", ":")
-    done = sh(up(tmp_path, monkeypatch, probe="true"))
-    assert (done.returncode, done.stderr) == (1, "logstash could not restart\n")
-    assert not (tmp_path / "markers").exists()
-
-
-def test_the_stig_line_becomes_a_comment(tmp_path: Path, sh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    conf = tmp_path / "sysctl.conf"
-    conf.write_text("# net.ipv4.ip_forward = 0\nnet.ipv4.ip_forward=0\nnet.ipv4.ip_forward_use_pmtu = 0\n")
-    monkeypatch.setattr(sysctl, "CONF", conf)
-    facts = {
-        "sysctl.Sysctl": {
-            "keys=['net.ipv4.ip_forward']": {
-                "runtime": {"net.ipv4.ip_forward": "1"},
-                "conf": {"net.ipv4.ip_forward": "0"},
-            }
-        }
-    }
-    (command,) = commands(sysctl.effective, facts, settings={"net.ipv4.ip_forward": "1"}, file="/nowhere")
-    assert sh(command).returncode == 0
+def test_the_stig_line_becomes_a_comment(machine: Machine) -> None:
+    machine.program("sysctl", ":")
+    conf = machine.write(
+        "/etc/sysctl.conf",
+        "# net.ipv4.ip_forward = 0\nnet.ipv4.ip_forward=0\nnet.ipv4.ip_forward_use_pmtu = 0\n",
+    )
+    for done in machine.run(sysctl.effective, settings={"net.ipv4.ip_forward": "1"}, file=sysctl.FILE):
+        assert done.returncode == 0, done.stderr
     assert conf.read_text().splitlines() == [
         "# net.ipv4.ip_forward = 0",
         "# net.ipv4.ip_forward=0",
         "net.ipv4.ip_forward_use_pmtu = 0",
     ]
+    assert machine.fact(Record) == {"stig": ["net.ipv4.ip_forward=0"]}
 
 
-def test_the_kernel_is_asked(sh: Shell) -> None:
-    found = sh(Sysctl().command(["net.ipv4.ip_forward", "net.ipv4.ip_nonlocal_bind"]))
-    assert found.returncode == 0
-    expected = {
-        key: Path(f"/proc/sys/{key.replace('.', '/')}").read_text().strip()
-        for key in ("net.ipv4.ip_forward", "net.ipv4.ip_nonlocal_bind")
-    }
-    assert Sysctl().process(found.stdout.splitlines())["runtime"] == expected
+def test_the_kernel_is_asked(machine: Machine) -> None:
+    keys = ["net.ipv4.ip_forward", "net.ipv4.ip_nonlocal_bind"]
+    sysctls = {key: machine.sh(f"cat /proc/sys/{key.replace('.', '/')}").stdout.strip() for key in keys}
+    assert machine.fact(Sysctl, keys=keys)["runtime"] == sysctls

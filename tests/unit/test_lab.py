@@ -1,5 +1,6 @@
 """The lab's parts that need no guest: names, keys, and what it says when something is missing."""
 
+import configparser
 import os
 import shutil
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from lab.__main__ import cli
+from lab.cache import KEPT, prune, register
 from lab.content import content_key
+from lab.guest import Guest
 from lab.lab import Lab, check_machine
-from lab.settings import MAX_NODES, machines
+from lab.network import Network
+from lab.settings import HERE, MAX_NODES, NETWORK6, RELEASES, machines
 from lab.shell import LabError, run
 
 
@@ -24,6 +28,14 @@ def test_each_machine_has_addresses_a_mac_and_a_tap_of_its_own() -> None:
     all_of_them = machines(MAX_NODES)
     addresses = [address for machine in all_of_them for address in machine.addresses]
     assert len(set(addresses)) == len(addresses) == MAX_NODES + 2
+    twins = [address for machine in all_of_them for address in machine.addresses6]
+    assert len(set(twins)) == len(addresses)
+    assert all(address in NETWORK6 for address in twins)
+    assert [str(address) for address in (*all_of_them[0].addresses6, *all_of_them[-1].addresses6)] == [
+        "fd77::11",
+        "fd77::101",
+        "fd77::102",
+    ]
     assert len({machine.mac for machine in all_of_them}) == MAX_NODES + 1
     assert all(len(machine.tap) <= 15 for machine in all_of_them), "Linux takes no longer interface names"
 
@@ -43,6 +55,93 @@ def test_a_key_changes_with_content_names_and_modes_and_with_nothing_else(tmp_pa
     assert content_key("text", file.parent) == key
     file.rename(file.with_name("renamed"))
     assert content_key("text", file.parent) != key
+    link = file.with_name("link")
+    link.symlink_to("nowhere")
+    key = content_key("text", file.parent)
+    link.unlink()
+    link.symlink_to("elsewhere")
+    assert content_key("text", file.parent) != key
+
+
+def test_the_newest_and_what_a_lab_is_made_from_stay_in_the_cache(tmp_path: Path) -> None:
+    lab, gone = tmp_path / "lab", tmp_path / "gone"
+    lab.mkdir()
+    kinds = ("image-{}.ext4", "debian-{}.tar", "repository-{}")
+    for age in range(5):
+        for kind in kinds:
+            path = tmp_path / kind.format(age)
+            if kind.startswith("repository"):
+                (path / "el9").mkdir(parents=True)
+            else:
+                path.touch()
+            os.utime(path, (1000 - age, 1000 - age))
+    (lab / "image").write_text(str(tmp_path / "image-3.ext4"))
+    (lab / "packages").write_text(str(tmp_path / "repository-4"))
+    register(tmp_path, lab)
+    register(tmp_path, gone)
+    prune(tmp_path)
+    newest = {kind.format(age) for kind in kinds for age in range(KEPT)}
+    here = {path.name for path in tmp_path.iterdir()} - {"lab", "labs"}
+    assert here == newest | {"image-3.ext4", "repository-4"}
+    shutil.rmtree(lab)
+    prune(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} - {"labs"} == newest
+
+
+def test_each_el_is_one_to_whoever_asks() -> None:
+    for el in RELEASES:
+        tree = HERE / "releases" / f"el{el}"
+        assert f'VERSION_ID="{el}"' in (tree / "etc/os-release").resolve().read_text().splitlines()
+        assert f"release {el}" in (tree / "etc/redhat-release").read_text()
+        assert {path.name for path in (tree / "usr/bin").iterdir()} == (
+            {"yum", "python"} if el == 7 else {"yum", "dnf"}
+        )
+    assert (HERE / "releases/el8/usr/libexec/platform-python").is_symlink()
+
+
+def test_an_unknown_el_is_told() -> None:
+    result = CliRunner().invoke(cli, ["up", "--el", "9,6,x"])
+    assert isinstance(result.exception, LabError)
+    assert str(result.exception) == "--el: 6, x can't be played; choose of 7, 8, 9, 10"
+
+
+def test_a_network_as_each_el_keeps_it(tmp_path: Path) -> None:
+    """On EL 7 the initscripts' variables, elsewhere a keyfile; both are read back by who reads them there."""
+    sender = Guest(machines(2)[-1], Network("none"), tmp_path)
+    path, text = sender.profile(7)
+    assert path == "etc/sysconfig/network-scripts/ifcfg-eth0"
+    script = (
+        f'{text}\necho "$DEVICE|$IPADDR/$PREFIX $IPADDR1/$PREFIX1|$IPV6ADDR $IPV6ADDR_SECONDARIES|$GATEWAY"'
+    )
+    assert run("bash", "-c", script).strip() == (
+        "eth0|10.77.0.101/24 10.77.0.102/24|fd77::101/64 fd77::102/64|10.77.0.1"
+    )
+    path, text = sender.profile(9)
+    assert path == "etc/NetworkManager/system-connections/eth0.nmconnection"
+    keyfile = configparser.ConfigParser()
+    keyfile.read_string(text)
+    assert dict(keyfile["ipv6"]) == {
+        "method": "manual",
+        "address1": "fd77::101/64",
+        "address2": "fd77::102/64",
+        "gateway": "fd77::1",
+    }
+    assert (keyfile["ipv4"]["address2"], keyfile["ipv4"]["gateway"]) == ("10.77.0.102/24", "10.77.0.1")
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_guest_takes_over_the_tap_it_had(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    words: list[tuple[str, ...]] = []
+
+    def ip(network: Network, *command: str) -> str:
+        words.append(command)
+        return "2: br0: <UP>\n" + ("3: tap-stash1: <DOWN>\n" if left else "")
+
+    monkeypatch.setattr(Network, "_ip", ip)
+    Network("none").plug(machines(2)[0])
+    assert (("tuntap", "add", "tap-stash1", "mode", "tap") in words) is not left
+    assert ("link", "set", "tap-stash1", "master", "br0") in words
+    assert ("link", "set", "tap-stash1", "up") in words
 
 
 def test_a_failed_program_is_told_with_its_last_words() -> None:

@@ -12,8 +12,23 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from operations import firewalld, keepalived, logstash, packages, sysctl
+from operations.files import TextFile
 from templates import meant
 from tests.unit.clusters import PASSWORD, make_cluster
+
+IPV6 = {
+    "nodes": [{"name": f"stash{n}", "address": f"fd77::1{n}"} for n in (1, 2)],
+    "network": "fd77::/64",
+    "vip": "fd77::10",
+    "senders": ["fd77::/64"],
+    "vrrp": 3,
+}
+BOTH = {
+    "nodes": [{"name": f"stash{n}", "address": [f"10.77.0.1{n}", f"fd77::1{n}"]} for n in (1, 2)],
+    "network": ["10.77.0.0/24", "fd77::/64"],
+    "vip": ["10.77.0.10", "fd77::10"],
+    "vrrp": 3,
+}
 
 
 def parse_keepalived(text: str) -> list[Any]:
@@ -42,61 +57,6 @@ def only(block: list[Any], name: str) -> list[Any]:
     return found
 
 
-def test_keepalived_of_the_recipe(tmp_path: Path) -> None:
-    """The recipe's step 7, with nothing beyond it but what the template's comments name."""
-    cluster = make_cluster(tmp_path)
-    assert parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content) == [
-        (
-            "global_defs",
-            [
-                ("notification_email", ["root@localhost"]),
-                "smtp_server localhost",
-                "smtp_connect_timeout 30",
-                "router_id stash2",
-                "script_user keepalived_script",
-                "enable_script_security",
-            ],
-        ),
-        (
-            "vrrp_instance VI_1",
-            [
-                "state MASTER",
-                "interface eth0",
-                "virtual_router_id 1",
-                "priority 100",
-                "advert_int 1",
-                "unicast_src_ip 10.77.0.12",
-                ("unicast_peer", ["10.77.0.11"]),
-                ("authentication", ["auth_type PASS", f"auth_pass {PASSWORD}"]),
-                ("virtual_ipaddress", ["10.77.0.10/32"]),
-            ],
-        ),
-        (
-            "virtual_server 10.77.0.10 5514",
-            [
-                *("delay_loop 5", "lb_algo rr", "lb_kind NAT", "protocol UDP", "ops"),
-                *(
-                    (
-                        f"real_server {address} 5514",
-                        [
-                            "weight 1",
-                            (
-                                "MISC_CHECK",
-                                [
-                                    'misc_path "/usr/bin/python3 /etc/keepalived/check_logstash_input.py '
-                                    f'{address} udp-5514"',
-                                    "misc_timeout 4",
-                                ],
-                            ),
-                        ],
-                    )
-                    for address in ("10.77.0.11", "10.77.0.12")
-                ),
-            ],
-        ),
-    ]
-
-
 @pytest.mark.parametrize("nodes", [2, 3, 5])
 def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
     inputs = [{"id": "udp-5514", "port": 5514}, {"id": "netflow", "port": 2055}]
@@ -117,6 +77,60 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
             for address in addresses:
                 check = only(only(server, f"real_server {address} {port}"), "MISC_CHECK")
                 assert check[0].endswith(f'.py {address} {id}"')
+
+
+def instance_of(tmp_path: Path, **settings: Any) -> list[Any]:
+    """The first VRRP instance of the second of three nodes."""
+    cluster = make_cluster(tmp_path, 3, **settings)
+    conf = parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
+    return only(conf, "vrrp_instance VI_1")
+
+
+def test_multicast_has_no_peers(tmp_path: Path) -> None:
+    titles = [
+        each[0] if isinstance(each, tuple) else each for each in instance_of(tmp_path, transport="multicast")
+    ]
+    assert not [title for title in titles if title.startswith("unicast")]
+
+
+def test_a_master_that_does_not_come_back(tmp_path: Path) -> None:
+    assert {"state BACKUP", "nopreempt"} < set(map(str, instance_of(tmp_path, preempt=False)))
+
+
+def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, vrrp=3, advert_interval=0.05)
+    conf = parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
+    assert "vrrp_version 3" in only(conf, "global_defs")
+    instance = only(conf, "vrrp_instance VI_1")
+    assert "advert_int 0.05" in instance
+    assert "authentication" not in [each[0] for each in instance if isinstance(each, tuple)]
+
+
+def test_mail_for_nobody(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, notification_email=None)
+    assert "smtp" not in meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
+
+
+def test_several_vips_are_shared_out(tmp_path: Path) -> None:
+    """Each of the first nodes comes first for one of them, and all have them all."""
+    cluster = make_cluster(tmp_path, 3, vip=["10.77.0.20", "10.77.0.30"], virtual_router_id=51)
+    found = {}
+    for node in cluster.nodes:
+        conf = parse_keepalived(meant(cluster, node, 9)[keepalived.CONF].content)
+        for name, vip in (("VI_1", "10.77.0.20"), ("VI_2", "10.77.0.30")):
+            instance = only(conf, f"vrrp_instance {name}")
+            assert only(instance, "virtual_ipaddress") == [f"{vip}/32"]
+            found[node.name, name] = [
+                each for each in instance if str(each).startswith(("prio", "virtual_r"))
+            ]
+    assert found == {
+        ("stash1", "VI_1"): ["virtual_router_id 51", "priority 103"],
+        ("stash2", "VI_1"): ["virtual_router_id 51", "priority 102"],
+        ("stash3", "VI_1"): ["virtual_router_id 51", "priority 101"],
+        ("stash1", "VI_2"): ["virtual_router_id 52", "priority 101"],
+        ("stash2", "VI_2"): ["virtual_router_id 52", "priority 103"],
+        ("stash3", "VI_2"): ["virtual_router_id 52", "priority 102"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -145,23 +159,88 @@ def test_logstash_yml(tmp_path: Path, major: int, api: str) -> None:
     }
 
 
-def test_pipeline(tmp_path: Path) -> None:
-    cluster = make_cluster(
-        tmp_path, inputs=[{"id": "udp-5514", "port": 5514}, {"id": "netflow", "port": 2055}]
-    )
-    assert Pipeline(meant(cluster, cluster.nodes[0], 9)[logstash.PIPELINE].content).parse() == [
-        [
-            "input",
-            [
-                ["udp", [["id", [id]], ["host", [cluster.nodes[0].address]], ["port", [port]]]]
-                for id, port in (("udp-5514", 5514), ("netflow", 2055))
-            ],
-        ],
-        [
-            "output",
-            [["file", [["path", [Path("/var/log/logstash/events.json")]], ["codec", ["json_lines"]]]]],
-        ],
+def test_logstash_yml_with_a_queue_on_disk(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, queue="persisted", queue_max_bytes="8g", pipeline_workers=8)
+    settings = yaml.safe_load(meant(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content)
+    assert {key: settings[key] for key in ("queue.type", "queue.max_bytes", "pipeline.workers")} == {
+        "queue.type": "persisted",
+        "queue.max_bytes": "8gb",
+        "pipeline.workers": 8,
+    }
+
+
+def inputs_of(files: dict[str, TextFile], pipeline: str = "main") -> list[Any]:
+    """What the deploy's own file of a pipeline has in its input section."""
+    sections = dict(Pipeline(files[logstash.own_file(pipeline)].content).parse())
+    return [(name, {key: value[0] for key, value in options}) for name, options in sections["input"]]
+
+
+def test_an_inputs_settings(tmp_path: Path) -> None:
+    """Those of UDP's plugin are not given to TCP's, which does not know them."""
+    options = {"codec": "json", "type": "edge", "tags": ["a", "b"]}
+    udp = {"workers": 2, "queue_size": 100, "receive_buffer_bytes": 4096}
+    one = {"id": "a", "port": 514, "server_port": 5514, "protocol": "both", **options, **udp}
+    cluster = make_cluster(tmp_path, inputs=[one])
+    meanings = {"codec": "json", "type": "edge", "tags": ["a", "b"]}
+    common = {"host": cluster.nodes[0].address, "port": 5514, **meanings}
+    found = inputs_of(meant(cluster, cluster.nodes[0], 9))
+    assert [(name, {**options, "tags": [*options["tags"]]}) for name, options in found] == [
+        ("udp", {"id": "a-udp", **common, **udp}),
+        ("tcp", {"id": "a-tcp", **common}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({}, "10.77.0.12"),
+        ({"inputs": [{"id": "a", "port": 5514, "forwarding": "dr"}]}, "0.0.0.0"),
+        (IPV6, "fd77::12"),
+        ({**IPV6, "inputs": [{"id": "a", "port": 5514, "forwarding": "dr"}]}, "::"),
+        (BOTH, "::"),
+    ],
+)
+def test_where_an_input_listens(tmp_path: Path, settings: dict[str, Any], host: str) -> None:
+    cluster = make_cluster(tmp_path, **settings)
+    assert [str(options["host"]) for _, options in inputs_of(meant(cluster, cluster.nodes[1], 9))] == [host]
+
+
+def test_pipelines(tmp_path: Path) -> None:
+    """The sample output is where no file of the user's is, and each pipeline has a folder."""
+    (tmp_path / "own" / "audit").mkdir(parents=True)
+    (tmp_path / "own" / "audit" / "out.conf").write_text('output { stdout { id => "<%= node.name %>" } }\n')
+    inputs = [{"id": "a", "port": 5514, "pipeline": "yes"}, {"id": "b", "port": 5515, "pipeline": "audit"}]
+    cluster = make_cluster(tmp_path, inputs=inputs, pipelines=tmp_path / "own")
+    files = meant(cluster, cluster.nodes[1], 9)
+    assert yaml.safe_load(files[logstash.PIPELINES].content) == [
+        {"pipeline.id": "yes", "path.config": "/etc/logstash/pipelines.d/yes/*.conf"},
+        {"pipeline.id": "audit", "path.config": "/etc/logstash/pipelines.d/audit/*.conf"},
+    ]
+    assert (
+        files["/etc/logstash/pipelines.d/audit/out.conf"].content == 'output { stdout { id => "stash2" } }\n'
+    )
+    assert 'path => "/var/log/logstash/events-yes.json"' in files[logstash.own_file("yes")].content
+    assert "output" not in files[logstash.own_file("audit")].content
+    assert logstash.own_file("main") not in files
+
+
+def test_pipelines_yml_is_elastics_where_there_is_one_pipeline(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    assert logstash.PIPELINES not in meant(cluster, cluster.nodes[0], 9)
+
+
+def test_the_heap_and_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text('KEY=a "b" $c `d` \\e\n')
+    cluster = make_cluster(tmp_path, heap="4g", environment_file=file)
+    files = meant(cluster, cluster.nodes[0], 9)
+    assert files[logstash.DROP_IN].content.splitlines()[1:] == [
+        "[Service]",
+        'Environment="LS_JAVA_OPTS=-Xms4g -Xmx4g"',
+        "EnvironmentFile=/etc/logstash/logstash-ha.env",
+    ]
+    assert files[logstash.ENVIRONMENT].content.splitlines()[1:] == [r'KEY="a \"b\" \$c \`d\` \\e"']
+    assert (files[logstash.ENVIRONMENT].mode, files[logstash.ENVIRONMENT].secret) == ("600", True)
 
 
 def test_repository(tmp_path: Path) -> None:
@@ -180,37 +259,22 @@ def test_repository(tmp_path: Path) -> None:
     }
 
 
+def test_a_repository_behind_a_proxy_that_is_off(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, proxy="http://10.77.0.1:3128", exclusive=True)
+    lines = meant(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content.splitlines()
+    assert {"proxy=http://10.77.0.1:3128", "enabled=0"} < set(lines)
+
+
 def test_sysctl(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     lines = meant(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
     assert lines[1:] == ["net.ipv4.ip_forward = 1", "net.ipv4.ip_nonlocal_bind = 1"]
 
 
-def test_every_file_ends_its_last_line(tmp_path: Path) -> None:
-    cluster = make_cluster(tmp_path)
-    for file in meant(cluster, cluster.nodes[0], 9).values():
-        assert file.content.endswith("\n")
-        assert not file.content.endswith("\n\n")
-
-
 def test_only_keepalived_conf_has_the_password(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     files = meant(cluster, cluster.nodes[0], 9)
     assert [path for path, file in files.items() if PASSWORD in file.content] == [keepalived.CONF]
-
-
-def test_firewall_rules_of_the_recipe(tmp_path: Path) -> None:
-    """The recipe's step 9, on the second node."""
-    cluster = make_cluster(tmp_path)
-    own, vip = 'destination address="10.77.0.12"', 'destination address="10.77.0.10"'
-    assert firewalld.rules(cluster, cluster.nodes[1]) == [
-        'rule family="ipv4" source address="10.77.0.11" protocol value="vrrp" accept',
-        'rule family="ipv4" source address="10.77.0.12" protocol value="vrrp" accept',
-        f'rule family="ipv4" source address="10.77.0.11" {own} port port="9600" protocol="tcp" accept',
-        f'rule family="ipv4" source address="10.77.0.12" {own} port port="9600" protocol="tcp" accept',
-        f'rule family="ipv4" source address="10.77.0.101" {own} port port="5514" protocol="udp" accept',
-        f'rule family="ipv4" source address="10.77.0.101" {vip} port port="5514" protocol="udp" accept',
-    ]
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 5])

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster import Cluster, Node
-from facts.ipvs import VirtualServerState
-from operations import firewalld
+from cluster import Cluster, Node, VirtualServer
+from facts.ipvs import VirtualServerState, socket_name
+from facts.services import UnitState
+from operations import firewalld, services, sysctl, vip
+from operations.services import Unit
 from tests.unit.clusters import make_cluster
-from verification.judge import UNITS, Observation, Problem, Report, Status, judge
+from verification.finding import Observations
+from verification.judge import judge
+from verification.observe import Observation, read_by, units
+from verification.report import Problem, Report, Status, VipReport
 from verification.send import Delivery, InputDelivery
 from verification.show import document, failure, show
-
-Observations = dict[str, Observation]
 
 
 @pytest.fixture
@@ -27,35 +30,69 @@ def cluster(tmp_path: Path) -> Cluster:
     return make_cluster(tmp_path)
 
 
-def virtual_server(cluster: Cluster) -> VirtualServerState:
+def virtual_server(server: VirtualServer) -> VirtualServerState:
+    """As IPVS has it when all is well."""
     return {
-        "protocol": "UDP",
-        "address": "10.77.0.10:5514",
-        "scheduler": "rr",
-        "flags": ["ops"],
+        "protocol": server.protocol,
+        "address": socket_name(server.vip, server.port),
+        "scheduler": server.input.scheduler,
+        "flags": ["ops"] if server.ops else [],
         "real_servers": [
-            {"address": f"{node.address}:5514", "forward": "Masq", "weight": 1} for node in cluster.nodes
+            {
+                "address": socket_name(real.address, real.port),
+                "forward": "Route" if server.forwarding == "dr" else "Masq",
+                "weight": real.weight,
+            }
+            for real in server.real_servers
         ],
     }
 
 
+RUNNING = {"enabled": True, "active": True, "stale": False}
+
+
+def unit_states(cluster: Cluster, node: Node) -> dict[str, UnitState]:
+    """Each unit has read what is meant."""
+    return {
+        unit: {
+            "service": {"enabled": True, "active": True, "stale": False},
+            "marker": services.marker(Unit(unit, probe=""), files, f"{unit}-1.0"),
+            "package": f"{unit}-1.0",
+            "files": {file.path: file.sha256 for file in files},
+            "good": [file.path for file in files],
+        }
+        for unit, files in read_by(cluster, node, 9).items()
+    }
+
+
 def seen_on(cluster: Cluster, node: Node) -> Observation:
-    """All is well; the last node holds the VIP."""
-    rules = firewalld.rules(cluster, node)
+    """All is well; the last node holds the VIP, or of several each node in turn."""
+    rules = firewalld.rules(cluster, node) + firewalld.direct(cluster, node)
+    holders = {
+        str(each.vip): max(each.priorities, key=lambda name: each.priorities[name])
+        if len(set(each.priorities.values())) > 1
+        else cluster.nodes[-1].name
+        for each in cluster.vrrp_instances
+    }
     return Observation(
-        services={unit: {"enabled": True, "active": True, "stale": False} for unit in UNITS},
-        sysctl={"runtime": {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}, "conf": {}},
-        selinux={"mode": "Enforcing", "active": True, "persistent": True},
+        el=9,
+        services={unit: {**RUNNING} for unit in units(cluster)},  # type: ignore[typeddict-item]
+        units=unit_states(cluster, node),
+        sysctl={"runtime": sysctl.settings(cluster), "lines": []},
+        selinux={"mode": "Enforcing", "name": "nis_enabled", "active": True, "persistent": True},
         firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
+        record={"rich": [f"public {rule}" for rule in rules]},
         health={
             "missing": None,
             "checks": [
-                {"address": str(each.address), "input": "udp-5514", "status": 0, "message": "up"}
+                {"address": str(each.address), "input": id, "status": 0, "message": "up"}
                 for each in cluster.nodes
+                for id in {server.input_id: None for server in cluster.virtual_servers}
             ],
         },
-        virtual_servers=[virtual_server(cluster)],
-        interfaces=["eth0"] if node == cluster.nodes[-1] else [],
+        virtual_servers=[virtual_server(server) for server in cluster.virtual_servers],
+        held={vip: ["eth0"] if name == node.name else [] for vip, name in holders.items()},
+        loopback=["127.0.0.1", "::1"] + [str(vip) for vip in cluster.vips if "dr" in cluster.forwardings],
     )
 
 
@@ -81,8 +118,9 @@ def test_all_is_well(cluster: Cluster) -> None:
     report = judge(cluster, all_well(cluster))
     assert report.ok
     assert report.problems == ()
-    assert report.holders == ("stash2",)
-    assert report.pool == {"udp-5514": ("stash1", "stash2")}
+    assert report.vips == {
+        "10.77.0.10": VipReport(("stash2",), {"udp-5514": ("stash1", "stash2")}),
+    }
     assert {cell.status for row in report.rows for cell in row.cells.values()} == {Status.OK}
     assert status(report, "vip", "stash2") == (Status.OK, "holds it")
     assert status(report, "ipvs", "stash1") == (Status.OK, "2 of 2")
@@ -116,6 +154,12 @@ OTHER = {"protocol": "TCP", "address": "10.77.0.10:80", "scheduler": "rr", "flag
 ELSEWHERE = {**OTHER, "address": "192.0.2.1:80"}
 INTRUDER = {"address": "10.77.0.99:5514", "forward": "Masq", "weight": 1}
 STIG = {"net.ipv4.ip_forward": "0"}
+
+
+def line(path: str) -> dict[str, object]:
+    """A line of a sysctl.d file, against what is meant."""
+    return {"path": path, "number": 1, "text": "", "key": "net.ipv4.ip_forward", "value": "0"}
+
 
 # What happens to stash1, the check that tells, its cell, and words of what is wrong and what to do.
 ONE_FAULT: dict[str, tuple[dict[str, Callable[[Any], object]], str, str, str, str]] = {
@@ -155,11 +199,32 @@ ONE_FAULT: dict[str, tuple[dict[str, Callable[[Any], object]], str, str, str, st
         "deploy",
     ),
     "sysctl after a boot": (
-        {"sysctl": lambda it: it["conf"].update(STIG)},
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.conf"))},
         "sysctl",
         "differ",
         "/etc/sysctl.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
         "deploy",
+    ),
+    "sysctl after a boot, by somebody's file": (
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.d/99-hard.conf"))},
+        "sysctl",
+        "differ",
+        "/etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
+        "take the line out of /etc/sysctl.d/99-hard.conf",
+    ),
+    "file changed by hand": (
+        {"units": lambda it: it["logstash"]["files"].update({"/etc/logstash/logstash.yml": "0ther"})},
+        "logstash",
+        "changed",
+        "logstash has not read /etc/logstash/logstash.yml, which changed after it came up",
+        "--dry --diff",
+    ),
+    "file gone": (
+        {"units": lambda it: it["keepalived"]["files"].clear()},
+        "keepalived",
+        "changed",
+        "keepalived has not read /etc/keepalived/keepalived.conf",
+        "--dry --diff",
     ),
     "sysctl unread": (
         {"sysctl": lambda it: it["runtime"].clear()},
@@ -183,10 +248,10 @@ ONE_FAULT: dict[str, tuple[dict[str, Callable[[Any], object]], str, str, str, st
         "setsebool -P",
     ),
     "boolean unknown": (
-        {"selinux": lambda it: it.update(active=None)},
+        {"selinux": lambda it: it.update(name=None, active=None)},
         "selinux",
         "enforcing",
-        "no boolean nis_enabled",
+        "no boolean keepalived_connect_any or nis_enabled",
         "policy",
     ),
     "rule missing": (
@@ -284,7 +349,7 @@ def test_one_fault_on_one_node(cluster: Cluster, name: str) -> None:
     assert status(report, check, "stash1") == (problem.status, text)
     assert problem.status is (Status.UNKNOWN if text == "?" else Status.WRONG)
     assert status(report, check, "stash2")[0] is Status.OK
-    assert report.holders == ("stash2",)
+    assert report.vips["10.77.0.10"].holders == ("stash2",)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +360,8 @@ def test_one_fault_on_one_node(cluster: Cluster, name: str) -> None:
         ("selinux", ["selinux"]),
         ("firewall", ["firewall"]),
         ("health", ["health"]),
-        ("interfaces", ["vip"]),
+        ("held", ["vip"]),
+        ("loopback", ["vip"]),
     ],
 )
 def test_what_could_not_be_read_is_no_success(cluster: Cluster, part: str, checks: list[str]) -> None:
@@ -318,7 +384,10 @@ def test_no_ipvs(cluster: Cluster) -> None:
 
 def test_selinux_disabled_is_no_fault(cluster: Cluster) -> None:
     observations = all_well(cluster)
-    off = replace(observations["stash1"], selinux={"mode": "Disabled", "active": None, "persistent": False})
+    off = replace(
+        observations["stash1"],
+        selinux={"mode": "Disabled", "name": None, "active": None, "persistent": False},
+    )
     report = judge(cluster, {**observations, "stash1": off})
     assert report.ok
     assert status(report, "selinux", "stash1") == (Status.OK, "disabled")
@@ -339,7 +408,7 @@ def test_logstash_stopped(cluster: Cluster) -> None:
     ]
     assert report.problems[1].what == "udp-5514 is down: connection refused: stopped?"
     assert report.problems[1].do == "start Logstash, as above"
-    assert report.pool == {"udp-5514": ("stash2",)}
+    assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
     assert status(report, "health", "stash2") == (Status.WRONG, "1 of 2")
     assert status(report, "ipvs", "stash2") == (Status.WRONG, "1 of 2")
 
@@ -422,11 +491,10 @@ def test_strange_virtual_servers(cluster: Cluster) -> None:
 
 def test_split_brain(cluster: Cluster) -> None:
     observations = all_well(cluster)
-    observations["stash1"] = replace(observations["stash1"], interfaces=["eth0"])
+    observations["stash1"] = replace(observations["stash1"], held={"10.77.0.10": ["eth0"]})
     report = judge(cluster, observations)
     assert not report.ok
-    assert report.holders == ("stash1", "stash2")
-    assert report.pool == {"udp-5514": ()}
+    assert report.vips["10.77.0.10"] == VipReport(("stash1", "stash2"), {"udp-5514": ()})
     (problem,) = report.problems
     assert problem.node is None
     assert "stash1 and stash2 all hold 10.77.0.10" in problem.what
@@ -434,20 +502,20 @@ def test_split_brain(cluster: Cluster) -> None:
 
 
 def test_nobody_holds_the_vip(cluster: Cluster) -> None:
-    observations = {name: replace(seen, interfaces=[]) for name, seen in all_well(cluster).items()}
+    observations = {name: replace(seen, held={"10.77.0.10": []}) for name, seen in all_well(cluster).items()}
     report = judge(cluster, observations)
     (problem,) = report.problems
     assert not report.ok
-    assert report.holders == ()
+    assert report.vips["10.77.0.10"].holders == ()
     assert problem.what == "no node holds 10.77.0.10: all events are lost"
 
 
 def test_vip_on_the_wrong_interface(cluster: Cluster) -> None:
     observations = all_well(cluster)
-    observations["stash2"] = replace(observations["stash2"], interfaces=["lo", "eth0"])
+    observations["stash2"] = replace(observations["stash2"], held={"10.77.0.10": ["eth1", "eth0"]})
     (problem,) = judge(cluster, observations).problems
     assert problem.node == "stash2"
-    assert "holds the VIP on lo and eth0, not on eth0 alone" in problem.what
+    assert "holds 10.77.0.10 on eth1 and eth0, not on eth0 alone" in problem.what
 
 
 def test_empty_pool(cluster: Cluster) -> None:
@@ -466,7 +534,7 @@ def test_empty_pool(cluster: Cluster) -> None:
     }
     report = judge(cluster, observations)
     assert [each.check for each in report.problems] == ["health", "health", "ipvs"]
-    assert report.problems[-1].what == "nobody takes udp-5514: all its events are lost"
+    assert report.problems[-1].what == "nobody takes udp-5514 at 10.77.0.10: all these events are lost"
 
 
 def test_what_may_settle(cluster: Cluster) -> None:
@@ -475,7 +543,7 @@ def test_what_may_settle(cluster: Cluster) -> None:
     assert not judge(cluster, observations).may_settle
     observations["stash1"] = change(observations["stash1"], virtual_servers=pop_real(0))
     assert judge(cluster, observations).may_settle
-    observations["stash2"] = replace(observations["stash2"], interfaces=[])
+    observations["stash2"] = replace(observations["stash2"], held={"10.77.0.10": []})
     assert judge(cluster, observations).may_settle
     observations["stash2"] = change(observations["stash2"], services=stop("logstash"))
     assert not judge(cluster, observations).may_settle
@@ -484,7 +552,7 @@ def test_what_may_settle(cluster: Cluster) -> None:
 def test_weight_0_is_not_in_the_pool(cluster: Cluster) -> None:
     observations = all_well(cluster)
     observations["stash2"] = change(observations["stash2"], virtual_servers=real(0, weight=0))
-    assert judge(cluster, observations).pool == {"udp-5514": ("stash2",)}
+    assert judge(cluster, observations).vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
 
 
 def test_unreachable_node(cluster: Cluster) -> None:
@@ -519,9 +587,8 @@ def test_unreachable_holder(cluster: Cluster) -> None:
 
 def delivery(lost: int = 0, problems: tuple[Problem, ...] = ()) -> Delivery:
     received = {"stash1": 2 - lost, "stash2": 2}
-    return Delivery(
-        "5eed", "sender", "10.77.0.101", 0, {"udp-5514": InputDelivery(4, received, lost, 0)}, problems
-    )
+    result = InputDelivery("udp-5514", ("10.77.0.10",), "events", 4, 0, received, lost, 0)
+    return Delivery("5eed", "sender", (result,), problems)
 
 
 def shown(report: Report, sent: Delivery | None = None, width: int = 80, **options: Any) -> str:
@@ -575,7 +642,7 @@ def test_table_tells_a_problem_of_two_nodes_once(cluster: Cluster) -> None:
 
 
 def test_table_without_a_holder(cluster: Cluster) -> None:
-    observations = {name: replace(seen, interfaces=[]) for name, seen in all_well(cluster).items()}
+    observations = {name: replace(seen, held={"10.77.0.10": []}) for name, seen in all_well(cluster).items()}
     text = shown(judge(cluster, observations))
     assert "VIP 10.77.0.10 on no node" in text
     assert "pool: empty" in text
@@ -648,40 +715,47 @@ def test_json_is_stable(cluster: Cluster) -> None:
         "version": "int",
         "error": "NoneType",
         "ok": "bool",
-        "vip": "str",
-        "holders": ["str"],
-        "pool": {"udp-5514": ["str"]},
         "nodes": ["str"],
-        "checks": [{"check": "str", "input": "NoneType", "nodes": {"stash1": cell, "stash2": cell}}],
+        "vips": {"10.77.0.10": {"holders": ["str"], "pool": {"udp-5514": ["str"]}}},
+        "checks": [
+            {
+                "check": "str",
+                "input": "NoneType",
+                "vip": "NoneType",
+                "nodes": {"stash1": cell, "stash2": cell},
+            }
+        ],
         "problems": [{"status": "str", "check": "str", "node": "str", "what": "str", "do": "str"}],
         "send": {
             "run": "str",
             "sender": "str",
-            "source": "str",
-            "refused": "int",
-            "inputs": {
-                "udp-5514": {
+            "inputs": [
+                {
+                    "input": "str",
+                    "vips": ["str"],
+                    "counted": "str",
                     "sent": "int",
+                    "refused": "int",
                     "received": {"stash1": "int", "stash2": "int"},
                     "lost": "int",
                     "duplicated": "int",
                 }
-            },
+            ],
         },
     }
-    assert json.loads(text)["version"] == 1
-    checks = [(row["check"], row["input"]) for row in json.loads(text)["checks"]]
+    assert json.loads(text)["version"] == 2
+    checks = [(row["check"], row["input"], row["vip"]) for row in json.loads(text)["checks"]]
     assert checks == [
-        ("ssh", None),
-        ("logstash", None),
-        ("keepalived", None),
-        ("firewalld", None),
-        ("sysctl", None),
-        ("selinux", None),
-        ("firewall", None),
-        ("health", "udp-5514"),
-        ("ipvs", "udp-5514"),
-        ("vip", None),
+        ("ssh", None, None),
+        ("logstash", None, None),
+        ("keepalived", None, None),
+        ("firewalld", None, None),
+        ("sysctl", None, None),
+        ("selinux", None, None),
+        ("firewall", None, None),
+        ("health", "udp-5514", None),
+        ("ipvs", "udp-5514", "10.77.0.10"),
+        ("vip", None, "10.77.0.10"),
     ]
 
 
@@ -700,4 +774,387 @@ def test_json_of_a_bad_delivery(cluster: Cluster) -> None:
 
 
 def test_json_of_a_failure() -> None:
-    assert failure("no node") == {"version": 1, "error": "no node", "ok": False}
+    assert failure("no node") == {"version": 2, "error": "no node", "ok": False}
+
+
+SYSLOG = {"id": "syslog", "port": 514, "server_port": 5514, "protocol": "both"}
+SHAPES: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "five nodes": {"nodes": 5},
+    "IPv6": {"families": (6,)},
+    "both families": {"families": (4, 6)},
+    "a VIP for each node": {"vip": ["10.77.0.10", "10.77.0.20"]},
+    "both protocols": {"inputs": [SYSLOG]},
+    "weights": {
+        "inputs": [{"id": "a", "port": 5514, "scheduler": "wrr", "weights": {"stash1": 3, "stash2": 0}}]
+    },
+    "sticky": {"inputs": [{"id": "a", "port": 2055, "scheduler": "sh", "codec": "netflow", "ops": False}]},
+    "direct routing": {"inputs": [{"id": "a", "port": 5514, "protocol": "both", "forwarding": "dr"}]},
+    "direct routing in both families": {
+        "families": (4, 6),
+        "inputs": [{"id": "a", "port": 5514, "protocol": "tcp", "forwarding": "dr"}],
+    },
+    "no firewalld": {"firewall": "none"},
+}
+
+
+def shaped(folder: Path, families: tuple[int, ...] = (4,), nodes: int = 2, **settings: Any) -> Cluster:
+    """A cluster of this shape; `families` gives its nodes and VIPs addresses of these."""
+    networks = {4: ("10.77.0.{}", "10.77.0.0/24"), 6: ("fd00:77::{}", "fd00:77::/64")}
+    chosen = [networks[family] for family in families]
+    recipe = make_cluster(folder, nodes).model_dump(mode="json", by_alias=True)
+    if families != (4,):
+        recipe |= {
+            "nodes": [
+                {"name": node["name"], "address": [address.format(11 + n) for address, _ in chosen]}
+                for n, node in enumerate(recipe["nodes"])
+            ],
+            "network": [network for _, network in chosen],
+            "vip": [address.format(10) for address, _ in chosen],
+            "senders": [address.format(101) for address, _ in chosen],
+            "vrrp": 3,
+            "auth_pass_file": None,
+        }
+    return Cluster.model_validate({**recipe, **settings})
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_can_be_well(tmp_path: Path, name: str) -> None:
+    cluster = shaped(tmp_path, **SHAPES[name])
+    report = judge(cluster, all_well(cluster))
+    assert report.problems == ()
+    assert report.ok
+    assert {cell.status for row in report.rows for cell in row.cells.values()} == {Status.OK}
+    assert all(len(each.holders) == 1 for each in report.vips.values())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
+    """Nodes on which nothing was ever done: everything is wrong, and nothing breaks."""
+    cluster = shaped(tmp_path, **SHAPES[name])
+    fresh = Observation(
+        el=9,
+        services={},
+        units={},
+        sysctl={"runtime": dict.fromkeys(sysctl.settings(cluster), ""), "lines": []},
+        selinux={"mode": "Enforcing", "name": "nis_enabled", "active": False, "persistent": False},
+        record={},
+        health={"missing": "user keepalived_script", "checks": []},
+        held={str(vip): [] for vip in cluster.vips},
+        loopback=[],
+    )
+    report = judge(cluster, dict.fromkeys((node.name for node in cluster.nodes), fresh))
+    assert not report.ok
+    good = [row.check for row in report.rows if Status.OK in {cell.status for cell in row.cells.values()}]
+    assert set(good) <= {"ssh", "vip"} | ({"firewall"} if name == "no firewalld" else set())
+    assert shown(report)
+
+
+def rows(report: Report) -> list[tuple[str, str | None, str | None]]:
+    return [(row.check, row.input, row.vip) for row in report.rows]
+
+
+def test_rows_of_inputs_and_vips(tmp_path: Path) -> None:
+    """Health by input id; IPVS by input id and VIP, TCP and IPv6 too."""
+    cluster = shaped(tmp_path, families=(4, 6), inputs=[SYSLOG])
+    assert rows(judge(cluster, all_well(cluster)))[-8:] == [
+        ("health", "syslog-udp", None),
+        ("health", "syslog-tcp", None),
+        ("ipvs", "syslog-udp", "10.77.0.10"),
+        ("ipvs", "syslog-udp", "fd00:77::10"),
+        ("ipvs", "syslog-tcp", "10.77.0.10"),
+        ("ipvs", "syslog-tcp", "fd00:77::10"),
+        ("vip", None, "10.77.0.10"),
+        ("vip", None, "fd00:77::10"),
+    ]
+
+
+def test_ipvs_is_told_as_ipvsadm_writes_it(tmp_path: Path) -> None:
+    """Literally, so that the model and this test can't be wrong together."""
+    cluster = shaped(tmp_path, families=(6,), inputs=[SYSLOG])
+    observations = all_well(cluster)
+    state: VirtualServerState = {
+        "protocol": "TCP",
+        "address": "[fd00:77::10]:514",
+        "scheduler": "rr",
+        "flags": [],
+        "real_servers": [
+            {"address": "[fd00:77::11]:5514", "forward": "Masq", "weight": 1},
+            {"address": "[fd00:77::12]:5514", "forward": "Masq", "weight": 1},
+        ],
+    }
+    for seen in observations.values():
+        assert seen.virtual_servers is not None
+        seen.virtual_servers[1] = copy.deepcopy(state)
+    assert judge(cluster, observations).ok
+    observations["stash1"] = change(observations["stash1"], virtual_servers=lambda it: it.pop())
+    assert [problem.what for problem in judge(cluster, observations).problems] == [
+        "IPVS has no virtual server TCP [fd00:77::10]:514"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "what"),
+    [
+        ("direct routing", {"forward": "Masq"}, "is Masq with weight 1, not Route with 1"),
+        ("weights", {"weight": 1}, "10.77.0.11:5514 is Masq with weight 1, not Masq with 3"),
+        ("both protocols", {"address": "10.77.0.11:514"}, "10.77.0.11:514 is a real server, but none of"),
+        ("IPv6", {"forward": "Tunnel"}, "[fd00:77::11]:5514 is Tunnel with weight 1"),
+    ],
+)
+def test_real_server_of_a_shape(tmp_path: Path, shape: str, values: dict[str, object], what: str) -> None:
+    cluster = shaped(tmp_path, **SHAPES[shape])
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], virtual_servers=real(0, **values))
+    problem = judge(cluster, observations).problems[0]
+    assert what in problem.what
+    assert problem.check == "ipvs"
+
+
+def test_flags_without_ops(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, **SHAPES["sticky"])
+    observations = all_well(cluster)
+    observations["stash1"] = change(
+        observations["stash1"], virtual_servers=lambda it: it[0].update(flags=["ops"])
+    )
+    assert "its flags are ops, not none" in judge(cluster, observations).problems[0].what
+
+
+def test_weight_0_takes_nothing(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, **SHAPES["weights"])
+    assert judge(cluster, all_well(cluster)).vips["10.77.0.10"].pool == {"a": ("stash1",)}
+
+
+def hold(observations: Observations, vip: str, *nodes: str) -> None:
+    """These nodes, and no others, hold the VIP."""
+    for name, seen in observations.items():
+        assert seen.held is not None
+        seen.held[vip] = ["eth0"] if name in nodes else []
+
+
+def test_several_vips_are_shared_out(tmp_path: Path) -> None:
+    """One that is not where it belongs is a warning; and none, where the node that it prefers is down."""
+    cluster = shaped(tmp_path, **SHAPES["a VIP for each node"])
+    observations = all_well(cluster)
+    report = judge(cluster, observations)
+    assert {vip: each.holders for vip, each in report.vips.items()} == {
+        "10.77.0.10": ("stash1",),
+        "10.77.0.20": ("stash2",),
+    }
+    hold(observations, "10.77.0.10", "stash2")
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.check, problem.node) == (Status.WARNING, "vip", "stash1")
+    assert problem.what == "stash2 holds 10.77.0.10, which stash1 should take while it is up"
+    observations["stash1"] = change(observations["stash1"], services=stop("keepalived"))
+    assert [each.check for each in judge(cluster, observations).problems] == ["keepalived"]
+
+
+@pytest.mark.parametrize(("settings", "warned"), [({}, True), ({"preempt": False}, False)])
+def test_priorities_say_who_holds_it(tmp_path: Path, settings: dict[str, Any], warned: bool) -> None:
+    """Not where nodes do not preempt."""
+    nodes = [
+        {"name": f"stash{n}", "address": f"10.77.0.{10 + n}", "priority": priority}
+        for n, priority in ((1, 150), (2, 100))
+    ]
+    cluster = Cluster.model_validate(
+        {**make_cluster(tmp_path).model_dump(mode="json", by_alias=True), "nodes": nodes, **settings}
+    )
+    observations = all_well(cluster)
+    hold(observations, "10.77.0.10", "stash2")
+    report = judge(cluster, observations)
+    assert report.ok
+    assert [each.status for each in report.problems] == [Status.WARNING] * warned
+
+
+def test_split_brain_of_one_vip_of_two(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, **SHAPES["a VIP for each node"])
+    observations = all_well(cluster)
+    hold(observations, "10.77.0.20", "stash1", "stash2")
+    (problem,) = judge(cluster, observations).problems
+    assert problem.what.startswith("stash1 and stash2 all hold 10.77.0.20:")
+    hold(observations, "10.77.0.20")
+    assert [each.what for each in judge(cluster, observations).problems] == [
+        "no node holds 10.77.0.20: all events are lost"
+    ]
+
+
+def test_both_families_are_on_one_node(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, families=(4, 6))
+    observations = all_well(cluster)
+    hold(observations, "fd00:77::10", "stash1")
+    report = judge(cluster, observations)
+    assert not report.ok
+    (problem,) = report.problems
+    assert problem.what == (
+        "10.77.0.10 is on stash2 and fd00:77::10 is on stash1: the pair belongs on one node"
+    )
+
+
+def test_vip_on_loopback(tmp_path: Path) -> None:
+    """With direct routing it must be there, else it must not."""
+    for name, missing in (("direct routing", True), ("recipe", False)):
+        cluster = shaped(tmp_path, **SHAPES[name])
+        observations = all_well(cluster)
+        loopback = ["127.0.0.1"] if missing else ["127.0.0.1", "10.77.0.10"]
+        observations["stash1"] = replace(observations["stash1"], loopback=loopback)
+        report = judge(cluster, observations)
+        assert not report.ok
+        (problem,) = report.problems
+        assert (problem.check, problem.node) == ("vip", "stash1")
+        assert ("lacks 10.77.0.10 on lo" if missing else "has 10.77.0.10 on lo") in problem.what
+
+
+def test_service_of_the_vip(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, **SHAPES["direct routing"])
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], services=stop(vip.UNIT))
+    (problem,) = judge(cluster, observations).problems
+    assert (problem.check, problem.node) == ("logstash-ha-vip", "stash1")
+
+
+def test_no_firewalld_is_the_users_choice(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, firewall="none")
+    report = judge(cluster, all_well(cluster))
+    assert status(report, "firewall", "stash1") == (Status.OK, "yours")
+    assert "firewalld" not in {row.check for row in report.rows}
+
+
+OTHERS = 'rule family="ipv4" source address="192.0.2.1" accept'
+DENY = 'rule family="ipv4" source address="192.0.2.1" drop'
+
+
+@pytest.mark.parametrize(
+    ("rule", "recorded", "verdict", "what"),
+    [
+        (OTHERS, False, None, ""),
+        (DENY, False, Status.WARNING, f"others' rules in zone public may keep events out: {DENY}"),
+        (OTHERS, True, Status.WRONG, f"zone public still has, from an earlier deploy: {OTHERS}"),
+    ],
+)
+def test_rules_that_are_not_meant(
+    cluster: Cluster, rule: str, recorded: bool, verdict: Status | None, what: str
+) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = change(
+        observations["stash1"],
+        firewall=lambda it: it["permanent"].append(rule),
+        record=lambda it: it["rich"].append(f"public {rule}") if recorded else None,
+    )
+    report = judge(cluster, observations)
+    assert [(each.status, each.what) for each in report.problems] == ([(verdict, what)] if verdict else [])
+
+
+def test_deploy_that_was_broken_off(cluster: Cluster) -> None:
+    """Its files wait; that the service does not run with them yet is not told twice."""
+    observations = all_well(cluster)
+    staged = "/etc/logstash/.logstash.yml.staged"
+
+    def wait(found: Any) -> None:
+        found["logstash"]["files"][staged] = found["logstash"]["files"]["/etc/logstash/logstash.yml"]
+        found["logstash"]["files"]["/etc/logstash/logstash.yml"] = "0ld"
+        marker = found["logstash"]["marker"]
+        marker[1:] = [
+            each if "logstash.yml" not in each else "0ld  /etc/logstash/logstash.yml" for each in marker[1:]
+        ]
+
+    observations["stash1"] = change(observations["stash1"], units=wait)
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.node, problem.do) == (Status.WARNING, "stash1", "run the deploy again")
+    assert problem.what == (
+        "a deploy was broken off: new content for /etc/logstash/logstash.yml waits for logstash"
+    )
+
+
+def other_marker(line: str | None, package: str = "logstash-1.0") -> Callable[[Any], object]:
+    """The service came up with another package, or with another file on disk, too."""
+
+    def function(found: Any) -> None:
+        unit = found["logstash"]
+        unit["marker"][0] = package
+        if line:
+            sha256, path = line.split("  ")
+            unit["marker"] = [each for each in unit["marker"] if not each.endswith(path)] + [line]
+            unit["files"][path] = sha256
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("line", "package", "what"),
+    [
+        (
+            "0ld  /etc/logstash/logstash.yml",
+            "logstash-1.0",
+            "not with the logstash.yml that inventory.py means",
+        ),
+        ("0ld  /etc/logstash/gone.yml", "logstash-1.0", "not with the gone.yml that inventory.py means"),
+        (None, "logstash-0.9", "not with the logstash that is installed now"),
+    ],
+)
+def test_service_that_runs_with_something_else(
+    cluster: Cluster, line: str | None, package: str, what: str
+) -> None:
+    """It works, so it is a warning."""
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], units=other_marker(line, package))
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert problem.status is Status.WARNING
+    assert what in problem.what
+
+
+def test_drained_node(cluster: Cluster) -> None:
+    """It is told once, whatever its inputs, and nothing else is blamed."""
+
+    def drain(health: Any) -> None:
+        for check in health["checks"]:
+            if check["address"] == "10.77.0.11":
+                message = f"{check['input']} at 10.77.0.11 is down: drained by a deploy"
+                check.update(status=1, message=message)
+
+    observations = {
+        name: change(seen, health=drain, virtual_servers=pop_real(0))
+        for name, seen in all_well(cluster).items()
+    }
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.check, problem.node) == (Status.WARNING, "health", "stash1")
+    assert problem.what == "is drained by a deploy: it gets no events"
+    assert status(report, "health", "stash2") == (Status.WARNING, "1 of 2")
+    assert status(report, "ipvs", "stash2") == (Status.WARNING, "1 of 2")
+    assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
+
+
+def test_warnings_of_the_model(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, inputs=[{"id": "flows", "port": 2055}])
+    report = judge(cluster, all_well(cluster))
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.check, problem.node) == (Status.WARNING, "inventory", None)
+    assert problem.what.startswith("inputs.0.scheduler: flows looks like NetFlow")
+    assert problem.do == "choose 'sh' or 'mh', so that a sender sticks to its node"
+    assert "ALL GOOD, 1 thing to look at" in " ".join(shown(report, width=200).split())
+
+
+def test_table_of_several_vips(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, families=(4, 6))
+    lines = [
+        " ".join(each.split()) for each in shown(judge(cluster, all_well(cluster)), width=200).splitlines()
+    ]
+    assert lines[0] == "ALL GOOD VIP 10.77.0.10 on stash2, fd00:77::10 on stash2 pool: stash1, stash2"
+    assert "IPVS udp-5514 fd00:77::10 2 of 2 2 of 2" in lines
+    assert "VIP fd00:77::10 - holds it" in lines
+
+
+def test_table_of_what_the_api_counted(cluster: Cluster) -> None:
+    result = InputDelivery("udp-5514", ("10.77.0.10",), "api", 4, 0, {"stash1": 3, "stash2": 2}, 0, None)
+    text = shown(judge(cluster, all_well(cluster)), Delivery("5eed", "sender", (result,), ()))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "udp-5514* 4 3 2 0 -" in lines
+    assert "* counted by Logstash's API, where other senders' events count too" in lines

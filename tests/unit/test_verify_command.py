@@ -14,9 +14,10 @@ import pytest
 from pyinfra.api import Host, State
 
 from cluster import ClusterError
-from verification import command
+from verification import command, drift
 from verification.command import main, step
-from verification.judge import Problem, Report, Status
+from verification.drift import Drift
+from verification.report import Problem, Report, Status, VipReport
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +78,15 @@ def test_no_node_can_be_reached_in_json(inventory: Path) -> None:
     assert done.stderr == ""
     document = json.loads(done.stdout)
     assert document.pop("error").startswith("no node can be reached by ssh: stash1: ")
-    assert document == {"version": 1, "ok": False}
+    assert document == {"version": 2, "ok": False}
+
+
+def test_drift_of_a_node_that_can_not_be_reached(inventory: Path) -> None:
+    """Half an answer is none: the other node may differ."""
+    done = run(sys.executable, "verify.py", "--inventory", str(inventory), "--drift")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("verify: can't be reached by ssh: stash1: ")
 
 
 def test_no_node_can_be_reached_by_pyinfra(inventory: Path) -> None:
@@ -120,6 +129,19 @@ def test_bad_inventory(
     assert line in fail(capsys, "--inventory", str(inventory))
 
 
+def test_pipeline_file_that_can_not_be_rendered(
+    inventory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told in one line, before a node is asked."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "output.conf").write_text("output { stdout { id => <%= nobody %> } }")
+    text = inventory.read_text().replace(
+        "connection=connection", f"connection=connection, pipelines={str(tmp_path / 'pipelines')!r}"
+    )
+    inventory.write_text(text)
+    assert fail(capsys, "--inventory", str(inventory)).startswith("pipelines: output.conf: 'nobody'")
+
+
 def test_inventory_with_a_syntax_error(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inventory.write_text("nodes = (")
     assert "SyntaxError" in fail(capsys, "--inventory", str(inventory))
@@ -145,7 +167,16 @@ def test_no_senders(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert fail(capsys, "--inventory", str(inventory), "--send", "4").startswith("senders: no such group")
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["--send", "four"], 2), (["more"], 2)])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["--send", "four"], 2),
+        (["more"], 2),
+        (["--diff"], 2),
+        (["--drift", "--send", "4"], 2),
+    ],
+)
 def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status: int) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -160,12 +191,32 @@ def test_verdict_is_the_exit_status(
 ) -> None:
     """Of the program, with the table and with JSON alike."""
     problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
-    report = Report("10.77.0.10", ("stash1",), ("stash1",), {"udp-5514": ("stash1",)}, (), problems)
+    vips = {"10.77.0.10": VipReport(("stash1",), {"udp-5514": ("stash1",)})}
+    report = Report(("stash1",), vips, (), problems)
     monkeypatch.setattr(command, "_verify", lambda options: (report, None))
     assert main([]) == status
     assert ("ALL GOOD" if ok else "WRONG, 1 thing to mend") in capsys.readouterr().out
     assert main(["--json"]) == status
     assert json.loads(capsys.readouterr().out)["ok"] is ok
+
+
+@pytest.mark.parametrize(("steps", "status"), [([], 0), (["4. Pipelines"], 1)])
+def test_drift_is_the_exit_status(
+    inventory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    steps: list[str],
+    status: int,
+) -> None:
+    """pyinfra's own dry run ends with 0 either way."""
+    monkeypatch.setattr(command, "_connect", lambda hosts: {})
+    monkeypatch.setattr(drift, "look", lambda state, hosts: Drift({hosts[0].name: steps}))
+    arguments = ["--inventory", str(inventory), "--drift"]
+    assert main(arguments) == status
+    expected = "stash1: 4. Pipelines" if steps else "no drift: a deploy would change nothing on stash1"
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert main([*arguments, "--json"]) == status
+    assert json.loads(capsys.readouterr().out)["drift"] == {"stash1": steps}
 
 
 def pyinfra_run(

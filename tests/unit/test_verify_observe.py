@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,13 +12,18 @@ import pytest
 from pyinfra.api import FactBase, State
 
 from cluster import Cluster
-from facts.events import TAG, Arrived, End, Mark
+from facts.events import TAG, Arrived, Counts, End, Mark
 from facts.health import Health
 from facts.ipvs import VirtualServers
-from facts.vrrp import Interfaces
+from facts.together import Together, split
+from facts.vrrp import Held, Loopback
 from tests.unit.clusters import make_cluster
+from verification import command
 from verification import observe as module
-from verification.observe import SETTLING, inspect, observe
+from verification.command import SETTLING, inspect
+from verification.observe import observe
+
+ROOT = Path(__file__).parents[2]
 
 
 def read(fact: FactBase[Any], search: str | None = None, **arguments: Any) -> Any:
@@ -25,6 +31,7 @@ def read(fact: FactBase[Any], search: str | None = None, **arguments: Any) -> An
     done = subprocess.run(
         ["/bin/sh", "-c", str(fact.command(**arguments))],
         env={**os.environ, "PATH": search or os.environ["PATH"]},
+        input="more\n",
         capture_output=True,
         text=True,
         timeout=20,
@@ -35,13 +42,47 @@ def read(fact: FactBase[Any], search: str | None = None, **arguments: Any) -> An
     return fact.process(lines) if lines else fact.default()
 
 
-def test_interfaces() -> None:
-    assert read(Interfaces(), vip="127.0.0.1") == ["lo"]
-    assert read(Interfaces(), vip="203.0.113.9") == []
+def test_held() -> None:
+    """The loopback interface does not count."""
+    assert read(Held(), vips=["127.0.0.1", "203.0.113.9"]) == {"127.0.0.1": [], "203.0.113.9": []}
 
 
-def test_interfaces_without_ip(tmp_path: Path) -> None:
-    assert read(Interfaces(), search=str(tmp_path), vip="127.0.0.1") is None
+def test_loopback() -> None:
+    assert "127.0.0.1" in read(Loopback())
+
+
+def test_addresses_without_ip(tmp_path: Path) -> None:
+    assert read(Held(), search=str(tmp_path), vips=["127.0.0.1"]) is None
+    assert read(Loopback(), search=str(tmp_path)) is None
+
+
+class Words(FactBase[list[str]]):
+    """What it is told to print, and whether it sees more on its standard input."""
+
+    default = list
+
+    def command(self, words: list[str]) -> str:
+        return f"PATH=/nowhere:$PATH; x=1; printf '%s\\n' {' '.join(words)} $y; cat; exit 3"
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+def test_together() -> None:
+    """Each fact gets its own lines, and none sees what another one did."""
+    facts = {
+        "one": (Words, {"words": ["a", "b"]}),
+        "none": (Loopback, {}),
+        "two": (Words, {"words": ["c"]}),
+        "silent": (Held, {"vips": ["nonsense"]}),
+    }
+    seen = read(Together(), facts=facts)
+    assert (seen["one"], seen["two"], seen["silent"]) == (["a", "b"], ["c"], None)
+    assert "127.0.0.1" in seen["none"]
+
+
+def test_split() -> None:
+    assert split(["noise", "=== fact a", "x", "", "=== fact b"]) == {"a": ["x", ""], "b": []}
 
 
 def test_virtual_servers_without_ipvsadm(tmp_path: Path) -> None:
@@ -104,46 +145,81 @@ def line(run: str, port: int, number: int) -> str:
     return json.dumps({"message": text, "event": {"original": text}, "host": {"ip": "10.77.0.101"}}) + "\n"
 
 
-def arrived(file: Path, mark: Mark) -> Any:
-    return read(Arrived(), path=str(file), mark=mark, run="5eed")
+def end(*files: Path) -> Any:
+    return read(End(), paths=[str(file) for file in files])
+
+
+def arrived(marks: dict[str, Mark]) -> Any:
+    return read(Arrived(), marks=marks, run="5eed")
 
 
 def test_events(tmp_path: Path) -> None:
     """Only this run's events count, only after the mark, and each line once."""
     file = tmp_path / "events.json"
-    file.write_text(line("5eed", 5514, 1) + line("0ld", 5514, 2))
-    mark = read(End(), path=str(file))
-    assert mark["size"] == file.stat().st_size
-    assert arrived(file, mark) == []
+    file.write_text(line("5eed", 0, 1) + line("0ld", 0, 2))
+    marks = end(file)
+    assert marks == {str(file): {"inode": file.stat().st_ino, "size": file.stat().st_size}}
+    assert arrived(marks) == []
     with file.open("a") as stream:
-        stream.write(line("5eed", 5514, 3) + line("0ther", 5514, 4) + '{"message": "more"}\n')
-        stream.write(line("5eed", 5515, 5) + line("5eed", 5514, 3) + line("5eed", 5514, 6)[:20])
-    assert arrived(file, mark) == [(5514, 3), (5515, 5), (5514, 3)]
+        stream.write(line("5eed", 0, 3) + line("0ther", 0, 4) + '{"message": "more"}\n')
+        stream.write(line("5eed", 1, 5) + line("5eed", 0, 3) + line("5eed", 0, 6)[:20])
+    assert arrived(marks) == [(0, 3), (1, 5), (0, 3)]
+
+
+def test_events_of_several_pipelines(tmp_path: Path) -> None:
+    """Each file is read after its own mark; one that is not there is none."""
+    files = [tmp_path / "events.json", tmp_path / "events-it's.json", tmp_path / "none.json"]
+    files[0].write_text(line("5eed", 0, 1))
+    files[1].write_text(line("5eed", 1, 1) * 2)
+    marks = end(*files)
+    assert marks[str(files[2])] == {"inode": 0, "size": 0}
+    for file in files[:2]:
+        with file.open("a") as stream:
+            stream.write(line("5eed", 2, 7))
+    assert arrived(marks) == [(2, 7), (2, 7)]
 
 
 def test_events_in_a_new_file(tmp_path: Path) -> None:
     """The output makes the file with its first event."""
     file = tmp_path / "events.json"
-    mark = read(End(), path=str(file))
-    assert mark == {"inode": 0, "size": 0}
-    assert arrived(file, mark) == []
-    file.write_text(line("5eed", 5514, 1))
-    assert arrived(file, mark) == [(5514, 1)]
+    marks = end(file)
+    assert arrived(marks) == []
+    file.write_text(line("5eed", 0, 1))
+    assert arrived(marks) == [(0, 1)]
 
 
 def test_events_after_a_rotation(tmp_path: Path) -> None:
     """A new file, or one that was emptied, is read from its start."""
     file = tmp_path / "events.json"
-    file.write_text(line("0ld", 5514, 1) * 3)
-    mark = read(End(), path=str(file))
+    file.write_text(line("0ld", 0, 1) * 3)
+    marks = end(file)
     file.rename(tmp_path / "events.json.1")
-    file.write_text(line("5eed", 5514, 1) * 4)
-    assert arrived(file, mark) == [(5514, 1)] * 4
-    mark = read(End(), path=str(file))
+    file.write_text(line("5eed", 0, 1) * 4)
+    assert arrived(marks) == [(0, 1)] * 4
+    marks = end(file)
     with file.open("r+") as stream:
         stream.truncate()
-        stream.write(line("5eed", 5514, 2))
-    assert arrived(file, mark) == [(5514, 2)]
+        stream.write(line("5eed", 0, 2))
+    assert arrived(marks) == [(0, 2)]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
+def test_counts(tmp_path: Path, address: str) -> None:
+    """A real Logstash's answer, asked for without a proxy; IPv6 as a URL has it."""
+    sample = ROOT / "tests" / "samples" / "7.17.29.08-tcp-port-freed.pipelines.200.json"
+    program(tmp_path, "curl", f'echo "$@" >{tmp_path}/arguments; cat {sample}')
+    search = f"{tmp_path}:{os.environ['PATH']}"
+    assert read(Counts(), search=search, address=ip_address(address)) == {"tcp-5514": 0, "udp-5514": 0}
+    host = "[fd00::1]" if ":" in address else address
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert arguments[-1] == f"http://{host}:9600/_node/stats/pipelines"
+    assert "--globoff --noproxy * --max-time 10" in " ".join(arguments)
+
+
+def test_counts_without_an_answer(tmp_path: Path) -> None:
+    program(tmp_path, "curl", "exit 7")
+    search = f"{tmp_path}:{os.environ['PATH']}"
+    assert read(Counts(), search=search, address=ip_address("10.0.0.1")) is None
 
 
 @pytest.fixture
@@ -156,7 +232,7 @@ class Nodes:
 
     def __init__(self, **facts: Any) -> None:
         self.facts = {
-            "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes", "interfaces": {}, "firewalld": "active"},
+            "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes"},
             "Health": {"missing": None, "checks": []},
             **facts,
         }
@@ -176,6 +252,8 @@ class Nodes:
         arguments = {name: value for name, value in kwargs.items() if not name.startswith("_")}
         fact().command(**arguments)  # they must fit
         self.asked[fact.__name__] = kwargs
+        if fact is Together:
+            return {name: each.__name__ for name, (each, _) in arguments["facts"].items()}
         return self.facts.get(fact.__name__, fact.__name__)
 
 
@@ -187,23 +265,57 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(seen) == ["stash1", "stash2"]
     assert vars(seen["stash1"]) == {
         "unreachable": None,
+        "el": 8,
         "services": "Services",
+        "units": "Units",
         "sysctl": "Sysctl",
         "selinux": "Boolean",
-        "firewall": "RichRules",
+        "firewall": "Rules",
+        "record": "Record",
         "health": nodes.facts["Health"],
         "virtual_servers": "VirtualServers",
-        "interfaces": "Interfaces",
+        "held": "Held",
+        "loopback": "Loopback",
     }
     assert nodes.asked["Health"]["python"] == "/usr/libexec/platform-python"
     assert nodes.asked["Health"]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert nodes.asked["Machine"]["_sudo"] is False
-    assert all(kwargs["_timeout"] <= 60 for kwargs in nodes.asked.values())
+    assert nodes.asked["Rules"]["direct"] is False
+    assert list(nodes.asked) == ["Machine", "Rules", "Health", "Together"]
+    facts = nodes.asked["Together"]["facts"]
+    assert facts["services"][1] == {"units": ["logstash", "keepalived", "firewalld"]}
+    assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
+        "logstash": {
+            "/etc/logstash/logstash.yml",
+            "/etc/logstash/.logstash.yml.staged",
+            "/etc/logstash/conf.d/logstash-ha.conf",
+            "/etc/logstash/conf.d/.logstash-ha.conf.staged",
+        },
+        "keepalived": {"/etc/keepalived/keepalived.conf", "/etc/keepalived/.keepalived.conf.staged"},
+    }
+    assert all(kwargs["_timeout"] <= 90 for kwargs in nodes.asked.values())
+
+
+def test_observe_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ids for an input of both protocols; direct rules for snat; no firewalld, no question."""
+    nodes = Nodes()
+    monkeypatch.setattr(module, "get_fact", nodes.get_fact)
+    both = {"id": "a", "port": 5514, "protocol": "both"}
+    observe(cast(State, nodes), make_cluster(tmp_path, inputs=[both]), {})
+    assert nodes.asked["Health"]["inputs"] == ["a-udp", "a-tcp"]
+    assert nodes.asked["Rules"]["direct"] is True
+    nodes.asked.clear()
+    cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
+    observe(cast(State, nodes), cluster, {})
+    assert "Rules" not in nodes.asked
+    facts = nodes.asked["Together"]["facts"]
+    assert facts["services"][1] == {"units": ["logstash", "keepalived", "logstash-ha-vip"]}
+    assert "logstash-ha-vip" in facts["units"][1]["units"]
 
 
 def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked as root: pyinfra would ask the user for a password."""
-    machine = {"os": {}, "root": "sudo: a password is required", "interfaces": {}, "firewalld": ""}
+    machine = {"os": {}, "root": "sudo: a password is required"}
     nodes = Nodes(Machine=machine)
     monkeypatch.setattr(module, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})
@@ -212,9 +324,11 @@ def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_observe_an_unknown_system(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    nodes = Nodes(Machine={"os": {"VERSION_ID": "12"}, "root": "yes", "interfaces": {}, "firewalld": ""})
+    """It has no health script, and no files of the deploy's."""
+    nodes = Nodes(Machine={"os": {"VERSION_ID": "12"}, "root": "yes"})
     monkeypatch.setattr(module, "get_fact", nodes.get_fact)
-    assert observe(cast(State, nodes), cluster, {})["stash1"].health is None
+    seen = observe(cast(State, nodes), cluster, {})["stash1"]
+    assert (seen.el, seen.health, seen.units) == (None, None, None)
 
 
 def test_observe_an_unreachable_node(cluster: Cluster) -> None:
@@ -229,9 +343,9 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, settled: float) -> None:
         self.now, self.settled = 0.0, settled
-        monkeypatch.setattr(module, "time", self)
-        monkeypatch.setattr(module, "observe", lambda *_: {})
-        monkeypatch.setattr(module, "judge", lambda *_: self.report())
+        monkeypatch.setattr(command, "time", self)
+        monkeypatch.setattr(command, "observe", lambda *_: {})
+        monkeypatch.setattr(command, "judge", lambda *_: self.report())
 
     def monotonic(self) -> float:
         return self.now

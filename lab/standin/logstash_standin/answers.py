@@ -137,9 +137,13 @@ class Answers:
         """What `/_node/stats` says of a pipeline. Only a running one has `hash` and `ephemeral_id`."""
         version, pipeline = self._version, slot.pipeline
         running = slot.state == "RUNNING"
-        queue: Json | None = None if pipeline is None else {"type": "memory"}
-        if queue and running and version >= (7, 3):
-            queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": 0}
+        queue: Json | None = None
+        if pipeline is not None:
+            settings = pipeline.source.settings
+            queue = {"type": settings["queue.type"]}
+            most = settings["queue.max_bytes"] if queue["type"] == "persisted" else 0
+            if running and version >= (7, 3):
+                queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": most}
         stats: Json = {
             "events": _events(pipeline.metrics) if pipeline else None,
             "flow": _rates(pipeline.flows) if pipeline else None,

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from .codecs import missing
 from .conditions import Condition
+from .errors import ConfigurationError
 from .filters import FILTERS, Filter
 from .grammar import Tree
 from .inputs import INPUTS, Input
@@ -40,6 +41,7 @@ class Plan:
 def plan(tree: Tree, context: Context) -> Plan:
     """Make every plugin of a tree. Raises `ConfigurationError` or `PluginLoadingError`."""
     count = 0
+    ids: set[str] = set()
 
     def make(section: str, plugins: Mapping[str, type[P]], name: str, options: Tree) -> P:
         nonlocal count
@@ -48,10 +50,14 @@ def plan(tree: Tree, context: Context) -> Plan:
             raise missing(section, name)
         plugin = plugins[name]
         logger = context.log.logger(f"logstash.{section}s.{name}")
-        values = read(section, name, plugin.OPTIONS, options, logger)
+        values = read(section, name, plugin.OPTIONS, options, logger, loose=not plugin.PLAYED)
         # The same text gives a plugin the same id, in every process.
         id = hashlib.sha256(f"{context.pipeline_id} {section} {name} {count}".encode()).hexdigest()
-        return plugin(values, id, context)
+        made = plugin(values, id, context)
+        if made.metrics.id in ids:
+            raise ConfigurationError(f"Config has duplicate Ids: \nID: {made.metrics.id}")
+        ids.add(made.metrics.id)
+        return made
 
     result = Plan()
     for section, items in tree:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from . import unplayed
 from .errors import PluginLoadingError
 from .event import Event, Maker
 from .log import Logger
@@ -17,6 +18,7 @@ class Codec:
     """One end's codec. An input takes a `copy` for each connection, so that their lines don't mix."""
 
     NAME: ClassVar[str]
+    PLAYED: ClassVar[bool] = True
     OPTIONS: ClassVar[Mapping[str, Option]] = {"id": Option("string"), "charset": Option("string", "UTF-8")}
 
     def __init__(self, options: Mapping[str, Any], maker: Maker, metrics: CodecMetrics | None = None) -> None:
@@ -132,7 +134,8 @@ class RubyDebug(Codec):
 
 
 _CODECS: Mapping[str, type[Codec]] = {
-    codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, RubyDebug)
+    **{codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, RubyDebug)},
+    **unplayed.unplayed(Plain, Plain.OPTIONS, unplayed.CODECS),
 }
 
 
@@ -145,7 +148,10 @@ def build(value: Any, maker: Maker, logger: Callable[[str], Logger]) -> Codec:
     codec = _CODECS.get(name)
     if codec is None:
         raise missing("codec", name)
-    return codec(read("codec", name, codec.OPTIONS, given, logger(f"logstash.codecs.{name}")), maker)
+    log = logger(f"logstash.codecs.{name}")
+    if not codec.PLAYED:
+        log.warn("The stand-in does not play this codec: it is plain")
+    return codec(read("codec", name, codec.OPTIONS, given, log, loose=not codec.PLAYED), maker)
 
 
 def missing(kind: str, name: str) -> PluginLoadingError:

@@ -13,5 +13,9 @@ class SettingsError(Exception):
     """A setting is unknown or its value is wrong."""
 
 
+class JavaError(Exception):
+    """There would be no JVM."""
+
+
 class UsageError(Exception):
     """The command line is wrong, or the sources of configuration exclude each other."""

@@ -35,11 +35,13 @@ def _path(reference: str) -> tuple[str, ...]:
 class Event:
     """What flows through a pipeline. `@metadata` is kept apart: outputs don't write it."""
 
-    __slots__ = ("fields", "metadata")
+    __slots__ = ("cancelled", "fields", "metadata")
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
         self.metadata: dict[str, Any] = {}
+        self.cancelled = False
+        """Set by a filter: no later filter and no output gets it."""
 
     def get(self, reference: str) -> Any:
         """The value a field reference points at, `None` if there is none."""

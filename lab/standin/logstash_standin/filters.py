@@ -1,7 +1,9 @@
-"""The filters: mutate, as far as every filter's common options go."""
+"""The filters: mutate and drop; the others leave events as they are."""
 
+import random
 from collections.abc import Mapping
 
+from . import unplayed
 from .event import Event
 from .options import Option, extend
 from .plugin import Plugin
@@ -32,7 +34,55 @@ class Filter(Plugin):
 
 
 class Mutate(Filter):
+    """Of what only mutate does, fields are renamed, updated, replaced and copied; the rest has no effect."""
+
     NAME = "mutate"
+    OPTIONS = extend(
+        Filter.OPTIONS,
+        **dict.fromkeys(
+            ("coerce", "convert", "copy", "join", "merge", "rename", "replace", "split", "update"),
+            Option("hash"),
+        ),
+        **dict.fromkeys(("capitalize", "gsub", "lowercase", "strip", "uppercase"), Option("array")),
+        tag_on_failure=Option("string", "_mutate_error"),
+    )
+
+    def receive(self, events: list[Event]) -> None:
+        for event in events:
+            for old, new in (self.options["rename"] or {}).items():
+                if (value := event.get(old)) is not None:
+                    event.remove(old)
+                    event.set(event.format(new), value)
+            for name, text in (self.options["update"] or {}).items():
+                if event.get(name) is not None:
+                    event.set(name, event.format(text))
+            for name, text in (self.options["replace"] or {}).items():
+                event.set(name, event.format(text))
+            for name, new in (self.options["copy"] or {}).items():
+                if (value := event.get(name)) is not None:
+                    event.set(event.format(new), value)
+        super().receive(events)
 
 
-FILTERS: Mapping[str, type[Filter]] = {plugin.NAME: plugin for plugin in (Mutate,)}
+class Drop(Filter):
+    """Every event that comes here ends here."""
+
+    NAME = "drop"
+    OPTIONS = extend(Filter.OPTIONS, percentage=Option("number", 100))
+
+    def receive(self, events: list[Event]) -> None:
+        for event in events:
+            event.cancelled = random.random() * 100 < self.options["percentage"]
+
+
+class _Unplayed(Filter):
+    """Leaves events as they are."""
+
+    def receive(self, events: list[Event]) -> None:
+        pass
+
+
+FILTERS: Mapping[str, type[Filter]] = {
+    **{plugin.NAME: plugin for plugin in (Drop, Mutate)},
+    **unplayed.unplayed(_Unplayed, Filter.OPTIONS, unplayed.FILTERS),
+}

@@ -9,7 +9,7 @@ from .errors import ConfigurationError
 from .log import Logger
 from .ruby import inspect
 
-Kind = Literal["string", "number", "boolean", "array", "hash", "codec"]
+Kind = Literal["string", "number", "boolean", "array", "hash", "codec", "any"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class Option:
     kind: Kind
     default: Any = None
     required: bool = False
+
+
+ANYTHING = Option("any")
 
 
 def extend(base: Mapping[str, Option], **options: Option) -> Mapping[str, Option]:
@@ -32,19 +35,21 @@ def read(
     options: Mapping[str, Option],
     given: Iterable[tuple[str, list[Any]]],
     logger: Logger,
+    *,
+    loose: bool = False,
 ) -> dict[str, Any]:
     """The value of every option. `given` is the plugin's part of the grammar's tree.
 
-    What is wrong is logged in the real words; then raises `ConfigurationError`.
+    `loose` takes options of any name: those of a plugin that is not played. What is wrong is logged in the real words; then raises `ConfigurationError`.
     """
     values: dict[str, Any] = {name: option.default for name, option in options.items()}
     problems = []
     for name, (value,) in given:
-        if name not in options:
+        if name not in options and not loose:
             problems.append(f"Unknown setting '{name}' for {plugin}")
             continue
         try:
-            values[name] = _coerce(options[name].kind, substitute(value))
+            values[name] = _coerce(options.get(name, ANYTHING).kind, substitute(value))
         except ValueError as note:
             problems.append(
                 f"Invalid setting for {plugin} {section} plugin:\n\n  {section} {{\n    {plugin} {{\n"
@@ -69,6 +74,8 @@ def _coerce(kind: Kind, value: Any) -> Any:
     match kind, value:
         case "codec", _:
             return value
+        case "any", _:
+            return _nested(value)
         case "array", list():
             return [_plain(item) for item in value]
         case "array", _:

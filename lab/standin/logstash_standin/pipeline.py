@@ -164,11 +164,11 @@ class Pipeline:
 
     def _process(self, batch: list[Event]) -> None:
         with Timed(self.metrics.duration, self._totals.duration):
-            _run(self._plan.filters, batch)
-            _run(self._plan.outputs, batch)
+            left = _run(self._plan.filters, batch)
+            _run(self._plan.outputs, left)
         for metrics in (self.metrics, self._totals):
             metrics.filtered.add(len(batch))
-            metrics.went_out.add(len(batch))
+            metrics.went_out.add(len(left))
 
     def _flows(self) -> dict[str, Flow]:
         for each in self.inputs:
@@ -185,11 +185,14 @@ class Pipeline:
         return Flow(lambda: 100 * millis(), lambda: 1000 * self.metrics.uptime * self.workers)
 
 
-def _run(steps: list[Step], events: list[Event]) -> None:
-    """Send events through steps. A branch's alternative gets those for which it is the first to hold."""
+def _run(steps: list[Step], events: list[Event]) -> list[Event]:
+    """Send events through steps; those that were not dropped on the way.
+
+    A branch's alternative gets those for which it is the first to hold.
+    """
     for step in steps:
         if not events:
-            return
+            break
         if isinstance(step, Branch):
             rest = events
             for condition, inner in step.alternatives:
@@ -199,8 +202,11 @@ def _run(steps: list[Step], events: list[Event]) -> None:
                     (chosen if condition is None or holds(condition, event) else others).append(event)
                 _run(inner, chosen)
                 rest = others
+            events = [event for event in events if not event.cancelled]
         else:
             step.metrics.came_in.add(len(events))
             with Timed(step.metrics.duration):
                 step.receive(events)
+            events = [event for event in events if not event.cancelled]
             step.metrics.went_out.add(len(events))
+    return events

@@ -40,6 +40,8 @@ class Plugin:
 
     SECTION: ClassVar[str]
     NAME: ClassVar[str]
+    PLAYED: ClassVar[bool] = True
+    """Whether it does here what the real one does; else its options are taken as they come."""
     OPTIONS: ClassVar[Mapping[str, Option]] = {
         "id": Option("string"),
         "enable_metric": Option("boolean", True),
@@ -51,6 +53,8 @@ class Plugin:
         self.log = context.log.logger(
             f"logstash.{self.SECTION}s.{self.NAME}", context.pipeline_id, self.metrics.id
         )
+        if not self.PLAYED:
+            self.log.warn("The stand-in does not play this plugin: it does nothing")
 
 
 def decorate(event: Event, options: Mapping[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """The figures of the process and of the JVM that is not there."""
 
 import os
+import re
 import resource
 import time
 from pathlib import Path
 from typing import Any
+
+from .errors import JavaError
 
 Json = dict[str, Any]
 
@@ -12,7 +15,6 @@ _TICKS = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
 """When the process was started, in clock ticks since boot (proc(5): field 22 of `stat`)."""
 
 _MEBI = 2**20
-_HEAP = 1024 * _MEBI
 _THREADS = 30
 _NON_HEAP = 100 * _MEBI
 
@@ -20,6 +22,21 @@ _NON_HEAP = 100 * _MEBI
 def uptime() -> float:
     """Seconds since the process was started."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - _TICKS / os.sysconf("SC_CLK_TCK")
+
+
+def heap() -> tuple[int, int]:
+    """The heap's initial and greatest size in bytes, by LS_JAVA_OPTS. Raises `JavaError` in java's words."""
+    sizes = {"ms": 1024 * _MEBI, "mx": 1024 * _MEBI}
+    for word in os.environ.get("LS_JAVA_OPTS", "").split():
+        if kind := re.match(r"-X(ms|mx)", word):
+            size = re.fullmatch(r"(\d+)([kmgt]?)", word[4:].lower())
+            if size is None:
+                which = "initial" if kind[1] == "ms" else "maximum"
+                raise JavaError(f"Invalid {which} heap size: {word}")
+            sizes[kind[1]] = int(size[1]) << 10 * " kmgt".index(size[2] or " ")
+    if sizes["ms"] > sizes["mx"]:
+        raise JavaError("Initial heap size set to a larger value than the maximum heap size")
+    return sizes["ms"], sizes["mx"]
 
 
 def process() -> Json:
@@ -44,8 +61,9 @@ def process() -> Json:
 
 def jvm_stats() -> Json:
     """Invented, plausible figures, in the shape of `/_node/stats`: a heap that fills and is collected."""
+    committed, most = heap()
     collections = int(uptime() // 60)
-    used = 100 * _MEBI + int(uptime() % 60 * _MEBI)
+    used = min(100 * _MEBI + int(uptime() % 60 * _MEBI), most)
 
     def pool(share: int, limit: int) -> Json:
         return {
@@ -53,7 +71,7 @@ def jvm_stats() -> Json:
             "peak_max_in_bytes": limit,
             "peak_used_in_bytes": used // share,
             "used_in_bytes": used // share,
-            "committed_in_bytes": _HEAP // share,
+            "committed_in_bytes": committed // share,
         }
 
     def collector(count: int) -> Json:
@@ -62,13 +80,13 @@ def jvm_stats() -> Json:
     return {
         "threads": {"count": _THREADS, "peak_count": _THREADS},
         "mem": {
-            "heap_used_percent": 100 * used // _HEAP,
-            "heap_committed_in_bytes": _HEAP,
-            "heap_max_in_bytes": _HEAP,
+            "heap_used_percent": 100 * used // most,
+            "heap_committed_in_bytes": committed,
+            "heap_max_in_bytes": most,
             "heap_used_in_bytes": used,
             "non_heap_used_in_bytes": _NON_HEAP,
             "non_heap_committed_in_bytes": _NON_HEAP,
-            "pools": {"young": pool(4, -1), "old": pool(2, _HEAP), "survivor": pool(16, -1)},
+            "pools": {"young": pool(4, -1), "old": pool(2, most), "survivor": pool(16, -1)},
         },
         "gc": {"collectors": {"young": collector(collections), "old": collector(0)}},
         "uptime_in_millis": int(uptime() * 1000),
@@ -77,6 +95,7 @@ def jvm_stats() -> Json:
 
 def jvm_info() -> Json:
     """The JVM, in the shape of `/_node`; its name says that there is none."""
+    initial, most = heap()
     return {
         "pid": os.getpid(),
         "version": "0",
@@ -85,8 +104,8 @@ def jvm_info() -> Json:
         "vm_name": "none: the lab's stand-in for Logstash",
         "start_time_in_millis": int((time.time() - uptime()) * 1000),
         "mem": {
-            "heap_init_in_bytes": _HEAP,
-            "heap_max_in_bytes": _HEAP,
+            "heap_init_in_bytes": initial,
+            "heap_max_in_bytes": most,
             "non_heap_init_in_bytes": 0,
             "non_heap_max_in_bytes": 0,
         },

@@ -13,12 +13,12 @@ from . import knobs as lab
 from .agent import BOOT, Agent
 from .answers import Answers
 from .api import Api
-from .errors import ConfigurationError, SettingsError, UsageError
+from .errors import ConfigurationError, JavaError, SettingsError, UsageError
 from .knobs import Knobs
 from .log import Log
 from .metrics import PipelineMetrics
 from .pipeline import Pipeline
-from .process import uptime
+from .process import heap, uptime
 from .ruby import class_name
 from .settings import PLAYED, Settings, exists, from_file
 from .signals import Signals
@@ -48,7 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     sys.setswitchinterval(0.0005)
     log = Log()
     try:
+        heap()
         status = _run(version, _settings(version, arguments), log)
+    except JavaError as error:
+        print(f"{error}\nError: Could not create the Java Virtual Machine.", file=sys.stderr)
+        return 1
     except UsageError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         status = 1

@@ -59,6 +59,16 @@ def _ports(name: str, value: Any) -> range:
     return range(first, last + 1)
 
 
+def _bytes(name: str, value: Any) -> int:
+    units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgtp]b?|b)", str(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if match is None:
+        raise SettingsError(f"Could not coerce '{value}' into a bytes value")
+    return int(float(match[1]) * units[match[2].removesuffix("b")])
+
+
 def _duration(name: str, value: Any) -> float:
     units = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
     match = re.fullmatch(rf"(\d+)({'|'.join(units)})", str(value))
@@ -112,6 +122,8 @@ PLAYED: Mapping[str, Setting] = {
     ),
     "pipeline.id": Setting(_text, "main", flags=("--pipeline.id",)),
     "pipeline.workers": Setting(_count, os.cpu_count(), flags=("-w", "--pipeline.workers")),
+    "queue.max_bytes": Setting(_bytes, 2**30),
+    "queue.type": Setting(_choice("memory", "persisted"), "memory"),
 }
 
 PIPELINE_SETTINGS = (
@@ -124,6 +136,8 @@ PIPELINE_SETTINGS = (
     "pipeline.ecs_compatibility",
     "pipeline.id",
     "pipeline.workers",
+    "queue.max_bytes",
+    "queue.type",
 )
 """Those of PLAYED that an entry of pipelines.yml may set."""
 
@@ -134,8 +148,8 @@ _UNPLAYED_SINCE: Mapping[tuple[int, int], str] = {
     (6, 0): """config.debug config.support_escapes dead_letter_queue.enable dead_letter_queue.max_bytes help
         interactive log.format metric.collect path.dead_letter_queue path.plugins path.queue
         pipeline.reloadable pipeline.system pipeline.unsafe_shutdown queue.checkpoint.acks
-        queue.checkpoint.interval queue.checkpoint.writes queue.drain queue.max_bytes queue.max_events
-        queue.page_capacity queue.type slowlog.threshold.debug slowlog.threshold.info
+        queue.checkpoint.interval queue.checkpoint.writes queue.drain queue.max_events
+        queue.page_capacity slowlog.threshold.debug slowlog.threshold.info
         slowlog.threshold.trace slowlog.threshold.warn version""",
     (6, 2): "keystore.classname keystore.file",
     (6, 6): "queue.checkpoint.retry",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from .. import unplayed
 from .base import Input
 from .generator import Generator
 from .stdin import Stdin
@@ -10,4 +11,15 @@ from .udp import Udp
 
 __all__ = ["INPUTS", "Input"]
 
-INPUTS: Mapping[str, type[Input]] = {plugin.NAME: plugin for plugin in (Generator, Stdin, Tcp, Udp)}
+
+class _Unplayed(Input):
+    """Takes nothing in."""
+
+    def run(self) -> None:
+        self.stopping.wait()
+
+
+INPUTS: Mapping[str, type[Input]] = {
+    **{plugin.NAME: plugin for plugin in (Generator, Stdin, Tcp, Udp)},
+    **unplayed.unplayed(_Unplayed, Input.OPTIONS, unplayed.INPUTS),
+}

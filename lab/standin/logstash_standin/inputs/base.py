@@ -1,5 +1,7 @@
 """What every input has: a codec, a way to be stopped, and the pipeline's queue to push to."""
 
+import functools
+import ipaddress
 import os
 import select
 import threading
@@ -12,6 +14,18 @@ from ..event import Event
 from ..metrics import PipelineMetrics, Timed
 from ..options import Option, extend
 from ..plugin import ADDITIONS, Context, Plugin, decorate
+
+
+@functools.lru_cache(maxsize=1024)
+def written(address: str) -> str:
+    """A sender's address as Java writes it: IPv6 without `::`, and IPv4 as such, also where it came by a `::`."""
+    bare, scope, zone = address.partition("%")
+    parsed = ipaddress.ip_address(bare)
+    if parsed.version == 4:
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return ":".join(f"{int(group, 16):x}" for group in parsed.exploded.split(":")) + scope + zone
 
 
 class Input(Plugin):

@@ -11,10 +11,21 @@ from ..errors import ConfigurationError
 from ..event import Event
 from ..options import Option, extend
 from ..plugin import Context
-from .base import Input
+from .base import Input, written
 
 EARLY_BIND = (9, 3, 5)
 """The first Logstash whose tcp input (7.0.8) binds before the pipeline runs, and fails that if it can't."""
+
+
+_STREAMING = {"plain": "line", "json": "json_lines"}
+
+
+def _streaming(codec: Any) -> Any:
+    """A `codec` option for a stream: the real input too takes the one for lines in place of these."""
+    if isinstance(codec, str):
+        return _STREAMING.get(codec, codec)
+    name, options = codec
+    return [_STREAMING.get(name, name), options]
 
 
 class Tcp(Input):
@@ -30,7 +41,7 @@ class Tcp(Input):
     )
 
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
-        super().__init__(options, id, context)
+        super().__init__({**options, "codec": _streaming(options["codec"])}, id, context)
         self._listener: socket.socket | None = None
         self._failed = False
         self._address = f"{options['host']}:{options['port']}"
@@ -62,7 +73,12 @@ class Tcp(Input):
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.options["host"] else socket.AF_INET
-        return socket.create_server((self.options["host"], self.options["port"]), family=family, backlog=1024)
+        return socket.create_server(
+            (self.options["host"], self.options["port"]),
+            family=family,
+            backlog=1024,
+            dualstack_ipv6=family == socket.AF_INET6,  # as Java's sockets
+        )
 
     def _serve(self, listener: socket.socket) -> None:
         codecs: dict[socket.socket, Codec] = {}
@@ -99,7 +115,7 @@ class Tcp(Input):
         connection.close()
 
     def _from(self, event: Event, sender: tuple[str, int]) -> Event:
-        ip, port = sender[:2]
+        ip, port = written(sender[0]), sender[1]
         source = "[@metadata][input][tcp][source]"
         fields = {f"{source}[ip]": ip, f"{source}[port]": port}
         if not self.context.ecs:

@@ -10,7 +10,7 @@ from ..buffer import Buffer
 from ..options import Option, extend
 from ..plugin import Context
 from ..ruby import Literal, bind_error
-from .base import Input
+from .base import Input, written
 
 Datagram = tuple[bytes, str]
 
@@ -67,12 +67,16 @@ class Udp(Input):
         with socket.socket(family, socket.SOCK_DGRAM) as listener:
             if wanted := self.options["receive_buffer_bytes"]:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-            size = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            size = (
+                listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            )  # socket(7): the kernel doubles it
             if wanted and size != wanted:
                 self.log.warn(
                     "Unable to set receive_buffer_bytes to desired size."
                     f" Requested {wanted} but obtained {size} bytes."
                 )
+            if family == socket.AF_INET6:  # Java's sockets take IPv4 too
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             listener.bind((host, port))
             listener.setblocking(False)
             self.log.info(
@@ -92,7 +96,7 @@ class Udp(Input):
             except BlockingIOError:
                 break
             if payload:  # an empty datagram makes no event
-                taken.append((payload, sender[0]))
+                taken.append((payload, written(sender[0])))
         return taken
 
     def _decode(self) -> None:

@@ -1,0 +1,17 @@
+"""Secrets for your pipelines, such as Elasticsearch's password: `${ES_PASSWORD}` there, `ES_PASSWORD=…` in a file here.
+
+The file is in no repository. On the nodes only root can read it, and no difference or log shows it.
+"""
+
+from cluster import define
+
+nodes = define(
+    nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12"},
+    network="192.0.2.0/24",
+    interface="ens33",
+    vip="192.0.2.10",
+    inputs=[{"id": "udp-5514", "port": 5514}],
+    senders=["192.0.2.64/26"],
+    environment_file="logstash.env",
+    auth_pass_file="auth_pass",
+)

@@ -1,0 +1,14 @@
+"""No firewalld: for nodes whose firewall is somebody else's. It must let through what `docs/recipe.md` names in step 9."""
+
+from cluster import define
+
+nodes = define(
+    nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12"},
+    network="192.0.2.0/24",
+    interface="ens33",
+    vip="192.0.2.10",
+    inputs=[{"id": "udp-5514", "port": 5514}],
+    senders=["192.0.2.64/26"],
+    firewall="none",
+    auth_pass_file="auth_pass",
+)

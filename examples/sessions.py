@@ -1,0 +1,16 @@
+"""A socket sticks to its node: for datagrams that belong together, when many senders share one address behind a NAT.
+
+`sh` and `mh` would give all of them to one node. A socket that pauses for five minutes may get another node.
+"""
+
+from cluster import define
+
+nodes = define(
+    nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12"},
+    network="192.0.2.0/24",
+    interface="ens33",
+    vip="192.0.2.10",
+    inputs=[{"id": "udp-5514", "port": 5514, "ops": False}],
+    senders=["198.51.100.7"],
+    auth_pass_file="auth_pass",
+)

@@ -1,0 +1,23 @@
+"""A sender sticks to its node: for NetFlow, IPFIX and chunked GELF, whose datagrams make sense only together."""
+
+from cluster import define
+
+nodes = define(
+    nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12"},
+    network="192.0.2.0/24",
+    interface="ens33",
+    vip="192.0.2.10",
+    inputs=[
+        {
+            "id": "netflow",
+            "port": 2055,
+            "scheduler": "sh",
+            "codec": "netflow",
+            "workers": 4,
+            "queue_size": 10000,
+            "receive_buffer_bytes": 8388608,  # a router sends its flows in bursts
+        }
+    ],
+    senders=["192.0.2.1", "198.51.100.1"],
+    auth_pass_file="auth_pass",
+)

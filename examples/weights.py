@@ -1,0 +1,13 @@
+"""Nodes of unequal strength: stash3 gets twice the events of the others. 0 would keep events from a node."""
+
+from cluster import define
+
+nodes = define(
+    nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12", "stash3": "192.0.2.13"},
+    network="192.0.2.0/24",
+    interface="ens33",
+    vip="192.0.2.10",
+    inputs=[{"id": "udp-5514", "port": 5514, "scheduler": "wrr", "weights": {"stash3": 2}}],
+    senders=["192.0.2.64/26"],
+    auth_pass_file="auth_pass",
+)

@@ -1,0 +1,176 @@
+"""Who a machine is: what a clone has in common with its source, and what it can't have."""
+
+from __future__ import annotations
+
+import re
+from typing import TypedDict
+
+from pyinfra.api import FactBase
+
+from facts.record import STATE
+
+FOLDER = f"{STATE}/clone"
+"""What a change of identity needs while it is under way; the files `unconfirmed` and `confirmed` tell how far it is."""
+REBOOT = "/run/logstash-ha-clone"
+"""Is there from the end of that change until the reboot."""
+HARDWARE = f"{STATE}/hardware"
+"""The hardware that a deploy last found, which a clone's disk names and its machine does not have."""
+
+_IFCFG = "/etc/sysconfig/network-scripts/ifcfg-"
+_KEYFILES = "/etc/NetworkManager/system-connections/"
+_KEYS = (
+    "address(es)?[0-9]*|ipaddr[0-9]*|ipv6addr(_secondaries)?|uuid|mac-address|hwaddr|device|interface-name"
+)
+
+
+class Profile(TypedDict):
+    """What one ifcfg file or keyfile says that is not the same on every machine."""
+
+    addresses: list[str]
+    uuid: str
+    mac: str
+    interface: str
+
+
+class IdentityState(TypedDict):
+    """Who a machine is.
+
+    `links` are MAC addresses by interface, `addresses` interfaces by address, `profiles` the files that
+    configure the network. `product` is the hardware's UUID, `noted` the MAC and UUID that a deploy found.
+    `marks` names what is there of `FOLDER`'s files and `REBOOT`.
+    """
+
+    hostname: str
+    links: dict[str, str]
+    product: str
+    noted: list[str]
+    addresses: dict[str, str]
+    profiles: dict[str, Profile]
+    marks: list[str]
+
+
+def parse_identity(output: list[str]) -> IdentityState:
+    """Lines that begin with `hostname`, `link`, `product`, `noted`, `address`, `profile` or `mark`."""
+    identity = IdentityState(hostname="", links={}, product="", noted=[], addresses={}, profiles={}, marks=[])
+    for line in output:
+        kind, _, rest = line.partition(" ")
+        words = rest.split()
+        if kind == "hostname":
+            identity["hostname"] = rest.strip()
+        elif kind == "product":
+            identity["product"] = rest.strip().lower()
+        elif kind == "noted":
+            identity["noted"] += words
+        elif kind == "mark":
+            identity["marks"] += words
+        elif kind == "link" and len(words) == 2:
+            identity["links"][words[0]] = words[1].lower()
+        elif kind == "address" and len(words) > 3:  # 2: eth0 inet 192.0.2.11/24 …
+            identity["addresses"][words[3].split("/")[0]] = words[1]
+        elif kind == "profile":
+            path, _, setting = rest.partition(":")
+            profile = identity["profiles"].setdefault(
+                path, Profile(addresses=[], uuid="", mac="", interface="")
+            )
+            _read(profile, setting)
+    return identity
+
+
+def _read(profile: Profile, setting: str) -> None:
+    """One `KEY=VALUE` of an ifcfg file or a keyfile."""
+    key, _, value = setting.partition("=")
+    key, value = key.strip().lower(), value.strip().strip("\"'")
+    if key == "uuid":
+        profile["uuid"] = value
+    elif key in ("hwaddr", "mac-address"):
+        profile["mac"] = value.lower()
+    elif key in ("device", "interface-name"):
+        profile["interface"] = value
+    elif key.startswith("ip"):  # ifcfg: IPADDR=192.0.2.11, IPV6ADDR_SECONDARIES="2001:db8::1/64 …"
+        profile["addresses"] += [word.split("/")[0].lower() for word in value.split()]
+    else:  # keyfile: address1=192.0.2.11/24,192.0.2.1
+        profile["addresses"] += [re.split("[/;,]", value)[0].lower()]
+
+
+class Identity(FactBase[IdentityState]):
+    """Name, hardware, addresses and network profiles. Needs root."""
+
+    @staticmethod
+    def default() -> IdentityState:
+        return parse_identity([])
+
+    def command(self) -> str:
+        # No backups, which nothing reads; and never a whole keyfile, which may hold a password.
+        return (
+            "echo hostname $(uname -n); "
+            "for link in /sys/class/net/*; do echo link ${link##*/} $(cat $link/address); done; "
+            "echo product $(cat /sys/class/dmi/id/product_uuid 2>/dev/null); "
+            f"echo noted $(cat {HARDWARE} 2>/dev/null); "
+            "ip -o addr show scope global | sed 's/^/address /'; "
+            f"ls {_IFCFG}* {_KEYFILES}* 2>/dev/null | grep -vE '(~|[.](bak|orig|rpm[a-z]+))$' | "
+            f"while read -r file; do grep -HiE '^[[:space:]]*({_KEYS})[[:space:]]*=' \"$file\"; done | "
+            "sed 's/^/profile /'; "
+            f"for mark in {FOLDER}/unconfirmed {FOLDER}/confirmed {REBOOT}; do "
+            "test ! -e $mark || echo mark ${mark##*/}; done"
+        )
+
+    def process(self, output: list[str]) -> IdentityState:
+        return parse_identity(output)
+
+
+def parse_answering(output: list[str]) -> dict[str, str]:
+    """Lines `ADDRESS STATUS`; arping's status 0 is `free`, 1 is `taken`, others are `unknown`."""
+    words = {"0": "free", "1": "taken"}
+    return {address: words.get(status, "unknown") for address, status in map(str.split, output)}
+
+
+class Answering(FactBase[dict[str, str]]):
+    """For each of these addresses and interfaces: whether another machine there has it (RFC 5227, RFC 4862)."""
+
+    default = dict
+
+    def command(self, addresses: dict[str, str]) -> str:
+        return " ".join(_probe(address, link) for address, link in sorted(addresses.items())) + " wait"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return parse_answering(output)
+
+
+def _probe(address: str, link: str) -> str:
+    """A shell command, run beside the others, that prints the address and 1 when somebody else has it."""
+    if ":" not in address:
+        return f"{{ arping -q -D -c 2 -w 3 -I {link} {address} >&2; echo {address} $?; }} &"
+    # The kernel itself looks for doubles of its own; for another one its answer shows among the neighbours.
+    return (
+        f"{{ ping -6 -q -c 1 -w 2 -I {link} {address} >/dev/null 2>&1; "
+        f"{{ ip -6 -o addr show dev {link} dadfailed; ip -6 neigh show to {address} dev {link} | grep lladdr; }} | "
+        f"grep -qwF {address}; test $? != 0; echo {address} $?; }} &"
+    )
+
+
+class HostKeys(FactBase[list[str]]):
+    """The public ssh host keys that a clone is to have, each as `TYPE KEY`. Needs root."""
+
+    default = list
+
+    def command(self) -> str:
+        return f"cat {FOLDER}/new/etc/ssh/ssh_host_*_key.pub 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[str]:
+        return [" ".join(line.split()[:2]) for line in output if line.strip()]
+
+
+class Mentions(FactBase[list[str]]):
+    """The files in /etc that name one of these addresses, but for those that a deploy writes."""
+
+    default = list
+
+    def command(self, addresses: list[str]) -> str:
+        wanted = " ".join(f"-e {address}" for address in addresses)
+        return (
+            "grep -rIlwF --exclude=hosts --exclude-dir=keepalived --exclude-dir=logstash --exclude-dir=firewalld "
+            f"{wanted} /etc 2>/dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> list[str]:
+        return sorted(output)

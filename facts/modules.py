@@ -1,0 +1,19 @@
+"""Kernel modules."""
+
+from __future__ import annotations
+
+import shlex
+
+from pyinfra.api import FactBase
+
+
+class Missing(FactBase[list[str]]):
+    """Those of these kernel modules that are not loaded."""
+
+    default = list
+
+    def command(self, modules: list[str]) -> str:
+        return f"for module in {shlex.join(modules)}; do test -d /sys/module/$module || echo $module; done"
+
+    def process(self, output: list[str]) -> list[str]:
+        return [line.strip() for line in output]

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Keeps keepalived told which inputs of which nodes are up: a service that polls each node's Logstash.
+
+One request to a node answers for all of its inputs, and no process is started. The verdict on an input at
+`ADDRESS` is the file `FOLDER/ADDRESS/INPUT-ID`, written when it changes: empty is up, `1` is down. keepalived's
+FILE_CHECK reads it so with `weight 0`, and `test ! -s FILE` as a MISC_CHECK does where there is no FILE_CHECK.
+The files must be there (systemd's tmpfiles.d makes them); they keep the verdicts while this service restarts.
+
+A poll asks as check_logstash_input.py does, and judges with its words. A lost poll takes no input out: that takes
+`FAILURES` in a row, or one that leaves no doubt. `SUCCESSES` in a row bring it back.
+
+Usage: logstash_ha_health.py SETTINGS, a JSON file:
+    {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0, "nodes": {"192.0.2.11": ["udp-5514"]}}
+
+Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
+Standard library only, for Python 2.7 and 3.6 to 3.13.
+"""
+# ruff: noqa: UP010, UP020, UP031
+
+from __future__ import unicode_literals
+
+import io
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+import check_logstash_input as script
+
+FAILURES = 2
+SUCCESSES = 2
+PATIENCE = 5.0
+"""Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""
+
+
+class State(object):  # noqa: UP004
+    """The verdict on one input of one node, and the polls that speak against it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.up = os.path.getsize(path) == 0
+        self.against = 0
+        """Polls in a row that say otherwise."""
+
+    def settle(self, up, certain):
+        """Whether the verdict changes with this poll."""
+        self.against = 0 if up == self.up else self.against + 1
+        if self.against == 0 or (self.against < (SUCCESSES if up else FAILURES) and not certain):
+            return False
+        self.up, self.against = up, 0
+        return True
+
+    def write(self):
+        """The verdict for keepalived, in place: a new file would have another owner and SELinux label."""
+        with io.open(self.path, "r+b", buffering=0) as file:
+            file.truncate(0)
+            if not self.up:
+                file.write(b"1\n")
+
+
+class Node(threading.Thread):
+    """The polls of one node; another one that hangs does not delay them."""
+
+    def __init__(self, settings, ip):
+        super(Node, self).__init__()  # noqa: UP008
+        self.daemon = True
+        self.ip = ip
+        self.interval = settings["interval"]
+        self.timeout = settings["timeout"]
+        self.states = {}
+        for input_id in settings["nodes"][ip]:
+            self.states[input_id] = State(os.path.join(settings["folder"], ip, input_id))
+        self.settled = False
+        """Whether each input has a verdict that no poll speaks against."""
+        self.polled = script.clock()
+        """When the last poll was over."""
+
+    def run(self):
+        due = script.clock()
+        try:
+            while True:
+                self.poll()
+                due = max(due + self.interval, script.clock())
+                time.sleep(max(0, due - script.clock()))
+        except EnvironmentError as error:  # noqa: UP024
+            script.say("the verdict can't be written: %s" % error, to=2)
+
+    def poll(self):
+        for input_id, outcome in script.check(self.ip, list(self.states), self.timeout).items():
+            state = self.states[input_id]
+            if state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain)):
+                state.write()
+                script.say(script.words(self.ip, input_id, outcome), to=2)
+        self.settled = self.settled or all(state.against == 0 for state in self.states.values())
+        self.polled = script.clock()
+
+    def healthy(self):
+        return self.is_alive() and script.clock() < self.polled + self.interval + self.timeout + PATIENCE
+
+
+def notify(message):
+    """Tells systemd, when it has started this (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        connection.sendto(message.encode("ascii"), address)
+    finally:
+        connection.close()
+
+
+def main(arguments):
+    """The exit status: 1 when it cannot go on, so that systemd starts it again. Else it does not end."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        script.say("usage: logstash_ha_health.py SETTINGS")
+        return 0 if arguments in (["-h"], ["--help"]) else 1
+    try:
+        with io.open(arguments[0], encoding="utf-8") as file:
+            settings = json.load(file)
+        nodes = [Node(settings, ip) for ip in settings["nodes"]]
+    except (EnvironmentError, ValueError, KeyError) as error:  # noqa: UP024
+        script.say("%s: %s" % (arguments[0], error), to=2)
+        return 1
+    for node in nodes:
+        node.start()
+    ready = False
+    while all(node.is_alive() for node in nodes):
+        if not ready and all(node.settled for node in nodes):
+            ready = True
+            notify("READY=1")
+        if all(node.healthy() for node in nodes):
+            notify("WATCHDOG=1")
+        time.sleep(1 if ready else 0.1)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""The health service: what it reads, and where keepalived reads its verdicts."""
+
+from __future__ import annotations
+
+from cluster import Cluster, Node
+from operations import keepalived
+from operations.services import Unit
+
+UNIT = "logstash-ha-health"
+FILE = f"/etc/systemd/system/{UNIT}.service"
+SERVICE = "/etc/keepalived/logstash_ha_health.py"
+"""Beside the health script, whose module it is built on."""
+SETTINGS = "/etc/keepalived/logstash_ha_health.json"
+TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
+"""Makes the files of the verdicts at boot, with the owner and the SELinux label that they need."""
+
+FOLDER = "/run/keepalived-health"
+"""Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
+INTERVAL = 0.5
+"""Seconds from one poll of a node to the next; one costs its Logstash about 12 ms."""
+TIMEOUT = 1.0
+"""Seconds for a node's answer; two that are late take it out of the pools."""
+
+FILE_CHECK = 9
+"""The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
+that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+
+
+def verdict(node: Node, input_id: str) -> str:
+    """The file that says whether this input of this node is up: it is empty then, and holds `1` otherwise."""
+    return f"{FOLDER}/{node.address}/{input_id}"
+
+
+def inputs(cluster: Cluster) -> list[str]:
+    """The ids that Logstash has, one for each protocol of an input."""
+    return [input.plugin_id(protocol) for input in cluster.inputs for protocol in input.protocols]
+
+
+def settings(cluster: Cluster) -> dict[str, object]:
+    """What the service is told."""
+    return {
+        "folder": FOLDER,
+        "interval": INTERVAL,
+        "timeout": TIMEOUT,
+        "nodes": {str(node.address): inputs(cluster) for node in cluster.nodes},
+    }
+
+
+def service_check(el: int) -> str:
+    """For a `TextFile`: the new service starts as its user, and finds the health script beside it."""
+    return f'runuser -u {keepalived.SCRIPT_USER} -- {keepalived.PYTHON[el]} "$new" --help >/dev/null'
+
+
+def unit() -> Unit:
+    """The service itself. It is started anew when its files change, forgets no verdict by it, and systemd says
+    that it is up when each verdict is settled."""
+    return Unit(UNIT, probe=f"systemctl is-active {UNIT}")

@@ -1,0 +1,16 @@
+"""The record that a machine keeps of what the deploy put there: pruning and `undo` touch nothing else."""
+
+from __future__ import annotations
+
+import shlex
+
+from facts.record import RECORD, STATE
+
+
+def note(kind: str, value: str) -> str:
+    """A shell command that notes this once, to be run before the change itself.
+
+    Kinds are `package`, `user`, `key`, `boolean`, `file`, `rich`, `direct`, `stig` and `module`.
+    """
+    line = shlex.quote(f"{kind} {value}")
+    return f"mkdir -p {STATE} && {{ grep -qsxF {line} {RECORD} || echo {line} >>{RECORD}; }}"

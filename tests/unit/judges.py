@@ -1,0 +1,182 @@
+"""Who is to read what is rendered, and what each says against it: lines of text, none when it accepts."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+
+import yaml
+from logstash_pipeline_parser import Pipeline
+from logstash_pipeline_parser.tree import ParseError
+
+from cluster import Cluster, Node
+from lab.settings import cache_dir
+from lab.shell import run
+from operations import firewalld, keepalived, logstash, modules, packages, sysctl, vip
+from templates import meant
+
+
+@cache
+def debian(package: str) -> Path:
+    """The files of a Debian package, unpacked in the lab's cache: nothing is installed, enabled or started.
+
+    Raises `LabError` when apt does not know it, or can't get it.
+    """
+    unpacked = cache_dir() / "unpacked"
+    unpacked.mkdir(parents=True, exist_ok=True)
+    if not (unpacked / package).exists():
+        with tempfile.TemporaryDirectory(dir=unpacked) as name:
+            work = Path(name)
+            run("apt-get", "download", "-qq", package, cwd=work)
+            run("dpkg-deb", "-x", *work.glob("*.deb"), work / "tree")
+            (work / "tree").rename(unpacked / package)
+    return unpacked / package
+
+
+def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
+    """What any of them says against what is rendered for this node."""
+    files = {path: file.content for path, file in meant(cluster, node, el).items()}
+    return [
+        *(f"{path}: a line does not end" for path, text in files.items() if text and text[-1] != "\n"),
+        *of_keepalived(files[keepalived.CONF], cluster.interface, work),
+        *of_firewalld(firewalld.rules(cluster, node)),
+        *of_iptables(firewalld.direct(cluster, node)),
+        *of_the_pipelines(cluster, files),
+        *of_the_kernel(files[sysctl.FILE], files[modules.FILE]),
+        *of_yum(files[packages.REPOSITORY], cluster),
+        *(of_systemd(files[vip.FILE]) if vip.FILE in files else []),
+        *of_the_environment(files, cluster),
+    ]
+
+
+def of_keepalived(text: str, interface: str, work: Path) -> list[str]:
+    """keepalived's own test, as the deploy runs it, in a network that has this interface. Needs root."""
+    new = work / "keepalived.conf"
+    new.write_text(text)
+    (work / "scratch").mkdir(exist_ok=True)
+    script = f"set -eu; ip link add {interface} type bridge; new={new}; work={work}/scratch; {keepalived.CONF_CHECK}"
+    done = subprocess.run(
+        ["unshare", "--net", "bash", "-c", script],
+        env={"PATH": f"{debian('keepalived')}/usr/sbin:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return [f"keepalived: {done.stdout}{done.stderr}"] if done.returncode else []
+
+
+def of_firewalld(rules: list[str]) -> list[str]:
+    """firewalld's own parser, which must also spell a rule as we do: that is how we know it again."""
+    sys.path.append(str(debian("python3-firewall") / "usr/lib/python3/dist-packages"))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            from firewall.core.rich import Rich_Rule
+            from firewall.errors import FirewallError
+    finally:
+        sys.path.pop()
+    said = []
+    for rule in rules:
+        try:
+            parsed = Rich_Rule(rule_str=rule)
+            parsed.check()
+            if str(parsed) != rule:
+                said.append(f"firewalld writes it as {parsed}: {rule}")
+        except FirewallError as error:
+            said.append(f"firewalld: {error}: {rule}")
+    return said
+
+
+def of_iptables(rules: list[str]) -> list[str]:
+    """firewalld.direct(5): family, table, chain, priority, and what iptables(8) is given."""
+    form = r"ipv[46] (nat POSTROUTING|raw PREROUTING) 0( -[pdsio] \S+| --[sd]port [0-9]+)+ -j (SNAT --to-source [0-9a-f.:]+|CT --notrack)"
+    return [f"direct rule: {rule}" for rule in rules if not re.fullmatch(form, rule)]
+
+
+def of_the_pipelines(cluster: Cluster, files: dict[str, str]) -> list[str]:
+    """The pipeline language's grammar, and YAML: each pipeline is there by its name, with its inputs."""
+    said = []
+    settings = yaml.safe_load(files[logstash.SETTINGS])
+    if not all(isinstance(key, str) and isinstance(value, str | int) for key, value in settings.items()):
+        said.append(f"logstash.yml: {settings}")
+    if logstash.PIPELINES in files:
+        ids = [each["pipeline.id"] for each in yaml.safe_load(files[logstash.PIPELINES])]
+        if ids != list(cluster.pipeline_ids):
+            said.append(f"pipelines.yml: {ids} instead of {cluster.pipeline_ids}")
+    found = []
+    for pipeline in cluster.pipeline_ids:
+        folder = f"{logstash.folder(pipeline)}/"
+        text = "\n".join(files[path] for path in sorted(files) if path.startswith(folder))
+        try:
+            sections = Pipeline(text).parse()
+        except ParseError as error:
+            said.append(f"pipeline {pipeline}: {error}")
+            continue
+        for kind, plugins in sections:
+            if kind == "input":
+                found += [
+                    (name, str(dict(options)["id"][0]), dict(options)["port"][0]) for name, options in plugins
+                ]
+    wanted = [
+        (protocol, each.plugin_id(protocol), each.target_port)
+        for each in cluster.inputs
+        for protocol in each.protocols
+    ]
+    if not said and sorted(found) != sorted(wanted):
+        said.append(f"pipelines: inputs {found} instead of {wanted}")
+    return said
+
+
+def of_the_kernel(settings: str, names: str) -> list[str]:
+    """sysctl.conf(5) and modules-load.d(5)."""
+    lines = [line for line in settings.splitlines() if not line.startswith("#")]
+    return [
+        *(
+            f"sysctl: {line}"
+            for line in lines
+            if not re.fullmatch(r"(net|kernel|vm)(\.[a-z0-9_]+)+ = [0-9]+", line)
+        ),
+        *(f"modules: {line}" for line in names.splitlines() if not re.fullmatch(r"(#.*|[a-z0-9_]+)", line)),
+    ]
+
+
+def of_yum(text: str, cluster: Cluster) -> list[str]:
+    """yum.conf(5): one repository, with signed packages only."""
+    repository = configparser.ConfigParser(interpolation=None)
+    repository.read_string(text)
+    (name,) = repository.sections()
+    section = dict(repository[name])
+    good = section["gpgcheck"] == "1" and section["baseurl"].startswith(f"{cluster.artifacts_url}/")
+    return [] if good else [f"yum: {section}"]
+
+
+def of_systemd(text: str) -> list[str]:
+    """systemd.unit(5): sections of `Name=value`."""
+    unit = configparser.RawConfigParser(strict=False)
+    unit.read_string(text)
+    return [] if unit.has_option("Service", "ExecStart") else [f"systemd: {text}"]
+
+
+def of_the_environment(files: dict[str, str], cluster: Cluster) -> list[str]:
+    """A shell, which reads it for `logstash -t`: each variable has the value that its user wrote."""
+    if logstash.ENVIRONMENT not in files:
+        return []
+    meant = {name: value.get_secret_value() for name, value in cluster.environment.items()}
+    done = subprocess.run(
+        ["bash", "-c", "set -a; . /dev/stdin; exec /usr/bin/env -0"],
+        input=files[logstash.ENVIRONMENT],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    found = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+    return [f"environment: {name}" for name, value in meant.items() if found.get(name) != value]

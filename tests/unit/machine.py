@@ -1,0 +1,106 @@
+"""A machine for the deploy's shell commands: they really run, below a folder that stands for its root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api import FactBase, StringCommand
+from pyinfra.context import ctx_host, ctx_state
+from pyinfra_testing.util import FakeHost, FakeState
+
+SHELLS = ("dash", "bash")
+"""pyinfra runs commands by `sh`: bash on Enterprise Linux, and dash is the plainest there is."""
+
+
+class Machine:
+    """Its `/etc` and `/var/lib` are in `root`; programs in `root/bin` are found before the real ones."""
+
+    def __init__(self, root: Path, shell: str) -> None:
+        self.root = root
+        self.shell = shell
+        (root / "bin").mkdir()
+
+    def path(self, path: str) -> Path:
+        """Where the machine's file really is."""
+        return Path(self._moved(path))
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> Path:
+        """A file on the machine."""
+        file = self.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def program(self, name: str, script: str) -> None:
+        """A stand-in for a program."""
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What commands run with."""
+        return {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
+
+    def arguments(self, command: StringCommand | str) -> list[str]:
+        """The command's arguments, of which the shell takes the first one for its name."""
+        text = command.get_raw_value() if isinstance(command, StringCommand) else command
+        return ["sh", "-c", self._moved(text)]
+
+    def sh(self, command: StringCommand | str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as pyinfra does: what it sends to standard input ends with a newline."""
+        if stdin is None and isinstance(command, StringCommand):
+            stdin = str(command.connector_arguments.get("_stdin") or "")
+            stdin += "" if stdin.endswith("\n") or not stdin else "\n"
+        return subprocess.run(
+            self.arguments(command),
+            executable=f"/bin/{self.shell}",
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=30,
+        )
+
+    def fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+        """What the fact finds. It must not fail."""
+        found = self.sh(fact().command(**arguments))
+        assert found.returncode == 0, found.stderr
+        lines = found.stdout.replace(str(self.root), "").splitlines()
+        return fact().process(lines) if lines else fact.default()
+
+    def commands(self, operation: Any, **arguments: Any) -> list[StringCommand]:
+        """What the operation would run."""
+        state = FakeState()
+        with ctx_state.use(state), ctx_host.use(_Host(state, self)):
+            return list(operation._inner(**arguments))
+
+    def run(self, operation: Any, **arguments: Any) -> list[subprocess.CompletedProcess[str]]:
+        """The operation's commands, run until one fails."""
+        done = []
+        for command in self.commands(operation, **arguments):
+            done.append(self.sh(command))
+            if done[-1].returncode:
+                break
+        return done
+
+    def _moved(self, text: str) -> str:
+        for folder in ("/etc/", "/var/lib/"):
+            text = text.replace(folder, f"{self.root}{folder}")
+        return text
+
+
+class _Host(FakeHost):  # type: ignore[misc]
+    """pyinfra's host, as an operation sees it; facts are read from the machine."""
+
+    def __init__(self, state: FakeState, machine: Machine) -> None:
+        super().__init__(state, "stash1", {}, {})
+        self.machine = machine
+
+    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+        return self.machine.fact(fact, **arguments)

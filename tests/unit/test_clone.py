@@ -1,0 +1,328 @@
+"""A clone and what it becomes: told from its source, planned, and rewritten. The lab tells whether it works."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from paramiko import HostKeys, RSAKey
+from pyinfra.api import FunctionCommand, Host, StringCommand
+
+from cluster import Cluster, ClusterError
+from facts.clone import Identity, IdentityState, Profile, parse_identity
+from operations import clone
+from operations.known_hosts import learn, learned
+from tests.unit.clusters import make_cluster
+
+KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
+UUID = "5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03"
+OLD_MAC, MAC = "52:54:00:4d:00:0b", "52:54:00:4d:00:0c"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return make_cluster(tmp_path)
+
+
+def copy(**changes: Any) -> IdentityState:
+    """A copy of stash1, on hardware of its own."""
+    identity: dict[str, Any] = {
+        "hostname": "stash1.example.com",
+        "links": {"eth0": MAC, "lo": "00:00:00:00:00:00"},
+        "product": "4c4c4544-0001",
+        "noted": [OLD_MAC, "4c4c4544-0000"],
+        "addresses": {"10.77.0.11": "eth0"},
+        "profiles": {KEYFILE: Profile(addresses=["10.77.0.11"], uuid=UUID, mac=OLD_MAC, interface="eth0")},
+        "marks": [],
+    }
+    return cast(IdentityState, {**identity, **changes})
+
+
+def plan(cluster: Cluster, identity: IdentityState, **other: str) -> clone.Plan | None:
+    return clone.plan(cluster, cluster.node("stash2"), identity, other)
+
+
+def test_a_clone_gets_the_name_the_addresses_the_uuid_and_the_mac_of_its_own(cluster: Cluster) -> None:
+    meant = plan(cluster, copy())
+    assert meant is not None
+    assert (meant.hostname, meant.begun) == ("stash2.example.com", False)
+    assert meant.hardware == [MAC, "4c4c4544-0001"]
+    assert meant.addresses == {"10.77.0.11": "10.77.0.12"}
+    assert meant.profiles == [KEYFILE]
+    new_uuid = meant.replaced.pop(UUID)
+    assert new_uuid != UUID
+    assert meant.replaced == {"10.77.0.11": "10.77.0.12", OLD_MAC: MAC}
+
+
+def test_the_same_clone_is_planned_the_same_and_another_one_is_not(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, 3)
+    plans = [clone.plan(cluster, cluster.node(name), copy(), {}) for name in ("stash2", "stash2", "stash3")]
+    uuids = [each.replaced[UUID] for each in plans if each]
+    assert uuids[0] == uuids[1] != uuids[2]
+
+
+def test_a_machine_that_is_itself_is_left_alone(cluster: Cluster) -> None:
+    addresses = {"10.77.0.12": "eth0", "10.77.0.10": "eth0"}
+    assert plan(cluster, copy(addresses=addresses, noted=[])) is None
+
+
+@pytest.mark.parametrize("mark", ["unconfirmed", "confirmed", "logstash-ha-clone"])
+def test_a_run_that_was_broken_off_is_finished(cluster: Cluster, mark: str) -> None:
+    meant = plan(cluster, copy(addresses={"10.77.0.12": "eth0"}, marks=[mark]))
+    assert meant is not None
+    assert meant.begun
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noted": []}, r"nodes.stash2: can't tell whether this machine is stash1 or a clone of it: .*run deploy.py"),
+        ({"links": {"eth0": OLD_MAC}}, rf"nodes.stash2: this machine is stash1 itself .* \({OLD_MAC}\); power stash1 off"),
+        ({"product": "4c4c4544-0000"}, r"nodes.stash2: this machine is stash1 itself .* \(4c4c4544-0000\)"),
+        ({"addresses": {"192.0.2.7": "eth0"}}, r"nodes.stash2: the machine's addresses \(192.0.2.7\) are no other node's"),
+        ({"addresses": {}}, r"nodes.stash2: the machine's addresses \(none\) are no other node's"),
+        ({"profiles": {}}, r"nodes.stash2: its present address 10.77.0.11 is in no ifcfg file"),
+    ],
+)  # fmt: skip
+def test_what_is_no_clone_or_may_be_none_is_refused(
+    cluster: Cluster, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
+        plan(cluster, copy(**changes))
+
+
+def test_every_address_that_the_source_keeps_must_be_replaced(cluster: Cluster) -> None:
+    profiles = {
+        KEYFILE: Profile(addresses=["10.77.0.11", "fd77::11"], uuid="", mac="", interface="eth0"),
+        "/etc/sysconfig/network-scripts/ifcfg-lo": Profile(
+            addresses=["127.0.0.1"], uuid="", mac="", interface="lo"
+        ),
+    }
+    with pytest.raises(ClusterError, match=r"clone_addresses: .*eth0.nmconnection has fd77::11, too"):
+        plan(cluster, copy(profiles=profiles))
+    meant = plan(cluster, copy(profiles=profiles), **{"fd77::11": "fd77::12"})
+    assert meant is not None
+    assert meant.addresses == {"10.77.0.11": "10.77.0.12", "fd77::11": "fd77::12"}
+
+
+def test_other_addresses_are_addresses() -> None:
+    assert clone.other_addresses({"FD77::11": "fd77:0::12"}) == {"fd77::11": "fd77::12"}
+    for wrong in ("fd77::11", {"fd77::11": "fd77::x"}, {"fd77::11": "1/;d"}):
+        with pytest.raises(ClusterError, match=r"clone_addresses: .*; write it as"):
+            clone.other_addresses(wrong)
+
+
+@pytest.mark.parametrize(
+    ("answering", "message"),
+    [
+        ({"10.77.0.11": "taken", "10.77.0.12": "free"}, "another machine answers for 10.77.0.11 at the same time"),
+        ({"10.77.0.11": "free", "10.77.0.12": "taken"}, "answers for 10.77.0.12 .*, or choose a free address"),
+        ({"10.77.0.11": "free", "10.77.0.12": "unknown"}, "can't look whether another machine has 10.77.0.12"),
+        ({}, "can't look whether another machine has 10.77.0.11"),
+    ],
+)  # fmt: skip
+def test_a_double_on_the_network_is_refused(
+    cluster: Cluster, answering: dict[str, str], message: str
+) -> None:
+    meant = plan(cluster, copy())
+    assert meant is not None
+    with pytest.raises(ClusterError, match=message):
+        clone.check_alone(cluster.node("stash2"), meant, answering)
+    clone.check_alone(cluster.node("stash2"), meant, {"10.77.0.11": "free", "10.77.0.12": "free"})
+
+
+@pytest.mark.parametrize(
+    ("present", "source", "name", "meant"),
+    [
+        ("stash1", "stash1", "stash2", "stash2"),
+        ("stash1.example.com", "stash1", "stash2", "stash2.example.com"),
+        ("stash1.example.com", "stash1.example.com", "stash2.example.com", "stash2.example.com"),
+        ("stash10.example.com", "stash1", "stash2", "stash2"),
+        ("localhost.localdomain", "stash1", "stash2", "stash2"),
+    ],
+)
+def test_the_host_name_keeps_its_domain(present: str, source: str, name: str, meant: str) -> None:
+    assert clone.hostname(present, source, name) == meant
+
+
+IFCFG_OF_EL7 = """\
+TYPE="Ethernet"
+BOOTPROTO="none"
+NAME="ens33"
+UUID="5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03"
+DEVICE="ens33"
+HWADDR=52:54:00:4D:00:0B
+ONBOOT="yes"
+IPADDR="10.77.0.11"
+PREFIX="24"
+IPADDR1=10.77.0.110
+GATEWAY="10.77.0.1"
+DNS1="110.77.0.11"
+IPV6ADDR="fd77::11/64"
+IPV6ADDR_SECONDARIES="fd77::111/64 fd77::11:5/64"
+"""
+
+KEYFILE_OF_EL9 = """\
+[connection]
+id=ens33
+uuid=5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03
+type=ethernet
+interface-name=ens33
+
+[ethernet]
+mac-address=52:54:00:4D:00:0B
+
+[ipv4]
+address1=10.77.0.11/24,10.77.0.1
+address2=10.77.0.110/24
+method=manual
+route1=192.0.2.0/24,10.77.0.1
+route1_options=src=10.77.0.11
+
+[ipv6]
+address1=fd77::11/64
+method=manual
+"""
+
+
+def changed(before: str, after: str) -> list[str]:
+    return [new for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            IFCFG_OF_EL7,
+            [
+                'UUID="11111111-2222-3333-4444-555555555555"',
+                f"HWADDR={MAC}",
+                'IPADDR="10.77.0.12"',
+                'IPV6ADDR="fd77::12/64"',
+            ],
+        ),
+        (
+            KEYFILE_OF_EL9,
+            [
+                "uuid=11111111-2222-3333-4444-555555555555",
+                f"mac-address={MAC}",
+                "address1=10.77.0.12/24,10.77.0.1",
+                "route1_options=src=10.77.0.12",
+                "address1=fd77::12/64",
+            ],
+        ),
+    ],
+    ids=["ifcfg", "keyfile"],
+)
+def test_the_networks_files_change_where_they_must_and_nowhere_else(text: str, lines: list[str]) -> None:
+    edits = clone.edits(
+        {
+            "10.77.0.11": "10.77.0.12",
+            "fd77::11": "fd77::12",
+            UUID: "11111111-2222-3333-4444-555555555555",
+            OLD_MAC: MAC,
+        }
+    )
+    done = subprocess.run(["sed", edits], input=text, capture_output=True, text=True, check=True)
+    assert changed(text, done.stdout) == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "profile"),
+    [
+        (
+            "/etc/sysconfig/network-scripts/ifcfg-ens33",
+            IFCFG_OF_EL7,
+            ["10.77.0.11", "10.77.0.110", "fd77::11", "fd77::111", "fd77::11:5"],
+        ),
+        (KEYFILE, KEYFILE_OF_EL9, ["10.77.0.11", "10.77.0.110", "fd77::11"]),
+    ],
+    ids=["ifcfg", "keyfile"],
+)
+def test_the_fact_reads_what_is_changed(tmp_path: Path, name: str, text: str, profile: list[str]) -> None:
+    """The fact's own command, on files like a machine's; no other line of them leaves the machine."""
+    for path, content in ((name, f"{text}psk=secret\n"), (f"{name}.bak", text), (f"{name}.rpmsave", text)):
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    command = Identity().command().replace("/etc/", f"{tmp_path}/etc/")
+    output = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert "secret" not in output
+    assert parse_identity(output.splitlines())["profiles"] == {
+        f"{tmp_path}{name}": Profile(addresses=profile, uuid=UUID, mac=OLD_MAC, interface="ens33")
+    }
+
+
+def test_a_change_is_staged_learned_made_followed_and_confirmed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clone, "state", SimpleNamespace(config=SimpleNamespace(DIFF=False)))
+    commands: list[StringCommand | FunctionCommand] = list(
+        clone.become._inner(plan=plan(cluster, copy()), addresses=["10.77.0.12"])
+    )
+    steps = [
+        each.function.__name__
+        if isinstance(each, FunctionCommand)
+        else str(each).split("run ")[-1].split()[0]
+        for each in commands
+    ]
+    assert steps == ["stage", "learn", "switch", "follow", "note_boot", "confirm", "come_back"]
+    assert commands[0].connector_arguments["_stdin"] == clone.script()
+    assert f"switch {clone.WINDOW} {KEYFILE} 10.77.0.11" in str(commands[2])
+
+
+def test_the_script_on_the_clone_is_one_that_a_shell_reads() -> None:
+    subprocess.run(["sh", "-n"], input=clone.script(), text=True, check=True)
+
+
+def test_an_upload_that_broke_off_does_nothing(tmp_path: Path) -> None:
+    """The script's last line is what starts it, so a part of it changes nothing."""
+    part = clone.script().rsplit('"$@"', 1)[0]
+    done = subprocess.run(
+        ["sh", "-s", "fail", "started"], input=part, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    whole = subprocess.run(
+        ["sh", "-s", "fail", "started"], input=clone.script(), text=True, capture_output=True, check=False
+    )
+    assert (whole.returncode, whole.stderr) == (1, "started\n")
+
+
+KEYS = ["ssh-ed25519 AAAAnew", "ssh-rsa AAAAtoo"]
+NEW = "stash2,10.77.0.12 ssh-ed25519 AAAAnew\nstash2,10.77.0.12 ssh-rsa AAAAtoo\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("", ""),
+        ("stash1 ssh-ed25519 AAAAold", "stash1 ssh-ed25519 AAAAold\n"),
+        ("stash2 ssh-ed25519 AAAAold\n", ""),
+        ("stash1,stash2,10.77.0.12 ssh-ed25519 AAAAold\n", "stash1 ssh-ed25519 AAAAold\n"),
+        (f"{HostKeys.hash_host('stash2')} ssh-ed25519 AAAAold\n", ""),
+        ("# stash2\n\n@revoked stash2 ssh-rsa AAAA\n", "# stash2\n\n@revoked stash2 ssh-rsa AAAA\n"),
+        ("stash20 ssh-ed25519 AAAAold\n", "stash20 ssh-ed25519 AAAAold\n"),
+        (NEW, ""),
+    ],
+)
+def test_known_hosts_has_the_new_keys_and_no_others(before: str, kept: str) -> None:
+    assert learned(before, ["stash2", "10.77.0.12"], KEYS) == kept + NEW
+
+
+def test_the_file_that_pyinfra_reads_is_the_one_that_learns(tmp_path: Path) -> None:
+    config, known = tmp_path / "ssh_config", tmp_path / "known_hosts"
+    config.write_text(f"Host stash2\nHostName 192.0.2.12\nPort 2222\nUserKnownHostsFile {known} /dev/null\n")
+    stale = RSAKey.generate(1024)
+    known.write_text(f"{HostKeys.hash_host('[stash2]:2222')} ssh-rsa {stale.get_base64()}\n")
+    known.chmod(0o644)
+    read, new = HostKeys(str(known)), RSAKey.generate(1024)
+    host = SimpleNamespace(name="stash2", data={"ssh_config_file": str(config)})
+    assert learn(cast(Host, host), read, ["10.77.0.12"], [f"ssh-rsa {new.get_base64()}"]) == known
+    places = "[stash2]:2222,[192.0.2.12]:2222,[10.77.0.12]:2222"
+    assert known.read_text() == f"{places} ssh-rsa {new.get_base64()}\n"
+    assert known.stat().st_mode & 0o777 == 0o644
+    assert read.check("[192.0.2.12]:2222", new), "this run's own connections know it, too"
+    assert not read.check("[stash2]:2222", stale)

@@ -1,0 +1,436 @@
+"""The cluster's rules, and how they get into firewalld: the scripts really run, against a stand-in for it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra_testing.util import FakeHost
+
+from cluster import Cluster
+from operations import firewalld
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import Machine
+
+# As firewall-cmd has it in 0.6.3 and 1.3.4: of several rules in one call those that it can't take are warned of,
+# and the call fails only when it took none. `refused` has what it does not understand, `broken` its check's words.
+FIREWALL_CMD = """\
+import sys
+state, words = sys.argv[1], sys.argv[2:]
+print(*words, file=open(f"{state}/calls", "a"))
+def lines(name):
+    try:
+        return open(f"{state}/{name}").read().splitlines()
+    except FileNotFoundError:
+        return []
+def end(status, text):
+    print(text, file=sys.stderr if status else sys.stdout)
+    sys.exit(status)
+if "--help" in words:
+    end(0, "" if lines("old") else "  --check-config       Check permanent configuration for errors")
+if lines("stopped"):
+    end(252, "FirewallD is not running")
+if "--check-config" in words:
+    end(*((110, "Error: " + lines("broken")[0]) if lines("broken") else (0, "success")))
+if words[0].startswith("--get-zone-of-interface"):
+    end(*((0, lines("zone")[0]) if lines("zone") else (2, "no zone")))
+if words[0] == "--get-default-zone":
+    end(0, "public")
+if "--get-zones" in words:
+    end(0, " ".join({"internal", "public"} - {*lines("gone")}))
+side = "permanent" if "--permanent" in words else "runtime"
+zone = next((word.split("=", 1)[1] for word in words if word.startswith("--zone=")), None)
+if zone in lines("gone"):
+    end(112, f"Error: INVALID_ZONE: {zone}")
+name = f"{side}-direct" if "--direct" in words else f"{side}-{zone}"
+there = lines(name)
+if "--list-rich-rules" in words or "--get-all-rules" in words:
+    end(0, "\\n".join(there))
+if "--direct" in words:
+    at = next(place for place, word in enumerate(words) if word.endswith("-rule"))
+    changes = [(words[at].split("-")[2], " ".join(words[at + 1 :]))]
+else:
+    changes = [
+        (word.split("-")[2], word.split("=", 1)[1]) for word in words if "-rich-rule=" in word
+    ]
+good = 0
+for verb, rule in changes:
+    if rule in lines("refused"):
+        print(f"Warning: INVALID_RULE: {rule}", file=sys.stderr)
+        continue
+    good += 1
+    if (verb == "add") == (rule in there):
+        print(f"Warning: {'ALREADY' if verb == 'add' else 'NOT'}_ENABLED: {rule}", file=sys.stderr)
+    elif verb == "add":
+        there.append(rule)
+    else:
+        there.remove(rule)
+open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
+end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
+"""
+
+OTHERS = 'rule family="ipv4" source address="192.0.2.1" port port="22" protocol="tcp" accept'
+RECORD = "/var/lib/logstash-ha/record"
+
+
+class Firewall:
+    """A machine with firewalld; the interface's zone is `internal`, and somebody has a rule there."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.state = machine.root / "firewalld"
+        self.state.mkdir()
+        program = machine.root / "firewall-cmd.py"
+        program.write_text(FIREWALL_CMD)
+        machine.program("firewall-cmd", f'exec {sys.executable} -I -S {program} {self.state} "$@"')
+        self.put("zone", "internal")
+        for side in ("runtime", "permanent"):
+            self.put(f"{side}-internal", OTHERS)
+
+    def put(self, name: str, *lines: str) -> None:
+        (self.state / name).write_text("".join(f"{line}\n" for line in lines))
+
+    def lines(self, name: str) -> list[str]:
+        file = self.state / name
+        return file.read_text().splitlines() if file.exists() else []
+
+    def rules(self, zone: str = "internal") -> dict[str, set[str]]:
+        """By side, rich rules of the zone and direct rules."""
+        return {
+            side: {*self.lines(f"{side}-{zone}"), *self.lines(f"{side}-direct")}
+            for side in ("runtime", "permanent")
+        }
+
+    @property
+    def record(self) -> list[str]:
+        file = self.machine.path(RECORD)
+        return file.read_text().splitlines() if file.exists() else []
+
+    def deploy(self, cluster: Cluster) -> list[subprocess.CompletedProcess[str]]:
+        """All rules of the first node are there, and then no others of ours."""
+        node = cluster.nodes[0]
+        done = self.machine.run(firewalld.allowed, cluster=cluster, node=node)
+        if not done or done[-1].returncode == 0:
+            done += self.machine.run(firewalld.pruned, cluster=cluster, node=node)
+        return done
+
+
+@pytest.fixture
+def firewall(machine: Machine) -> Firewall:
+    return Firewall(machine)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Cluster]:
+    return lambda **settings: make_cluster(tmp_path, **settings)
+
+
+def make_ipv6(**settings: Any) -> Cluster:
+    """A cluster with both families; `settings` replace its own."""
+    return Cluster.model_validate({**BOTH, **settings})
+
+
+def meant(cluster: Cluster) -> set[str]:
+    node = cluster.nodes[0]
+    return {*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)}
+
+
+def accept(source: str, destination: str, port: int, protocol: str) -> str:
+    family = "ipv6" if ":" in destination else "ipv4"
+    return (
+        f'rule family="{family}" source address="{source}" destination address="{destination}"'
+        f' port port="{port}" protocol="{protocol}" accept'
+    )
+
+
+def vrrp(source: str) -> str:
+    family = "ipv6" if ":" in source else "ipv4"
+    return f'rule family="{family}" source address="{source}" protocol value="vrrp" accept'
+
+
+TCP = {"id": "tcp-6514", "port": 6514, "protocol": "tcp"}
+SYSLOG = {"id": "syslog", "port": 514, "server_port": 5514, "protocol": "both"}
+BOTH: dict[str, Any] = {
+    "nodes": [
+        {"name": "stash1", "address": ["10.77.0.11", "fd00:77::11"]},
+        {"name": "stash2", "address": ["10.77.0.12", "fd00:77::12"]},
+    ],
+    "network": ["10.77.0.0/24", "fd00:77::/64"],
+    "interface": "eth0",
+    "vip": ["10.77.0.10", "fd00:77::10"],
+    "inputs": [TCP],
+    "senders": ["10.77.0.96/27", "fd00:77::100/120", "fd00:77::65"],
+    "vrrp": 3,
+}
+
+
+def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
+    """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP."""
+    cluster = make()
+    assert firewalld.rules(cluster, cluster.nodes[1]) == [
+        vrrp("10.77.0.11"),
+        vrrp("10.77.0.12"),
+        accept("10.77.0.11", "10.77.0.12", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.12", 9600, "tcp"),
+        accept("10.77.0.101", "10.77.0.12", 5514, "udp"),
+        accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
+    ]
+    assert firewalld.direct(cluster, cluster.nodes[1]) == []
+
+
+def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluster]) -> None:
+    cluster = make(inputs=[{"id": "udp-5514", "port": 5514}, {**SYSLOG, "port": 515, "server_port": 5515, "senders": ["192.0.2.0/24"]}])  # fmt: skip
+    assert meant(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
+        accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.101", "10.77.0.11", 5514, "udp"),
+        accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
+        # At the VIP its port, at the node the node's port; TCP comes to the node from the other director.
+        accept("192.0.2.0/24", "10.77.0.11", 5515, "udp"),
+        accept("192.0.2.0/24", "10.77.0.10", 515, "udp"),
+        accept("192.0.2.0/24", "10.77.0.10", 515, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 5515, "tcp"),
+        "ipv4 nat POSTROUTING 0 -p tcp -d 10.77.0.12 --dport 5515 -j SNAT --to-source 10.77.0.11",
+    }
+
+
+def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[..., Cluster]) -> None:
+    cluster = make(inputs=[{**TCP, "forwarding": "dr"}])
+    sync = 'rule family="ipv4" source address="{}" port port="8848" protocol="udp" accept'
+    assert meant(cluster) == {
+        vrrp("10.77.0.11"),
+        vrrp("10.77.0.12"),
+        accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.101", "10.77.0.10", 6514, "tcp"),
+        sync.format("10.77.0.11"),
+        sync.format("10.77.0.12"),
+    }
+
+
+def test_direct_routing_is_not_tracked_beside_translated_sources() -> None:
+    routed = {"id": "dr", "port": 7514, "protocol": "both", "forwarding": "dr"}
+    cluster = make_ipv6(inputs=[TCP, routed])
+    assert firewalld.direct(cluster, cluster.nodes[1]) == [
+        "ipv4 nat POSTROUTING 0 -p tcp -d 10.77.0.11 --dport 6514 -j SNAT --to-source 10.77.0.12",
+        "ipv6 nat POSTROUTING 0 -p tcp -d fd00:77::11 --dport 6514 -j SNAT --to-source fd00:77::12",
+        "ipv4 raw PREROUTING 0 -p tcp -d 10.77.0.10 --dport 7514 -j CT --notrack",
+        "ipv6 raw PREROUTING 0 -p tcp -d fd00:77::10 --dport 7514 -j CT --notrack",
+    ]
+    alone = make_ipv6(inputs=[routed])
+    assert firewalld.direct(alone, alone.nodes[1]) == []
+
+
+def test_both_families() -> None:
+    cluster = make_ipv6()
+    assert meant(cluster) == {
+        *map(vrrp, ("10.77.0.11", "10.77.0.12", "fd00:77::11", "fd00:77::12")),
+        accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.96/27", "10.77.0.10", 6514, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 6514, "tcp"),
+        accept("fd00:77::100/120", "fd00:77::10", 6514, "tcp"),
+        accept("fd00:77::65", "fd00:77::10", 6514, "tcp"),
+        accept("fd00:77::12", "fd00:77::11", 6514, "tcp"),
+        "ipv4 nat POSTROUTING 0 -p tcp -d 10.77.0.12 --dport 6514 -j SNAT --to-source 10.77.0.11",
+        "ipv6 nat POSTROUTING 0 -p tcp -d fd00:77::12 --dport 6514 -j SNAT --to-source fd00:77::11",
+    }
+
+
+def test_multicast_of_ipv6_comes_from_link_local_addresses() -> None:
+    found = {rule for rule in meant(make_ipv6(transport="multicast")) if "vrrp" in rule}
+    assert found == {*map(vrrp, ("10.77.0.11", "10.77.0.12", "fe80::/10"))}
+
+
+def test_ipv6_alone() -> None:
+    cluster = make_ipv6(
+        nodes=[{"name": f"stash{n}", "address": f"fd00:77::1{n}"} for n in (1, 2)],
+        vip="fd00:77::10",
+        senders=["fd00:77::65"],
+        inputs=[{"id": "u", "port": 5514, "forwarding": "dr"}],
+    )
+    assert meant(cluster) == {
+        *map(vrrp, ("fd00:77::11", "fd00:77::12")),
+        accept("fd00:77::11", "fd00:77::11", 9600, "tcp"),
+        accept("fd00:77::12", "fd00:77::11", 9600, "tcp"),
+        accept("fd00:77::65", "fd00:77::10", 5514, "udp"),
+        'rule family="ipv6" source address="fe80::/10" port port="8848" protocol="udp" accept',
+    }
+
+
+def test_several_vips_share_a_nodes_rules(make: Callable[..., Cluster]) -> None:
+    cluster = make(vip=["10.77.0.10", "10.77.0.9"])
+    found = firewalld.rules(cluster, cluster.nodes[0])
+    assert len(found) == len(set(found)) == 4 + 3
+    assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
+
+
+def test_a_fresh_firewall_gets_all_and_then_nothing(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    cluster = make(inputs=[SYSLOG])
+    done = firewall.deploy(cluster)
+    assert [(each.returncode, each.stdout, each.stderr) for each in done] == [(0, "", "")] * 2
+    assert firewall.rules() == {"runtime": meant(cluster) | {OTHERS}, "permanent": meant(cluster) | {OTHERS}}
+    assert {*firewall.record} == {
+        f"rich internal {rule}" if rule.startswith("rule") else f"direct {rule}" for rule in meant(cluster)
+    }
+    assert len(firewall.record) == len(meant(cluster))
+    assert firewall.deploy(cluster) == []
+    assert not [call for call in firewall.lines("calls") if "reload" in call]
+
+
+@pytest.mark.parametrize("side", ["runtime", "permanent"])
+def test_a_side_that_lacks_a_rule_gets_it(
+    firewall: Firewall, make: Callable[..., Cluster], side: str
+) -> None:
+    cluster = make(inputs=[SYSLOG])
+    firewall.deploy(cluster)
+    firewall.put(f"{side}-internal", OTHERS, *firewalld.rules(cluster, cluster.nodes[0])[1:])
+    firewall.put(f"{side}-direct")
+    (done,) = firewall.deploy(cluster)
+    assert done.returncode == 0, done.stderr
+    assert firewall.rules() == {"runtime": meant(cluster) | {OTHERS}, "permanent": meant(cluster) | {OTHERS}}
+    assert len(firewall.record) == len(meant(cluster))
+
+
+def test_what_others_put_there_is_not_ours(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    """Also where it is a rule that is meant."""
+    cluster = make()
+    theirs = firewalld.rules(cluster, cluster.nodes[0])[0]
+    for side in ("runtime", "permanent"):
+        firewall.put(f"{side}-internal", OTHERS, theirs)
+    firewall.deploy(cluster)
+    assert f"rich internal {theirs}" not in firewall.record
+
+
+def test_all_of_many_rules(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    """More than one argument of a command line holds."""
+    cluster = make(senders=[f"198.51.{place // 200}.{place % 200}" for place in range(1000)])
+    assert [each.returncode for each in firewall.deploy(cluster)] == [0, 0]
+    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 1
+
+
+@pytest.mark.parametrize("side", ["permanent", "runtime"])
+def test_a_refused_rule_is_named_and_its_call_taken_back(
+    firewall: Firewall, make: Callable[..., Cluster], side: str
+) -> None:
+    cluster = make(inputs=[SYSLOG])
+    bad = firewalld.rules(cluster, cluster.nodes[0])[2]
+    firewall.put("refused", bad)
+    if side == "runtime":  # it is already there on the other one
+        firewall.put("permanent-internal", OTHERS, *firewalld.rules(cluster, cluster.nodes[0]))
+        firewall.put("permanent-direct", *firewalld.direct(cluster, cluster.nodes[0]))
+    (done,) = firewall.deploy(cluster)
+    assert done.returncode == 1
+    assert done.stderr.startswith("firewalld refuses new rules, and they were taken back: ")
+    assert bad in done.stderr
+    assert firewall.rules()[side] == {OTHERS}
+    assert firewall.rules()["runtime"] == {OTHERS}
+
+
+def test_a_configuration_that_would_be_broken_is_taken_back(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    firewall.put("broken", "INVALID_PORT: 99999")
+    (done,) = firewall.deploy(make(inputs=[SYSLOG]))
+    assert done.returncode == 1
+    assert "INVALID_PORT: 99999" in done.stderr
+    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+
+
+def test_an_old_firewalld_has_no_check(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    firewall.put("old", "0.5.3")
+    assert [each.returncode for each in firewall.deploy(make())] == [0, 0]
+    assert not [call for call in firewall.lines("calls") if "check-config" in call]
+
+
+def test_a_stopped_firewalld_is_no_silence(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    firewall.put("stopped", "yes")
+    cluster = make()
+    for operation in (firewalld.allowed, firewalld.pruned):
+        (done,) = firewall.machine.run(operation, cluster=cluster, node=cluster.nodes[0])
+        assert (done.returncode, done.stderr) == (252, "FirewallD is not running\n")
+
+
+def test_somebody_elses_firewall_is_not_touched(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    assert firewall.deploy(make(firewall="none")) == []
+    assert firewall.lines("calls") == []
+
+
+def test_what_is_no_longer_meant_goes_after_what_is_new(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """A node, a sender and a port are gone, and the VIP is another one."""
+    before = make(count=3, inputs=[SYSLOG])
+    after = make(vip="10.77.0.9", senders=["10.77.0.99"], inputs=[{**SYSLOG, "protocol": "tcp"}])
+    firewall.deploy(before)
+    firewall.machine.run(firewalld.allowed, cluster=after, node=after.nodes[0])
+    for side in ("runtime", "permanent"):
+        assert firewall.rules()[side] == meant(before) | meant(after) | {OTHERS}
+    done = firewall.deploy(after)
+    assert {each.returncode for each in done} == {0}
+    for side in ("runtime", "permanent"):
+        assert firewall.rules()[side] == meant(after) | {OTHERS}
+    assert len(firewall.record) == len(meant(after))
+    assert firewall.deploy(after) == []
+
+
+def test_a_new_zone_gets_the_rules_and_the_old_one_loses_them(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    cluster = make(inputs=[SYSLOG])
+    firewall.deploy(cluster)
+    firewall.put("zone", "public")
+    assert {each.returncode for each in firewall.deploy(cluster)} == {0}
+    for side in ("runtime", "permanent"):
+        assert {*firewall.lines(f"{side}-internal")} == {OTHERS}
+        assert firewall.rules("public")[side] == meant(cluster)
+    assert firewall.deploy(cluster) == []
+
+
+def test_a_zone_that_is_no_more_is_no_failure(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    cluster = make()
+    firewall.deploy(cluster)
+    firewall.put("zone")  # none: the default zone
+    firewall.put("gone", "internal")
+    assert {each.returncode for each in firewall.deploy(cluster)} == {0}
+    assert not [line for line in firewall.record if "internal" in line]
+
+
+def test_all_of_ours_can_be_removed(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    firewall.deploy(make(inputs=[SYSLOG]))
+    record = firewall.record
+    firewall.machine.path(RECORD).write_text("\n".join(["package logstash", *record, "user x"]) + "\n")
+    rich = [line.removeprefix("rich ") for line in record if line.startswith("rich ")]
+    direct = [line.removeprefix("direct ") for line in record if line.startswith("direct ")]
+    for command in firewalld.removal(rich, direct):
+        assert firewall.machine.sh(command).returncode == 0
+    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+    assert firewall.record == ["package logstash", "user x"]
+
+
+def test_strangers_are_listed(
+    firewall: Firewall, make: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(FakeHost, "noop", lambda self, text: said.append(text))
+    cluster = make()
+    firewall.deploy(cluster)
+    said.clear()
+    firewall.deploy(cluster)
+    assert said == [
+        "all rules are in zone internal",
+        f"no rule of an earlier deploy is left in zone internal; put there by others: {OTHERS}",
+    ]
+
+
+def test_the_shell_takes_direct_rules_as_they_are() -> None:
+    """They are split at white space, and nothing else in them means anything to it."""
+    cluster = make_ipv6(inputs=[TCP, {"id": "dr", "port": 7514, "protocol": "tcp", "forwarding": "dr"}])
+    for rule in firewalld.direct(cluster, cluster.nodes[0]):
+        assert shlex.split(rule) == rule.split()
+        assert not set(rule) & set("*?[]$`")

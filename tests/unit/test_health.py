@@ -1,0 +1,345 @@
+"""The health service, run as systemd runs it, against real HTTP servers."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_check_script import (
+    INTERPRETERS,
+    LIMIT,
+    OK_8,
+    ROOT,
+    Answer,
+    body,
+    drip,
+    endless,
+    hang,
+    pipelines,
+    raw,
+    serving,
+)
+
+SERVICE = ROOT / "files" / "logstash_ha_health.py"
+ID = "udp-5514"
+UP = body(pipelines(main=[ID]))
+GONE = body(pipelines(main=["other"]))
+LOST = body(b"", status=500)
+
+
+class Running:
+    """The service, with what it says to systemd and to the journal."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], systemd: socket.socket) -> None:
+        self.folder = folder
+        self.process = process
+        self.systemd = systemd
+
+    def verdict(self, address: str, input_id: str = ID) -> str:
+        return (self.folder / address / input_id).read_text()
+
+    def lines(self) -> list[str]:
+        return (self.folder / "journal").read_text().splitlines()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + LIMIT
+        while not condition():
+            assert time.monotonic() < end, self.lines()
+            assert self.process.poll() is None, self.lines()
+            time.sleep(0.01)
+
+    def told(self, message: bytes) -> None:
+        """Waits until systemd has been told this."""
+
+        def heard() -> bool:
+            with contextlib.suppress(TimeoutError):
+                return self.systemd.recv(100) == message
+            return False
+
+        self.wait(heard)
+
+
+@contextlib.contextmanager
+def health(
+    *addresses: str,
+    inputs: tuple[str, ...] = (ID,),
+    python: str = sys.executable,
+    timeout: float = 2.0,
+    before: str = "",
+    patch: str = "",
+    drained: Path = Path("/nonexistent"),
+) -> Iterator[Running]:
+    """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it."""
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        folder = Path(name)
+        for address in addresses:
+            (folder / address).mkdir()
+            for input_id in inputs:
+                (folder / address / input_id).write_text(before)
+        settings = folder / "settings.json"
+        settings.write_text(
+            json.dumps(
+                {
+                    "folder": name,
+                    "interval": 0.05,
+                    "timeout": timeout,
+                    "nodes": dict.fromkeys(addresses, inputs),
+                }
+            )
+        )
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(0.1)
+        code = f"""\
+import sys, time
+sys.path.insert(0, {str(SERVICE.parent)!r})
+import logstash_ha_health as service
+service.script.DRAINED = {str(drained)!r}
+{patch}
+sys.exit(service.main([{str(settings)!r}]))
+"""
+        with (folder / "journal").open("wb") as journal:
+            process = subprocess.Popen(
+                [python, "-B", "-c", code],
+                cwd="/",
+                env={"NOTIFY_SOCKET": str(folder / "notify")},
+                stdin=subprocess.DEVNULL,
+                stdout=journal,
+                stderr=journal,
+            )
+        try:
+            yield Running(folder, process, systemd)
+        finally:
+            process.kill()
+            process.wait(LIMIT)
+        assert "Traceback" not in (folder / "journal").read_text()
+
+
+class Script:
+    """Answers one after the other; the last one for ever. `given` counts them."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.given = 0
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        answer = self.answers[min(self.given, len(self.answers) - 1)]
+        self.given += 1
+        answer(handler)
+
+    def now(self, answer: Answer) -> None:
+        self.answers = [answer]
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_down_and_up_again(python: str) -> None:
+    """keepalived is told of each change, and the journal why; systemd, once the verdict is settled."""
+    script = Script(UP)
+    with serving(script) as address, health(address, python=python) as service:
+        service.told(b"READY=1")
+        service.told(b"WATCHDOG=1")
+        assert (service.verdict(address), service.lines()) == ("", [])
+        script.now(GONE)
+        service.wait(lambda: service.verdict(address) == "1\n")
+        script.now(body(OK_8))
+        service.wait(lambda: service.verdict(address) == "")
+        service.wait(lambda: len(service.lines()) == 2)
+        assert service.lines() == [
+            f"{ID} at {address} is down: no such input; there are: other",
+            f"{ID} at {address} is up, in pipeline main",
+        ]
+
+
+FAILURES: dict[str, tuple[Answer, str]] = {
+    "hung": (hang, "no whole answer within 0.3 s"),
+    "slow": (drip, "no whole answer within 0.3 s"),
+    "500": (LOST, "HTTP status 500"),
+    "truncated": (body(b"{}", length=99), "the answer is truncated: 2 of 99 bytes"),
+    "huge": (endless, ""),  # over 8 MiB, or late
+    "garbage": (raw(b"\x15\x03\x01\0\x02\x02\n"), "not HTTP"),
+    "silence": (raw(b""), "closed without an answer"),
+    "no JSON": (body(b"<html>"), "not JSON"),
+    "no pipelines": (body(b'{"pipelines": {}}'), "no pipeline is there"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_ways_to_be_down(name: str) -> None:
+    answer, words = FAILURES[name]
+    with serving(answer) as address, health(address, timeout=0.3) as service:
+        service.told(b"READY=1")
+        assert service.verdict(address) == "1\n"
+        (line,) = service.lines()
+        assert line.startswith(f"{ID} at {address} is down: ")
+        assert words in line
+
+
+def test_refused() -> None:
+    with serving(UP) as address:
+        pass
+    with health(address) as service:
+        service.told(b"READY=1")
+        assert service.verdict(address) == "1\n"
+        assert "connection refused" in service.lines()[0]
+
+
+def test_a_hung_node_delays_no_other() -> None:
+    """The first poll of one node still hangs when the other's verdict has come and gone."""
+    hung, script = Script(hang), Script(GONE)
+    with (
+        serving(hung) as bad,
+        serving(script) as good,
+        health(bad, good, timeout=LIMIT) as service,
+    ):
+        service.wait(lambda: service.verdict(good) == "1\n")
+        script.now(UP)
+        service.wait(lambda: service.verdict(good) == "")
+        assert hung.given <= 1
+        assert service.verdict(bad) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "answers", "changes"),
+    [
+        ("", [UP, LOST, UP], 0),  # one lost poll
+        ("", [UP, LOST, UP, LOST, UP], 0),  # and another one, not in a row
+        ("", [UP, LOST, LOST, UP], 2),
+        ("", [UP, GONE, UP], 2),  # no doubt: at once
+        ("1\n", [LOST, UP, LOST], 0),
+        ("1\n", [GONE, UP, GONE, UP, GONE], 0),
+        ("1\n", [GONE, UP, UP, GONE], 2),
+    ],
+)
+def test_damping(before: str, answers: list[Answer], changes: int) -> None:
+    script = Script(*answers)
+    with serving(script) as address, health(address, before=before) as service:
+        service.wait(lambda: script.given > len(answers) + 3)
+        assert len(service.lines()) == changes
+        assert service.verdict(address) == before
+
+
+def test_written_on_change_only() -> None:
+    script = Script(UP)
+    with serving(script) as address, health(address) as service:
+        file = service.folder / address / ID
+        os.utime(file, times=(0, 0))
+        service.wait(lambda: script.given > 10)
+        assert file.stat().st_mtime == 0
+        inode = file.stat().st_ino
+        script.now(GONE)
+        service.wait(lambda: service.verdict(address) == "1\n")
+        os.utime(file, times=(0, 0))
+        service.wait(lambda: script.given > 20)
+        assert (file.stat().st_mtime, file.stat().st_ino) == (0, inode)
+
+
+def test_it_dies_and_comes_back() -> None:
+    """The verdict outlives the service, and the next one goes on with it."""
+    script = Script(GONE)
+    with serving(script) as address, health(address) as service:
+        service.told(b"READY=1")
+        service.process.kill()
+        service.process.wait(LIMIT)
+        assert service.verdict(address) == "1\n"
+    with serving(script) as address, health(address, before="1\n") as service:
+        service.told(b"READY=1")
+        assert (service.verdict(address), service.lines()) == ("1\n", [])
+
+
+def test_drained(tmp_path: Path) -> None:
+    with serving(UP) as address, health(address, drained=tmp_path) as service:
+        service.told(b"READY=1")
+        flag = tmp_path / address
+        flag.touch()
+        service.wait(lambda: service.verdict(address) == "1\n")
+        flag.unlink()
+        service.wait(lambda: service.verdict(address) == "")
+        service.wait(lambda: len(service.lines()) == 2)
+        assert service.lines()[0] == f"{ID} at {address} is down: drained by a deploy"
+
+
+def test_one_request_for_all_inputs() -> None:
+    script = Script(body(pipelines(main=[ID, "b"], second=["c"])))
+    with serving(script) as address, health(address, inputs=(ID, "b", "c", "d")) as service:
+        service.told(b"READY=1")
+        assert script.given <= 3  # until systemd is told, some polls may follow the first
+        assert [service.verdict(address, each) for each in (ID, "b", "c", "d")] == ["", "", "", "1\n"]
+
+
+def silent(systemd: socket.socket) -> bool:
+    """Whether nothing comes for ten times as long as it takes to give a sign of life."""
+    systemd.settimeout(1)
+    try:
+        systemd.recv(100)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_watchdog_when_a_poll_never_ends() -> None:
+    """No more signs of life, so that systemd starts it again."""
+    patch = "service.PATIENCE = 0; service.script.check = lambda *_: time.sleep(60)"
+    with health("127.0.0.1", patch=patch) as service:
+        service.told(b"WATCHDOG=1")
+        service.wait(lambda: silent(service.systemd))
+        assert service.process.poll() is None
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_it_ends_when_it_cannot_tell(python: str) -> None:
+    """With one line that says why; systemd starts it again."""
+    script = Script(UP)
+    with serving(script) as address, health(address, python=python) as service:
+        service.told(b"READY=1")
+        (service.folder / address / ID).unlink()
+        script.now(GONE)
+        assert service.process.wait(LIMIT) == 1
+        (line,) = service.lines()
+        assert line.startswith("the verdict can't be written: ")
+        assert ID in line
+
+
+@pytest.mark.parametrize("settings", [None, "{", "{}", '{"nodes": {"127.0.0.1": []}}'])
+def test_settings_that_can_not_be_used(settings: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    if settings is not None:
+        file.write_text(settings)
+    done = subprocess.run(
+        [sys.executable, "-B", str(SERVICE), str(file)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{file}: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_help(python: str) -> None:
+    """What the deploy runs before it puts the service in its place."""
+    done = subprocess.run(
+        [python, "-B", str(SERVICE), "--help"], capture_output=True, timeout=LIMIT, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"usage: logstash_ha_health.py SETTINGS\n", b"")
+
+
+@pytest.mark.parametrize("target", ["2.7-", "3.6-"])
+def test_no_newer_python_is_needed(target: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import vermin; vermin.main()", "--violations", f"-t={target}", str(SERVICE)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,215 @@
+"""Packages: which Logstash is meant, and the commands that bring it, against a stand-in for dnf and rpm."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster
+from facts.packages import KeyImported
+from operations import packages
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import Machine
+
+RECORD = "/var/lib/logstash-ha/record"
+NEEDED = ["tcpdump", "ipvsadm", "keepalived"]
+
+# `installed` has lines NAME VERSION, `offered` versions of Logstash. yum says nothing when there is nothing to do.
+RPM = """\
+cd {root}
+for last; do :; done
+case "$*" in
+*--whatprovides*) shift 2; for name; do grep -q "^$name " installed || echo "no package provides $name"; done ;;
+*--queryformat*) sed -n 's/^logstash //p' installed | grep . || echo "package logstash is not installed" ;;
+*--quiet*) grep -qx "logstash ${{last#logstash-}}" installed ;;
+esac
+"""
+DNF = """\
+cd {root}
+echo "$0 $*" | sed 's,.*/,,' >>calls
+for last; do :; done
+case "$*" in
+*" list "*) while read -r version; do echo "logstash.x86_64 1:$version-1 logstash-8.x"; done <offered ;;
+*" makecache"*) echo "Failed to download metadata" >&2; exit 1 ;;
+*logstash*" install logstash" | *" install logstash-"* | *" downgrade logstash-"*)
+    version=${{last#logstash}}; version=${{version#-}}
+    version=${{version:-$(tail -n 1 offered)}}
+    grep -qx "$version" offered || exit 0
+    sed -i '/^logstash /d' installed
+    echo "logstash $version" >>installed ;;
+*" install "*) shift 2; for name; do echo "$name 1" >>installed; done ;;
+esac
+"""
+FROM = "--assumeyes --disablerepo=* --enablerepo=logstash-8.x --setopt=metadata_expire=1"
+
+
+class Host:
+    """A machine with nothing of it installed."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        machine.program("rpm", RPM.format(root=machine.root))
+        for name in ("dnf", "yum"):
+            machine.program(name, DNF.format(root=machine.root))
+        self.have()
+        self.offer("8.9.2", "8.19.3", "8.19.18")
+
+    def have(self, **installed: str) -> None:
+        (self.machine.root / "installed").write_text(
+            "".join(f"{name} {version}\n" for name, version in installed.items())
+        )
+
+    def offer(self, *versions: str) -> None:
+        (self.machine.root / "offered").write_text("".join(f"{version}\n" for version in versions))
+
+    def deploy(self, cluster: Cluster, el: int = 9) -> list[subprocess.CompletedProcess[str]]:
+        (self.machine.root / "calls").write_text("")
+        return self.machine.run(packages.installed, cluster=cluster, el=el)
+
+    @property
+    def changes(self) -> list[str]:
+        calls = (self.machine.root / "calls").read_text().splitlines()
+        return [call for call in calls if " list " not in call]
+
+    @property
+    def logstash(self) -> list[str]:
+        installed = (self.machine.root / "installed").read_text().splitlines()
+        return [line.split()[1] for line in installed if line.startswith("logstash ")]
+
+
+@pytest.fixture
+def host(machine: Machine) -> Host:
+    return Host(machine)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Cluster]:
+    return lambda **settings: make_cluster(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("logstash", "version", "java"),
+    [
+        (6, None, True),
+        (6, "6.8.23", True),
+        (7, None, False),
+        (7, "latest", False),
+        (7, "7.9.3", True),
+        (7, "7.10.0", False),
+        (8, None, False),
+        (9, "9.0.0", False),
+    ],
+)
+def test_java_is_for_a_logstash_without_its_own(
+    make: Callable[..., Cluster], logstash: int, version: str | None, java: bool
+) -> None:
+    cluster = make(logstash=logstash, version=version)
+    assert packages.names(cluster) == ([packages.JAVA] if java else []) + NEEDED
+
+
+@pytest.mark.parametrize(("el", "manager"), [(7, "yum"), (8, "dnf"), (10, "dnf")])
+def test_a_fresh_machine_gets_all_and_it_is_noted(
+    host: Host, make: Callable[..., Cluster], el: int, manager: str
+) -> None:
+    done = host.deploy(make(), el)
+    assert {(each.returncode, each.stderr) for each in done} == {(0, "")}
+    assert host.changes == [
+        f"{manager} --assumeyes install tcpdump ipvsadm keepalived",
+        f"{manager} {FROM} install logstash",
+    ]
+    record = host.machine.path(RECORD).read_text().splitlines()
+    assert record == [f"package {name}" for name in [*NEEDED, "logstash"]]
+    assert host.deploy(make(), el) == []
+
+
+def test_what_is_there_is_not_noted(host: Host, make: Callable[..., Cluster]) -> None:
+    host.have(tcpdump="4.99", logstash="8.9.2")
+    host.deploy(make())
+    assert host.changes == ["dnf --assumeyes install ipvsadm keepalived"]
+    assert host.machine.path(RECORD).read_text().splitlines() == ["package ipvsadm", "package keepalived"]
+
+
+@pytest.mark.parametrize(
+    ("present", "version", "verb", "after"),
+    [
+        ("8.9.2", None, "", "8.9.2"),
+        ("8.9.2", "8.19.3", "install logstash-8.19.3", "8.19.3"),
+        ("8.19.18", "8.19.3", "downgrade logstash-8.19.3", "8.19.3"),
+        ("8.19.3", "8.19.3", "", "8.19.3"),
+        ("", "8.19.3", "install logstash-8.19.3", "8.19.3"),
+        ("8.9.2", "latest", "install logstash-8.19.18", "8.19.18"),
+        ("8.19.18", "latest", "", "8.19.18"),
+        ("9.1.0", "latest", "downgrade logstash-8.19.18", "8.19.18"),
+        ("", "latest", "install logstash-8.19.18", "8.19.18"),
+    ],
+)
+def test_the_version_that_is_meant(
+    host: Host, make: Callable[..., Cluster], present: str, version: str | None, verb: str, after: str
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", **({"logstash": present} if present else {}))
+    assert {each.returncode for each in host.deploy(make(version=version))} <= {0}
+    assert host.changes == ([f"dnf {FROM} {verb}"] if verb else [])
+    assert host.logstash == [after]
+    assert host.deploy(make(version=version)) == []
+
+
+def test_a_version_that_nobody_offers_is_a_failure(host: Host, make: Callable[..., Cluster]) -> None:
+    """EL 7's yum says nothing."""
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash="8.9.2")
+    (done,) = host.deploy(make(version="8.10.1"), 7)
+    assert done.returncode == 1
+    assert done.stderr == "logstash 8.10.1 could not be installed: is it in logstash-8.x?\n"
+    assert host.logstash == ["8.9.2"]
+
+
+def test_the_newest_of_a_repository_that_can_not_be_read_is_a_failure(
+    host: Host, make: Callable[..., Cluster]
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash="8.9.2")
+    host.offer()
+    (done,) = host.deploy(make(version="latest"))
+    assert (done.returncode, done.stderr) == (1, "Failed to download metadata\n")
+
+
+CURL = """\
+echo "$@" >{root}/calls
+while [ "$1" != --output ]; do shift; done
+echo KEY >"$2"
+"""
+KEYS = """\
+cd {root}
+case "$*" in
+*--dbpath*--import*) ;;
+*--dbpath*-q*) echo gpg-pubkey-d88e42b4-52371eca ;;
+--import*) cp {root}{record} noted_before; cat "$2" >imported ;;
+*-q*) test ! -f imported || echo gpg-pubkey-d88e42b4-52371eca; echo gpg-pubkey-1-1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("proxy", [None, "http://proxy.example.com:3128"])
+def test_the_key_is_imported_once_and_noted_before(
+    machine: Machine, make: Callable[..., Cluster], proxy: str | None
+) -> None:
+    machine.program("curl", CURL.format(root=machine.root))
+    machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
+    machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
+    cluster = make(proxy=proxy, artifacts_url="https://mirror.example.com/elastic")
+    (done,) = machine.run(packages.key, cluster=cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    call = (machine.root / "calls").read_text().split()
+    assert call[-1] == "https://mirror.example.com/elastic/GPG-KEY-elasticsearch"
+    assert (call[call.index("--proxy") + 1] if "--proxy" in call else None) == proxy
+    assert (machine.root / "imported").read_text() == "KEY\n"
+    assert machine.path(packages.KEY).read_text() == "KEY\n"
+    noted = ["key gpg-pubkey-d88e42b4-52371eca"]
+    assert (machine.root / "noted_before").read_text().splitlines() == noted
+    assert machine.fact(KeyImported, path=packages.KEY) is True
+    assert machine.run(packages.key, cluster=cluster) == []
+    machine.path(packages.KEY).unlink()  # the key itself is there, and then it is not ours to note
+    machine.path(RECORD).write_text("")
+    machine.run(packages.key, cluster=cluster)
+    assert machine.path(RECORD).read_text() == ""

@@ -1,0 +1,129 @@
+"""Which machines the deploy refuses, in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import Cluster, ClusterError
+from facts.machine import Machine, MachineState
+from operations import preflight
+from tests.unit import machine as machines
+from tests.unit.clusters import make_cluster
+
+
+def fit(el: int = 9, **changes: Any) -> MachineState:
+    """A machine that is fit to be the first node; `changes` replace what it says of itself."""
+    state = MachineState(
+        os={"ID": "rocky", "ID_LIKE": "rhel centos fedora", "VERSION_ID": f"{el}.0", "PRETTY_NAME": "Rocky"},
+        root="yes",
+        interfaces={"lo": ["127.0.0.1"], "eth0": ["10.77.0.11", "fd00:77::11"]},
+        firewalld="active",
+        iptables=True,
+        fips=False,
+        logstash=None,
+    )
+    return {**state, **changes}  # type: ignore[typeddict-item]
+
+
+TCP = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
+DIRECT = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp", "forwarding": "dr"}]}
+STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "el", "state"),
+    [
+        ({}, 7, {}),
+        ({}, 8, {}),
+        ({}, 10, {}),
+        ({"firewall": "none"}, 9, {"firewalld": "absent", "iptables": False}),
+        (TCP, 9, {}),
+        (DIRECT, 9, {"iptables": False}),
+        (STICKY, 8, {}),
+        ({"vrrp": 3}, 8, {}),
+        ({"logstash": 6}, 9, {}),
+        ({"logstash": 7}, 10, {}),
+        ({"logstash": 7, "version": "7.10.0"}, 10, {}),
+        ({}, 9, {"fips": True}),
+        ({"version": "8.6.2"}, 9, {"fips": True}),
+        ({"logstash": 7}, 7, {"fips": True}),
+        ({}, 9, {"logstash": "8.9.2"}),
+        ({"version": "latest"}, 9, {"logstash": "7.17.29"}),
+        ({"version": "8.19.3"}, 9, {"logstash": "7.17.29"}),
+    ],
+)
+def test_a_fit_machine(tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any]) -> None:
+    cluster = make_cluster(tmp_path, **settings)
+    assert preflight.check(cluster, cluster.nodes[0], fit(el, **state)) == el
+
+
+@pytest.mark.parametrize(
+    ("settings", "el", "state", "error"),
+    [
+        ({}, 11, {}, "stash1: its system is Rocky; take a machine with Enterprise Linux 7 to 10"),
+        ({}, 9, {"os": {}}, "stash1: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
+        ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
+        ({"interface": "ens33"}, 9, {}, "interface: stash1 has no ens33; choose one of eth0, lo"),
+        ({}, 9, {"interfaces": {"eth0": []}}, "nodes.stash1: 10.77.0.11 is not on its eth0, which has no address; correct the address or the interface in inventory.py, or give the machine that address"),
+        ({}, 7, {"firewalld": "absent"}, "stash1: firewalld is absent, so Logstash's API would be open to everyone; run `yum install firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
+        ({}, 9, {"firewalld": "masked"}, "stash1: firewalld is masked, so Logstash's API would be open to everyone; run `systemctl unmask firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
+        ({}, 9, {"firewalld": "inactive"}, "stash1: firewalld is inactive, so Logstash's API would be open to everyone; run `systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
+        (TCP, 10, {"iptables": False}, "stash1: has no iptables, which firewalld needs to translate the source for 'snat'; run `dnf install iptables-nft && systemctl restart firewalld` there, or choose forwarding 'dr'"),
+        ({"vrrp": 3, "advert_interval": 0.2}, 7, {}, "vrrp: 3 is not sound in the keepalived 1.3.5 of stash1's Enterprise Linux 7; choose 2, which means IPv4 and whole seconds, or a node with Enterprise Linux 8 or later"),
+        (STICKY, 7, {}, "inputs.0.scheduler: 'mh' is not in the kernel of stash1's Enterprise Linux 7; choose 'sh', or a node with Enterprise Linux 8 or later"),
+        ({"logstash": 6}, 10, {}, "logstash: 6 needs Java 8, which stash1's Enterprise Linux 10 does not have; choose a Logstash that brings its own, 7.10.0 or later"),
+        ({"logstash": 7, "version": "7.9.3"}, 10, {}, "version: 7.9.3 needs Java 8, which stash1's Enterprise Linux 10 does not have; choose a Logstash that brings its own, 7.10.0 or later"),
+        ({"logstash": 7}, 8, {"fips": True}, "logstash: 7 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
+        ({"version": "8.6.1"}, 9, {"fips": True}, "version: 8.6.1 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
+        ({}, 9, {"logstash": "7.17.29"}, "logstash: stash1 has 7.17.29, not 8, and is left at it while no version is given; set version='latest' to change it, or logstash=7"),
+    ],
+)  # fmt: skip
+def test_an_unfit_machine(
+    tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any], error: str
+) -> None:
+    cluster = make_cluster(tmp_path, **settings)
+    with pytest.raises(ClusterError) as raised:
+        preflight.check(cluster, cluster.nodes[0], fit(el, **state))
+    assert raised.value.args == (error,)
+
+
+def test_both_addresses_must_be_there() -> None:
+    cluster = Cluster.model_validate(
+        {
+            "nodes": [{"name": f"stash{n}", "address": [f"10.77.0.1{n}", f"fd00:77::1{n}"]} for n in (1, 2)],
+            "network": ["10.77.0.0/24", "fd00:77::/64"],
+            "interface": "eth0",
+            "vip": ["10.77.0.10", "fd00:77::10"],
+            "inputs": [{"id": "udp-5514", "port": 5514}],
+            "senders": ["fd00:77::65"],
+            "vrrp": 3,
+        }
+    )
+    assert preflight.check(cluster, cluster.nodes[0], fit()) == 9
+    with pytest.raises(
+        ClusterError, match=r"nodes\.stash1: fd00:77::11 is not on its eth0, which has 10\.77\.0\.11;"
+    ):
+        preflight.check(cluster, cluster.nodes[0], fit(interfaces={"eth0": ["10.77.0.11"]}))
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ("LoadState=loaded\\nActiveState=active", "active"),
+        ("LoadState=loaded\\nActiveState=inactive", "inactive"),
+        ("LoadState=masked\\nActiveState=active", "masked"),
+        ("LoadState=not-found\\nActiveState=inactive", "absent"),
+        ("", "unknown"),
+    ],
+)
+def test_a_machine_is_asked(machine: machines.Machine, shown: str, state: str) -> None:
+    machine.write("/etc/os-release", 'ID="rocky"\nVERSION_ID="9.6"\n')
+    machine.program("systemctl", f"printf '{shown}\\n'")
+    machine.program("rpm", "echo 8.19.3")
+    found = machine.fact(Machine)
+    assert found["os"] == {"ID": "rocky", "VERSION_ID": "9.6"}
+    assert (found["root"], found["firewalld"], found["logstash"]) == ("yes", state, "8.19.3")
+    assert "127.0.0.1" in found["interfaces"]["lo"]

@@ -1,0 +1,465 @@
+"""Generated clusters: each is refused in one good line, or rendered as its readers accept it.
+
+Every run generates the same clusters, and shows the first that fails as it is. To hunt for more, and make what fails
+as small as can be: `PROPERTY_EXAMPLES=5000 pytest tests/unit/test_properties.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from cluster import Cluster, ClusterError, Input, Node, define
+from operations import firewalld, keepalived, logstash
+from templates import meant
+from tests.unit import judges
+from tests.unit.clusters import make_cluster
+from tests.unit.judges import objections
+
+Settings = dict[str, Any]
+HUNT = int(os.environ.get("PROPERTY_EXAMPLES", 0))
+ELS = [7, 8, 9, 10]
+
+
+def examples(count: int) -> Callable[[Any], Any]:
+    """So many examples, always the same ones."""
+    return settings(
+        max_examples=HUNT or count,
+        derandomize=not HUNT,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        phases=[Phase.generate, Phase.shrink] if HUNT else [Phase.generate],
+        report_multiple_bugs=bool(HUNT),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+# A cluster's files: the secrets, and the user's pipelines.
+
+PASSWORDS = st.from_regex(r"\A[A-Za-z0-9._+=:/@%^-]{1,8}\Z")
+VARIABLES = st.dictionaries(
+    st.from_regex(r"\AMY_[A-Z0-9_]{1,8}\Z"),
+    st.text(
+        st.characters(codec="utf-8", categories=["L", "N", "P", "S"], include_characters=" "), max_size=20
+    ),
+    min_size=1,
+    max_size=3,
+)
+FILTER = 'filter { mutate { add_field => { "node" => "<%= node.name %>" } } }\n'
+
+
+def _files(folder: Path, password: str, variables: dict[str, str], pipelines: list[str]) -> None:
+    (folder / "auth_pass").write_text(f"{password}\n")
+    (folder / "environment").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    for name in pipelines:
+        target = folder / "pipelines" / ("" if name == "main" else name)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "filter.conf").write_text(FILTER)
+
+
+@contextmanager
+def _folder(case: Case) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _files(folder, case.password, case.variables, case.pipelines)
+        yield folder
+
+
+@dataclass
+class Case:
+    """What a user has written: the settings for `define()`, and the files that they name."""
+
+    settings: Settings
+    password: str
+    variables: dict[str, str]
+    pipelines: list[str]
+
+    def cluster(self, folder: Path) -> Cluster:
+        """The cluster as the deploy has it: through pyinfra's host data."""
+        settings: Settings = {
+            key: str(folder / value)
+            if key in ("auth_pass_file", "environment_file", "pipelines") and isinstance(value, str)
+            else value
+            for key, value in self.settings.items()
+        }
+        _, data = define(**settings)
+        return Cluster.model_validate(data["cluster"])
+
+
+# Clusters that are as they should be.
+
+NETWORKS = {4: "192.0.2.0/24", 6: "2001:db8::/64"}
+SENDERS = {
+    4: ["0.0.0.0/0", "198.51.100.7", "198.51.100.0/25", "192.0.2.64/26", "10.0.0.0/8", "203.0.113.255"],
+    6: ["::/0", "2001:db8:1::/48", "2001:db8::7", "fd00::/8", "2001:db8:0:0:1::/80"],
+}
+COUNTS = st.integers(1, 100_000)
+
+
+def _address(version: int, number: int) -> str:
+    return f"192.0.2.{number}" if version == 4 else str(ip_address(f"2001:db8::{number:x}"))
+
+
+def _sometimes(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Settings]:
+    """Any of these settings, or none."""
+    return st.fixed_dictionaries({}, optional=values)
+
+
+@st.composite
+def an_input(
+    draw: Callable[..., Any], number: int, names: list[str], senders: list[str], dr: bool
+) -> Settings:
+    """An input that is good beside others with other numbers."""
+    protocol = draw(st.sampled_from(["udp", "tcp", "both"]))
+    scheduler = draw(st.sampled_from(["rr", "wrr", "lc", "wlc", "sh", "mh"]))
+    port = draw(st.sampled_from([514, 162, 2055, 5514, 12201, 60000])) + number
+    made: Settings = {
+        "id": draw(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,20}\Z")) + f".{number}",
+        "port": port,
+        "protocol": protocol,
+        "scheduler": scheduler,
+    }
+    if dr and port >= 1024 and draw(st.booleans()):
+        made["forwarding"] = "dr"
+    elif port < 1024 or draw(st.booleans()):
+        made["server_port"] = 20000 + number
+    if protocol == "udp" and scheduler not in ("lc", "wlc"):
+        made |= draw(_sometimes({"ops": st.booleans()}))
+    if scheduler not in ("rr", "lc"):
+        weights = st.dictionaries(st.sampled_from(names[1:]), st.integers(0, 65535))
+        made |= draw(_sometimes({"weights": weights}))
+    if protocol != "tcp":
+        made |= draw(_sometimes({"workers": COUNTS, "queue_size": COUNTS, "receive_buffer_bytes": COUNTS}))
+    more: Settings = draw(
+        _sometimes(
+            {
+                "codec": st.sampled_from(["json", "json_lines", "plain", "netflow"]),
+                "type": st.sampled_from(["syslog", "cef-1.0"]),
+                "tags": st.lists(st.sampled_from(["edge", "dc-1", "x_y"]), unique=True),
+                "senders": st.lists(st.sampled_from(senders), min_size=1, unique=True),
+                "pipeline": st.from_regex(r"\A([a-z0-9]{1,4}|1e3|null|yes|[0-9]+_[0-9]+)\Z"),
+            }
+        )
+    )
+    return made | more
+
+
+@st.composite
+def good_cases(draw: Callable[..., Any]) -> Case:
+    """A cluster that the model must take."""
+    families = draw(st.sampled_from([(4,), (4,), (6,), (4, 6)]))
+    names = draw(st.lists(st.from_regex(r"\A[a-z][a-z0-9-]{0,8}[a-z0-9](\.example)?\Z"), min_size=2, max_size=5, unique=True))  # fmt: skip
+    vips = {version: draw(st.integers(1, 3)) for version in families}
+    several = max(vips.values()) > 1
+    vrrp = 3 if 6 in families else draw(st.sampled_from([2, 3]))
+    nodes: Settings = {}
+    for number, name in enumerate(names, 11):
+        addresses = [_address(version, number) for version in families]
+        nodes[name] = {"address": addresses if len(addresses) > 1 or draw(st.booleans()) else addresses[0]}
+        if not several:
+            nodes[name] |= draw(_sometimes({"priority": st.integers(1, 254)}))
+    senders = [sender for version in families for sender in SENDERS[version]]
+    dr = not several and draw(st.booleans())
+    inputs = [draw(an_input(number, names, senders, dr)) for number in range(1, 1 + draw(st.integers(1, 4)))]
+    snat = any(each["protocol"] != "udp" and "forwarding" not in each for each in inputs)
+    persisted = draw(st.booleans())
+    logstash = draw(st.sampled_from([6, 7, 8, 9]))
+    made: Settings = {
+        "nodes": nodes,
+        "network": [NETWORKS[version] for version in families],
+        "interface": draw(st.sampled_from(["eth0", "ens33", "bond0.100", "br-lan"])),
+        "vip": [_address(version, 200 + place) for version in families for place in range(vips[version])],
+        "inputs": inputs,
+        "senders": draw(st.lists(st.sampled_from(senders), min_size=1, unique=True)),
+        "vrrp": vrrp,
+        "logstash": logstash,
+        **({"auth_pass_file": "auth_pass"} if vrrp == 2 else {}),
+        **({"queue": "persisted"} if persisted else {}),
+    }
+    interval = st.integers(1, 255) if vrrp == 2 else st.integers(1, 4095).map(lambda number: number / 100)
+    optional = {
+        "virtual_router_id": st.integers(1, 253),
+        "advert_interval": interval,
+        "transport": st.sampled_from(["unicast", "multicast"]),
+        "preempt": st.just(True) if several else st.booleans(),
+        "version": st.sampled_from(["latest", f"{logstash}.1.3"]),
+        "artifacts_url": st.sampled_from(["http://192.0.2.1:8080/mirror/elastic", "https://mirror.example"]),
+        "proxy": st.just("http://proxy.example:3128"),
+        "exclusive": st.booleans(),
+        "firewall": st.just("firewalld") if snat else st.sampled_from(["firewalld", "none"]),
+        "notification_email": st.sampled_from([None, "ops+ha@mail.example"]),
+        "environment_file": st.just("environment"),
+        "pipelines": st.just("pipelines"),
+        "heap": st.sampled_from(["512m", "4g"]),
+        "pipeline_workers": COUNTS,
+        **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
+    }
+    made |= draw(_sometimes(optional))
+    pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))
+    return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines)
+
+
+@examples(80)
+@given(good_cases(), st.data())
+def test_a_good_cluster_is_rendered_as_its_readers_accept_it(case: Case, data: st.DataObject) -> None:
+    with _folder(case) as folder:
+        cluster = case.cluster(folder)
+        node = data.draw(st.sampled_from(cluster.nodes), label="node")
+        assert objections(cluster, node, data.draw(st.sampled_from(ELS), label="el"), folder) == []
+
+
+# Clusters with something wrong: a good one, in which a setting or some are others.
+
+LOOSE = "a\nb", "x}", 'say "x"', "", " ", "ä", "-", "a" * 300, "\x00", "%{x}", "eth0 {", "main", "1e3", "lo"
+NUMBERS = -1, 0, 1, 7, 254, 255, 256, 514, 1023, 5514, 9600, 65535, 65536, 10**9, 0.01, 0.5, 1.5, 41.0
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [None],
+    {"a": 1},
+    [[]],
+    b"x",
+    ("a", "b"),
+)
+PLACES = (
+    *("192.0.2.11", "192.0.2.200", "192.0.2.0", "192.0.2.255", "198.51.100.1", "192.0.2.300", "192.0.2.1/24"),
+    *(
+        "2001:db8::b",
+        "2001:db8::",
+        "2001:db8::/64",
+        "fe80::1%eth0",
+        "fe80::1%a\nb",
+        "::",
+        "::1",
+        "192.0.2.0/24",
+    ),
+    *("127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255", "::ffff:192.0.2.11", "ff02::12", "0.0.0.0/0"),
+)
+WORDS = (
+    "/nowhere",
+    "ftp://192.0.2.1",
+    "http://u:p@proxy:1",
+    "root@localhost",
+    "auth_pass",
+    "environment",
+    "pipelines",
+)
+JUNK = [*LOOSE, *NUMBERS, *ODD, *PLACES, *WORDS]
+CHOICES: dict[str, list[Any]] = {
+    "network": [
+        ["192.0.2.0/24"],
+        ["2001:db8::/64"],
+        ["0.0.0.0/0", "::/0"],
+        ["192.0.2.0/25", "192.0.2.128/25"],
+        "192.0.2.0/31",
+        "127.0.0.0/8",
+        "::/0",
+    ],
+    "vip": [
+        "192.0.2.10",
+        "2001:db8::10",
+        "2001:db8::10%eth0",
+        "2001:db8::10%a\nb",
+        ["192.0.2.10", "2001:db8::10"],
+        ["192.0.2.10", "192.0.2.20"],
+    ],
+    "address": [
+        "192.0.2.99",
+        "2001:db8::99%eth0",
+        ["192.0.2.99", "2001:db8::99"],
+        ["192.0.2.98", "192.0.2.99"],
+        "::ffff:1.2.3.4",
+    ],
+    "senders": [
+        "2001:db8::99%eth0",
+        ["0.0.0.0/0"],
+        ["::/0"],
+        ["192.0.2.7", "192.0.2.7/32"],
+        "192.0.2.7",
+        [],
+        ["192.0.2.0/24", "192.0.2.1"],
+    ],
+    "interface": ["lo", "eth1", "ä0"],
+    "vrrp": [2, 3],
+    "advert_interval": [0.01, 0.1, 1, 2, 3.33, 40.95, 255, 0.005],
+    "virtual_router_id": [1, 254, 255],
+    "transport": ["unicast", "multicast"],
+    "preempt": [True, False],
+    "auth_pass_file": [None, "auth_pass", "a\0b"],
+    "logstash": [6, 7, 8, 9],
+    "version": ["latest", "6.8.23", "8.19.3", "9.0.0", "8.19"],
+    "firewall": ["firewalld", "none"],
+    "queue": ["memory", "persisted"],
+    "queue_max_bytes": ["1g", "100m", "5"],
+    "priority": [1, 100, 254],
+    "protocol": ["udp", "tcp", "both"],
+    "forwarding": ["nat", "snat", "dr", None],
+    "scheduler": ["rr", "wrr", "lc", "wlc", "sh", "mh"],
+    "ops": [True, False],
+    "port": [514, 5514, 9600, 22, 65535],
+    "server_port": [514, 5514, 9600, 20001, 65535, None],
+    "receive_buffer_bytes": [212992, 212993, 8388608, 33554432],
+    "weights": [{}, {"nobody": 1}, {"stash1": 0}],
+    "id": ["a", "a-udp", "a" * 64, "a.1"],
+}
+FIELDS: dict[type[BaseModel], list[str]] = {
+    model: [info.alias or name for name, info in model.model_fields.items()]
+    for model in (Cluster, Input, Node)
+}
+PARTS: list[type[BaseModel]] = [Cluster, Cluster, Input, Input, Node]
+
+
+@st.composite
+def other_cases(draw: Callable[..., Any]) -> Case:
+    """A cluster that the model may take or refuse."""
+    case: Case = draw(good_cases())
+    dice = random.Random(repr(case))  # evenly, which draws are not
+    made = case.settings = deepcopy(case.settings)
+    for _ in range(dice.choice([1, 1, 2, 3])):
+        where = dice.choice(PARTS)
+        held = {Input: made["inputs"], Node: [*made["nodes"].values()]}.get(where, [made])
+        holder = dice.choice(held)
+        what = dice.choice([*["choice"] * 7, "junk", "junk", "list", "drop", "stranger"])
+        fields = [field for field in FIELDS[where] if field not in ("nodes", "inputs")]
+        if what == "choice":
+            field = dice.choice([field for field in fields if field in CHOICES])
+            holder[field] = dice.choice(CHOICES[field])
+        elif what == "junk":
+            holder[dice.choice(fields)] = dice.choice(JUNK)
+        elif what == "list":
+            holder[dice.choice(fields)] = dice.sample(PLACES, 2)
+        elif what == "drop":
+            holder.pop(dice.choice(fields), None)
+        else:
+            holder[dice.choice(["prot", "a\nb"])] = 1
+    odd = dice.choice([*[""] * 14, "nodes", "inputs", "input", "node", "name", "password"])
+    if odd in ("nodes", "inputs"):
+        made[odd] = dice.choice(JUNK)
+    elif odd == "input":
+        made["inputs"].append(dice.choice([*made["inputs"], *ODD]))
+    elif odd == "node":
+        made["nodes"]["stash9"] = dice.choice([*made["nodes"].values(), *ODD])
+    elif odd == "name":
+        made["nodes"][dice.choice(LOOSE)] = made["nodes"].popitem()[1]
+    elif odd == "password":
+        case.password = dice.choice(LOOSE)
+    return case
+
+
+def names_a_field(place: str, case: Case) -> bool:
+    """Whether an error's first words are a setting's name: a node's after the node, an input's after its number."""
+    field, _, rest = place.partition(".")
+    if field == "nodes" and rest:
+        shown = [repr(name)[1:-1] + "." for name in case.settings["nodes"]]
+        return any(f"{rest}.".startswith(name) and _is_of(Node, rest[len(name) :]) for name in shown)
+    if field == "inputs" and rest:
+        number, _, rest = rest.partition(".")
+        return number.isdigit() and _is_of(Input, rest)
+    return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
+
+
+def _is_of(model: type[BaseModel], rest: str) -> bool:
+    return not rest or rest.split(".")[0] in FIELDS[model]
+
+
+@examples(200)
+@given(other_cases(), st.data())
+def test_any_cluster_is_refused_in_one_line_or_rendered_well(case: Case, data: st.DataObject) -> None:
+    with _folder(case) as folder:
+        try:
+            cluster = case.cluster(folder)
+        except ClusterError as error:
+            (line,) = error.args
+            assert line.isprintable(), "more than one line"
+            place, _, text = line.partition(": ")
+            assert "; " in text, "no mend"
+            assert "unknown setting" in text or names_a_field(place, case), f"no setting: {place}"
+            assert len(case.password) < 4 or case.password not in line or case.password in repr(case.settings)
+            return
+        assert objections(cluster, cluster.nodes[0], data.draw(st.sampled_from(ELS)), folder) == []
+
+
+def test_those_who_judge_can_refuse(tmp_path: Path) -> None:
+    """What is wrong in one place only is told, and nothing else."""
+    cluster = make_cluster(tmp_path)
+    files = {path: file.content for path, file in meant(cluster, cluster.nodes[0], 9).items()}
+    good = files[keepalived.CONF]
+    assert judges.of_keepalived(good, "eth0", tmp_path) == []
+    assert (
+        "Unknown keyword 'stat'" in judges.of_keepalived(good.replace("state", "stat"), "eth0", tmp_path)[0]
+    )
+    assert "eth0" in judges.of_keepalived(good, "eth1", tmp_path)[0]
+    (rule,) = firewalld.rules(cluster, cluster.nodes[0])[:1]
+    assert judges.of_firewalld([rule]) == []
+    assert "INVALID" in judges.of_firewalld([rule.replace("10.77.0.11", "10.77.0.300")])[0]
+    assert "firewalld writes it as" in judges.of_firewalld([rule.replace("accept", " accept")])[0]
+    own = logstash.own_file("main")
+    assert judges.of_the_pipelines(cluster, files) == []
+    assert judges.of_the_pipelines(cluster, {**files, own: files[own].replace("=>", "=")})
+    assert judges.of_the_pipelines(cluster, {**files, own: files[own].replace("udp-5514", "udp")})
+    assert judges.of_the_kernel("net.ipv4.ip_forward = 1\n", "ip_vs\n") == []
+    assert judges.of_the_kernel("net.ipv4.ip_forward = \n", "ip vs\n") == [
+        "sysctl: net.ipv4.ip_forward = ",
+        "modules: ip vs",
+    ]
+
+
+# The user's own pipeline files.
+
+MARKS = "<%=", "<%!", "<%#"
+PIECES = st.one_of(
+    st.sampled_from(
+        ["%{", "%{[host][ip]}", "<%{POSINT:priority}>", "#{x}", "{{", "}}", "{%", "%}", "{#", "#}"]
+    ),
+    st.sampled_from(["<", "<%", "%", "%>", "-%>", "\n", "  ", "\\", '"', "'", "${KEY}", "# if", "= x"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=5),
+)
+
+
+def _rendered(folder: Path, text: str) -> str:
+    """A user's pipeline file as the second node gets it."""
+    pipelines = folder / "pipelines"
+    pipelines.mkdir()
+    (pipelines / "own.conf").write_text(text, encoding="utf-8", newline="")
+    cluster = make_cluster(folder, pipelines=pipelines)
+    return meant(cluster, cluster.nodes[1], 9)[f"{logstash.HOME}/conf.d/own.conf"].content
+
+
+@examples(60)
+@given(st.lists(st.lists(PIECES).map("".join), min_size=1, max_size=4))
+def test_only_our_marks_are_filled_in(parts: list[str]) -> None:
+    assume(not any(mark in part for mark in MARKS for part in parts))
+    with tempfile.TemporaryDirectory() as folder:
+        rendered = _rendered(Path(folder), "<%= node.address %>".join(parts))
+    assert rendered == "10.77.0.12".join(parts)
+
+
+@pytest.mark.parametrize(
+    "mistake", ["<%= node.adress %>", "<%= node.name", "<%= node.at(6) %>", "<%= 1 / 0 %>"]
+)
+def test_a_mistake_in_a_users_file_is_told_in_one_line(mistake: str, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError) as error:
+        _rendered(tmp_path, f"filter {{\n}}\n{mistake}\n")
+    (line,) = error.value.args
+    assert line.startswith("pipelines: own.conf")
+    assert line.isprintable()
+    assert "; " in line

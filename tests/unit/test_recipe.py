@@ -1,0 +1,268 @@
+"""The defaults reproduce the recipe: its two nodes, on EL 7 with Logstash 6, line by line against its steps 2 to 9.
+
+Where the deploy does something else on purpose, `DIFFERENCES` says what, and docs/recipe.md tells it to people.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from logstash_pipeline_parser import Pipeline
+
+from cluster import Cluster, Node
+from operations import firewalld, keepalived, logstash, modules, packages, selinux, sysctl
+from templates import meant
+from tests.unit.clusters import PASSWORD, example
+from tests.unit.test_render import parse_keepalived
+
+DOCUMENT = Path(__file__).parents[2] / "docs/recipe.md"
+
+
+def recipe(own: str, peer: str) -> set[str]:
+    """What the recipe puts on a node, one statement a line: the step, the place, and what stands there."""
+    check = '7 virtual_server 192.0.2.10 5514 > real_server {0} 5514 > MISC_CHECK > misc_path "/bin/python SCRIPT {0} udp-5514"'
+    rule = '9 rule family="ipv4" source address="{}" {} accept'
+    to, port = 'destination address="{}" {}', 'port port="{}" protocol="{}"'
+    return {
+        *(f"2 package {name}" for name in ("java", "tcpdump", "ipvsadm", "keepalived", "logstash")),
+        "2 rpm --import https://artifacts.elastic.co/GPG-KEY-elasticsearch",
+        "2 [logstash-6.x] name = Elastic repository for 6.x packages",
+        "2 [logstash-6.x] baseurl = https://artifacts.elastic.co/packages/6.x/yum",
+        "2 [logstash-6.x] gpgcheck = 1",
+        "2 [logstash-6.x] gpgkey = https://artifacts.elastic.co/GPG-KEY-elasticsearch",
+        "2 [logstash-6.x] enabled = 1",
+        "2 [logstash-6.x] autorefresh = 1",
+        "2 [logstash-6.x] type = rpm-md",
+        f"3 http.host: {own}",
+        "3 http.port: 9600",
+        "4 input > udp > id => udp-5514",
+        f"4 input > udp > host => {own}",
+        "4 input > udp > port => 5514",
+        "4 output > file > path => /tmp/itworked.txt",
+        "4 output > file > codec => json_lines",
+        "5 setsebool nis_enabled",
+        "6 net.ipv4.ip_forward = 1",
+        "6 net.ipv4.ip_nonlocal_bind = 1",
+        "7 global_defs > notification_email > root@localhost",
+        "7 global_defs > smtp_server localhost",
+        "7 global_defs > smtp_connect_timeout 30",
+        "7 global_defs > router_id LVS_MASTER",
+        "7 vrrp_instance VI_1 > state MASTER",
+        "7 vrrp_instance VI_1 > interface ens33",
+        "7 vrrp_instance VI_1 > virtual_router_id 1",
+        "7 vrrp_instance VI_1 > priority 100",
+        "7 vrrp_instance VI_1 > authentication > auth_type PASS",
+        f"7 vrrp_instance VI_1 > authentication > auth_pass {PASSWORD}",
+        f"7 vrrp_instance VI_1 > unicast_src_ip {own}",
+        f"7 vrrp_instance VI_1 > unicast_peer > {peer}",
+        "7 vrrp_instance VI_1 > virtual_ipaddress > 192.0.2.10",
+        "7 virtual_server 192.0.2.10 5514 > delay_loop 5",
+        "7 virtual_server 192.0.2.10 5514 > lb_algo rr",
+        "7 virtual_server 192.0.2.10 5514 > lb_kind NAT",
+        "7 virtual_server 192.0.2.10 5514 > protocol UDP",
+        "7 virtual_server 192.0.2.10 5514 > ops",
+        *(check.format(node) for node in (own, peer)),
+        *(rule.format(node, 'protocol value="vrrp"') for node in (own, peer)),
+        *(rule.format(node, to.format(own, port.format(9600, "tcp"))) for node in (own, peer)),
+        *(
+            rule.format("192.0.2.101", to.format(node, port.format(5514, "udp")))
+            for node in (own, peer, "192.0.2.10")
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row of docs/recipe.md's table, and the statements it is about: `*` stands for any words."""
+
+    recipe: str
+    here: str
+    why: str
+    gone: tuple[str, ...] = ()
+    come: tuple[str, ...] = ()
+
+
+SERVER = "7 virtual_server 192.0.2.10 5514 > "
+CHECK = f"{SERVER}real_server * 5514 > MISC_CHECK > "
+DIFFERENCES = [
+    Difference(
+        "settings edited in place",
+        "whole files, each checked by its own program (`logstash -t`, `keepalived -t`) and then moved into place",
+        "nothing reads half a file or a wrong one; what somebody changed by hand shows in `--dry --diff`",
+        come=("3 path.data: /var/lib/logstash", "3 path.logs: /var/log/logstash"),  # as Elastic's package has it
+    ),
+    Difference(
+        "`java`, whichever that is",
+        "`java-1.8.0-openjdk-headless`, and none from Logstash 7.10 on",
+        "Logstash 6 needs exactly Java 8; later ones bring their own",
+        gone=("2 package java",),
+        come=("2 package java-1.8.0-openjdk-headless",),
+    ),
+    Difference(
+        "`router_id LVS_MASTER` on both",
+        "the node's name",
+        "a message tells which node it is from",
+        gone=("7 global_defs > router_id LVS_MASTER",),
+        come=("7 global_defs > router_id stash*",),
+    ),
+    Difference(
+        "script run by root",
+        "by `keepalived_script`, with `enable_script_security`",
+        "it only asks a web address",
+        come=("7 global_defs > script_user keepalived_script", "7 global_defs > enable_script_security"),
+    ),
+    Difference(
+        "`/bin/python`",
+        "the Python that an EL always has: `/usr/bin/python` (7), `/usr/libexec/platform-python` (8), `/usr/bin/python3`",
+        "EL 8 and later have no `/bin/python`",
+        gone=(f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"',),
+        come=(f'{CHECK}misc_path "/usr/bin/python SCRIPT * udp-5514"',),
+    ),
+    Difference(
+        "no time-out",
+        "3 s in the script, `misc_timeout` 4 s in keepalived",
+        "a hung Logstash leaves the pool",
+        come=(f"{CHECK}misc_timeout 4",),
+    ),
+    Difference(
+        "a node is in the pool until its check fails",
+        "once its first check has passed (`alpha`, `warmup 0`)",
+        "no event goes to a node that is not ready",
+        come=(f"{SERVER}alpha", f"{CHECK}warmup 0"),
+    ),
+    Difference(
+        "defaults left out",
+        "`advert_int 1` and `weight 1` written out",
+        "they are settings of the inventory",
+        come=("7 vrrp_instance VI_1 > advert_int 1", f"{SERVER}real_server * 5514 > weight 1"),
+    ),
+    Difference(
+        "VIP as written",
+        "VIP/32",
+        "the VIP brings no second route to the network",
+        gone=("7 vrrp_instance VI_1 > virtual_ipaddress > 192.0.2.10",),
+        come=("7 vrrp_instance VI_1 > virtual_ipaddress > 192.0.2.10/32",),
+    ),
+    Difference(
+        "output to `/tmp/itworked.txt`",
+        "to `/var/log/logstash/events.json`",
+        "newer kernels refuse to write other users' files in `/tmp`",
+        gone=("4 output > file > path => /tmp/itworked.txt",),
+        come=("4 output > file > path => /var/log/logstash/events.json",),
+    ),
+    Difference(
+        "IPVS loaded by whoever needs it",
+        "`ip_vs` and its schedulers loaded at boot",
+        "their settings in `/etc/sysctl.d` find them there",
+        come=("6 module ip_vs", "6 module ip_vs_rr"),
+    ),
+    Difference(
+        "events accepted at each node's address, on both nodes",
+        "at a node's own address and at the VIP",
+        "nothing for another node's address arrives here",
+        gone=('9 rule family="ipv4" source address="192.0.2.101" destination address="PEER" port port="5514" protocol="udp" accept',),
+    ),
+    Difference(
+        "keepalived as packaged",
+        "a drop-in with `Restart=on-failure`",
+        "a killed keepalived leaves the VIP behind on its node until it runs again",
+        come=("11 keepalived.service: Restart = on-failure", "11 keepalived.service: RestartSec = 1"),
+    ),
+]  # fmt: skip
+"""The rest of docs/recipe.md's table is about how the deploy works, not about what it puts on a node."""
+
+
+def here(cluster: Cluster, node: Node) -> set[str]:
+    """What the deploy puts on a node, in the same form. A file of which nothing is known ends the test."""
+    files = {path: file.content for path, file in meant(cluster, node, 7).items()}
+    del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
+    repository = _ini(files.pop(packages.REPOSITORY))
+    drop_in = _ini(files.pop(keepalived.DROP_IN))
+    pipeline = Pipeline(files.pop(logstash.own_file("main"))).parse()
+    said = {
+        *(f"2 package {name}" for name in (*packages.names(cluster), "logstash")),
+        f"2 rpm --import {packages.key_url(cluster)}",
+        *(
+            f"2 [{name}] {key} = {repository[name][key]}"
+            for name in repository.sections()
+            for key in repository[name]
+        ),
+        *(f"3 {key}: {value}" for key, value in yaml.safe_load(files.pop(logstash.SETTINGS)).items()),
+        *(
+            f"4 {section} > {plugin} > {option} => {value[0]}"
+            for section, plugins in pipeline
+            for plugin, options in plugins
+            for option, value in options
+        ),
+        f"5 setsebool {selinux.BOOLEANS[-1]}",  # the first one is of later policies
+        *(f"6 module {name}" for name in files.pop(modules.FILE).splitlines()),
+        *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
+        *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),
+        *(f"9 {rule}" for rule in [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]),
+        *(f"11 keepalived.service: {key} = {value}" for key, value in drop_in["Service"].items()),
+    }
+    assert not files, f"not of the recipe: {', '.join(files)}"
+    return {line.replace(keepalived.SCRIPT, "SCRIPT") for line in said}
+
+
+def _ini(text: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names as they are written
+    parser.read_string(text)
+    return parser
+
+
+def _flat(block: list[object], place: str = "") -> Iterator[str]:
+    for each in block:
+        if isinstance(each, tuple):
+            yield from _flat(each[1], f"{place}{each[0]} > ")
+        else:
+            yield f"{place}{each}"
+
+
+def _matches(line: str, patterns: tuple[str, ...], peer: str) -> bool:
+    return any(
+        re.fullmatch(re.escape(pattern.replace("PEER", peer)).replace(r"\*", r"[\w.]+"), line)
+        for pattern in patterns
+    )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return example("recipe", tmp_path)
+
+
+@pytest.mark.parametrize(("own", "peer"), [(0, 1), (1, 0)])
+def test_the_defaults_are_the_recipe(cluster: Cluster, own: int, peer: int) -> None:
+    node, other = cluster.nodes[own], str(cluster.nodes[peer].address)
+    theirs, ours = recipe(str(node.address), other), here(cluster, node)
+    gone, come = theirs - ours, ours - theirs
+    for difference in DIFFERENCES:
+        for patterns, lines in ((difference.gone, gone), (difference.come, come)):
+            explained = {line for line in lines if _matches(line, patterns, other)}
+            assert len(explained) >= len(patterns), f"no longer a difference: {difference.here}"
+            lines -= explained
+    assert (gone, come) == (set(), set()), (
+        "the recipe's lines that are gone, and lines that are not the recipe's"
+    )
+
+
+def test_only_the_recipes_logstash_is_not_the_default(cluster: Cluster) -> None:
+    """All that its inventory names beside what is a node's, a sender's or a secret."""
+    others = {name for name, info in Cluster.model_fields.items() if getattr(cluster, name) != info.default}
+    assert others == {
+        *("nodes", "networks", "interface", "vips", "inputs", "senders", "auth_pass_file", "logstash")
+    }
+
+
+def test_the_document_tells_each_difference() -> None:
+    lines = DOCUMENT.read_text().splitlines()
+    rows = [f"| {each.recipe} | {each.here} | {each.why} |" for each in DIFFERENCES]
+    lacking = [row for row in rows if row not in lines]
+    assert not lacking, "docs/recipe.md, `The same, but different`, lacks:\n" + "\n".join(lacking)

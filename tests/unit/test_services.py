@@ -1,0 +1,410 @@
+"""How a service gets its new files and, when it does not come up, its old ones: the script really runs.
+
+`systemctl` is a stand-in that keeps the unit's state in files, and a clock that only `sleep` moves takes the
+place of the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facts.services import Services, Units, UnitState
+from operations import files, services
+from operations.files import TextFile
+from operations.services import Unit
+from tests.unit.machine import Machine
+
+# What the service has read when it starts is in `running`; with the word `unstartable` in it, it does not start.
+SYSTEMCTL = """\
+cd {root}
+echo "$@" >>calls
+case $1 in
+is-active) cat active; grep -qx active active ;;
+show) echo Id=logstash.service; cat shown ;;
+-q) sed -i s/=disabled/=enabled/ shown ;;
+daemon-reload) sed -i s/=yes/=no/ shown ;;
+stop) echo inactive >active; cat etc/x/*.conf >at_stop ;;
+disable) echo inactive >active; sed -i s/=enabled/=disabled/ shown ;;
+restart | reload-or-restart)
+    cat etc/x/*.conf >running
+    if grep -q unstartable running; then echo failed >active; echo Job failed. >&2; exit 1; fi
+    echo active >active
+    ;;
+esac
+sed -i "s/^ActiveState=.*/ActiveState=$(cat active)/" shown
+"""
+
+# A step of the script: whatever it moves, removes or has systemd do. Before the one named in `fatal`, the plug of the
+# machine is pulled.
+STEP = """\
+echo >>{root}/steps
+if [ $(wc -l <{root}/steps) = $(cat {root}/fatal) ]; then kill -KILL $(cat {root}/pid); exit 1; fi
+"""
+
+A, B, C = "/etc/x/a.conf", "/etc/x/b.conf", "/etc/x/c.conf"
+
+
+class Host:
+    """A machine with a service, and the part of a deploy that is about the service."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.root = machine, machine.root
+        machine.path("/etc/x").mkdir(parents=True)
+        machine.program("systemctl", SYSTEMCTL.format(root=self.root))
+        machine.program("rpm", "echo logstash-1")
+        machine.program("journalctl", 'echo "journal: $*"')
+        clock = f"{self.root}/clock"
+        machine.program("cut", f'[ $1 = -d. ] || exec /usr/bin/cut "$@"; awk "{{ print int(\\$1) }}" {clock}')
+        machine.program(
+            "sleep", f'awk "{{ print \\$1 + $1 }}" {clock} >{clock}.new && mv {clock}.new {clock}'
+        )
+        self.note("clock", "100")
+        self.note("active", "inactive")
+        self.note("shown", "UnitFileState=disabled\nActiveState=inactive\nNeedDaemonReload=no")
+
+    def note(self, name: str, text: str) -> None:
+        """What the stand-ins read."""
+        (self.root / name).write_text(f"{text}\n")
+
+    def noted(self, name: str) -> list[str]:
+        """What the stand-ins wrote."""
+        path = self.root / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def deploy(self, texts: dict[str, str], **unit: Any) -> subprocess.CompletedProcess[str] | None:
+        """The files put, and then activated; None where that is not due."""
+        activation = self.activation(texts, **unit)
+        return activation and self.machine.sh(activation[0], stdin=activation[1])
+
+    def activation(self, texts: dict[str, str], **arguments: Any) -> tuple[str, str] | None:
+        """The files put; what is to be run then, and its standard input. None where that is not due."""
+        probe = f"! grep -q bad {self.root}/running || {{ echo no such input; false; }}"
+        unit = Unit("logstash", **{"probe": probe, "bound": 3, **arguments})
+        meant = [
+            *(TextFile(path, f"{text}\n", read_by="logstash") for path, text in texts.items()),
+            TextFile("/etc/other", "other\n"),
+        ]
+        for done in self.machine.run(files.put, files=meant):
+            assert done.returncode == 0, done.stderr
+        present = self.present(list(texts))
+        if not services.due(unit, meant, present):
+            return None
+        marker = services.marker(unit, meant, present["package"])
+        return services.activation(unit, meant, present), "\n".join(marker)
+
+    def present(self, reads: list[str]) -> UnitState:
+        """The unit as the fact finds it."""
+        found: dict[str, UnitState] = self.machine.fact(Units, units={"logstash": reads})
+        return found["logstash"]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """All that is in the service's folder, hidden or not."""
+        top = self.machine.path("/etc/x")
+        return {f"/etc/x/{path.name}": path.read_text().strip() for path in top.iterdir()}
+
+    def good(self, path: str) -> Path:
+        """The copy of a file as it was when the service last came up."""
+        return Path(f"{self.machine.path('/var/lib/logstash-ha/good/logstash')}{self.machine.path(path)}")
+
+    def crash(self, at: int) -> None:
+        """Pull the plug at that step of the next script, or never with 0."""
+        self.note("fatal", str(at))
+        (self.root / "steps").write_text("")
+        step = STEP.format(root=self.root)
+        for name in ("mv", "rm"):
+            self.machine.program(name, f'{step}exec /bin/{name} "$@"')
+        self.machine.program("systemctl", step + SYSTEMCTL.format(root=self.root))
+
+
+@pytest.fixture
+def host(machine: Machine) -> Host:
+    """A machine with a service that does not run yet."""
+    return Host(machine)
+
+
+OLD = {A: "good 1", B: "good 1"}
+NEW = {A: "good 2", C: "good 2"}
+
+
+def good(done: subprocess.CompletedProcess[str] | None) -> bool:
+    """Whether the activation was due and went well."""
+    assert done
+    assert (done.stdout, done.stderr) == ("", "") or done.returncode
+    return done.returncode == 0
+
+
+def told(done: subprocess.CompletedProcess[str] | None) -> list[str]:
+    """What the activation said when it failed."""
+    assert done
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.splitlines()
+
+
+def test_a_service_comes_up_with_its_files(host: Host) -> None:
+    assert good(host.deploy(OLD))
+    assert host.files == OLD
+    assert host.noted("running") == ["good 1", "good 1"]
+    assert [call for call in host.noted("calls") if not call.startswith("show")] == [
+        "is-active logstash",
+        "daemon-reload",
+        "restart logstash",
+        "-q enable logstash",
+    ]
+    present = host.present([A, B])
+    assert present["service"] == {"enabled": True, "active": True, "stale": False}
+    assert present["marker"] == ["logstash-1", *(f"{present['files'][path]}  {path}" for path in (A, B))]
+    assert sorted(present["good"]) == [A, B]
+    assert host.good(A).read_text() == "good 1\n"
+
+
+def test_a_second_deploy_is_not_due(host: Host) -> None:
+    host.deploy(OLD)
+    assert host.deploy(OLD) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sed -i s/ActiveState=active/ActiveState=failed/ {root}/shown",
+        "sed -i s/=enabled/=disabled/ {root}/shown",
+        "sed -i s/NeedDaemonReload=no/NeedDaemonReload=yes/ {root}/shown",
+        "echo 'echo logstash-2' >{root}/bin/rpm",
+        "echo changed >" + A,
+        "rm " + A,
+        "rm /var/lib/logstash-ha/logstash.sha256",
+    ],
+)
+def test_due_again_when_one_thing_differs(host: Host, change: str) -> None:
+    host.deploy(OLD)
+    assert host.machine.sh(change.format(root=host.root)).returncode == 0
+    assert good(host.deploy(OLD))
+    assert host.deploy(OLD) is None
+
+
+def test_it_waits_for_the_probe(host: Host) -> None:
+    host.machine.program("sleep", f"echo $1 >>{host.root}/slept")
+    assert good(host.deploy(OLD, probe=f"test $(wc -l <{host.root}/slept) = 3"))
+    assert host.noted("slept") == ["1", "1", "1"]
+
+
+def test_its_files_keep_their_modes(host: Host) -> None:
+    secret = TextFile(A, "good\n", mode="600", read_by="logstash")
+    host.machine.run(files.put, files=[secret])
+    unit = Unit("logstash", probe="true")
+    for _ in range(2):
+        assert host.machine.sh(services.activation(unit, [secret], host.present([A]))).returncode == 0
+        assert host.machine.path(A).stat().st_mode & 0o7777 == 0o600
+        assert host.good(A).stat().st_mode & 0o7777 == 0o600
+
+
+def test_selinux_labels_are_set(host: Host) -> None:
+    host.machine.program("restorecon", f"echo $1 >>{host.root}/labelled")
+    host.deploy(OLD)
+    assert {str(host.machine.path(path)) for path in OLD} <= set(host.noted("labelled"))
+
+
+@pytest.mark.parametrize("bad", ["bad", "unstartable"])
+def test_a_service_gets_its_last_good_files_back(host: Host, bad: str) -> None:
+    host.deploy(OLD)
+    marker = host.present([A, B])["marker"]
+    lines = told(host.deploy({A: bad, B: "good 2", C: bad}, log=f"{host.root}/log"))
+    reason = {"bad": "no such input", "unstartable": "Job failed."}[bad]
+    assert lines == [
+        f"logstash does not come up within 3 s: {reason}",
+        "journal: --no-pager --output=cat --lines=10 --unit=logstash",
+        "logstash: its old files are back, and it runs with them",
+    ]
+    assert host.files == OLD
+    assert host.noted("running") == ["good 1", "good 1"]
+    assert host.noted("active") == ["active"]
+    assert host.present([A, B])["marker"] == marker
+    assert host.deploy(OLD) is None
+    assert told(host.deploy({A: bad}))[-1] == lines[-1]
+    assert host.files == OLD
+
+
+def test_the_service_s_own_log_is_shown(host: Host) -> None:
+    host.note("log", "\n".join(f"line {number}" for number in range(1, 21)))
+    lines = told(host.deploy({A: "bad"}, log=f"{host.root}/log"))
+    assert lines[2:12] == [f"line {number}" for number in range(11, 21)]
+
+
+def test_the_bound_is_kept(host: Host) -> None:
+    assert "within 7 s" in told(host.deploy({A: "bad"}, bound=7))[0]
+    assert 107 <= float(host.noted("clock")[0]) <= 109
+
+
+@pytest.mark.parametrize(("was", "word"), [("active", "and it runs with them"), ("inactive", "it did not run before, and is stopped")])  # fmt: skip
+def test_before_the_first_deploy_is_what_to_go_back_to(host: Host, was: str, word: str) -> None:
+    """What was there is back, also what was there as it is meant; what was not there is gone."""
+    host.machine.write(A, "theirs\n", mode=0o640)
+    host.machine.write(B, "same\n")
+    host.note("active", was)
+    lines = told(host.deploy({A: "bad", B: "same", C: "bad"}))
+    assert lines[-1].endswith(word)
+    assert host.files == {A: "theirs", B: "same"}
+    assert host.machine.path(A).stat().st_mode & 0o7777 == 0o640
+    assert host.noted("active") == [was]
+    assert "UnitFileState=disabled" in host.noted("shown")
+
+
+def test_a_file_that_comes_later_goes_back_to_what_was_there(host: Host) -> None:
+    """The deploy has come up before, without these files."""
+    host.machine.write(B, "theirs\n")
+    host.machine.write(C, "same\n")
+    host.deploy({A: "good 1"})
+    told(host.deploy({A: "bad", B: "bad", C: "same"}))
+    assert host.files == {A: "good 1", B: "theirs", C: "same"}
+    assert host.deploy({A: "good 1"}) is None
+
+
+def test_the_old_files_do_not_come_up_either(host: Host) -> None:
+    host.machine.write(A, "unstartable\n")
+    host.note("active", "active")
+    lines = told(host.deploy({A: "bad"}))
+    assert (
+        lines[-1] == "logstash: its old files are back, and it does not come up with them either: Job failed."
+    )
+    assert host.files == {A: "unstartable"}
+
+
+def test_files_that_are_no_longer_meant_go(host: Host) -> None:
+    """Where there was another one before the deploy, that one is back."""
+    host.machine.write(B, "theirs\n")
+    host.deploy({A: "good 1", B: "good 1", C: "good 1"})
+    assert good(host.deploy({A: "good 2"}))
+    assert host.files == {A: "good 2", B: "theirs"}
+    assert host.present([A])["good"] == [A]
+    assert host.deploy({A: "good 2"}) is None
+
+
+def test_files_that_are_no_longer_meant_come_back_too(host: Host) -> None:
+    host.deploy(OLD)
+    told(host.deploy({A: "bad"}))
+    assert host.files == OLD
+
+
+def test_a_file_that_was_there_as_it_is_meant_stays(host: Host) -> None:
+    """The deploy has not put it there."""
+    host.machine.write(B, "good 1\n")
+    host.deploy(OLD)
+    assert good(host.deploy({A: "good 1"}))
+    assert host.files == OLD
+    assert host.deploy({A: "good 1"}) is None
+
+
+def test_stopped_first_it_stops_with_the_files_that_it_started_with(host: Host) -> None:
+    host.deploy(OLD, stop_first=True)
+    assert good(host.deploy({A: "good 2"}, stop_first=True))
+    assert host.noted("at_stop") == ["good 1", "good 1"]
+    told(host.deploy({A: "bad"}, stop_first=True))
+    assert host.noted("at_stop") == ["bad"]
+    assert host.noted("running") == ["good 2"]
+
+
+def test_it_is_not_stopped_first_otherwise(host: Host) -> None:
+    host.deploy(OLD)
+    host.deploy(NEW)
+    assert host.noted("at_stop") == []
+
+
+def test_what_waits_for_the_service_is_taken_in_first(host: Host) -> None:
+    """`queue` says in how many of its looks something waits."""
+    host.note("queue", "x\nx")
+    idle = f"! grep -q x {host.root}/queue || {{ sed -i 1d {host.root}/queue; false; }}"
+    assert good(host.deploy(OLD, idle=idle))
+    assert host.noted("queue") == []
+    assert float(host.noted("clock")[0]) == pytest.approx(101.4)
+
+
+def test_it_does_not_wait_for_ever_to_be_idle(host: Host) -> None:
+    assert good(host.deploy(OLD, idle="false"))
+    assert 105 <= float(host.noted("clock")[0]) <= 107
+
+
+@pytest.mark.parametrize(("text", "end"), [("good 2", "good 2"), ("bad", "good 1")])
+def test_it_ends_well_when_ssh_is_cut(host: Host, text: str, end: str) -> None:
+    """Nobody reads what it says any more, and the shell is told to hang up."""
+    host.deploy({A: "good 1"})
+    hang_up = f"kill -HUP $(cat {host.root}/pid); touch {host.root}/hung_up"
+    host.machine.program("systemctl", SYSTEMCTL.format(root=host.root) + hang_up)
+    activation = host.activation({A: text})
+    assert activation
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen(
+        host.machine.arguments(f"echo $$ >{host.root}/pid\n{activation[0]}"),
+        executable=f"/bin/{host.machine.shell}",
+        stdin=subprocess.PIPE,
+        stdout=write,
+        stderr=write,
+        env=host.machine.environment,
+    ) as process:
+        os.close(write)
+        process.communicate(activation[1].encode(), timeout=30)
+    assert (host.root / "hung_up").exists()
+    assert process.returncode == (text == "bad")
+    assert host.files == {A: end}
+    assert host.noted("running") == [end]
+    assert host.noted("active") == ["active"]
+
+
+@pytest.mark.parametrize("machine", ["dash"], indirect=True)
+@pytest.mark.parametrize("before", [{A: "theirs", B: "theirs"}, OLD], ids=["first", "later"])
+def test_the_next_deploy_takes_up_one_that_was_killed(machine: Machine, before: dict[str, str]) -> None:
+    """At whatever step: a bad one goes back to all of the old or to all of the new, and the same one is done."""
+    left = {B: "theirs"} if before != OLD else {}
+    at, killed = 0, True
+    while killed:
+        at += 1
+        (root := machine.root / f"{at}").mkdir()
+        host = Host(Machine(root, machine.shell))
+        if before == OLD:
+            host.deploy(before)
+        else:
+            for path, text in before.items():
+                host.machine.write(path, f"{text}\n")
+        activation = host.activation(NEW)
+        assert activation
+        host.crash(at)
+        script = f"echo $$ >{host.root}/pid\n{activation[0]}"
+        killed = host.machine.sh(script, stdin=activation[1]).returncode < 0
+        host.crash(0)
+        told(host.deploy({A: "bad", C: "bad"}))
+        assert host.files in (before, {**NEW, **left}), at
+        host.deploy(NEW)
+        assert host.files == {**NEW, **left}, at
+        assert host.deploy(NEW) is None, at
+    assert at > 12
+
+
+def test_half_a_copy_of_a_killed_run_is_no_good(host: Host) -> None:
+    half = Path(str(host.good(C)).replace("/good/logstash", "/good/logstash.new"))
+    half.parent.mkdir(parents=True)
+    half.write_text("half\n")
+    host.deploy({A: "good 1"})
+    host.deploy({A: "good 2"})
+    assert host.present([A])["good"] == [A]
+
+
+def test_a_unit_that_is_no_longer_meant_goes(host: Host) -> None:
+    host.deploy({A: "good 1"})
+    host.machine.run(files.put, files=[TextFile(A, "staged\n", read_by="logstash")])
+    (done,) = host.machine.run(services.absent, unit="logstash", file=A)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "disable --now logstash" in host.noted("calls")
+    assert host.noted("calls")[-1] == "daemon-reload"
+    assert host.files == {}
+    assert host.present([A])["marker"] == host.present([A])["good"] == []
+    assert host.machine.commands(services.absent, unit="logstash", file=A) == []
+
+
+def test_a_unit_that_is_absent_is_left_alone(host: Host) -> None:
+    assert host.machine.fact(Services, units=["logstash"])["logstash"]["active"] is False
+    assert host.machine.commands(services.absent, unit="logstash", file=A) == []

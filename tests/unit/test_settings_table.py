@@ -1,0 +1,31 @@
+"""README's tables of settings say what the model says."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from cluster import Cluster, Input, Node
+from docs.settings import BEGIN, END, README, docstrings, renewed, tables
+
+
+def test_readme_has_todays_tables() -> None:
+    text = README.read_text()
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert text == renewed(text), "README.md is behind cluster.py; run `python -m docs.settings`"
+
+
+@pytest.mark.parametrize("model", [Cluster, Node, Input])
+def test_each_setting_has_a_row(model: type[BaseModel]) -> None:
+    fields = model.model_fields
+    assert list(docstrings(model)) == list(fields)
+    for name, field in fields.items():
+        assert name == "name" or f"| `{field.alias or name}` | " in tables()
+
+
+def test_rows() -> None:
+    rows = tables().splitlines()
+    assert "| `vip` | needed | The virtual address" in "\n".join(rows)
+    assert any(row.startswith("| `server_port` | `port` | Port at the nodes") for row in rows)
+    assert any(row.startswith("| `logstash` | `8` | ") for row in rows)
+    assert all(row.count("|") == 4 and row.endswith(". |") for row in rows if row.startswith("| `"))

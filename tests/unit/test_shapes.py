@@ -1,0 +1,105 @@
+"""What is rendered for some shapes of cluster, whole, against files that are known to be good: `tests/golden/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster
+from operations import firewalld, keepalived, logstash, packages
+from templates import meant
+from tests.unit.clusters import example
+
+PROJECT = Path(__file__).parents[2]
+GOLDEN = PROJECT / "tests/golden"
+RENEW = "RENEW" in os.environ
+
+SHAPES = {
+    "recipe": 7,
+    "syslog_514": 8,
+    "direct_routing": 9,
+    "dual_stack": 10,
+    "active_active": 9,
+    "own_pipelines": 9,
+}
+"""Of `examples/`, and the Enterprise Linux of the golden files."""
+
+
+def rendered(cluster: Cluster, el: int) -> dict[str, str]:
+    """By name: the second node's files, but for those that are the same in each cluster; and its rules."""
+    node = cluster.nodes[1]
+    files = {path: file.content for path, file in meant(cluster, node, el).items()}
+    del files[keepalived.SCRIPT], files[keepalived.DROP_IN], files[packages.REPOSITORY]
+    rules = [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]
+    return {
+        **{path.removeprefix("/etc/"): text for path, text in files.items()},
+        "firewalld/rules": "".join(f"{rule}\n" for rule in rules),
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_golden_files(shape: str, tmp_path: Path) -> None:
+    folder, now = GOLDEN / shape, rendered(example(shape, tmp_path), SHAPES[shape])
+    if RENEW:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, text in now.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    good = {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+    how = "not as in tests/golden; if that is meant, `RENEW=1 pytest tests/unit/test_shapes.py` and look at the difference"
+    assert sorted(now) == sorted(good), how
+    for name, text in now.items():
+        assert text.splitlines() == good[name].splitlines(), f"{shape}/{name}: {how}"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_enterprise_linuxes_differ_in_the_scripts_python_alone(shape: str, tmp_path: Path) -> None:
+    cluster = example(shape, tmp_path)
+    nine = rendered(cluster, 9)
+    for el, python in keepalived.PYTHON.items():
+        for name, text in rendered(cluster, el).items():
+            assert text.replace(f'"{python} ', f'"{keepalived.PYTHON[9]} ') == nine[name], f"EL {el}: {name}"
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "own_pipelines"])
+def test_the_stand_in_accepts_it(shape: str, tmp_path: Path) -> None:
+    """`logstash -t`, as the deploy runs it. Of own_pipelines the stand-in does not know the plugins."""
+    cluster = example(shape, tmp_path)
+    settings, home = tmp_path / "settings", f"{logstash.HOME}/"
+    shutil.copytree(PROJECT / f"lab/standin/root{logstash.HOME}", settings)
+    for path, file in meant(cluster, cluster.nodes[1], 9).items():
+        if path.startswith(home):
+            target = settings / path.removeprefix(home)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(file.content)
+    pipelines = settings / "pipelines.yml"
+    pipelines.write_text(pipelines.read_text().replace(home, f"{settings}/"))
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "logstash_standin",
+                "--config.test_and_exit",
+                "--path.settings",
+                settings,
+            ),
+            *("--path.data", tmp_path / "data", "--path.logs", tmp_path / "logs"),
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROJECT / "lab/standin"),
+            "LOGSTASH_STANDIN_VERSION": f"{cluster.logstash}.8.23",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Configuration OK" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0

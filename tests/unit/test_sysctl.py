@@ -1,0 +1,179 @@
+"""Kernel settings and modules: what is meant for which cluster, and what is said against it on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra_testing.util import FakeHost
+
+from cluster import Cluster
+from facts.modules import Missing
+from facts.sysctl import Line, Sysctl
+from operations import modules, sysctl
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import Machine
+
+FORWARD = "net.ipv4.ip_forward"
+RECIPE = {FORWARD: "1", "net.ipv4.ip_nonlocal_bind": "1"}
+IPV6 = {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
+CONNECTIONS = {"net.ipv4.vs.expire_nodest_conn": "1"}
+DIRECT = {"net.ipv4.vs.backup_only": "1", "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Cluster]:
+    return lambda **settings: make_cluster(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "meant"),
+    [
+        ([{}], RECIPE),
+        ([{"protocol": "tcp"}], RECIPE | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
+        ([{}, {"protocol": "tcp"}], RECIPE | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
+        ([{"protocol": "tcp", "forwarding": "dr"}], RECIPE | CONNECTIONS | DIRECT),
+        ([{"forwarding": "dr"}], RECIPE | DIRECT),
+        ([{"scheduler": "wlc"}], RECIPE | CONNECTIONS),
+        ([{"receive_buffer_bytes": 65536}], RECIPE),
+        ([{"receive_buffer_bytes": 4194304}], RECIPE | {"net.core.rmem_max": "4194304"}),
+        (
+            [{"receive_buffer_bytes": 4194304}, {"receive_buffer_bytes": 8388608}],
+            RECIPE | {"net.core.rmem_max": "8388608"},
+        ),
+    ],
+)
+def test_settings(make: Callable[..., Cluster], inputs: list[dict[str, Any]], meant: dict[str, str]) -> None:
+    named = [{"id": f"in{place}", "port": 5514 + place, **input} for place, input in enumerate(inputs)]
+    assert sysctl.settings(make(inputs=named)) == meant
+
+
+NODE = {4: "10.77.0.1{}", 6: "fd00:77::1{}"}
+
+
+@pytest.mark.parametrize(
+    ("families", "forwarding", "meant"),
+    [
+        ([4, 6], "nat", RECIPE | IPV6),
+        ([6], "nat", IPV6),
+        ([6], "dr", IPV6 | {"net.ipv4.vs.backup_only": "1"}),
+    ],
+)
+def test_settings_by_family(families: list[int], forwarding: str, meant: dict[str, str]) -> None:
+    nodes = [
+        {"name": f"stash{n}", "address": [NODE[family].format(n) for family in families]} for n in (1, 2)
+    ]
+    vips = [NODE[family].format(0) for family in families]
+    cluster = Cluster.model_validate(
+        {
+            "nodes": nodes,
+            "network": ["10.77.0.0/24", "fd00:77::/64"],
+            "interface": "eth0",
+            "vip": vips,
+            "inputs": [{"id": "udp-5514", "port": 5514, "forwarding": forwarding}],
+            "senders": ["fd00:77::65"],
+            "vrrp": 3,
+        }
+    )
+    assert sysctl.settings(cluster) == meant
+
+
+def test_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
+    inputs = [{"id": f"in{place}", "port": 5514 + place, "scheduler": name} for place, name in enumerate(["wlc", "rr", "wlc", "mh"])]  # fmt: skip
+    assert modules.names(make(inputs=inputs)) == ["ip_vs", "ip_vs_wlc", "ip_vs_rr", "ip_vs_mh"]
+
+
+def test_a_module_that_is_missing_is_noted_and_loaded(machine: Machine) -> None:
+    machine.program("modprobe", f'cat {machine.root}/var/lib/logstash-ha/record; echo "$@"')
+    assert machine.fact(Missing, modules=["no_such_module", "kernel"]) == ["no_such_module"]
+    (done,) = machine.run(modules.loaded, modules=["no_such_module"])
+    assert done.stdout == "module no_such_module\n--all no_such_module\n"
+
+
+def line(path: str, value: str, number: int = 1, key: str = FORWARD) -> Line:
+    return Line(path=path, number=number, text=f"{key} = {value}", key=key, value=value)
+
+
+CONF, OURS, EARLY, LATE = (
+    "/etc/sysctl.conf",
+    "/etc/sysctl.d/90-logstash-ha.conf",
+    "/usr/lib/sysctl.d/50-default.conf",
+    "/run/sysctl.d/99-zz.conf",
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "comments", "reported"),
+    [
+        ([line(OURS, "1")], [], []),
+        ([line(EARLY, "0")], [], []),
+        ([line(EARLY, "0"), line(OURS, "1")], [], []),
+        ([line(OURS, "1"), line(CONF, "0")], [CONF], []),
+        ([line(OURS, "1"), line(CONF, "0"), line(CONF, "1", 2)], [CONF], []),
+        ([line(OURS, "1"), line(LATE, "0")], [], [LATE]),
+        ([line(OURS, "1"), line(LATE, "0"), line(LATE, "1", 2)], [], []),
+        ([line(OURS, "1"), line(CONF, "1"), line(LATE, "0")], [], [LATE]),
+        ([line(OURS, "1"), line(CONF, "0"), line(LATE, "0")], [CONF], [LATE]),
+        ([line(OURS, "1"), line("/etc/sysctl.d/95-x.conf", "0"), line(CONF, "1")], [], []),
+        ([line(OURS, "1"), line(LATE, "0", key="net.ipv4.conf.all.rp_filter")], [], []),
+    ],
+)
+def test_what_wins_at_the_next_boot(lines: list[Line], comments: list[str], reported: list[str]) -> None:
+    conf, others = sysctl.against({FORWARD: "1"}, lines, OURS)
+    assert [each["path"] for each in conf] == comments
+    assert [each["path"] for each in others] == reported
+
+
+def test_the_stig_line_becomes_a_comment_that_can_be_undone(machine: Machine) -> None:
+    machine.program("sysctl", f'echo "$@" >>{machine.root}/calls')
+    conf = machine.write(
+        CONF,
+        f"# {FORWARD} = 0\n  {FORWARD}=0 \n{FORWARD}_use_pmtu = 0\nnet/ipv4/ip_forward = 0\n{FORWARD}=1\n",
+    )
+    machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
+    assert conf.read_text().splitlines() == [
+        f"# {FORWARD} = 0",
+        f"# {FORWARD}=0",
+        f"{FORWARD}_use_pmtu = 0",
+        "# net/ipv4/ip_forward = 0",
+        f"{FORWARD}=1",
+    ]
+    record = machine.path("/var/lib/logstash-ha/record").read_text()
+    assert record.splitlines() == [f"stig {FORWARD}=0", "stig net/ipv4/ip_forward = 0"]
+    machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
+    assert machine.path("/var/lib/logstash-ha/record").read_text() == record
+
+
+def test_files_of_others_are_named_and_left_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(FakeHost, "log", lambda self, text, log_func: said.append(text), raising=False)
+    machine.program("sysctl", ":")
+    theirs = machine.write("/etc/sysctl.d/99-hardening.conf", f"# ours\n-{FORWARD} = 0\n")
+    machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
+    assert said == [
+        f"/etc/sysctl.d/99-hardening.conf, line 2: `-{FORWARD} = 0` wins over {OURS} at the next boot; "
+        "take that line out"
+    ]
+    assert theirs.read_text() == f"# ours\n-{FORWARD} = 0\n"
+
+
+def test_the_kernel_and_the_files_are_asked(machine: Machine) -> None:
+    machine.write("/etc/sysctl.conf", f"#{FORWARD} = 0\n{FORWARD} = 0\n")
+    machine.path("/etc/sysctl.d").mkdir()
+    machine.path("/etc/sysctl.d/99-sysctl.conf").symlink_to(machine.path(CONF))
+    machine.write("/etc/sysctl.d/sysctl.conf", f"{FORWARD} = 1\n")
+    machine.write(OURS, f"{FORWARD} = 1\nnet.ipv4.ip_nonlocal_bind = 1\n")
+    state = machine.fact(Sysctl, keys=[FORWARD, "net.ipv4.ip_nonlocal_bind", "net.no.such"])
+    assert state["runtime"] == {
+        FORWARD: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
+        "net.ipv4.ip_nonlocal_bind": Path("/proc/sys/net/ipv4/ip_nonlocal_bind").read_text().strip(),
+        "net.no.such": "",
+    }
+    assert [(each["path"], each["number"]) for each in state["lines"]] == [
+        (OURS, 1),
+        (OURS, 2),
+        (CONF, 2),
+        ("/etc/sysctl.d/sysctl.conf", 1),
+    ]

@@ -1,0 +1,67 @@
+"""How a check of the cluster comes to a row of the report and its problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from cluster import Cluster, Node
+from verification.observe import Observation
+from verification.report import Cell, Problem, Row, Status
+
+DEPLOY = "run the deploy again"
+
+Observations = dict[str, Observation]
+"""What was seen on each of the cluster's nodes, by name."""
+Judged = tuple[Row, list[Problem]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cell, and its problem's words where there is one to tell."""
+
+    status: Status
+    text: str
+    what: str = ""
+    do: str = ""
+
+
+def each(
+    cluster: Cluster,
+    observations: Observations,
+    check: str,
+    look: Callable[[Node, Observation], Finding],
+    input: str | None = None,
+    vip: str | None = None,
+) -> Judged:
+    """A check that needs one node's observation only; on a node that was not reached all is unknown."""
+    cells: dict[str, Cell] = {}
+    problems: list[Problem] = []
+    for node in cluster.nodes:
+        seen = observations[node.name]
+        found = Finding(Status.UNKNOWN, "?") if seen.unreachable and check != "ssh" else look(node, seen)
+        cells[node.name] = Cell(found.status, found.text)
+        if found.what:
+            problems.append(Problem(found.status, check, node.name, found.what, found.do))
+    return Row(check, input, vip, cells), problems
+
+
+def unread(what: str, command: str) -> Finding:
+    """What could not be read is no success."""
+    return Finding(Status.UNKNOWN, "?", f"{what} could not be read", f"look by hand: `{command}`")
+
+
+def runs(seen: Observation, unit: str) -> bool:
+    """Whether this service was seen to run."""
+    return bool(seen.services and unit in seen.services and seen.services[unit]["active"])
+
+
+def words(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def several(things: list[str]) -> str:
+    """The first, and how many more there are."""
+    return things[0] if len(things) == 1 else f"{things[0]}, and {len(things) - 1} more"

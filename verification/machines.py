@@ -1,0 +1,179 @@
+"""What is right and what is wrong on each machine by itself. Pure: it looks at nothing."""
+
+from __future__ import annotations
+
+import posixpath
+
+from cluster import Cluster, Node
+from facts.firewalld import RulesState
+from operations import firewalld, services, sysctl
+from operations.files import TextFile
+from operations.selinux import BOOLEANS
+from operations.services import Unit
+from verification.finding import DEPLOY, Finding, Judged, Observations, each, runs, several, unread
+from verification.observe import Observation, read_by
+from verification.report import Status
+
+_DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
+
+
+def ssh(cluster: Cluster, observations: Observations) -> Judged:
+    """Whether the machine could be looked at."""
+
+    def look(_: Node, seen: Observation) -> Finding:
+        if seen.unreachable is None:
+            return Finding(Status.OK, "reached")
+        return Finding(
+            Status.WRONG,
+            "no",
+            f"can't be looked at: {seen.unreachable}",
+            "is it up, and does `ssh` with sudo work from here?",
+        )
+
+    return each(cluster, observations, "ssh", look)
+
+
+def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
+    """Whether a service runs, starts at boot, and has read what it is meant to read."""
+
+    def look(node: Node, seen: Observation) -> Finding:
+        state = seen.services.get(unit) if seen.services else None
+        if state is None:
+            return unread(f"the state of {unit}", f"systemctl status {unit}")
+        if not state["active"]:
+            what = "does not run" if state["enabled"] else "does not run, and would not start at boot"
+            verb = "start" if state["enabled"] else "enable --now"
+            do = f"`systemctl {verb} {unit}`; why it stopped: `journalctl -u {unit}`"
+            return Finding(Status.WRONG, "stopped", f"{unit} {what}", do)
+        if not state["enabled"]:
+            what = f"{unit} runs, but would not start at boot"
+            return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
+        return _files(cluster, node, seen, unit) or Finding(Status.OK, "running")
+
+    return each(cluster, observations, unit, look)
+
+
+def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:
+    """What is wrong with the files that a running unit reads, if it reads any of the deploy's.
+
+    The marker tells what it had read when the deploy last saw it come up (`operations.services`).
+    """
+    meant = read_by(cluster, node, seen.el).get(unit) if seen.el else None
+    state = seen.units.get(unit) if seen.units else None
+    if not meant or not state:
+        return None
+    known = {path: sha256 for sha256, path in (line.split("  ", 1) for line in state["marker"][1:])}
+    paths = [file.path for file in meant if file.path in known]
+    changed = [path for path in paths if state["files"].get(path) != known[path]]
+    if changed:
+        what = f"{unit} has not read {several(changed)}, which changed after it came up"
+        return Finding(Status.WRONG, "changed", what, f"{_DRY}; {DEPLOY} to turn it back")
+    if any(file.staged in state["files"] for file in meant):
+        waits = several([file.path for file in meant if file.staged in state["files"]])
+        what = f"a deploy was broken off: new content for {waits} waits for {unit}"
+        return Finding(Status.WARNING, "waits", what, DEPLOY)
+    if state["marker"] != services.marker(Unit(unit, probe=""), meant, state["package"]):
+        what = f"{unit} runs, but not with {_differs(meant, known, unit)}"
+        return Finding(Status.WARNING, "differs", what, f"{_DRY}; {DEPLOY}")
+    return None
+
+
+def _differs(meant: list[TextFile], known: dict[str, str], unit: str) -> str:
+    """In what a unit's marker differs from what is meant, in words."""
+    other = [file.path for file in meant if known.get(file.path) != file.sha256]
+    gone = sorted(set(known) - {file.path for file in meant})
+    if other or gone:
+        names = several([posixpath.basename(path) for path in other + gone])
+        return f"the {names} that inventory.py means"
+    return f"the {unit} that is installed now"
+
+
+def kernel(cluster: Cluster, observations: Observations) -> Judged:
+    """Kernel settings, now and at the next boot."""
+    meant = sysctl.settings(cluster)
+
+    def look(_: Node, seen: Observation) -> Finding:
+        if not seen.sysctl or not seen.sysctl["runtime"]:
+            return unread("kernel settings", f"sysctl {' '.join(meant)}")
+        runtime = seen.sysctl["runtime"]
+        conf, others = sysctl.against(meant, seen.sysctl["lines"], sysctl.FILE)
+        faults = [
+            f"{key} is {runtime.get(key) or 'missing'}, not {value}"
+            for key, value in sysctl.differing(meant, runtime).items()
+        ]
+        faults += [
+            f"{line['path']} sets {line['key']} to {line['value']}, which wins at the next boot"
+            for line in conf + others
+        ]
+        if not faults:
+            return Finding(Status.OK, "as meant")
+        named = ", ".join(dict.fromkeys(line["path"] for line in others))
+        do = f"take the line out of {named}, and {DEPLOY}" if others else DEPLOY
+        return Finding(Status.WRONG, "differ", "; ".join(faults), do)
+
+    return each(cluster, observations, "sysctl", look)
+
+
+def selinux(cluster: Cluster, observations: Observations) -> Judged:
+    """Whether keepalived's scripts may use the network."""
+
+    def look(_: Node, seen: Observation) -> Finding:
+        state = seen.selinux
+        if state is None:
+            return unread("SELinux's state", f"getenforce; getsebool {' '.join(BOOLEANS)}")
+        mode, name = state["mode"].lower(), state["name"]
+        if mode == "disabled":
+            return Finding(Status.OK, mode)
+        if name is None:
+            what = (
+                f"SELinux's policy has no boolean {' or '.join(BOOLEANS)}: "
+                "keepalived's checks may be denied the network"
+            )
+            return Finding(
+                Status.WRONG, mode, what, "install the distribution's policy, selinux-policy-targeted"
+            )
+        if not state["active"] or not state["persistent"]:
+            when = "at the next boot" if state["active"] else "now"
+            what = f"SELinux is {mode} and {name} is off {when}: keepalived's checks are denied the network"
+            return Finding(Status.WRONG, mode, what, f"`setsebool -P {name} on`")
+        return Finding(Status.OK, mode)
+
+    return each(cluster, observations, "selinux", look)
+
+
+def firewall(cluster: Cluster, observations: Observations) -> Judged:
+    """The rules in force and those of the next start; with `firewall="none"` they are the user's."""
+
+    def look(node: Node, seen: Observation) -> Finding:
+        if cluster.firewall == "none":
+            return Finding(Status.OK, "yours")
+        if seen.firewall is None:
+            if not runs(seen, "firewalld"):  # told already
+                return Finding(Status.WRONG, "none")
+            return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
+        meant = firewalld.rules(cluster, node) + firewalld.direct(cluster, node)
+        lack = firewalld.lacking(meant, seen.firewall)
+        missing = list(dict.fromkeys(lack["runtime"] + lack["permanent"]))
+        text = f"{len(meant) - len(missing)} of {len(meant)}"
+        zone = seen.firewall["zone"]
+        if missing:
+            now, later = lack["runtime"], lack["permanent"]
+            when = "now and after a reload" if now == later else "now" if now else "after a reload"
+            return Finding(Status.WRONG, text, f"zone {zone} lacks, {when}: {several(missing)}", DEPLOY)
+        others = firewalld.strangers(meant, seen.firewall, seen.record or {})
+        old = [rule for rule in _present(seen.firewall) if rule not in meant and rule not in others]
+        if old:
+            what = f"zone {zone} still has, from an earlier deploy: {several(old)}"
+            return Finding(Status.WRONG, text, what, DEPLOY)
+        # firewalld looks at what denies before it looks at what accepts (firewalld.richlanguage(5)).
+        deny = [rule for rule in others if {"drop", "reject", "DROP", "REJECT"} & set(rule.split())]
+        if deny:
+            what = f"others' rules in zone {zone} may keep events out: {several(deny)}"
+            return Finding(Status.WARNING, text, what, "leave it, if somebody means it")
+        return Finding(Status.OK, text)
+
+    return each(cluster, observations, "firewall", look)
+
+
+def _present(state: RulesState) -> list[str]:
+    return list(dict.fromkeys(state["permanent"] + state["runtime"]))
