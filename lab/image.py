@@ -121,6 +121,7 @@ def _prepare(root: Path, kernel_modules: Path, policy: Path) -> None:
     run("cp", "--recursive", "--no-dereference", "--preserve=mode", f"{HERE / 'rootfs'}/.", root)
     shutil.copytree(kernel_modules, root / "usr/lib/modules" / kernel_modules.name)
     (root / "etc/machine-id").write_text("")
+    (root / "etc/sysconfig").mkdir()  # each EL has it, and Debian does not
     shutil.copytree(policy, root / "var/tmp/policy")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()

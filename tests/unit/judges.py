@@ -19,7 +19,7 @@ from logstash_pipeline_parser.tree import ParseError
 from cluster import Cluster, Node
 from lab.settings import cache_dir
 from lab.shell import run
-from operations import firewalld, keepalived, logstash, modules, packages, sysctl, vip
+from operations import firewalld, health, keepalived, logstash, modules, packages, sysctl, vip
 from templates import meant
 
 
@@ -51,7 +51,7 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
         *of_the_pipelines(cluster, files),
         *of_the_kernel(files[sysctl.FILE], files[modules.FILE]),
         *of_yum(files[packages.REPOSITORY], cluster),
-        *(of_systemd(files[vip.FILE]) if vip.FILE in files else []),
+        *(line for path in (health.FILE, vip.FILE) if path in files for line in of_systemd(files[path])),
         *of_the_environment(files, cluster),
     ]
 

@@ -29,7 +29,7 @@ from operations.files import TextFile
 from operations.services import Unit
 from tests.unit.clusters import make_cluster
 
-UNITS = [Unit("keepalived", probe="true"), Unit("logstash", probe="true", idle="true")]
+UNITS = [Unit("logstash", probe="true", idle="true"), Unit("keepalived", probe="true")]
 FILES = [TextFile("/etc/k", "new\n", read_by="keepalived"), TextFile("/etc/l", "new\n", read_by="logstash")]
 UP = {"keepalived", "logstash"}
 
@@ -51,6 +51,10 @@ class Member:
     """The names of the nodes in its pools."""
     sick: bool = False
     """Whether its Logstash runs, but without its inputs."""
+    has: str = "old"
+    """The ids of its Logstash's inputs."""
+    asks: str = "old"
+    """The ids that its keepalived asks all nodes for."""
     deaf: bool = False
     """Whether its keepalived follows nothing any more."""
     breaks: dict[str, Exception | str] = field(default_factory=dict)
@@ -59,6 +63,9 @@ class Member:
 
 class World:
     """A cluster, and what happens in it."""
+
+    renamed = False
+    """Whether the new files have other ids than the old ones."""
 
     def __init__(self, cluster: Cluster, master: str = "") -> None:
         self.cluster = cluster
@@ -89,6 +96,7 @@ class World:
                 for name, member in self.members.items()
                 if "logstash" in member.up
                 and not member.sick
+                and member.has == director.asks
                 and str(member.node.address) not in director.flags
             }
 
@@ -127,6 +135,10 @@ class World:
         self.events.append(f"{member.node.name}: {unit}{self.taking(member)}")
         member.up.add(unit)
         member.new.add(unit)
+        if self.renamed and unit == "logstash":
+            member.has = "new"
+        if self.renamed and unit == "keepalived":
+            member.asks = "new"
         if unit == "logstash":  # it was away, and is asked again
             for director in self.members.values():
                 director.pool.discard(member.node.name)
@@ -248,10 +260,10 @@ def test_a_fresh_cluster_comes_up_node_by_node(make: Make) -> None:
     first, second = order(world, "logstash")
     assert {first, second} == {"stash1", "stash2"}
     assert world.events == [
-        f"{first}: keepalived",
         f"{first}: logstash",
-        f"{second}: keepalived",
+        f"{first}: keepalived",
         f"{second}: logstash",
+        f"{second}: keepalived",
     ]
     assert world.failed == []
 
@@ -325,9 +337,9 @@ def test_of_two_backups_the_second_stays_as_it_was(make: Make) -> None:
     """Both are in one serial operation, at whose end pyinfra counts who failed."""
     world = make(nodes=3, master="stash3")
     for name in ("stash1", "stash2"):
-        world.members[name].breaks = {"systemctl is-active logstash": "no"}
+        world.members[name].breaks = {"systemctl is-active logstash": "port taken"}
     world.roll(False)
-    assert len(set(order(world, "keepalived"))) == 1
+    assert len([line for line in world.log if line.endswith("port taken")]) == 1
 
 
 def test_a_node_that_failed_before_stops_all(make: Make) -> None:
@@ -380,6 +392,8 @@ def test_a_peer_of_weight_0_takes_nothing(make: Make) -> None:
 
 def test_a_master_that_follows_no_health_check_is_waited_for_no_longer_than_the_bound(make: Make) -> None:
     world = make(master="stash2")
+    for member in world.members.values():
+        member.new = {"keepalived"}
     world.members["stash2"].deaf = True
     world.roll(False)
     assert any(
@@ -393,23 +407,39 @@ def test_a_master_that_follows_no_health_check_is_waited_for_no_longer_than_the_
     assert activation.DRAIN_BOUND + activation.RETURN_BOUND <= world.now <= 60
 
 
-def test_a_connection_that_breaks_fails_the_node(make: Make) -> None:
-    for error in (SSHException("EOF"), TimeoutError(), ConnectionResetError("reset by peer")):
-        world = make(master="stash2")
-        world.members["stash1"].breaks = {"systemctl is-active logstash": error}
-        world.roll()
-        assert world.failed[0] == "stash1"
-        assert any("stash1" in line and "the connection broke" in line for line in world.log)
-        assert order(world, "logstash") == []
-        assert world.members["stash2"].flags == set()
+@pytest.mark.parametrize(
+    "error", [SSHException("EOF"), TimeoutError(), ConnectionResetError("reset by peer")]
+)
+def test_a_connection_that_breaks_fails_the_node(make: Make, error: Exception) -> None:
+    world = make(master="stash2")
+    world.members["stash1"].breaks = {"systemctl is-active logstash": error}
+    world.roll()
+    assert world.failed[0] == "stash1"
+    assert any(
+        "stash1" in line and f"the connection broke: {str(error) or 'no end'}" in line for line in world.log
+    )
+    assert order(world, "logstash") == []
+    assert world.members["stash2"].flags == set()
 
 
 def test_a_director_that_can_not_be_told_is_no_reason_to_stop(make: Make) -> None:
     world = make(nodes=3, master="stash3")
+    world.members["stash2"].new = set(UP)
     world.members["stash2"].breaks = {"/drained/": SSHException("EOF"), "ipvsadm": SSHException("EOF")}
     world.roll(False)
     assert "stash1: logstash" in world.events
     assert world.members["stash3"].flags == set()
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_new_ids_of_the_inputs_are_no_failure(make: Make, nodes: int) -> None:
+    """The MASTER asks for the old ones until its turn comes, and then it is the others that it sends events to."""
+    world = make(nodes=nodes, master=f"stash{nodes}")
+    world.renamed = True
+    world.roll()
+    assert world.failed == []
+    assert sorted(order(world, "logstash")) == sorted(world.members)
+    assert all(member.pool == set(world.members) for member in world.members.values())
 
 
 def test_directors_that_this_run_is_not_for_are_told_too(make: Make) -> None:
@@ -435,7 +465,7 @@ def test_what_nobody_expected_stops_the_others_too(make: Make) -> None:
         world.members[name].breaks = {"systemctl is-active": ValueError("what is this?")}
     world.roll(False)
     assert len([line for line in world.log if "what is this?" in line and "Traceback" not in line]) == 1
-    assert world.events == []
+    assert order(world, "logstash") == order(world, "keepalived") == []
 
 
 def test_a_node_that_leaves_is_drained_first(make: Make) -> None:

@@ -258,6 +258,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(senders=["10.77.0.1", "10.77.0.1/32"]), "inputs.0.senders: entry 10.77.0.1/32 is given twice; each must be different"),
     ({"senders": []}, "senders: none given for udp-5514; name one or more, there or for all inputs"),
     ({"senders": ["10.77.0.101/24"]}, "senders.0: '10.77.0.101/24' is neither an IP address nor a network; write it as 10.77.0.0/24, or 10.77.0.101 for one address"),
+    ({"senders": ["fe80::1%eth0"]}, "senders.0: 'fe80::1%eth0' is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
     ({"senders": ["10.77.0.101", "10.77.0.101"]}, "senders: entry 10.77.0.101/32 is given twice; each must be different"),
     ({"senders": ["fd77::/64"]}, "senders: fd77::/64 is IPv6, and no VIP is; add one to vip, or take it out"),
     ({"vrrp": 4}, "vrrp: 4 is unknown; choose from 2, 3"),

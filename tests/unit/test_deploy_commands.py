@@ -101,14 +101,14 @@ def test_what_waits_is_dropped_when_the_old_file_is_meant_again(machine: Machine
 
 @pytest.mark.parametrize("read_by", ["", "logstash"])
 def test_the_original_is_kept_once(machine: Machine, read_by: str) -> None:
-    machine.write(PATH, "original\n", mode=0o600)
+    machine.write(PATH, "original\n", mode=0o640)
     for content in ("first\n", "second\n"):
         machine.run(files.put, files=[TextFile(PATH, content, read_by=read_by)])
         if read_by:
             machine.path(STAGED).rename(machine.path(PATH))  # as the service's activation does
     original = machine.root / f"var/lib/logstash-ha/original{machine.path(PATH)}"
     assert original.read_text() == "original\n"
-    assert original.stat().st_mode & 0o7777 == 0o600
+    assert original.stat().st_mode & 0o7777 == 0o640
     assert machine.path(ORIGINALS).stat().st_mode & 0o7777 == 0o700
     assert machine.fact(Record) == {"file": [PATH]}
 
@@ -197,6 +197,7 @@ def test_keepalived_2_2_7_is_asked_as_root(machine: Machine) -> None:
 
 
 HOME = "/etc/logstash"
+GOOD = "/var/lib/logstash-ha/good/logstash"
 
 
 @pytest.fixture
@@ -292,22 +293,24 @@ def test_what_an_earlier_run_left_waiting_is_not_tested(tested: Machine) -> None
 
 
 def test_files_that_are_no_longer_meant_are_not_tested(tested: Machine) -> None:
-    """Ours is left out, and where there was another one before, that one is back."""
-    for name in ("ours.conf", "theirs.conf"):
-        good = f"/var/lib/logstash-ha/good/logstash{tested.path(HOME)}/conf.d/{name}"
-        (tested.root / good.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
-        (tested.root / good.lstrip("/")).write_text("good\n")
-    tested.write(f"{HOME}/conf.d/ours.conf", "ours\n")
-    tested.write(f"{HOME}/conf.d/theirs.conf", "changed\n")
-    original = tested.root / f"var/lib/logstash-ha/original{tested.path(HOME)}/conf.d/theirs.conf"
-    original.parent.mkdir(parents=True)
-    original.write_text("theirs\n")
+    """Ours is left out, where there was another one before that one is back, and what was not ours stays."""
+    for name in ("ours", "theirs", "same"):
+        folder = tested.path(f"{HOME}/conf.d")
+        (good := Path(f"{tested.path(GOOD)}{folder}/{name}.conf")).parent.mkdir(parents=True, exist_ok=True)
+        good.write_text("good\n")
+    tested.write(f"{HOME}/conf.d/same.conf", "good\n")
+    for name in ("ours", "theirs"):
+        assert (
+            tested.run(files.put, files=[TextFile(f"{HOME}/conf.d/{name}.conf", "good\n")])[0].returncode == 0
+        )
+    before = in_place(tested)
     (done,) = accepted(tested, [own("logstash.yml", "settings\n")])
     assert done.returncode == 0, done.stderr
     shadow = seen(tested)
     assert "conf.d/ours.conf" not in shadow
     assert shadow["conf.d/theirs.conf"] == "theirs\n"
-    assert tested.path(f"{HOME}/conf.d/ours.conf").read_text() == "ours\n"
+    assert shadow["conf.d/same.conf"] == "good\n"
+    assert in_place(tested) == before
 
 
 def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: Machine) -> None:

@@ -16,7 +16,7 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from cluster import Cluster, Node
-from operations import firewalld, keepalived, logstash, modules, packages, selinux, sysctl
+from operations import firewalld, health, keepalived, logstash, modules, packages, selinux, sysctl
 from templates import meant
 from tests.unit.clusters import PASSWORD, example
 from tests.unit.test_render import parse_keepalived
@@ -118,11 +118,18 @@ DIFFERENCES = [
         come=("7 global_defs > script_user keepalived_script", "7 global_defs > enable_script_security"),
     ),
     Difference(
-        "`/bin/python`",
-        "the Python that an EL always has: `/usr/bin/python` (7), `/usr/libexec/platform-python` (8), `/usr/bin/python3`",
-        "EL 8 and later have no `/bin/python`",
-        gone=(f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"',),
-        come=(f'{CHECK}misc_path "/usr/bin/python SCRIPT * udp-5514"',),
+        "keepalived runs the script for each input of each node, every 5 s",
+        "a health service asks each node every 0.5 s; keepalived looks at its verdicts",
+        "an input that died is out of the pools within a second, and many inputs cost no more than one",
+        gone=(f"{SERVER}delay_loop 5", f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"'),
+        come=(
+            f"{SERVER}delay_loop 1",
+            f'{CHECK}misc_path "/usr/bin/test ! -s /run/keepalived-health/*/udp-5514"',
+            "8 file /etc/keepalived/logstash_ha_health.py",
+            "8 file /etc/keepalived/logstash_ha_health.json",
+            "8 file /etc/systemd/system/logstash-ha-health.service",
+            "8 file /etc/tmpfiles.d/logstash-ha-health.conf",
+        ),
     ),
     Difference(
         "no time-out",
@@ -182,6 +189,9 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     """What the deploy puts on a node, in the same form. A file of which nothing is known ends the test."""
     files = {path: file.content for path, file in meant(cluster, node, 7).items()}
     del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
+    service = [
+        path for path in (health.SERVICE, health.SETTINGS, health.FILE, health.TMPFILES) if files.pop(path)
+    ]
     repository = _ini(files.pop(packages.REPOSITORY))
     drop_in = _ini(files.pop(keepalived.DROP_IN))
     pipeline = Pipeline(files.pop(logstash.own_file("main"))).parse()
@@ -204,6 +214,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
         *(f"6 module {name}" for name in files.pop(modules.FILE).splitlines()),
         *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
         *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),
+        *(f"8 file {path}" for path in service),
         *(f"9 {rule}" for rule in [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]),
         *(f"11 keepalived.service: {key} = {value}" for key, value in drop_in["Service"].items()),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from logstash_pipeline_parser import Pipeline
 
-from operations import firewalld, keepalived, logstash, packages, sysctl
+from operations import firewalld, health, keepalived, logstash, packages, sysctl
 from operations.files import TextFile
 from templates import meant
 from tests.unit.clusters import PASSWORD, make_cluster
@@ -74,9 +75,13 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
             assert [each[0] for each in server if isinstance(each, tuple)] == [
                 f"real_server {address} {port}" for address in addresses
             ]
-            for address in addresses:
-                check = only(only(server, f"real_server {address} {port}"), "MISC_CHECK")
-                assert check[0].endswith(f'.py {address} {id}"')
+            for member in cluster.nodes:
+                check = only(only(server, f"real_server {member.address} {port}"), "FILE_CHECK")
+                assert check == [f"track_file {member.name}/{id}"]
+                assert only(conf, f"track_file {member.name}/{id}") == [
+                    f"file /run/keepalived-health/{member.address}/{id}",
+                    "weight 0",
+                ]
 
 
 def instance_of(tmp_path: Path, **settings: Any) -> list[Any]:
@@ -144,8 +149,33 @@ def test_several_vips_are_shared_out(tmp_path: Path) -> None:
 )
 def test_the_python_of_each_el(tmp_path: Path, el: int, python: str) -> None:
     cluster = make_cluster(tmp_path)
-    paths = re.findall('misc_path "(.*?) ', meant(cluster, cluster.nodes[0], el)[keepalived.CONF].content)
-    assert paths == [python] * 2
+    service = meant(cluster, cluster.nodes[0], el)[health.FILE].content
+    assert re.findall("^ExecStart=(.*)$", service, re.MULTILINE) == [
+        f"{python} {health.SERVICE} {health.SETTINGS}"
+    ]
+
+
+@pytest.mark.parametrize("el", [7, 8])
+def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: int) -> None:
+    cluster = make_cluster(tmp_path)
+    conf = meant(cluster, cluster.nodes[0], el)[keepalived.CONF].content
+    assert "track_file" not in conf
+    assert re.findall('misc_path "(.*)"', conf) == [
+        f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes
+    ]
+
+
+def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> None:
+    """Each verdict is written by the one, made by systemd-tmpfiles, and read by the other."""
+    inputs = [{"id": "udp-5514", "port": 5514}, {"id": "syslog", "port": 5515, "protocol": "both"}]
+    cluster = make_cluster(tmp_path, 3, inputs=inputs)
+    files = meant(cluster, cluster.nodes[0], 9)
+    settings = json.loads(files[health.SETTINGS].content)
+    ids = ["udp-5514", "syslog-udp", "syslog-tcp"]
+    assert settings["nodes"] == {str(node.address): ids for node in cluster.nodes}
+    written = {f"{settings['folder']}/{node}/{id}" for node, ids in settings["nodes"].items() for id in ids}
+    assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == written
+    assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == written
 
 
 @pytest.mark.parametrize(("major", "api"), [(6, "http"), (7, "http"), (8, "api.http"), (9, "api.http")])
