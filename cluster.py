@@ -80,6 +80,8 @@ def _parse_network(value: object) -> Network:
     except ValueError:
         pass
     try:
+        if "%" in str(value):
+            raise ValueError
         near = f"{ip_network(value, strict=False)}, or {str(value).split('/')[0]} for one address"
     except ValueError:
         near = "192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"

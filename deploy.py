@@ -7,6 +7,7 @@ from operations import (
     activation,
     files,
     firewalld,
+    health,
     keepalived,
     logstash,
     modules,
@@ -47,9 +48,15 @@ if "nodes" in host.groups:
     modules.loaded(name="6. Kernel modules", modules=modules.names(cluster))
     sysctl.effective(name="6. sysctl: in force, no STIG", settings=sysctl.settings(cluster), file=sysctl.FILE)
 
-    # 8 before 7: keepalived.conf names the script and its user, and they are checked with it.
+    # 8 before 7: keepalived.conf names the script's user and the service's verdicts, and is checked with them.
     users.system(name="8. User of the health script", user=keepalived.SCRIPT_USER)
-    files.put(name="8. Health script", files=[file[keepalived.SCRIPT]])
+    files.put(
+        name="8. Health script and service",
+        files=[
+            file[path]
+            for path in (keepalived.SCRIPT, health.TMPFILES, health.SERVICE, health.SETTINGS, health.FILE)
+        ],
+    )
     files.put(
         name="7. keepalived.conf", files=[file[path] for path in (keepalived.CONF, vip.FILE) if path in file]
     )
@@ -63,8 +70,9 @@ if "nodes" in host.groups:
     # One node after the other, and the MASTER last: the others take the events meanwhile.
     units = [
         *([vip.unit()] if vip.FILE in file else []),
-        keepalived.unit(el),
+        health.unit(),
         logstash.unit(cluster, listed=keepalived.probe(cluster, node, el)),
+        keepalived.unit(el),
     ]
     for masters, who in ((False, "BACKUPs"), (True, "MASTER")):
         activation.roll(

@@ -7,7 +7,7 @@ and deploy, so that the others forget it.
 from pyinfra import host
 
 from cluster import of
-from operations import activation, keepalived, logstash, packages, preflight, undo, vip
+from operations import activation, health, keepalived, logstash, packages, preflight, undo, vip
 
 preflight.prepare(host)
 
@@ -18,7 +18,7 @@ if "nodes" in host.groups:
     activation.left(
         name="11. Logstash and keepalived stopped, with the others taking the events",
         cluster=cluster,
-        units=[logstash.UNIT, keepalived.UNIT, vip.UNIT],
+        units=[keepalived.UNIT, logstash.UNIT, health.UNIT, vip.UNIT],
         _serial=True,
     )
     undo.rules(name="9. firewalld: no rules of ours")

@@ -18,7 +18,7 @@ from cluster import Cluster, Node
 from facts.ipvs import DRAINED, Drained, VirtualServers, host_of, socket_name
 from facts.services import ABSENT, Services, Units, UnitState
 from facts.vrrp import Held
-from operations import services
+from operations import keepalived, services
 from operations.files import TextFile
 from operations.services import Unit
 
@@ -61,9 +61,12 @@ def roll(
         host.noop(f"{', '.join(unit.name for unit in units)}: up, with what they are meant to read")
         return
     held = host.get_fact(Held, vips=[str(vip) for vip in cluster.vips])
-    if not masters and any((held or {}).values()):
-        host.noop("it holds the VIP, so its turn comes last")
-        return
+    if any((held or {}).values()):
+        if not masters:
+            host.noop("it holds the VIP, so its turn comes last")
+            return
+        # The director first: where inputs changed, the others, which have the new ones, take its events then.
+        todo.sort(key=lambda unit: bool(unit.idle))
     yield FunctionCommand(_roll, (cluster, todo, files, present), {})
 
 
@@ -108,6 +111,8 @@ def _roll(
     node = cluster.node(host.name)
     meant = _meant(cluster, node)
     due = {director: meant & _places([director], node) for director in directors} | {host: meant}
+    if any(unit.name == keepalived.UNIT for unit in units):
+        due = {host: meant}  # the other directors may ask for inputs that are no more, until their turn comes
     for unit in units:
         known = present.get(unit.name, NOTHING)
         script = services.activation(unit, files, known)
@@ -221,7 +226,7 @@ def _run(host: Host, script: str, stdin: str | None = None) -> bool:
     try:
         good, output = host.run_shell_command(StringCommand(script), **connector)
     except (OSError, SSHException) as error:
-        _say(host, f"the connection broke: {error or 'no end'}")
+        _say(host, f"the connection broke: {str(error) or 'no end'}")
         return False
     if not good:
         for line in output.stderr_lines:

@@ -134,7 +134,7 @@ def _replaced(identity: IdentityState, node: Node, interface: str, addresses: se
     replaced = {}
     for profile in identity["profiles"].values():
         if profile["uuid"]:
-            replaced[profile["uuid"]] = str(uuid.uuid5(uuid.UUID(profile["uuid"]), node.name))
+            replaced[profile["uuid"]] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{profile['uuid']} {node.name}"))
         link = profile["interface"] or (interface if addresses & set(profile["addresses"]) else "")
         mac = identity["links"].get(link, "")
         if mac and profile["mac"] not in ("", mac):
@@ -228,7 +228,7 @@ def become(plan: Plan | None, addresses: list[str]) -> Generator[StringCommand |
         yield FunctionCommand(follow, (), {})
     boots: list[str] = []
     yield FunctionCommand(note_boot, (boots,), {})
-    yield StringCommand(f"sh {RUN} confirm {shlex.join(addresses)}")
+    yield StringCommand(f"test ! -e {RUN} || sh {RUN} confirm {shlex.join(addresses)}")
     yield FunctionCommand(come_back, (boots, list(plan.addresses)), {})
 
 
@@ -275,9 +275,10 @@ def follow(state: State, host: Host) -> bool:
     return False
 
 
-def note_boot(state: State, host: Host, boots: list[str]) -> None:
+def note_boot(state: State, host: Host, boots: list[str]) -> bool:
     """Remember which boot this is."""
     boots.append(_boot(host))
+    return boots != [""]
 
 
 def come_back(state: State, host: Host, boots: list[str], old: list[str]) -> bool:

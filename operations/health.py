@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node
-from operations import keepalived
 from operations.services import Unit
 
 UNIT = "logstash-ha-health"
@@ -18,12 +17,8 @@ FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
 INTERVAL = 0.5
 """Seconds from one poll of a node to the next; one costs its Logstash about 12 ms."""
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 """Seconds for a node's answer; two that are late take it out of the pools."""
-
-FILE_CHECK = 9
-"""The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
-that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
 
 
 def verdict(node: Node, input_id: str) -> str:
@@ -44,11 +39,6 @@ def settings(cluster: Cluster) -> dict[str, object]:
         "timeout": TIMEOUT,
         "nodes": {str(node.address): inputs(cluster) for node in cluster.nodes},
     }
-
-
-def service_check(el: int) -> str:
-    """For a `TextFile`: the new service starts as its user, and finds the health script beside it."""
-    return f'runuser -u {keepalived.SCRIPT_USER} -- {keepalived.PYTHON[el]} "$new" --help >/dev/null'
 
 
 def unit() -> Unit:

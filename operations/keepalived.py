@@ -20,6 +20,10 @@ PYTHON = {
 }
 """By Enterprise Linux's major version: the Python that is always there."""
 
+FILE_CHECK = 9
+"""The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
+that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+
 # 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) only names what it does not know, and exits with 0: so any
 # word is a failure. 2.2.5 to 2.2.7 (on no EL) kill themselves half-way when script_user is not root.
 CONF_CHECK = """\
@@ -55,7 +59,17 @@ def probe(cluster: Cluster, node: Node, el: int) -> str:
     return " &&\n".join([undrained, *(f"{PYTHON[el]} {SCRIPT} {node.address} {id}" for id in ids)])
 
 
+# Where SELinux lets it not watch them, keepalived goes by the verdicts of its start, for ever and without a word.
+_WATCHES = """\
+systemctl is-active keepalived &&
+for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"); do
+    cat /proc/$pid/fdinfo/* 2>/dev/null
+done | grep -q '^inotify wd:' || { echo 'it does not watch the verdicts: `ausearch -m avc -c keepalived`'; false; }"""
+
+
 def unit(el: int) -> Unit:
     """keepalived's service; a reload loses nothing, but 1.3.5 (EL 7) can crash on it."""
-    verb = "restart" if el == 7 else "reload-or-restart"
-    return Unit(UNIT, probe="systemctl is-active keepalived", verb=verb)
+    if el < FILE_CHECK:
+        verb = "restart" if el == 7 else "reload-or-restart"
+        return Unit(UNIT, probe="systemctl is-active keepalived", verb=verb)
+    return Unit(UNIT, probe=_WATCHES, verb="reload-or-restart")

@@ -49,7 +49,6 @@ def due(unit: Unit, files: Sequence[TextFile], present: UnitState) -> bool:
         and not service["stale"]
         and present["files"] == mine
         and present["marker"] == marker(unit, files, present["package"])
-        and set(present["good"]) <= set(mine)
     )
 
 

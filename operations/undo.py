@@ -12,9 +12,10 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
+from facts.ipvs import DRAINED
 from facts.record import STATE, Record
 from facts.sysctl import CONF
-from operations import firewalld
+from operations import firewalld, health
 from operations.files import ORIGINALS
 
 NOTHING = "nothing of it was put here by the deploy"
@@ -24,7 +25,7 @@ for file in {files}; do
     rm -f "${{file%/*}}/.${{file##*/}}.staged"
     if [ -f "{originals}$file" ]; then cp -p "{originals}$file" "$file"; else rm -f "$file"; fi
     ! command -v restorecon >/dev/null || [ ! -f "$file" ] || restorecon "$file"
-    rmdir --ignore-fail-on-non-empty "${{file%/*}}" 2>/dev/null || true
+    rpm -qf "${{file%/*}}" >/dev/null 2>&1 || rmdir "${{file%/*}}" 2>/dev/null || true
 done
 systemctl daemon-reload
 """
@@ -94,4 +95,4 @@ def record() -> Generator[StringCommand]:
     if not host.get_fact(Record):
         host.noop("there is no record")
         return
-    yield StringCommand(f"rm -rf {STATE} /etc/keepalived/drained")
+    yield StringCommand(f"rm -rf {STATE} {DRAINED} {health.FOLDER}")

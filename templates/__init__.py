@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cluster import API_PORT, Cluster, ClusterError, Node
-from operations import keepalived, logstash, modules, packages, sysctl, vip
+from operations import health, keepalived, logstash, modules, packages, sysctl, vip
 from operations.files import TextFile
 
 _HERE = Path(__file__).parent
@@ -43,21 +43,28 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
     def render(template: str, **values: object) -> str:
         return _environment.get_template(template).render(cluster=cluster, node=node, **values)
 
-    script = f"{keepalived.PYTHON[el]} {keepalived.SCRIPT}"
+    script = TextFile(
+        keepalived.SCRIPT,
+        (_HERE.parent / "files" / "check_logstash_input.py").read_text(),
+        mode="755",
+        check=keepalived.script_check(el),
+    )
     files = [
         TextFile(packages.REPOSITORY, render("logstash.repo.j2")),
         *_logstash(cluster, node, render),
         TextFile(modules.FILE, "".join(f"{name}\n" for name in modules.names(cluster))),
         TextFile(sysctl.FILE, render("sysctl.conf.j2", settings=sysctl.settings(cluster))),
-        TextFile(
-            keepalived.SCRIPT,
-            (_HERE.parent / "files" / "check_logstash_input.py").read_text(),
-            mode="755",
-            check=keepalived.script_check(el),
-        ),
+        script,
+        *_health(cluster, script, el, render),
         TextFile(
             keepalived.CONF,
-            render("keepalived.conf.j2", script=script, script_user=keepalived.SCRIPT_USER),
+            render(
+                "keepalived.conf.j2",
+                script_user=keepalived.SCRIPT_USER,
+                file_check=el >= keepalived.FILE_CHECK,
+                inputs=health.inputs(cluster),
+                verdict=health.verdict,
+            ),
             mode="600",
             check=keepalived.CONF_CHECK,
             read_by="keepalived",
@@ -67,6 +74,38 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
     if "dr" in cluster.forwardings:
         files.append(TextFile(vip.FILE, render("vip.service.j2"), read_by=vip.UNIT))
     return {file.path: file for file in files}
+
+
+def _health(cluster: Cluster, script: TextFile, el: int, render: Any) -> list[TextFile]:
+    """The health service, and the files that it tells keepalived its verdicts by."""
+    service = render(
+        "health.service.j2",
+        el=el,
+        user=keepalived.SCRIPT_USER,
+        command=f"{keepalived.PYTHON[el]} {health.SERVICE} {health.SETTINGS}",
+        script=script,
+    )
+    verdicts = render(
+        "health.tmpfiles.j2",
+        folder=health.FOLDER,
+        inputs=health.inputs(cluster),
+        user=keepalived.SCRIPT_USER,
+        verdict=health.verdict,
+    )
+    return [
+        TextFile(health.TMPFILES, verdicts, then=f"systemd-tmpfiles --create {health.TMPFILES}"),
+        TextFile(
+            health.SERVICE,
+            (_HERE.parent / "files" / "logstash_ha_health.py").read_text(),
+            mode="755",
+            check=keepalived.script_check(el),
+            read_by=health.UNIT,
+        ),
+        TextFile(
+            health.SETTINGS, render("health.json.j2", settings=health.settings(cluster)), read_by=health.UNIT
+        ),
+        TextFile(health.FILE, service, read_by=health.UNIT),
+    ]
 
 
 def _logstash(cluster: Cluster, node: Node, render: Any) -> list[TextFile]:
