@@ -1,6 +1,5 @@
 """Larger clusters: three nodes, many inputs, TCP, low ports, and what becomes of that which is no longer meant."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ PORTS = {"udp": [5514, 514, 7514], "tcp": [6514, 514, 7514]}
 
 
 @pytest.fixture(scope="module")
-def large(cluster: Cluster) -> Iterator[Cluster]:
+def large(cluster: Cluster) -> Cluster:
     """Three nodes with four inputs, made of the two nodes that are there. At the end they are two again."""
     done = cluster.deploy("-y", inventory=cluster.inventory("large", nodes=ALL_ADDRESSES, inputs=INPUTS))
     assert done.returncode == 0, done.stdout + done.stderr
