@@ -113,8 +113,10 @@ switch() { # SECONDS FILES ADDRESSES: to be confirmed in; the network's files th
 
 confirm() { # ADDRESS...: those it must have now
     if [ -e "$folder/unconfirmed" ]; then
-        has "$@" || fail "it has not got the addresses $*, so it goes back to its old ones"
-        mv "$folder/unconfirmed" "$folder/confirmed" || fail "too late: it goes back to its old address"
+        while [ -e "$folder/unconfirmed" ] && ! has "$@"; do
+            sleep 1
+        done
+        mv "$folder/unconfirmed" "$folder/confirmed" || fail "not confirmed in time: it goes back to its old address"
     fi
     # The unit does the rest, unless a loss of power ended it.
     if [ -e "$folder/confirmed" ] && ! systemctl --quiet is-active "$unit"; then

@@ -29,7 +29,7 @@ import time
 
 import check_logstash_input as script
 
-FAILURES = 2
+FAILURES = 3
 SUCCESSES = 2
 PATIENCE = 5.0
 """Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""

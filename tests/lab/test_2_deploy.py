@@ -28,7 +28,7 @@ def test_what_is_only_half_done_is_named_and_finished(cluster: Cluster) -> None:
     cluster.get(
         "stash2", "sysctl -q net.ipv4.ip_forward=0; printf 'net.ipv4.ip_forward = 0\\n' >>/etc/sysctl.conf"
     )
-    cluster.get("stash2", "systemctl disable -q --now keepalived; setsebool -P nis_enabled off")
+    cluster.get("stash2", "systemctl disable -q --now keepalived; setsebool -P keepalived_connect_any off")
     changes, said = cluster.plan()
     assert {name.split()[0]: sorted(hosts) for name, hosts in changes.items()} == {
         "5.": ["stash2"],

@@ -211,7 +211,8 @@ def test_a_hung_node_delays_no_other() -> None:
     [
         ("", [UP, LOST, UP], 0),  # one lost poll
         ("", [UP, LOST, UP, LOST, UP], 0),  # and another one, not in a row
-        ("", [UP, LOST, LOST, UP], 2),
+        ("", [UP, LOST, LOST, UP], 0),
+        ("", [UP, LOST, LOST, LOST, UP], 2),
         ("", [UP, GONE, UP], 2),  # no doubt: at once
         ("1\n", [LOST, UP, LOST], 0),
         ("1\n", [GONE, UP, GONE, UP, GONE], 0),

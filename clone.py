@@ -1,0 +1,23 @@
+"""A clone of one node becomes another one (the recipe's step 10).
+
+    pyinfra inventory.py clone.py --limit stash2 --data ssh_hostname=stash1
+
+`--limit` names the node that it is to be, `ssh_hostname` how ssh reaches it now: as its source, which is off.
+docs/clone.md tells the rest.
+"""
+
+from pyinfra import host
+
+from cluster import of
+from operations import clone, preflight
+
+preflight.prepare(host)
+
+if "nodes" in host.groups:
+    cluster = of(host)
+    node = cluster.node(host.name)
+    clone.become(
+        name=f"10. Clone: becomes {node.name}",
+        plan=clone.inspect(host, cluster, node),
+        addresses=[str(address) for address in node.addresses],
+    )
