@@ -5,6 +5,7 @@ from pyinfra import host, logger
 from cluster import of
 from operations import (
     activation,
+    clone,
     files,
     firewalld,
     health,
@@ -63,7 +64,8 @@ if "nodes" in host.groups:
 
     firewalld.allowed(name="9. firewalld: VRRP, API, events", cluster=cluster, node=node)
 
-    # 10. A machine that is the clone of another one: clone.py.
+    # A machine that is the clone of another one becomes itself by clone.py.
+    clone.remember(name="10. Hardware noted, so that a clone is told by it", interface=cluster.interface)
 
     files.put(name="11. keepalived starts again when it dies", files=[file[keepalived.DROP_IN]])
     activation.undrained(name="11. No node is left out by a run that was broken off")

@@ -70,7 +70,7 @@ def _check_addresses(cluster: Cluster, node: Node, machine: MachineState) -> Non
             has = ", ".join(addresses) or "no address"
             raise ClusterError(
                 f"nodes.{node.name}: {address} is not on its {cluster.interface}, which has {has}; "
-                "correct the address or the interface in inventory.py, or give the machine that address"
+                "correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"
             )
 
 

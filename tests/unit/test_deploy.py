@@ -242,6 +242,8 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
         "end 10.77.0.10",
     ],
     "ipvsadm -ln": Machine.tell_pools,
+    "echo hostname": lambda machine, *_: [f"link eth0 52:54:00:00:00:0{machine.number}", *sorted({"noted 52:54:00:00:00:0" + str(machine.number)} & machine.has)],
+    "/var/lib/logstash-ha/hardware": lambda machine, *_: machine.has.add(f"noted 52:54:00:00:00:0{machine.number}"),
     "ls -1 /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
     "sha256sum --check": Machine.put,
@@ -418,6 +420,7 @@ STEPS = [
     "8. Health script and service",
     "7. keepalived.conf",
     "9. firewalld: VRRP, API, events",
+    "10. Hardware noted, so that a clone is told by it",
     "11. keepalived starts again when it dies",
     BACKUPS,
 ]
@@ -468,7 +471,7 @@ def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine."""
     world.deploy()
     world.deploy()
-    assert len(world.machines["stash1"].commands) == 23, world.machines["stash1"].commands
+    assert len(world.machines["stash1"].commands) == 24, world.machines["stash1"].commands
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -534,7 +537,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
         (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
         (keepalived.CONF, [STEPS[12], BACKUPS]),
         (keepalived.SCRIPT, [STEPS[11]]),
-        (keepalived.DROP_IN, [STEPS[14]]),
+        (keepalived.DROP_IN, [STEPS[15]]),
         (packages.REPOSITORY, [STEPS[1]]),
         (modules.FILE, [STEPS[7]]),
     ],

@@ -67,7 +67,7 @@ def test_a_fit_machine(tmp_path: Path, settings: dict[str, Any], el: int, state:
         ({}, 9, {"os": {}}, "stash1: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
         ({"interface": "ens33"}, 9, {}, "interface: stash1 has no ens33; choose one of eth0, lo"),
-        ({}, 9, {"interfaces": {"eth0": []}}, "nodes.stash1: 10.77.0.11 is not on its eth0, which has no address; correct the address or the interface in inventory.py, or give the machine that address"),
+        ({}, 9, {"interfaces": {"eth0": []}}, "nodes.stash1: 10.77.0.11 is not on its eth0, which has no address; correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"),
         ({}, 7, {"firewalld": "absent"}, "stash1: firewalld is absent, so Logstash's API would be open to everyone; run `yum install firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
         ({}, 9, {"firewalld": "masked"}, "stash1: firewalld is masked, so Logstash's API would be open to everyone; run `systemctl unmask firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
         ({}, 9, {"firewalld": "inactive"}, "stash1: firewalld is inactive, so Logstash's API would be open to everyone; run `systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
