@@ -573,9 +573,9 @@ class Cluster(_Model):
                     f"network: {same[0]} and {same[1]} are both {family}; name the one that holds the nodes and the VIP"
                 )
         for network in self.networks:
-            if network.is_loopback or network.is_multicast or network.is_link_local:
+            if network.is_multicast or network.is_link_local:
                 raise ValueError(
-                    f"network: {network} is for loopback, multicast or one link; name the one that holds the nodes"
+                    f"network: {network} is for multicast or for one link; name the one that holds the nodes"
                 )
 
     def _check_ports(self) -> None:

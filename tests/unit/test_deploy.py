@@ -382,12 +382,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     log: list[str] = []
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", lambda record: log.append(record.getMessage()))
-    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)  # not the attribute alone: what is logged is cached by level
     logger.addHandler(handler)
     world = World(tmp_path, log)
     monkeypatch.setattr(Recorder, "world", world, raising=False)
     yield world
     logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 class Clock:
