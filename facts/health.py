@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TypedDict
 
@@ -24,23 +25,39 @@ class HealthState(TypedDict):
     checks: list[Check]
 
 
+_VERDICT = re.compile(r"(\S+) at \S+ is (up|down)\b")
+
+
 def parse_health(output: list[str]) -> HealthState:
-    """A line `missing WHAT`, or a line `address, input, status, message` with tabs between for each run."""
+    """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
+
+    An input that the script has no verdict on counts as down, for the script's last words.
+    """
     health = HealthState(missing=None, checks=[])
+    inputs: list[str] = []
+    said: dict[str, list[str]] = {}
     for line in output:
         if line.startswith("missing "):
             health["missing"] = line.removeprefix("missing ")
-        elif line.count("\t") >= 3:
-            address, name, status, message = line.split("\t", 3)
-            health["checks"].append(Check(address=address, input=name, status=int(status), message=message))
+        elif line.startswith("inputs "):
+            inputs = line.split()[1:]
+        elif "\t" in line:
+            address, text = line.split("\t", 1)
+            said.setdefault(address, []).append(text)
+    for address, texts in said.items():
+        verdicts = {match[1]: (match[2], text) for text in texts if (match := _VERDICT.match(text))}
+        for name in inputs:
+            word, message = verdicts.get(name, ("down", texts[-1]))
+            health["checks"].append(
+                Check(address=address, input=name, status=int(word != "up"), message=message)
+            )
     return health
 
 
 class Health(FactBase[HealthState | None]):
-    """The health script for each of these inputs at each of these addresses, as this user. Needs root.
+    """The health script for these inputs at each of these addresses, as this user. Needs root.
 
-    Addresses are asked at the same time, the inputs of one in turn: at worst a script's time bound
-    for each input, and no burst of processes.
+    Addresses are asked at the same time, by one process each.
     """
 
     def command(self, python: str, script: str, user: str, addresses: list[str], inputs: list[str]) -> str:
@@ -48,10 +65,10 @@ class Health(FactBase[HealthState | None]):
             f"if ! id -u {user} >/dev/null 2>&1; then echo missing user {user}; "
             f"elif ! test -f {script}; then echo missing {script}; "
             f"elif ! test -x {python}; then echo missing {python}; "
-            f"else for address in {shlex.join(addresses)}; do ( for input in {shlex.join(inputs)}; do "
-            f"message=$(cd / && runuser -u {user} -- {python} {script} $address $input 2>&1); "
-            r"printf '%s\t%s\t%s\t%s\n' $address $input $? "
-            '"$(echo "$message" | tail -n 1)"; done ) & done; wait; fi'
+            f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
+            f"( runuser -u {user} -- {python} {script} $address {shlex.join(inputs)} 2>&1 | "
+            "awk -v address=$address '{ print address \"\\t\" $0 } END { if (!NR) print address \"\\tit says nothing\" }' ) & "
+            "done; wait; fi"
         )
 
     def process(self, output: list[str]) -> HealthState:

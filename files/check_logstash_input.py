@@ -23,7 +23,7 @@ import stat
 import sys
 import time
 
-USAGE = "usage: check_logstash_input.py IP INPUT-ID"
+USAGE = "usage: check_logstash_input.py IP INPUT-ID..."
 PORT = 9600
 PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
@@ -192,17 +192,18 @@ def main(arguments):
     if arguments in (["-h"], ["--help"]):
         say(USAGE)
         return 0
-    if len(arguments) != 2:
+    if len(arguments) < 2:
         say(USAGE)
         return 1
-    ip, input_id = arguments
+    ip, input_ids = arguments[0], arguments[1:]
     try:
         check_address(ip)
-        outcome = check(ip, [input_id])[input_id]
+        outcomes = check(ip, input_ids)
     except Down as reason:
-        outcome = reason
-    say(words(ip, input_id, outcome))
-    return 1 if isinstance(outcome, Down) else 0
+        outcomes = dict.fromkeys(input_ids, reason)
+    for input_id in input_ids:
+        say(words(ip, input_id, outcomes[input_id]))
+    return 1 if any(isinstance(outcome, Down) for outcome in outcomes.values()) else 0
 
 
 if __name__ == "__main__":

@@ -317,15 +317,15 @@ def test_not_drained(tmp_path: Path, state: str) -> None:
             assert (status, line) == (0, f"udp-5514 at {address} is up, in pipeline main")
 
 
-@pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["127.0.0.1", "udp-5514", "more"], ["--version"]])
+@pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["--version"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     for outcome in run_all(*arguments).values():
-        assert outcome == (1, "usage: check_logstash_input.py IP INPUT-ID")
+        assert outcome == (1, "usage: check_logstash_input.py IP INPUT-ID...")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(option: str) -> None:
-    assert run(sys.executable, option) == (0, "usage: check_logstash_input.py IP INPUT-ID")
+    assert run(sys.executable, option) == (0, "usage: check_logstash_input.py IP INPUT-ID...")
 
 
 @pytest.mark.parametrize("ip", ["stash1", "127.0.0", "10.0.0.999", "::g", "", "ü", "127.0.0.1:9600", "a\nb"])

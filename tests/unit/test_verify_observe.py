@@ -99,7 +99,7 @@ def program(folder: Path, name: str, text: str) -> str:
 def health(tmp_path: Path, **changes: str) -> Any:
     """The fact with a script that says its arguments, for a user that exists."""
     program(tmp_path, "runuser", 'echo "$2" >>"$(dirname "$0")/users"; shift 3; exec "$@"')
-    script = 'echo first; echo "$1 and $2"; test "$2" = udp-1'
+    script = 'echo "$2 at $1 is up, in pipeline main"; echo "broke at $3" >&2; exit 1'
     arguments = {
         "python": "/bin/sh",
         "script": program(tmp_path, "check", script),
@@ -113,18 +113,18 @@ def health(tmp_path: Path, **changes: str) -> Any:
 
 
 def test_health(tmp_path: Path) -> None:
-    """Each input at each address, as the user, with its exit status and its last line."""
+    """One process for an address, as the user. An input that it has no verdict on is down, for its last words."""
     seen = health(tmp_path)
     assert seen["missing"] is None
     assert sorted(
         (each["address"], each["input"], each["status"], each["message"]) for each in seen["checks"]
     ) == [
-        ("10.0.0.1", "udp-1", 0, "10.0.0.1 and udp-1"),
-        ("10.0.0.1", "udp-2", 1, "10.0.0.1 and udp-2"),
-        ("10.0.0.2", "udp-1", 0, "10.0.0.2 and udp-1"),
-        ("10.0.0.2", "udp-2", 1, "10.0.0.2 and udp-2"),
+        ("10.0.0.1", "udp-1", 0, "udp-1 at 10.0.0.1 is up, in pipeline main"),
+        ("10.0.0.1", "udp-2", 1, "broke at udp-2"),
+        ("10.0.0.2", "udp-1", 0, "udp-1 at 10.0.0.2 is up, in pipeline main"),
+        ("10.0.0.2", "udp-2", 1, "broke at udp-2"),
     ]
-    assert (tmp_path / "users").read_text().split() == ["nobody"] * 4
+    assert (tmp_path / "users").read_text().split() == ["nobody"] * 2
 
 
 @pytest.mark.parametrize(
