@@ -67,7 +67,7 @@ class Health(FactBase[HealthState | None]):
             f"elif ! test -x {python}; then echo missing {python}; "
             f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
             f"( runuser -u {user} -- {python} {script} $address {shlex.join(inputs)} 2>&1 | "
-            "awk -v address=$address '{ print address \"\\t\" $0 } END { if (!NR) print address \"\\tit says nothing\" }' ) & "
+            'awk -v address=$address \'{ print address "\\t" $0 } END { if (!NR) print address "\\tit says nothing" }\' ) & '
             "done; wait; fi"
         )
 

@@ -102,12 +102,12 @@ class Machine:
     # Facts
 
     def tell_files(self, command: str, _: str) -> list[str]:
-        paths = shlex.split(found(r"for file in (.*?); do", command))
+        paths = shlex.split(found(r"^find (.*?) -maxdepth", command))
+        there = {path: self.files[path] for path in paths if path in self.files}
         return [
-            f"{self.files[path][0]} root root {self.files[path][1]} {path}"
-            if path in self.files
-            else f"- {path}"
-            for path in paths
+            *(f"{mode} root root {path}" for path, (mode, _) in there.items()),
+            "--",
+            *(f"{sha256}  {path}" for path, (_, sha256) in there.items()),
         ]
 
     def tell_units(self, command: str, _: str) -> list[str]:
@@ -224,7 +224,7 @@ def found(pattern: str, text: str) -> str:
 
 ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
-    'sha256sum <"$file"': Machine.tell_files,
+    "-maxdepth 0 -type f": Machine.tell_files,
     "echo == ": Machine.tell_units,
     "rpm --dbpath $scratch": lambda machine, *_: ["file", "gpg-pubkey-1", "database", *({"gpg-pubkey-1"} & machine.has)],
     "--whatprovides": Machine.tell_packages,

@@ -155,7 +155,7 @@ def test_put_again_when_one_thing_differs(machine: Machine, change: str) -> None
 
 
 def test_no_file_is_no_failure(machine: Machine) -> None:
-    assert machine.fact(Files, paths=[PATH, STAGED]) == {PATH: None, STAGED: None}
+    assert machine.fact(Files, paths=[PATH, STAGED]) == {}
     assert machine.fact(Text, path=PATH) == []
     assert machine.fact(Record) == {}
 
