@@ -448,6 +448,11 @@ class Cluster(_Model):
         return tuple(dict.fromkeys([*(input.pipeline for input in self.inputs), *self.pipeline_files]))
 
     @property
+    def input_ids(self) -> tuple[str, ...]:
+        """The ids that Logstash has: one for each protocol of an input."""
+        return tuple(input.plugin_id(protocol) for input in self.inputs for protocol in input.protocols)
+
+    @property
     def families(self) -> tuple[int, ...]:
         """The VIPs' address families: 4, 6 or both."""
         return tuple(sorted({vip.version for vip in self.vips}))
@@ -549,7 +554,7 @@ class Cluster(_Model):
         _unique("nodes", "name", (node.name.lower() for node in self.nodes))
         _unique("nodes", "address", (address for node in self.nodes for address in node.addresses))
         _unique("inputs", "id", (input.id for input in self.inputs))
-        _unique("inputs", "id", (input.plugin_id(each) for input in self.inputs for each in input.protocols))
+        _unique("inputs", "id", self.input_ids)
         _unique("vip", "address", self.vips)
         _unique("senders", "entry", self.senders)
         if self.interface == "lo":

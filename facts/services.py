@@ -9,8 +9,6 @@ from pyinfra.api import FactBase
 
 from facts.record import STATE
 
-MARKERS = STATE
-"""Where a deploy notes, for each unit, what it had read when it last came up."""
 GOOD = f"{STATE}/good"
 """Copies of each unit's files as they were when it last came up, under their paths."""
 
@@ -96,7 +94,7 @@ class Units(FactBase[dict[str, UnitState]]):
 
     def command(self, units: dict[str, list[str]]) -> str:
         return "; ".join(
-            f"echo == {unit}; {_show([unit])}; echo --; cat {MARKERS}/{unit}.sha256 2>/dev/null; echo --; "
+            f"echo == {unit}; {_show([unit])}; echo --; cat {STATE}/{unit}.sha256 2>/dev/null; echo --; "
             f"LC_ALL=C rpm -q {unit}; echo --; sha256sum {shlex.join(files)} 2>/dev/null; echo --; "
             f"( cd {GOOD}/{unit} 2>/dev/null && find . -type f | sed 's/^.//' || true )"
             for unit, files in units.items()

@@ -17,7 +17,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
 from facts.files import Files, FileState, Text, mask
-from facts.record import STATE
+from facts.record import RECORD, STATE
 from operations.record import note
 
 ORIGINALS = f"{STATE}/original"
@@ -124,7 +124,7 @@ def _upload(file: TextFile) -> StringCommand:
             mode=file.mode,
             check=file.check,
             noted=shlex.quote(f"file {file.path}"),
-            record=f"{STATE}/record",
+            record=RECORD,
             originals=ORIGINALS,
             note=note("file", file.path),
             then=":" if file.read_by else file.then,

@@ -26,18 +26,13 @@ def verdict(node: Node, input_id: str) -> str:
     return f"{FOLDER}/{node.address}/{input_id}"
 
 
-def inputs(cluster: Cluster) -> list[str]:
-    """The ids that Logstash has, one for each protocol of an input."""
-    return [input.plugin_id(protocol) for input in cluster.inputs for protocol in input.protocols]
-
-
 def settings(cluster: Cluster) -> dict[str, object]:
     """What the service is told."""
     return {
         "folder": FOLDER,
         "interval": INTERVAL,
         "timeout": TIMEOUT,
-        "nodes": {str(node.address): inputs(cluster) for node in cluster.nodes},
+        "nodes": {str(node.address): list(cluster.input_ids) for node in cluster.nodes},
     }
 
 

@@ -53,10 +53,9 @@ def script_check(el: int) -> str:
 
 def probe(cluster: Cluster, node: Node, el: int) -> str:
     """For a `Unit`: the health script finds each input in this node's Logstash."""
-    ids = [input.plugin_id(protocol) for input in cluster.inputs for protocol in input.protocols]
     # Drained or not: it has been restarted, so its own answer counts again.
     undrained = f"rm -f {DRAINED}/{node.address}"
-    return " &&\n".join([undrained, *(f"{PYTHON[el]} {SCRIPT} {node.address} {id}" for id in ids)])
+    return f"{undrained} &&\n{PYTHON[el]} {SCRIPT} {node.address} {' '.join(cluster.input_ids)}"
 
 
 # Where SELinux lets it not watch them, keepalived goes by the verdicts of its start, for ever and without a word.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from facts.record import RECORD
-from facts.services import GOOD, MARKERS, Services, UnitState
+from facts.record import RECORD, STATE
+from facts.services import GOOD, Services, UnitState
 from operations.files import ORIGINALS, TextFile, waiting
 
 
@@ -104,7 +104,7 @@ if up {verb} {probe}; then
     mv -T "$good" "$good.old"
     mv -T "$good.new" "$good"
     rm -rf "$good.old"
-    printf '%s\\n' "$marker" >{markers}/{name}.sha256
+    printf '%s\\n' "$marker" >{state}/{name}.sha256
     exit 0
 fi
 exec >&2
@@ -142,7 +142,7 @@ def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str
         good=f"{GOOD}/{unit.name}",
         originals=ORIGINALS,
         record=RECORD,
-        markers=MARKERS,
+        state=STATE,
         verb=unit.verb,
         probe=shlex.quote(unit.probe),
         idle=shlex.quote(unit.idle),
@@ -161,5 +161,5 @@ def absent(unit: str, file: str) -> Generator[StringCommand]:
         return
     yield StringCommand(
         f"systemctl disable --now {unit}; rm -rf {file} {waiting(file)} "
-        f"{GOOD}/{unit} {MARKERS}/{unit}.sha256; systemctl daemon-reload"
+        f"{GOOD}/{unit} {STATE}/{unit}.sha256; systemctl daemon-reload"
     )

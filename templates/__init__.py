@@ -62,7 +62,7 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
                 "keepalived.conf.j2",
                 script_user=keepalived.SCRIPT_USER,
                 file_check=el >= keepalived.FILE_CHECK,
-                inputs=health.inputs(cluster),
+                inputs=cluster.input_ids,
                 verdict=health.verdict,
             ),
             mode="600",
@@ -88,7 +88,7 @@ def _health(cluster: Cluster, script: TextFile, el: int, render: Any) -> list[Te
     verdicts = render(
         "health.tmpfiles.j2",
         folder=health.FOLDER,
-        inputs=health.inputs(cluster),
+        inputs=cluster.input_ids,
         user=keepalived.SCRIPT_USER,
         verdict=health.verdict,
     )
