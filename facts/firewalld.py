@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from typing import TypedDict
 
 from pyinfra.api import FactBase
-
-_RULE = re.compile(r"(rule|ipv4|ipv6|eb) ")
 
 
 class RulesState(TypedDict):
@@ -23,34 +21,53 @@ class RulesState(TypedDict):
 
 
 def parse_rules(output: list[str]) -> RulesState | None:
-    """The zone's line, then `runtime` and `permanent`, each followed by its rules; None without them."""
-    lines = [line.strip() for line in output]
-    if "runtime" not in lines or "permanent" not in lines:
+    """`busctl`'s answers: the zone, rich and direct rules in force, rich and direct rules kept; else None."""
+    try:
+        zone, rich, direct, rich_kept, direct_kept = (_values(line) for line in output)
+    except ValueError:
         return None
-    runtime, permanent = lines.index("runtime"), lines.index("permanent")
     return RulesState(
-        zone=lines[0],
-        runtime=[line for line in lines[runtime:permanent] if _RULE.match(line)],
-        permanent=[line for line in lines[permanent:] if _RULE.match(line)],
+        zone=zone[0],
+        runtime=rich[1:] + _direct_rules(direct),
+        permanent=rich_kept[1:] + _direct_rules(direct_kept),
     )
 
 
-class Rules(FactBase[RulesState | None]):
-    """The rich rules of the zone that `interface` is in, and all direct rules if `direct`.
+def _values(answer: str) -> list[str]:
+    """An answer without its signature: strings are quoted as in C, and arrays begin with their length."""
+    return shlex.split(answer)[1:]
 
-    None where firewalld does not run. Needs root.
+
+def _direct_rules(values: list[str]) -> list[str]:
+    """Of a(sssias): family, table, chain, priority, and an array of arguments."""
+    rules = []
+    place = 1
+    while place < len(values):
+        end = place + 5 + int(values[place + 4])
+        rules.append(" ".join(values[place : place + 4] + values[place + 5 : end]))
+        place = end
+    return rules
+
+
+class Rules(FactBase[RulesState | None]):
+    """The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).
+
+    By D-Bus, since each call of firewall-cmd starts a Python of its own. None where firewalld does not
+    run. Needs root.
     """
 
-    def command(self, interface: str, direct: bool) -> str:
-        def rules(side: str) -> str:
-            rich = f"firewall-cmd{side} --zone=$zone --list-rich-rules"
-            return f"{rich} && firewall-cmd{side} --direct --get-all-rules" if direct else rich
-
+    def command(self, interface: str) -> str:
         return (
-            f"zone=$(firewall-cmd --get-zone-of-interface={interface} 2>/dev/null"
-            " || firewall-cmd --get-default-zone 2>/dev/null)"
-            f" && echo $zone && echo runtime && {rules('')}"
-            f" && echo permanent && {rules(' --permanent')} || true"
+            'call() { object=$1 of=$2; shift 2; busctl call "$name" "$object" "$name$of" "$@"; }'
+            " && name=org.fedoraproject.FirewallD1 && top=/org/fedoraproject/FirewallD1"
+            f" && zone=$(call $top .zone getZoneOfInterface s {shlex.quote(interface)})"
+            " && { [ \"$zone\" != 's \"\"' ] || zone=$(call $top '' getDefaultZone); }"
+            ' && echo "$zone" && zone=$(echo "$zone" | cut -d \'"\' -f 2)'
+            ' && call $top .zone getRichRules s "$zone"'
+            " && call $top .direct getAllRules"
+            ' && kept=$(call $top/config .config getZoneByName s "$zone" | cut -d \'"\' -f 2)'
+            ' && call "$kept" .config.zone getRichRules'
+            " && call $top/config .config.direct getAllRules || true"
         )
 
     def process(self, output: list[str]) -> RulesState | None:

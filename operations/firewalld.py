@@ -174,7 +174,7 @@ def allowed(cluster: Cluster, node: Node) -> Generator[StringCommand]:
         host.noop("the firewall is left to its owner")
         return
     meant = [*rules(cluster, node), *direct(cluster, node)]
-    present = host.get_fact(Rules, interface=cluster.interface, direct=_has_direct(meant))
+    present = host.get_fact(Rules, interface=cluster.interface)
     if present is None:
         yield _not_running()
         return
@@ -199,8 +199,7 @@ def pruned(cluster: Cluster, node: Node) -> Generator[StringCommand]:
         return
     record = host.get_fact(Record)
     meant = [*rules(cluster, node), *direct(cluster, node)]
-    has_direct = _has_direct([*meant, *record.get("direct", [])])
-    present = host.get_fact(Rules, interface=cluster.interface, direct=has_direct)
+    present = host.get_fact(Rules, interface=cluster.interface)
     if present is None:
         yield _not_running()
         return
@@ -227,10 +226,6 @@ def removal(rich: Iterable[str], direct: Iterable[str]) -> Generator[StringComma
         yield _command(_BEGIN + _REMOVE, gone, zone=zone)
     if gone := list(direct):
         yield _command(_BEGIN + _REMOVE, gone, zone="")
-
-
-def _has_direct(rules: Iterable[str]) -> bool:
-    return any(not rule.startswith("rule") for rule in rules)
 
 
 def _not_running() -> StringCommand:

@@ -21,7 +21,7 @@ from facts.services import Services, ServiceState, Units, UnitState
 from facts.sysctl import Sysctl, SysctlState
 from facts.together import Together
 from facts.vrrp import Held, Loopback
-from operations import firewalld, keepalived, logstash, selinux, session, sysctl, vip
+from operations import keepalived, logstash, selinux, session, sysctl, vip
 from operations.files import TextFile
 from templates import meant
 
@@ -114,6 +114,8 @@ def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
         "held": (Held, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (Loopback, {}),
     }
+    if cluster.firewall != "none":
+        wanted["firewall"] = (Rules, {"interface": cluster.interface})
     if el:
         paths = {
             unit: [path for file in files for path in (file.path, file.staged)]
@@ -122,18 +124,9 @@ def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
         wanted["units"] = (Units, {"units": paths})
     return Observation(
         el=el,
-        firewall=_firewall(host, cluster, node),
         health=_health(host, cluster, el) if el else None,
         **(read(host, Together, timeout=LONG_TIMEOUT, facts=wanted) or {}),
     )
-
-
-def _firewall(host: Host, cluster: Cluster, node: Node) -> RulesState | None:
-    if cluster.firewall == "none":
-        return None
-    direct = bool(firewalld.direct(cluster, node))
-    state: RulesState | None = read(host, Rules, interface=cluster.interface, direct=direct)
-    return state
 
 
 def _health(host: Host, cluster: Cluster, el: int) -> HealthState | None:

@@ -37,10 +37,6 @@ if lines("stopped"):
     end(252, "FirewallD is not running")
 if "--check-config" in words:
     end(*((110, "Error: " + lines("broken")[0]) if lines("broken") else (0, "success")))
-if words[0].startswith("--get-zone-of-interface"):
-    end(*((0, lines("zone")[0]) if lines("zone") else (2, "no zone")))
-if words[0] == "--get-default-zone":
-    end(0, "public")
 if "--get-zones" in words:
     end(0, " ".join({"internal", "public"} - {*lines("gone")}))
 side = "permanent" if "--permanent" in words else "runtime"
@@ -49,7 +45,7 @@ if zone in lines("gone"):
     end(112, f"Error: INVALID_ZONE: {zone}")
 name = f"{side}-direct" if "--direct" in words else f"{side}-{zone}"
 there = lines(name)
-if "--list-rich-rules" in words or "--get-all-rules" in words:
+if "--list-rich-rules" in words:
     end(0, "\\n".join(there))
 if "--direct" in words:
     at = next(place for place, word in enumerate(words) if word.endswith("-rule"))
@@ -74,6 +70,50 @@ open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
 end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
 """
 
+# What is read comes from firewalld's D-Bus interface, in busctl's words.
+BUSCTL = """\
+import sys
+state, (object, interface, method, *arguments) = sys.argv[1], sys.argv[4:]
+name, top = "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1"
+assert sys.argv[2:4] == ["call", name] and interface.startswith(name)
+interface = interface[len(name) :]
+def lines(name):
+    try:
+        return open(f"{state}/{name}").read().splitlines()
+    except FileNotFoundError:
+        return []
+def quoted(values):
+    return "".join(' "%s"' % value.replace('"', chr(92) + '"') for value in values)
+def rich(side, zone):
+    rules = lines(f"{side}-{zone}")
+    return f"as {len(rules)}{quoted(rules)}"
+def direct(side):
+    rules = [rule.split(" ", 4) for rule in lines(f"{side}-direct")]
+    parts = [(*rule[:3], rule[3], rule[4].split()) for rule in rules]
+    return f"a(sssias) {len(parts)}" + "".join(
+        f"{quoted(part[:3])} {part[3]} {len(part[4])}{quoted(part[4])}" for part in parts
+    )
+if lines("stopped"):
+    sys.exit("The name org.fedoraproject.FirewallD1 was not provided by any .service files")
+call = (object, interface, method)
+if call == (top, ".zone", "getZoneOfInterface"):
+    print("s" + quoted(lines("zone") or [""]))
+elif call == (top, "", "getDefaultZone"):
+    print('s "public"')
+elif call == (top, ".zone", "getRichRules"):
+    print(rich("runtime", arguments[1]))
+elif call == (top, ".direct", "getAllRules"):
+    print(direct("runtime"))
+elif call == (top + "/config", ".config", "getZoneByName"):
+    print("o" + quoted([f"{top}/config/zone/{arguments[1]}"]))
+elif call[1:] == (".config.zone", "getRichRules"):
+    print(rich("permanent", object.rpartition("/")[2]))
+elif call == (top + "/config", ".config.direct", "getAllRules"):
+    print(direct("permanent"))
+else:
+    sys.exit(f"Unknown method {method} or interface {interface}.")
+"""
+
 OTHERS = 'rule family="ipv4" source address="192.0.2.1" port port="22" protocol="tcp" accept'
 RECORD = "/var/lib/logstash-ha/record"
 
@@ -85,9 +125,10 @@ class Firewall:
         self.machine = machine
         self.state = machine.root / "firewalld"
         self.state.mkdir()
-        program = machine.root / "firewall-cmd.py"
-        program.write_text(FIREWALL_CMD)
-        machine.program("firewall-cmd", f'exec {sys.executable} -I -S {program} {self.state} "$@"')
+        for name, text in (("firewall-cmd", FIREWALL_CMD), ("busctl", BUSCTL)):
+            program = machine.root / f"{name}.py"
+            program.write_text(text)
+            machine.program(name, f'exec {sys.executable} -I -S {program} {self.state} "$@"')
         self.put("zone", "internal")
         for side in ("runtime", "permanent"):
             self.put(f"{side}-internal", OTHERS)

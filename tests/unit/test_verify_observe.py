@@ -280,9 +280,9 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nodes.asked["Health"]["python"] == "/usr/libexec/platform-python"
     assert nodes.asked["Health"]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert nodes.asked["Machine"]["_sudo"] is False
-    assert nodes.asked["Rules"]["direct"] is False
-    assert list(nodes.asked) == ["Machine", "Rules", "Health", "Together"]
+    assert list(nodes.asked) == ["Machine", "Health", "Together"]
     facts = nodes.asked["Together"]["facts"]
+    assert facts["firewall"][1] == {"interface": "eth0"}
     assert facts["services"][1] == {"units": ["logstash", "keepalived", "firewalld"]}
     assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
         "logstash": {
@@ -297,18 +297,16 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_observe_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two ids for an input of both protocols; direct rules for snat; no firewalld, no question."""
+    """Two ids for an input of both protocols; no firewalld, no question."""
     nodes = Nodes()
     monkeypatch.setattr(module, "get_fact", nodes.get_fact)
     both = {"id": "a", "port": 5514, "protocol": "both"}
     observe(cast(State, nodes), make_cluster(tmp_path, inputs=[both]), {})
     assert nodes.asked["Health"]["inputs"] == ["a-udp", "a-tcp"]
-    assert nodes.asked["Rules"]["direct"] is True
-    nodes.asked.clear()
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
-    assert "Rules" not in nodes.asked
     facts = nodes.asked["Together"]["facts"]
+    assert "firewall" not in facts
     assert facts["services"][1] == {"units": ["logstash", "keepalived", "logstash-ha-vip"]}
     assert "logstash-ha-vip" in facts["units"][1]["units"]
 
