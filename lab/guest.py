@@ -167,8 +167,7 @@ class Guest:
                     f"ubd0={self.disk},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
                     *(f"umid={self.name}", f"uml_dir={self.network.sockets}"),
-                    # gro as on the machine: a bridge passes on whole trains of segments, and without it they would be lost
-                    f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac},gro=1",
+                    f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac}",
                     *first,
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
                     *(f"systemd.mask={unit}" for unit in self.machine.masked),

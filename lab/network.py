@@ -51,6 +51,9 @@ class Network:
         """Make the guest's tap, unless it has one from before it went off; join it to the bridge."""
         if f" {machine.tap}: " not in self._ip("-oneline", "link", "show"):
             self._ip("tuntap", "add", machine.tap, "mode", "tap")
+            # A guest's card takes single packets. It could take trains of segments, but then each datagram would
+            # fill 64 kB of a socket's buffer, and three of them all of it.
+            self._ip("link", "set", machine.tap, "gso_max_segs", "1")
         self.heal(machine)
         self._ip("link", "set", machine.tap, "up")
 
