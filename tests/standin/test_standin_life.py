@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import time
 from typing import Any
 
@@ -25,6 +26,19 @@ def test_a_slow_start(standin: Any) -> None:
     assert refused(it.udp)
     until(lambda: it.get("/")[1]["status"] == "green")
     assert time.monotonic() - began >= 2
+
+
+def test_an_asker_that_does_not_wait_is_no_error(standin: Any) -> None:
+    """The health service gives up on an answer that is late."""
+    it = standin().start()
+    for _ in range(50):
+        with socket.create_connection((ADDRESS, it.port)) as asker:
+            asker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            asker.sendall(b"GET /_node/stats HTTP/1.1\r\nHost: standin\r\n\r\n")
+    assert it.get()[0] == 200
+    it.signal(signal.SIGTERM)
+    assert it.wait() == 0
+    assert "Traceback" not in it.rest()
 
 
 def test_sigterm_before_the_start(standin: Any) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import socket
+import sys
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +37,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     answers: Answers
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever does not wait for the answer is no error; the real one says nothing of it."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
