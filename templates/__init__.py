@@ -129,8 +129,7 @@ def _logstash(cluster: Cluster, node: Node, render: Any) -> list[TextFile]:
             files[f"{logstash.folder(pipeline)}/{name}"] = _user_file(cluster, node, pipeline, name, text)
     if cluster.pipeline_ids != ("main",):
         files[logstash.PIPELINES] = render("pipelines.yml.j2", folder=logstash.folder)
-    if cluster.heap or cluster.environment:
-        files[logstash.DROP_IN] = render("logstash.service.conf.j2", environment=logstash.ENVIRONMENT)
+    files[logstash.DROP_IN] = render("logstash.service.conf.j2", environment=logstash.ENVIRONMENT)
     texts = [TextFile(path, text, read_by=logstash.UNIT) for path, text in files.items()]
     if cluster.environment:
         # Read by systemd and by a shell: both take these characters for themselves, unless escaped.

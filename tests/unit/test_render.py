@@ -264,8 +264,9 @@ def test_the_heap_and_the_environment(tmp_path: Path) -> None:
     file.write_text('KEY=a "b" $c `d` \\e\n')
     cluster = make_cluster(tmp_path, heap="4g", environment_file=file)
     files = meant(cluster, cluster.nodes[0], 9)
-    assert files[logstash.DROP_IN].content.splitlines()[1:] == [
+    assert [line for line in files[logstash.DROP_IN].content.splitlines() if not line.startswith("#")] == [
         "[Service]",
+        "Nice=0",
         'Environment="LS_JAVA_OPTS=-Xms4g -Xmx4g"',
         "EnvironmentFile=/etc/logstash/logstash-ha.env",
     ]
