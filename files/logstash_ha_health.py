@@ -7,7 +7,8 @@ FILE_CHECK reads it so with `weight 0`, and `test ! -s FILE` as a MISC_CHECK doe
 The files must be there (systemd's tmpfiles.d makes them); they keep the verdicts while this service restarts.
 
 A poll asks as check_logstash_input.py does, and judges with its words. A lost poll takes no input out: that takes
-`FAILURES` in a row, or one that leaves no doubt. `SUCCESSES` in a row bring it back.
+`FAILURES` in a row, or one that leaves no doubt. `SUCCESSES` in a row bring it back. The last node that an input
+was up at stays in until it is up at another one: what is sent to an empty pool is lost for certain.
 
 Usage: logstash_ha_health.py SETTINGS, a JSON file:
     {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0, "nodes": {"192.0.2.11": ["udp-5514"]}}
@@ -19,6 +20,7 @@ Standard library only, for Python 2.7 and 3.6 to 3.13.
 
 from __future__ import unicode_literals
 
+import collections
 import io
 import json
 import os
@@ -38,9 +40,13 @@ PATIENCE = 5.0
 class State(object):  # noqa: UP004
     """The verdict on one input of one node, and the polls that speak against it."""
 
-    def __init__(self, path):
+    def __init__(self, ip, input_id, path):
+        self.ip = ip
+        self.input_id = input_id
         self.path = path
         self.up = os.path.getsize(path) == 0
+        self.kept = False
+        """Whether keepalived is told that it is up, though it is down: no other node's is up."""
         self.against = 0
         """Polls in a row that say otherwise."""
 
@@ -53,25 +59,51 @@ class State(object):  # noqa: UP004
         return True
 
     def write(self):
-        """The verdict for keepalived, in place: a new file would have another owner and SELinux label."""
+        """What keepalived is told, in place: a new file would have another owner and SELinux label."""
         with io.open(self.path, "r+b", buffering=0) as file:
             file.truncate(0)
-            if not self.up:
+            if not self.up and not self.kept:
                 file.write(b"1\n")
+
+
+class Pool(object):  # noqa: UP004
+    """The verdicts on one input of all nodes."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.states = []
+
+    def judge(self, state, outcome):
+        """A poll of one node has this outcome."""
+        with self.lock:
+            if not state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain)):
+                return
+            state.kept = not any(other.up for other in self.states)
+            state.write()
+            words = script.words(state.ip, state.input_id, outcome)
+            script.say(words + ("; it stays in the pool, as the last one" if state.kept else ""), to=2)
+            for other in self.states:
+                if state.up and other.kept:
+                    other.kept = False
+                    other.write()
+                    script.say("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
 
 
 class Node(threading.Thread):
     """The polls of one node; another one that hangs does not delay them."""
 
-    def __init__(self, settings, ip):
+    def __init__(self, settings, ip, pools):
         super(Node, self).__init__()  # noqa: UP008
         self.daemon = True
         self.ip = ip
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
+        self.pools = pools
         self.states = {}
         for input_id in settings["nodes"][ip]:
-            self.states[input_id] = State(os.path.join(settings["folder"], ip, input_id))
+            state = State(ip, input_id, os.path.join(settings["folder"], ip, input_id))
+            self.states[input_id] = state
+            pools[input_id].states.append(state)
         self.settled = False
         """Whether each input has a verdict that no poll speaks against."""
         self.polled = script.clock()
@@ -89,10 +121,7 @@ class Node(threading.Thread):
 
     def poll(self):
         for input_id, outcome in script.check(self.ip, list(self.states), self.timeout).items():
-            state = self.states[input_id]
-            if state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain)):
-                state.write()
-                script.say(script.words(self.ip, input_id, outcome), to=2)
+            self.pools[input_id].judge(self.states[input_id], outcome)
         self.settled = self.settled or all(state.against == 0 for state in self.states.values())
         self.polled = script.clock()
 
@@ -122,7 +151,8 @@ def main(arguments):
     try:
         with io.open(arguments[0], encoding="utf-8") as file:
             settings = json.load(file)
-        nodes = [Node(settings, ip) for ip in settings["nodes"]]
+        pools = collections.defaultdict(Pool)
+        nodes = [Node(settings, ip, pools) for ip in settings["nodes"]]
     except (EnvironmentError, ValueError, KeyError) as error:  # noqa: UP024
         script.say("%s: %s" % (arguments[0], error), to=2)
         return 1

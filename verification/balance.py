@@ -140,11 +140,14 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
                 )
         late = []
         waiting = False
+        ups = {address: _up(seen, real.node, server.input_id) for address, real in meant.items()}
+        last = [address for address in meant if address in there]
+        kept = last[0] if len(last) == 1 and all(up is False for up in ups.values()) else None
         for address, real in meant.items():
-            up = _up(seen, real.node, server.input_id)
+            up = ups[address]
             if address not in there and up is not False:
                 late.append(f"{real.node.name} is not in the pool" + (", though its check passes" * bool(up)))
-            elif address in there and up is False:
+            elif address in there and up is False and address != kept:
                 late.append(f"{real.node.name} is in the pool, though its check fails")
             elif address not in there:
                 waiting |= _down(seen, real.node, server.input_id) != _DRAINED
@@ -156,6 +159,11 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
         label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id
         if faults:
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", DEPLOY)
+        if kept:
+            what = (
+                f"{label}: no node's check passes; {meant[kept].node.name} stays in the pool, as the last one"
+            )
+            return Finding(Status.WRONG, text, what, "mend what is above")
         if late:
             do = "verify again in 10 s; if it stays: `journalctl -u keepalived` names scripts it won't run"
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(late)}", do)

@@ -77,14 +77,23 @@ def health(
     before: str = "",
     patch: str = "",
     drained: Path = Path("/nonexistent"),
+    alone: bool = False,
 ) -> Iterator[Running]:
-    """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it."""
-    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+    """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
+
+    Beside them is a node with all inputs up, unless they are to be `alone`.
+    """
+    with (
+        tempfile.TemporaryDirectory() as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        serving(body(pipelines(main=list(inputs)))) as peer,
+    ):
         folder = Path(name)
-        for address in addresses:
+        befores = {**({} if alone else {peer: ""}), **dict.fromkeys(addresses, before)}
+        for address, verdict in befores.items():
             (folder / address).mkdir()
             for input_id in inputs:
-                (folder / address / input_id).write_text(before)
+                (folder / address / input_id).write_text(verdict)
         settings = folder / "settings.json"
         settings.write_text(
             json.dumps(
@@ -92,7 +101,7 @@ def health(
                     "folder": name,
                     "interval": 0.05,
                     "timeout": timeout,
-                    "nodes": dict.fromkeys(addresses, inputs),
+                    "nodes": dict.fromkeys(befores, inputs),
                 }
             )
         )
@@ -265,6 +274,49 @@ def test_drained(tmp_path: Path) -> None:
         service.wait(lambda: service.verdict(address) == "")
         service.wait(lambda: len(service.lines()) == 2)
         assert service.lines()[0] == f"{ID} at {address} is down: drained by a deploy"
+
+
+def test_the_last_one_stays_until_another_is_up() -> None:
+    first, second = Script(UP), Script(UP)
+    with serving(first) as one, serving(second) as two, health(one, two, alone=True) as service:
+        service.told(b"READY=1")
+        first.now(GONE)
+        service.wait(lambda: service.verdict(one) == "1\n")
+        second.now(GONE)
+        service.wait(lambda: len(service.lines()) == 2)
+        down = "is down: no such input; there are: other"
+        assert service.lines()[1] == f"{ID} at {two} {down}; it stays in the pool, as the last one"
+        assert (service.verdict(one), service.verdict(two)) == ("1\n", "")
+        first.now(UP)
+        service.wait(lambda: (service.verdict(one), service.verdict(two)) == ("", "1\n"))
+        service.wait(lambda: len(service.lines()) == 4)
+        assert service.lines()[3] == f"{ID} at {two} is out of the pool"
+
+
+def test_the_last_one_comes_back_by_itself() -> None:
+    script = Script(UP)
+    with serving(script) as address, health(address, alone=True) as service:
+        service.told(b"READY=1")
+        script.now(GONE)
+        service.wait(lambda: len(service.lines()) == 1)
+        script.now(UP)
+        service.wait(lambda: len(service.lines()) == 2)
+        assert service.lines()[1] == f"{ID} at {address} is up, in pipeline main"
+        assert service.verdict(address) == ""
+
+
+def test_where_none_was_up_none_is_kept() -> None:
+    with serving(GONE) as one, serving(GONE) as two, health(one, two, before="1\n", alone=True) as service:
+        service.told(b"READY=1")
+        assert (service.verdict(one), service.verdict(two), service.lines()) == ("1\n", "1\n", [])
+
+
+def test_each_input_has_its_own_last_one() -> None:
+    first, second = Script(body(pipelines(main=[ID]))), Script(body(pipelines(main=["b"])))
+    with serving(first) as one, serving(second) as two, health(one, two, inputs=(ID, "b"), alone=True) as service:  # fmt: skip
+        service.told(b"READY=1")
+        verdicts = {(address, each): service.verdict(address, each) for address in (one, two) for each in (ID, "b")}  # fmt: skip
+        assert verdicts == {(one, ID): "", (one, "b"): "1\n", (two, ID): "1\n", (two, "b"): ""}
 
 
 def test_one_request_for_all_inputs() -> None:

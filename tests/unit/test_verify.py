@@ -455,6 +455,21 @@ def test_dead_input_still_in_the_pool(cluster: Cluster) -> None:
     assert "stash1 is in the pool, though its check fails" in report.problems[1].what
 
 
+def test_the_last_one_in_the_pool(cluster: Cluster) -> None:
+    """No check passes, and the health service leaves one node in."""
+
+    def fail_both(health: Any) -> None:
+        fail_check("10.77.0.11")(health)
+        fail_check("10.77.0.12")(health)
+
+    observations = {
+        name: change(seen, health=fail_both, virtual_servers=pop_real(0))
+        for name, seen in all_well(cluster).items()
+    }
+    problems = {each.what for each in judge(cluster, observations).problems if each.check == "ipvs"}
+    assert problems == {"udp-5514: no node's check passes; stash2 stays in the pool, as the last one"}
+
+
 def test_keepalived_stopped(cluster: Cluster) -> None:
     """Its virtual servers go with it, and are not blamed."""
     observations = all_well(cluster)
