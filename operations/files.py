@@ -82,7 +82,7 @@ if [ -f {path} ] && ! grep -qsxF {noted} {record}; then
 fi
 {note}
 mv -fT "$new" {target}
-! command -v restorecon >/dev/null || restorecon {target}
+{label}
 {then}
 """
 
@@ -127,6 +127,10 @@ def _upload(file: TextFile) -> StringCommand:
             record=RECORD,
             originals=ORIGINALS,
             note=note("file", file.path),
+            # A staged file is labelled once it is in its place.
+            label=":"
+            if file.read_by
+            else f"! command -v restorecon >/dev/null || restorecon {shlex.quote(target)}",
             then=":" if file.read_by else file.then,
         ),
         _stdin=file.content,

@@ -66,12 +66,15 @@ seconds() {{ cut -d. -f1 /proc/uptime; }}
 put() {{ # a copy of $1 in the place of $2, in one step
     mkdir -p "${{2%/*}}"
     cp -p "$1" "$2.new" && mv -fT "$2.new" "$2"
-    ! command -v restorecon >/dev/null || restorecon "$2"
 }}
 restore() {{ # $1 as it was before the deploy's first one
     if [ -f "{originals}$1" ]; then put "{originals}$1" "$1"
     elif grep -qsxF "file $1" {record}; then rm -f "$1"
     fi
+}}
+known() {{ # to SELinux, and to systemd if there is something for it
+    ! command -v restorecon >/dev/null || restorecon -i $meant $gone
+    {reload}
 }}
 up() {{ # systemctl $1, then wait for the probe $2; `said` tells why not
     end=$(($(seconds) + {bound}))
@@ -92,13 +95,12 @@ fi
 for file in $meant; do
     staged=${{file%/*}}/.${{file##*/}}.staged
     [ ! -f "$staged" ] || mv -fT "$staged" "$file"
-    ! command -v restorecon >/dev/null || restorecon "$file"
 done
 for file in $gone; do restore "$file"; done
-systemctl daemon-reload
+known
 
 if up {verb} {probe}; then
-    systemctl -q enable {name}
+    systemctl -q is-enabled {name} || systemctl -q enable {name}
     rm -rf "$good.new" "$good.old"
     for file in $meant; do put "$file" "$good.new$file"; done
     mv -T "$good" "$good.old"
@@ -115,7 +117,7 @@ test ! -f {log} || tail --lines=10 {log}
 for file in $meant $gone; do
     if [ -f "$good$file" ]; then put "$good$file" "$file"; else restore "$file"; fi
 done
-systemctl daemon-reload
+known
 if [ "$was" != active ]; then
     systemctl stop {name}
     echo "{name}: its old files are back; it did not run before, and is stopped"
@@ -135,10 +137,16 @@ def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str
     is put back, and the script fails with the reason, the last lines of the journal and of the unit's log.
     """
     mine = [file.path for file in files if file.read_by == unit.name]
+    gone = [path for path in present["good"] if path not in mine]
+    changed = [
+        file.path for file in files if file.path in mine and present["files"].get(file.path) != file.sha256
+    ]
+    reload = present["service"]["stale"] or any(path.startswith("/etc/systemd/") for path in changed + gone)
     return _ACTIVATE.format(
         name=unit.name,
         meant=shlex.quote(" ".join(mine)),
-        gone=shlex.quote(" ".join(path for path in present["good"] if path not in mine)),
+        gone=shlex.quote(" ".join(gone)),
+        reload="systemctl daemon-reload" if reload else "",
         good=f"{GOOD}/{unit.name}",
         originals=ORIGINALS,
         record=RECORD,

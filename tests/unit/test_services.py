@@ -27,7 +27,7 @@ echo "$@" >>calls
 case $1 in
 is-active) cat active; grep -qx active active ;;
 show) echo Id=logstash.service; cat shown ;;
--q) sed -i s/=disabled/=enabled/ shown ;;
+-q) if [ $2 = is-enabled ]; then exec grep -q =enabled shown; else sed -i s/=disabled/=enabled/ shown; fi ;;
 daemon-reload) sed -i s/=yes/=no/ shown ;;
 stop) echo inactive >active; cat etc/x/*.conf >at_stop ;;
 disable) echo inactive >active; sed -i s/=enabled/=disabled/ shown ;;
@@ -153,8 +153,8 @@ def test_a_service_comes_up_with_its_files(host: Host) -> None:
     assert host.noted("running") == ["good 1", "good 1"]
     assert [call for call in host.noted("calls") if not call.startswith("show")] == [
         "is-active logstash",
-        "daemon-reload",
         "restart logstash",
+        "-q is-enabled logstash",
         "-q enable logstash",
     ]
     present = host.present([A, B])
@@ -162,6 +162,14 @@ def test_a_service_comes_up_with_its_files(host: Host) -> None:
     assert present["marker"] == ["logstash-1", *(f"{present['files'][path]}  {path}" for path in (A, B))]
     assert sorted(present["good"]) == [A, B]
     assert host.good(A).read_text() == "good 1\n"
+
+
+def test_systemd_is_told_of_its_own_files_only(host: Host) -> None:
+    """It takes seconds."""
+    drop_in = "/etc/systemd/system/logstash.service.d/x.conf"
+    for files, told in (({A: "good 1", drop_in: "a"}, 1), ({A: "good 2", drop_in: "a"}, 1), ({A: "good 2", drop_in: "b"}, 2), ({A: "good 2"}, 3)):  # fmt: skip
+        assert good(host.deploy(files))
+        assert host.noted("calls").count("daemon-reload") == told
 
 
 def test_a_second_deploy_is_not_due(host: Host) -> None:
@@ -205,7 +213,7 @@ def test_its_files_keep_their_modes(host: Host) -> None:
 
 
 def test_selinux_labels_are_set(host: Host) -> None:
-    host.machine.program("restorecon", f"echo $1 >>{host.root}/labelled")
+    host.machine.program("restorecon", f"printf '%s\\n' $* >>{host.root}/labelled")
     host.deploy(OLD)
     assert {str(host.machine.path(path)) for path in OLD} <= set(host.noted("labelled"))
 
