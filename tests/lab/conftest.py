@@ -227,11 +227,11 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def fresh() -> Iterator[Cluster]:
-    """Guests that nobody has deployed to."""
+    """Guests of three versions of Enterprise Linux, that nobody has deployed to."""
     lab = Lab(ROOT / ".lab-test")
     lab.down()
     try:
-        lab.up(nodes=2, logstash_start_delay=2.0, progress=lambda text: None)
+        lab.up(nodes=3, el=(9, 10, 7), logstash_start_delay=2.0, progress=lambda text: None)
         yield Cluster(lab)
     finally:
         lab.down()

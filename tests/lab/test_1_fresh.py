@@ -20,8 +20,10 @@ STATE = (
 )
 
 
-def test_a_guest_is_el_9_to_whoever_logs_in(fresh: Cluster) -> None:
-    assert 'VERSION_ID="9"' in fresh.get("stash1", "cat /etc/os-release")
+def test_a_guest_is_its_el_to_whoever_logs_in(fresh: Cluster) -> None:
+    for name, version in {"stash1": 9, "stash2": 10, "stash3": 7}.items():
+        assert f'VERSION_ID="{version}"' in fresh.get(name, "cat /etc/os-release")
+    assert fresh.on("stash3", "command -v dnf nmcli").returncode != 0
     assert fresh.get("stash1", "getenforce") == "Enforcing"
     assert fresh.get("stash1", "firewall-cmd --state") == "running"
     assert fresh.get("stash1", "getsebool nis_enabled") == "nis_enabled --> off"
