@@ -74,7 +74,7 @@ if "nodes" in host.groups:
         *([vip.unit()] if vip.FILE in file else []),
         health.unit(),
         logstash.unit(cluster, listed=keepalived.probe(cluster, node, el)),
-        keepalived.unit(el),
+        keepalived.unit(cluster, el),
     ]
     for masters, who in ((False, "BACKUPs"), (True, "MASTER")):
         activation.roll(
@@ -88,5 +88,6 @@ if "nodes" in host.groups:
 
     # What an earlier run has put there for another cluster than this one.
     firewalld.pruned(name="12. firewalld: no rules of ours beside", cluster=cluster, node=node)
+    sysctl.restored(name="12. sysctl: no settings of ours beside", settings=sysctl.settings(cluster))
     if vip.FILE not in file:
         services.absent(name="12. No VIP on the loopback interface", unit=vip.UNIT, file=vip.FILE)

@@ -66,9 +66,15 @@ for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)")
 done | grep -q '^inotify wd:' || { echo 'it does not watch the verdicts: `ausearch -m avc -c keepalived`'; false; }"""
 
 
-def unit(el: int) -> Unit:
+# A reload leaves the kernel's synchronization of connections as it was; nobody would tell it any more who is MASTER.
+_NO_SYNC = "for role in master backup; do ipvsadm --stop-daemon $role 2>/dev/null; done"
+
+
+def unit(cluster: Cluster, el: int) -> Unit:
     """keepalived's service; a reload loses nothing, but 1.3.5 (EL 7) can crash on it."""
-    if el < FILE_CHECK:
-        verb = "restart" if el == 7 else "reload-or-restart"
-        return Unit(UNIT, probe="systemctl is-active keepalived", verb=verb)
-    return Unit(UNIT, probe=_WATCHES, verb="reload-or-restart")
+    return Unit(
+        UNIT,
+        probe="systemctl is-active keepalived" if el < FILE_CHECK else _WATCHES,
+        verb="restart" if el == 7 else "reload-or-restart",
+        then="" if "dr" in cluster.forwardings else _NO_SYNC,
+    )

@@ -32,6 +32,8 @@ class Unit:
     """Whether it must stop before its files change, because it undoes by them what it did."""
     idle: str = ""
     """A shell command that succeeds while nothing waits for the service; with one, the node is drained first."""
+    then: str = ""
+    """A shell command to run once the service is up with its new files."""
 
 
 def marker(unit: Unit, files: Sequence[TextFile], package: str) -> list[str]:
@@ -100,6 +102,7 @@ for file in $gone; do restore "$file"; done
 known
 
 if up {verb} {probe}; then
+    {then}
     systemctl -q is-enabled {name} || systemctl -q enable {name}
     rm -rf "$good.new" "$good.old"
     for file in $meant; do put "$file" "$good.new$file"; done
@@ -154,6 +157,7 @@ def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str
         verb=unit.verb,
         probe=shlex.quote(unit.probe),
         idle=shlex.quote(unit.idle),
+        then=unit.then,
         bound=unit.bound,
         log=unit.log,
         stop_first=int(unit.stop_first),

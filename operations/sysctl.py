@@ -10,8 +10,9 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster
+from facts.record import RECORD, Record
 from facts.sysctl import CONF, Line, Sysctl, place
-from operations.record import note
+from operations.record import forget, note
 
 FILE = "/etc/sysctl.d/90-logstash-ha.conf"
 
@@ -94,6 +95,29 @@ def effective(settings: dict[str, str], file: str) -> Generator[StringCommand]:
         edit = shlex.quote(rf"s/^[[:space:]]*\({text}\)[[:space:]]*$/# \1/")
         yield StringCommand(f"{note('stig', line['text'])} && sed -i {edit} {CONF}")
     if wrong := differing(settings, present["runtime"]):
-        yield StringCommand(f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in wrong.items())}")
+        before = [_note(key, value) for key in wrong if (value := present["runtime"].get(key))]
+        change = f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in wrong.items())}"
+        yield StringCommand(" && ".join([*before, change]))
     elif not conf:
         host.noop(f"{', '.join(settings)}: in force")
+
+
+def _note(key: str, value: str) -> str:
+    """Notes what the kernel had before the deploy's first change."""
+    return f"{{ grep -qs '^sysctl {key}=' {RECORD} || {note('sysctl', f'{key}={value}')}; }}"
+
+
+@operation()
+def restored(settings: dict[str, str]) -> Generator[StringCommand]:
+    """What an earlier deploy set and is no longer meant has the value again that it had before.
+
+    `net.ipv4.vs.backup_only` above all: with it, a director whose connections are not synchronized any more
+    may take itself for a BACKUP, and drops all events.
+    """
+    before = dict(line.split("=", 1) for line in host.get_fact(Record).get("sysctl", []))
+    gone = {key: value for key, value in before.items() if key not in settings}
+    for key, value in gone.items():
+        # Not an error where its module is not loaded.
+        yield StringCommand(f"sysctl -q -e -w {key}={value} && {forget('sysctl', f'{key}={value}')}")
+    if not gone:
+        host.noop("no setting of an earlier deploy is left")

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -141,9 +142,12 @@ def test_an_input_and_a_sender_that_are_no_longer_meant_are_gone(large: Cluster)
         assert "7514" not in conf
         assert large.on(name, f"ip -o addr show lo | grep {VIP}").returncode == 1
         assert large.on(name, "systemctl cat logstash-ha-vip").returncode == 1
+        assert large.get(name, "ipvsadm -L --daemon") == ""
+        assert large.get(name, "sysctl -n net.ipv4.vs.backup_only net.ipv4.conf.all.arp_ignore") == "0\n0"
     assert "4444/tcp" in large.get("stash1", "firewall-cmd --list-ports")
     assert large.plan(inventory)[0] == {}
     until(lambda: verified(large, "smaller"), 60, "the cluster whole")
+    arrive(large, "smaller", ALL_ADDRESSES)
 
 
 def test_a_node_that_is_no_longer_meant_is_gone(large: Cluster) -> None:
@@ -168,3 +172,15 @@ def test_a_node_that_is_no_longer_meant_is_gone(large: Cluster) -> None:
             name, "ipvsadm -ln; firewall-cmd --list-rich-rules; cat /etc/keepalived/keepalived.conf"
         )
     until(large.whole, 60, "the cluster of two whole")
+    arrive(large, "two", NODES)
+
+
+def arrive(cluster: Cluster, mark: str, names: Iterable[str]) -> None:
+    """Events are shared by all of these nodes alike, and none is lost."""
+    cluster.send([f"{mark}-{n}" for n in range(12)])
+    each = 12 // len([*names])
+    until(
+        lambda: all(len(cluster.received(name, f"{mark}-")) == each for name in names),
+        30,
+        f"{each} events on each node",
+    )

@@ -81,6 +81,8 @@ class Machine:
         self.selinux = ["Enforcing", "nis_enabled --> off"]
         self.modules: set[str] = set()
         self.kernel: dict[str, str] = {}
+        self.before: dict[str, str] = {}
+        """What was noted of the kernel's settings."""
         self.has: set[str] = set()
         """The key, and the script's user."""
         self.rules: dict[str, list[str]] = {"runtime": [], "permanent": []}
@@ -151,7 +153,11 @@ class Machine:
         return [f"runtime {key} = {self.kernel.get(key, '0')}" for key in keys]
 
     def tell_rules(self, *_: str) -> list[str]:
-        return ["public", "runtime", *self.rules["runtime"], "permanent", *self.rules["permanent"]]
+        def rich(side: str) -> str:
+            quoted = ['"' + rule.replace('"', '\\"') + '"' for rule in self.rules[side]]
+            return " ".join([f"as {len(quoted)}", *quoted])
+
+        return ['s "public"', rich("runtime"), "a(sssias) 0", rich("permanent"), "a(sssias) 0"]
 
     def tell_pools(self, *_: str) -> list[str]:
         lines = ["IP Virtual Server version 1.2.1 (size=4096)", "", ""]
@@ -200,7 +206,13 @@ class Machine:
         self.modules |= set(found(r"modprobe --all (.*)", command).split())
 
     def set(self, command: str, _: str) -> None:
+        self.before |= dict(re.findall(r"echo 'sysctl (.*?)=(.*?)' >>", command))
         self.kernel |= dict(pair.split("=") for pair in found(r"sysctl -q -w (.*)", command).split())
+
+    def restore(self, command: str, _: str) -> None:
+        key, value = found(r"sysctl -q -e -w (\S+)", command).split("=")
+        assert self.before.pop(key) == value
+        self.kernel[key] = value
 
     def drain(self, command: str, _: str) -> None:
         name = command.rpartition("/")[2]
@@ -235,8 +247,8 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     ],
     "runtime $key": Machine.tell_kernel,
     "getent passwd": lambda machine, *_: sorted({"keepalived_script:x:990:990::/:/sbin/nologin"} & machine.has),
-    "--get-zone-of-interface": Machine.tell_rules,
-    "cat /var/lib/logstash-ha/record": lambda *_: [],
+    "getZoneOfInterface": Machine.tell_rules,
+    "cat /var/lib/logstash-ha/record": lambda machine, *_: [f"sysctl {key}={value}" for key, value in machine.before.items()],
     "ip -o addr show to": lambda machine, *_: [
         *(["3: eth0 inet 10.77.0.10/32"] if machine.world.holder == machine.number else []),
         "end 10.77.0.10",
@@ -254,6 +266,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "setsebool -P nis_enabled on": Machine.turn_on,
     "modprobe --all": Machine.load,
     "sysctl -q -w": Machine.set,
+    "sysctl -q -e -w": Machine.restore,
     "useradd": lambda machine, *_: machine.has.add("keepalived_script:x:990:990::/:/sbin/nologin"),
     "apply add": Machine.allow,
     "touch /etc/keepalived/drained/": Machine.drain,
@@ -473,7 +486,7 @@ def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine."""
     world.deploy()
     world.deploy()
-    assert len(world.machines["stash1"].commands) == 24, world.machines["stash1"].commands
+    assert len(world.machines["stash1"].commands) == 25, world.machines["stash1"].commands
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -586,11 +599,13 @@ def test_direct_routing_comes_and_goes(world: World) -> None:
     machine = world.machines["stash1"]
     assert machine.units[vip.UNIT].active
     assert vip.FILE in machine.files
+    assert machine.kernel["net.ipv4.vs.backup_only"] == "1"
     assert world.deploy().changes("stash1") == []
     world.settings = {"inputs": tcp}
     run = world.deploy()
     assert run.changes("stash1")[-1] == "12. No VIP on the loopback interface"
     assert not machine.units[vip.UNIT].active
+    assert machine.kernel["net.ipv4.vs.backup_only"] == "0"
     assert world.deploy().changes("stash1") == []
 
 

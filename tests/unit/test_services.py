@@ -164,12 +164,26 @@ def test_a_service_comes_up_with_its_files(host: Host) -> None:
     assert host.good(A).read_text() == "good 1\n"
 
 
+@pytest.mark.parametrize(("text", "ran"), [("good", True), ("bad", False)])
+def test_what_is_to_be_done_then_is_done_with_the_new_files_only(host: Host, text: str, ran: bool) -> None:
+    file = TextFile(A, text, read_by="logstash")
+    host.machine.run(files.put, files=[file])
+    unit = Unit("logstash", probe=f"grep -q good {A}", bound=1, then=f"touch {host.root}/then")
+    host.machine.sh(services.activation(unit, [file], host.present([A])))
+    assert (host.root / "then").exists() is ran
+
+
 def test_systemd_is_told_of_its_own_files_only(host: Host) -> None:
     """It takes seconds."""
     drop_in = "/etc/systemd/system/logstash.service.d/x.conf"
-    for files, told in (({A: "good 1", drop_in: "a"}, 1), ({A: "good 2", drop_in: "a"}, 1), ({A: "good 2", drop_in: "b"}, 2), ({A: "good 2"}, 3)):  # fmt: skip
-        assert good(host.deploy(files))
-        assert host.noted("calls").count("daemon-reload") == told
+    for change, times in (
+        ({A: "good 1", drop_in: "a"}, 1),
+        ({A: "good 2", drop_in: "a"}, 1),
+        ({A: "good 2", drop_in: "b"}, 2),
+        ({A: "good 2"}, 3),
+    ):
+        assert good(host.deploy(change))
+        assert host.noted("calls").count("daemon-reload") == times
 
 
 def test_a_second_deploy_is_not_due(host: Host) -> None:
