@@ -1,6 +1,6 @@
 """Is the cluster as it is meant? `python verify.py`, or `pyinfra inventory.py verify.py`.
 
-    python verify.py [--inventory FILE] [--json] [--send N [--rate R] [--from HOST]]
+    python verify.py [--inventory FILE] [--json | --nagios | --prometheus FILE] [--send N [--rate R] [--from HOST]]
     python verify.py [--inventory FILE] [--json] --drift [--diff]
 
 Looks at every node of the inventory's group `nodes` and changes nothing. Exit status 0: all good; 1: wrong, and
@@ -8,6 +8,8 @@ it tells what to do; 2: nothing could be looked at. `verification.show.document`
 
 `--send N` makes the recipe's last test, too: a host of the group `senders` sends N numbered events to each
 input at each VIP, and each must arrive on one of the nodes, once.
+
+`--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes what they say.
 
 `--drift` tells what a deploy would change, by host and step. Exit status 0: nothing; 1: something; 2: it could
 not look at all nodes. `verification.drift.document` describes the JSON.

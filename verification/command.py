@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gevent import Timeout
 from gevent.pool import Group
+from prometheus_client import CollectorRegistry
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
 from pyinfra.context import ctx_state
@@ -21,7 +22,7 @@ from rich.console import Console
 from cluster import Cluster, ClusterError, of
 from operations.keepalived import PYTHON
 from templates import meant
-from verification import drift, send
+from verification import drift, monitor, send
 from verification.judge import judge
 from verification.observe import observe
 from verification.report import Report
@@ -49,16 +50,46 @@ def main(arguments: list[str]) -> int:
             return _drift(options)
         report, delivery = _verify(options)
     except PyinfraError as error:
-        if options.json:
-            print(json.dumps(failure(str(error))))
-        else:
-            print(f"verify: {error}", file=sys.stderr)
-        return NOT_SEEN
+        return _not_seen(options, str(error))
+    if options.nagios:
+        status, text = monitor.plugin(report, delivery)
+        print(text)
+        return status
+    if options.prometheus:
+        return _write(monitor.metrics(report, delivery), options.prometheus)
     if options.json:
         print(json.dumps(document(report, delivery), indent=2))
     else:
         show(Console(highlight=False), report, delivery)
     return GOOD if good(report, delivery) else WRONG
+
+
+def _not_seen(options: argparse.Namespace, error: str) -> int:
+    """Tell that nothing could be looked at, in the form that was asked for; the exit status."""
+    if options.nagios:
+        status, text = monitor.plugin_failure(error)
+        print(text)
+        return status
+    if options.json:
+        print(json.dumps(failure(error)))
+        return NOT_SEEN
+    if options.prometheus:
+        _write(monitor.metrics_failure(), options.prometheus)
+    print(f"verify: {error}", file=sys.stderr)
+    return NOT_SEEN
+
+
+def _write(metrics: CollectorRegistry, file: Path) -> int:
+    """The metrics' file; its writing is what succeeds or fails, not the cluster."""
+    try:
+        monitor.write(metrics, file)
+    except OSError as error:
+        print(
+            f"verify: --prometheus: {file}: {error.strerror}; name a file in a folder of yours",
+            file=sys.stderr,
+        )
+        return NOT_SEEN
+    return GOOD
 
 
 def step(state: State, host: Host) -> None:
@@ -83,10 +114,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="verify.py",
         description="Look whether the cluster is as it is meant, and tell what is wrong and what to do.",
-        epilog="Exit status: 0 all good, or no drift; 1 something is wrong, or drift; 2 could not look.",
+        epilog="Exit status: 0 all good, or no drift; 1 something is wrong, or drift; 2 could not look. "
+        "With --nagios a plug-in's: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With --prometheus 0 once it is written.",
     )
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    form.add_argument("--nagios", action="store_true", help="a plug-in's answer for Nagios and Icinga")
+    form.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="write metrics for node_exporter's textfile collector"
+    )
     parser.add_argument(
         "--send", type=int, metavar="N", help="send N events to each input at each VIP, too, and count them"
     )
@@ -105,6 +142,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.drift and options.send is not None:
         parser.error("--drift and --send are different questions; ask one of them")
+    if options.drift and (options.nagios or options.prometheus):
+        parser.error("--drift is told in words or with --json")
     if options.diff and not options.drift:
         parser.error("--diff is for --drift")
     return options

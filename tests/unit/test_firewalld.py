@@ -31,29 +31,19 @@ def lines(name):
 def end(status, text):
     print(text, file=sys.stderr if status else sys.stdout)
     sys.exit(status)
-if "--help" in words:
-    end(0, "" if lines("old") else "  --check-config       Check permanent configuration for errors")
 if lines("stopped"):
     end(252, "FirewallD is not running")
-if "--check-config" in words:
-    end(*((110, "Error: " + lines("broken")[0]) if lines("broken") else (0, "success")))
 if "--get-zones" in words:
     end(0, " ".join({"internal", "public"} - {*lines("gone")}))
 side = "permanent" if "--permanent" in words else "runtime"
 zone = next((word.split("=", 1)[1] for word in words if word.startswith("--zone=")), None)
 if zone in lines("gone"):
     end(112, f"Error: INVALID_ZONE: {zone}")
-name = f"{side}-direct" if "--direct" in words else f"{side}-{zone}"
+name = f"{side}-{zone}"
 there = lines(name)
 if "--list-rich-rules" in words:
     end(0, "\\n".join(there))
-if "--direct" in words:
-    at = next(place for place, word in enumerate(words) if word.endswith("-rule"))
-    changes = [(words[at].split("-")[2], " ".join(words[at + 1 :]))]
-else:
-    changes = [
-        (word.split("-")[2], word.split("=", 1)[1]) for word in words if "-rich-rule=" in word
-    ]
+changes = [(word.split("-")[2], word.split("=", 1)[1]) for word in words if "-rich-rule=" in word]
 good = 0
 for verb, rule in changes:
     if rule in lines("refused"):
@@ -70,12 +60,16 @@ open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
 end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
 """
 
-# What is read comes from firewalld's D-Bus interface, in busctl's words.
+# Its D-Bus interface, in busctl's words: what is read, direct rules, and the check.
 BUSCTL = """\
 import sys
-state, (object, interface, method, *arguments) = sys.argv[1], sys.argv[4:]
+state, words = sys.argv[1], [word for word in sys.argv[2:] if word != "--"]
+assert sys.argv.count("--") == ("-p" in words or "checkPermanentConfig" in words)  # else busctl takes -p for its own
+print(*words, file=open(f"{state}/calls", "a"))
 name, top = "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1"
-assert sys.argv[2:4] == ["call", name] and interface.startswith(name)
+assert words[:2] == ["call", name]
+object, interface, method, *arguments = words[2:]
+assert interface.startswith(name)
 interface = interface[len(name) :]
 def lines(name):
     try:
@@ -110,6 +104,21 @@ elif call[1:] == (".config.zone", "getRichRules"):
     print(rich("permanent", object.rpartition("/")[2]))
 elif call == (top + "/config", ".config.direct", "getAllRules"):
     print(direct("permanent"))
+elif call == (top, "", "checkPermanentConfig"):
+    if lines("old"):
+        sys.exit("Call failed: org.freedesktop.DBus.Error.UnknownMethod: Unknown method: checkPermanentConfig")
+    if lines("broken"):
+        sys.exit("Call failed: " + lines("broken")[0])
+elif call[:2] in ((top, ".direct"), (top + "/config", ".config.direct")) and arguments[0] == "sssias":
+    side = "permanent" if "config" in object else "runtime"
+    assert int(arguments[5]) == len(arguments[6:])
+    rule, there = " ".join(arguments[1:5] + arguments[6:]), lines(f"{side}-direct")
+    if rule in lines("refused"):
+        sys.exit("Call failed: COMMAND_FAILED: " + rule)
+    if (method == "addRule") == (rule in there):
+        sys.exit(f"Call failed: {'ALREADY' if rule in there else 'NOT'}_ENABLED: {rule}")
+    there.append(rule) if method == "addRule" else there.remove(rule)
+    open(f"{state}/{side}-direct", "w").writelines(f"{line}\\n" for line in there)
 else:
     sys.exit(f"Unknown method {method} or interface {interface}.")
 """
@@ -373,6 +382,18 @@ def test_a_refused_rule_is_named_and_its_call_taken_back(
     assert firewall.rules()["runtime"] == {OTHERS}
 
 
+def test_a_refused_direct_rule_is_named_and_all_taken_back(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    cluster = make(inputs=[SYSLOG])
+    (bad,) = firewalld.direct(cluster, cluster.nodes[0])
+    firewall.put("refused", bad)
+    (done,) = firewall.deploy(cluster)
+    assert done.returncode == 1
+    assert f"taken back: Call failed: COMMAND_FAILED: {bad}" in done.stderr
+    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+
+
 def test_a_configuration_that_would_be_broken_is_taken_back(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -386,7 +407,7 @@ def test_a_configuration_that_would_be_broken_is_taken_back(
 def test_an_old_firewalld_has_no_check(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     firewall.put("old", "0.5.3")
     assert [each.returncode for each in firewall.deploy(make())] == [0, 0]
-    assert not [call for call in firewall.lines("calls") if "check-config" in call]
+    assert [call for call in firewall.lines("calls") if "checkPermanentConfig" in call]
 
 
 def test_a_stopped_firewalld_is_no_silence(firewall: Firewall, make: Callable[..., Cluster]) -> None:
