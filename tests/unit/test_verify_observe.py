@@ -290,6 +290,8 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
             "/etc/logstash/.logstash.yml.staged",
             "/etc/logstash/conf.d/logstash-ha.conf",
             "/etc/logstash/conf.d/.logstash-ha.conf.staged",
+            "/etc/systemd/system/logstash.service.d/logstash-ha.conf",
+            "/etc/systemd/system/logstash.service.d/.logstash-ha.conf.staged",
         },
         "keepalived": {"/etc/keepalived/keepalived.conf", "/etc/keepalived/.keepalived.conf.staged"},
     }
