@@ -145,9 +145,9 @@ class Cluster:
         document: dict[str, Any] = json.loads(done.stdout)
         return {**document, "status": done.returncode}
 
-    def whole(self) -> bool:
+    def whole(self, inventory: str | Path = "inventory.py") -> bool:
         """Whether verify.py finds nothing wrong."""
-        return bool(self.verify()["status"] == 0)
+        return bool(self.verify("--inventory", str(inventory))["status"] == 0)
 
     def on(self, name: str, script: str, stdin: str = "") -> Done:
         """A shell script on a guest, as root."""

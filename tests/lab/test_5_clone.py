@@ -83,7 +83,7 @@ def test_a_clone_is_left_alone_while_its_source_is_on(copied: tuple[Cluster, dic
 
 def test_a_wrong_address_goes_back_by_itself(copied: tuple[Cluster, dict[str, str]]) -> None:
     cluster, before = copied
-    wrong = cluster.inventory("wrong", nodes={**ADDRESSES, "stash2": "10.77.0.13"})
+    wrong = cluster.inventory("wrong", nodes={**ADDRESSES, "stash2": "10.77.0.19"})
     done = cluster.run(*become_stash2(cluster, inventory=wrong))
     assert done.returncode == 1
     assert "not reached by `ssh stash2` at the new address; it is back at its old one" in done.stderr

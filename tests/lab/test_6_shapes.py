@@ -26,12 +26,8 @@ def large(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def verified(cluster: Cluster, name: str) -> bool:
-    return bool(cluster.verify("--inventory", str(cluster.lab.folder / f"{name}.py"))["status"] == 0)
-
-
 def test_three_nodes_and_all_inputs_are_whole(large: Cluster) -> None:
-    until(lambda: verified(large, "large"), 60, "the cluster whole")
+    until(lambda: large.whole(large.lab.folder / "large.py"), 60, "the cluster whole")
     assert large.plan(large.lab.folder / "large.py")[0] == {}
 
 
@@ -146,7 +142,7 @@ def test_an_input_and_a_sender_that_are_no_longer_meant_are_gone(large: Cluster)
         assert large.get(name, "sysctl -n net.ipv4.vs.backup_only net.ipv4.conf.all.arp_ignore") == "0\n0"
     assert "4444/tcp" in large.get("stash1", "firewall-cmd --list-ports")
     assert large.plan(inventory)[0] == {}
-    until(lambda: verified(large, "smaller"), 60, "the cluster whole")
+    until(lambda: large.whole(large.lab.folder / "smaller.py"), 60, "the cluster whole")
     arrive(large, "smaller", ALL_ADDRESSES)
 
 

@@ -99,7 +99,7 @@ def test_a_deploy_whose_ssh_is_cut_is_finished_by_the_next(cluster: Cluster, ste
         assert done.returncode == 0, done.stdout + done.stderr
     assert cluster.plan(inventory)[0] == {}
     assert cluster.lost(mark, sent[0]) == []
-    until(lambda: verified(cluster, inventory), 60, "the cluster whole")
+    until(lambda: cluster.whole(inventory), 60, "the cluster whole")
 
 
 def test_a_deploy_that_changes_everything_loses_no_event(cluster: Cluster) -> None:
@@ -111,11 +111,7 @@ def test_a_deploy_that_changes_everything_loses_no_event(cluster: Cluster) -> No
     lost = cluster.lost("everything", sent[0])
     print(f"a deploy that changes everything: {sent[0]} events sent, {len(lost)} lost")
     assert lost == []
-    until(lambda: verified(cluster, inventory), 60, "the cluster whole")
-
-
-def verified(cluster: Cluster, inventory: Path) -> bool:
-    return bool(cluster.verify("--inventory", str(inventory))["status"] == 0)
+    until(lambda: cluster.whole(inventory), 60, "the cluster whole")
 
 
 def cut(cluster: Cluster, inventory: Path, step: str) -> None:

@@ -29,12 +29,8 @@ def dual(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def verified(cluster: Cluster, name: str) -> bool:
-    return bool(cluster.verify("--inventory", str(cluster.lab.folder / f"{name}.py"))["status"] == 0)
-
-
 def test_both_families_are_whole(dual: Cluster) -> None:
-    until(lambda: verified(dual, "dual"), 60, "the cluster whole")
+    until(lambda: dual.whole(dual.lab.folder / "dual.py"), 60, "the cluster whole")
     assert dual.plan(dual.lab.folder / "dual.py")[0] == {}
 
 
@@ -83,4 +79,4 @@ def test_each_node_is_master_of_a_vip_of_its_own(cluster: Cluster) -> None:
             30,
             f"five events by {vip} on each node",
         )
-    until(lambda: verified(cluster, "shared"), 60, "the cluster whole")
+    until(lambda: cluster.whole(cluster.lab.folder / "shared.py"), 60, "the cluster whole")
