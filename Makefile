@@ -1,4 +1,4 @@
-# `make demo` shows the cluster at work on two machines of the lab; `make test` runs all tests.
+# `make demo` shows the cluster at work on two machines of the lab; `make test` runs the tests.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ DEBIAN := python3-venv user-mode-linux mmdebstrap e2fsprogs rpm createrepo-c gnu
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help packages demo test unit lint down clean
+.PHONY: help packages demo test drills unit lint down clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,8 +37,11 @@ demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
 	echo "  $(BIN)/python -m lab ssh stash1                         # look around"; \
 	echo "  make down                                               # remove the lab"
 
-test: packages $(VENV)/ready lint  ## Run all tests, those in the lab too
+test: packages $(VENV)/ready lint  ## Run the tests, those in the lab too
 	$(BIN)/pytest
+
+drills: packages $(VENV)/ready  ## Run the long tests in the lab, which `test` leaves out
+	$(BIN)/pytest -m long
 
 unit: packages $(VENV)/ready  ## Run the tests that need no lab
 	$(BIN)/pytest --ignore tests/lab

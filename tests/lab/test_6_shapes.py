@@ -9,6 +9,8 @@ import pytest
 
 from tests.lab.conftest import ALL_ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool, until
 
+pytestmark = pytest.mark.long
+
 INPUTS: list[dict[str, Any]] = [
     {"id": "udp-5514", "port": 5514},
     {"id": "tcp-6514", "port": 6514, "protocol": "tcp"},

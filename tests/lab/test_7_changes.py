@@ -38,6 +38,7 @@ def test_a_pipeline_that_logstash_refuses_never_goes_live(cluster: Cluster, tmp_
     until(cluster.whole, 60, "the cluster whole")
 
 
+@pytest.mark.long
 def test_a_service_that_does_not_come_up_gets_its_old_files_back(cluster: Cluster) -> None:
     """Port 5600 is taken on the BACKUP. Logstash lists the input all the same."""
     (holder,) = cluster.holders()
@@ -70,9 +71,12 @@ BEFORE_ACTIVATION = [
     "7. keepalived.conf",
     "9. firewalld",
 ]
+LAST = BEFORE_ACTIVATION[-1]
 
 
-@pytest.mark.parametrize("step", BEFORE_ACTIVATION)
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=() if step == LAST else pytest.mark.long) for step in BEFORE_ACTIVATION]
+)
 def test_a_deploy_whose_ssh_is_cut_can_be_given_up(cluster: Cluster, step: str) -> None:
     """The next run, with the old inventory, leaves all services as they have been running all along."""
     before = {name: cluster.get(name, PIDS) for name in NODES}

@@ -14,7 +14,10 @@ DUAL: dict[str, Any] = {
     "network": ["10.77.0.0/24", "fd77::/64"],
     "vip": [VIP, VIP6],
     "senders": [ALLOWED, ALLOWED6],
-    "inputs": [{"id": "both", "port": 5514, "protocol": "both"}],
+    "inputs": [
+        {"id": "both", "port": 5514, "protocol": "both"},
+        {"id": "direct", "port": 7514, "protocol": "both", "forwarding": "dr"},
+    ],
     "vrrp": 3,
     "advert_interval": 0.2,
     "auth_pass_file": None,
@@ -34,11 +37,14 @@ def test_both_families_are_whole(dual: Cluster) -> None:
     assert dual.plan(dual.lab.folder / "dual.py")[0] == {}
 
 
+@pytest.mark.parametrize("port", [5514, 7514], ids=["translated", "routed"])
 @pytest.mark.parametrize(("source", "target"), [(ALLOWED, VIP), (ALLOWED6, VIP6)], ids=["IPv4", "IPv6"])
-def test_events_of_both_families_and_protocols_arrive(dual: Cluster, source: str, target: str) -> None:
-    mark = f"family-{len(target)}"
-    dual.send([f"{mark}-udp-{n}" for n in range(10)], target, source)
-    done = dual.sessions([f"{mark}-tcp-{n}" for n in range(10)], target, source=source)
+def test_events_of_both_families_and_protocols_arrive(
+    dual: Cluster, source: str, target: str, port: int
+) -> None:
+    mark = f"family-{port}-{len(target)}"
+    dual.send([f"{mark}-udp-{n}" for n in range(10)], target, source, port)
+    done = dual.sessions([f"{mark}-tcp-{n}" for n in range(10)], target, port, source)
     assert done.returncode == 0, done.stderr
     for protocol in ("udp", "tcp"):
         until(
