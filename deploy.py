@@ -14,7 +14,6 @@ from operations import (
     modules,
     packages,
     preflight,
-    selinux,
     services,
     sysctl,
     users,
@@ -43,7 +42,7 @@ if "nodes" in host.groups:
     files.put(name="4. Pipelines: an input for each port", files=logstash.pipelines(everything))
     logstash.accepted(name="4. Logstash accepts its files", files=everything)
 
-    selinux.boolean(name="5. SELinux: keepalived's scripts may use the network")
+    # 5 (SELinux) has nothing to do: no check of keepalived's opens a connection any more.
 
     files.put(name="6. sysctl: own files", files=[file[modules.FILE], file[sysctl.FILE]])
     modules.loaded(name="6. Kernel modules", modules=modules.names(cluster))

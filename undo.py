@@ -23,6 +23,6 @@ if "nodes" in host.groups:
     )
     undo.rules(name="9. firewalld: no rules of ours")
     undo.files(name="8. 7. 6. 4. 3. 2. Files as they were")
-    undo.system(name="8. 5. Users and SELinux as they were")
+    undo.users(name="8. No user of the health script")
     undo.packages(name="2. Packages and the key", manager=packages.manager(el))
     undo.record(name="Nothing is noted any more")

@@ -1,51 +1,50 @@
-"""SELinux's mode and its booleans."""
+"""SELinux's mode, and what it has denied keepalived."""
 
 from __future__ import annotations
 
+import re
 from typing import TypedDict
 
 from pyinfra.api import FactBase
 
+_RUNNING = "/run/keepalived.pid"
+_LOG = "/var/log/audit/audit.log"
 
-class BooleanState(TypedDict):
-    """`mode`: `Enforcing`, `Permissive` or `Disabled`; `name`, `active`: None where the policy has none of them."""
+
+class SELinuxState(TypedDict):
+    """`mode`: `Enforcing`, `Permissive` or `Disabled`; `denied`: what the log says of each denial, the last one last."""
 
     mode: str
-    name: str | None
-    active: bool | None
-    persistent: bool
+    denied: list[str]
 
 
-def parse_boolean(output: list[str]) -> BooleanState:
-    """The mode's line, `getsebool`'s, and the boolean's line of the policy store where it is set there."""
-    state = Boolean.default()
-    if output:
-        state["mode"] = output[0].strip()
-    for line in output[1:]:
-        name, arrow, value = line.partition(" --> ")
-        if arrow:
-            state["name"], state["active"] = name.strip(), value.strip() == "on"
-        elif line.strip().endswith("=1"):
-            state["persistent"] = True
-    return state
+def parse_selinux(output: list[str]) -> SELinuxState:
+    """The mode, the time since when (seconds since 1970), and lines such as
+    `type=AVC msg=audit(1700000000.123:45): avc:  denied  { watch } for  pid=1 comm="keepalived" …`."""
+    if len(output) < 2:
+        return SELinux.default()
+    mode, since, *lines = output
+    denied = []
+    for line in lines:
+        if (match := re.search(r"audit\((\d+)[^)]*\): *(avc: .*)", line)) and int(match[1]) >= int(since):
+            denied.append(" ".join(match[2].split()))
+    return SELinuxState(mode=mode.strip(), denied=list(dict.fromkeys(denied)))
 
 
-class Boolean(FactBase[BooleanState]):
-    """The first of these booleans that the policy has: its value now, and whether the policy store turns it on
-    at each boot. Needs root."""
+class SELinux(FactBase[SELinuxState]):
+    """The mode, and what was denied since keepalived was started: by auditd's log, or the kernel's where there is
+    none. Needs root."""
 
     @staticmethod
-    def default() -> BooleanState:
-        return BooleanState(mode="Disabled", name=None, active=None, persistent=False)
+    def default() -> SELinuxState:
+        return SELinuxState(mode="Disabled", denied=[])
 
-    def command(self, booleans: list[str]) -> str:
-        # EL 7 keeps the store below /etc, later ones below /var/lib (selinux_config(5), semanage.conf(5)).
-        store = "/etc/selinux/*/active/booleans.local /var/lib/selinux/*/active/booleans.local"
+    def command(self) -> str:
         return (
-            "! command -v getenforce >/dev/null || { getenforce; "
-            f"for boolean in {' '.join(booleans)}; do"
-            f' getsebool $boolean && {{ grep -hx "$boolean=[01]" {store}; break; }}; done; }} 2>/dev/null || true'
+            "! command -v getenforce >/dev/null || { getenforce;"
+            f" stat -c %Y {_RUNNING} || echo 0;"
+            f" {{ cat {_LOG} || dmesg; }} | grep 'avc:  *denied.*keepalived' | tail -n 50; }} 2>/dev/null || true"
         )
 
-    def process(self, output: list[str]) -> BooleanState:
-        return parse_boolean(output)
+    def process(self, output: list[str]) -> SELinuxState:
+        return parse_selinux(output)

@@ -64,14 +64,11 @@ def files() -> Generator[StringCommand]:
 
 
 @operation()
-def system() -> Generator[StringCommand]:
-    """The users that the deploy made gone, and the SELinux booleans that it turned on off."""
-    record = host.get_fact(Record)
-    users, booleans = record.get("user", []), record.get("boolean", [])
-    if not users and not booleans:
+def users() -> Generator[StringCommand]:
+    """The users that the deploy made gone."""
+    users = host.get_fact(Record).get("user", [])
+    if not users:
         host.noop(NOTHING)
-    for boolean in booleans:
-        yield StringCommand(f"setsebool -P {boolean} off")
     for user in users:
         yield StringCommand(f"! id {user} >/dev/null 2>&1 || userdel {user}")
 

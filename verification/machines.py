@@ -8,7 +8,6 @@ from cluster import Cluster, Node
 from facts.firewalld import RulesState
 from operations import firewalld, services, sysctl
 from operations.files import TextFile
-from operations.selinux import BOOLEANS
 from operations.services import Unit
 from verification.finding import DEPLOY, Finding, Judged, Observations, each, runs, several, unread
 from verification.observe import Observation, read_by
@@ -115,28 +114,20 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
 
 
 def selinux(cluster: Cluster, observations: Observations) -> Judged:
-    """Whether keepalived's scripts may use the network."""
+    """Whether keepalived was denied anything; permissive is as enforcing, which it may be tomorrow."""
 
     def look(_: Node, seen: Observation) -> Finding:
-        state = seen.selinux
-        if state is None:
-            return unread("SELinux's state", f"getenforce; getsebool {' '.join(BOOLEANS)}")
-        mode, name = state["mode"].lower(), state["name"]
-        if mode == "disabled":
+        if seen.selinux is None:
+            return unread("SELinux's state", "getenforce; ausearch -m avc -c keepalived")
+        mode, denied = seen.selinux["mode"].lower(), seen.selinux["denied"]
+        if not denied:
             return Finding(Status.OK, mode)
-        if name is None:
-            what = (
-                f"SELinux's policy has no boolean {' or '.join(BOOLEANS)}: "
-                "keepalived's checks may be denied the network"
-            )
-            return Finding(
-                Status.WRONG, mode, what, "install the distribution's policy, selinux-policy-targeted"
-            )
-        if not state["active"] or not state["persistent"]:
-            when = "at the next boot" if state["active"] else "now"
-            what = f"SELinux is {mode} and {name} is off {when}: keepalived's checks are denied the network"
-            return Finding(Status.WRONG, mode, what, f"`setsebool -P {name} on`")
-        return Finding(Status.OK, mode)
+        what = f"SELinux is {mode} and denies keepalived what it needs: {several(denied)}"
+        do = (
+            "`restorecon -Rv /etc/keepalived /run/keepalived-health`, then `systemctl restart keepalived`; "
+            "if it comes back: `ausearch -m avc -c keepalived`"
+        )
+        return Finding(Status.WRONG, mode, what, do)
 
     return each(cluster, observations, "selinux", look)
 

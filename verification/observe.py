@@ -16,12 +16,12 @@ from facts.health import Health, HealthState
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.machine import Machine
 from facts.record import Record
-from facts.selinux import Boolean, BooleanState
+from facts.selinux import SELinux, SELinuxState
 from facts.services import Services, ServiceState, Units, UnitState
 from facts.sysctl import Sysctl, SysctlState
 from facts.together import Together
 from facts.vrrp import Held, Loopback
-from operations import keepalived, logstash, selinux, session, sysctl, vip
+from operations import keepalived, logstash, session, sysctl, vip
 from operations.files import TextFile
 from templates import meant
 
@@ -45,7 +45,7 @@ class Observation:
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
     sysctl: SysctlState | None = None
-    selinux: BooleanState | None = None
+    selinux: SELinuxState | None = None
     firewall: RulesState | None = None
     record: dict[str, list[str]] | None = None
     health: HealthState | None = None
@@ -108,7 +108,7 @@ def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
     wanted: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "services": (Services, {"units": list(units(cluster))}),
         "sysctl": (Sysctl, {"keys": list(sysctl.settings(cluster))}),
-        "selinux": (Boolean, {"booleans": selinux.BOOLEANS}),
+        "selinux": (SELinux, {}),
         "record": (Record, {}),
         "virtual_servers": (VirtualServers, {}),
         "held": (Held, {"vips": [str(vip) for vip in cluster.vips]}),

@@ -66,6 +66,8 @@ def test_keepalived_is_confined(cluster: Cluster) -> None:
     """SELinux really is between keepalived and the rest here, so that what it denies nothing of means something."""
     for name in NODES:
         assert ":keepalived_t:" in cluster.get(name, "ps -C keepalived -o label=")
+        booleans = cluster.get(name, "getsebool nis_enabled keepalived_connect_any")
+        assert booleans.split() == ["nis_enabled", "-->", "off", "keepalived_connect_any", "-->", "off"]
 
 
 def test_selinux_denied_nothing_of_ours(cluster: Cluster) -> None:

@@ -78,7 +78,6 @@ class Machine:
         """Mode and SHA-256."""
         self.units = {name: Unit() for name in (*UNITS, vip.UNIT)}
         self.packages: set[str] = set()
-        self.selinux = ["Enforcing", "nis_enabled --> off"]
         self.modules: set[str] = set()
         self.kernel: dict[str, str] = {}
         self.before: dict[str, str] = {}
@@ -199,9 +198,6 @@ class Machine:
         if name == "keepalived" and not self.world.holder:
             self.world.holder = self.number
 
-    def turn_on(self, *_: str) -> None:
-        self.selinux = ["Enforcing", "nis_enabled --> on", "nis_enabled=1"]
-
     def load(self, command: str, _: str) -> None:
         self.modules |= set(found(r"modprobe --all (.*)", command).split())
 
@@ -241,7 +237,6 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "rpm --dbpath $scratch": lambda machine, *_: ["file", "gpg-pubkey-1", "database", *({"gpg-pubkey-1"} & machine.has)],
     "--whatprovides": Machine.tell_packages,
     r"--queryformat '%{VERSION}\n' logstash": lambda machine, *_: ["8.19.3" if "logstash" in machine.packages else "package"],
-    "getenforce": lambda machine, *_: machine.selinux,
     "/sys/module": lambda machine, command, _: [
         name for name in found(r"for module in (.*?);", command).split() if name not in machine.modules
     ],
@@ -263,7 +258,6 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "--config.test_and_exit": lambda *_: None,
     "rpm --import": lambda machine, *_: machine.has.add("gpg-pubkey-1"),
     "--assumeyes": Machine.install,
-    "setsebool -P nis_enabled on": Machine.turn_on,
     "modprobe --all": Machine.load,
     "sysctl -q -w": Machine.set,
     "sysctl -q -e -w": Machine.restore,
@@ -427,7 +421,6 @@ STEPS = [
     "3. logstash.yml: the API at the node's own address",
     "4. Pipelines: an input for each port",
     "4. Logstash accepts its files",
-    "5. SELinux: keepalived's scripts may use the network",
     "6. sysctl: own files",
     "6. Kernel modules",
     "6. sysctl: in force, no STIG",
@@ -486,7 +479,7 @@ def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine."""
     world.deploy()
     world.deploy()
-    assert len(world.machines["stash1"].commands) == 25, world.machines["stash1"].commands
+    assert len(world.machines["stash1"].commands) == 24, world.machines["stash1"].commands
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -511,7 +504,6 @@ BREAKS: list[tuple[str, str | Exception]] = [
     ("--assumeyes", "Error: Cannot prepare internal mirrorlist"),
     ("chmod 644", SSHException("EOF")),
     ("--config.test_and_exit", "Logstash refuses it"),
-    ("setsebool", "Cannot set persistent booleans"),
     ("sysctl -q -w", "permission denied"),
     ("keepalived --config-test", "keepalived refuses it"),
     ("apply add", "firewalld refuses new rules"),
@@ -532,7 +524,6 @@ def test_a_run_that_broke_is_finished_by_the_next(
         machine.has.clear()
         machine.packages.discard("tcpdump")
         machine.kernel.clear()
-        machine.selinux = ["Enforcing", "nis_enabled --> off"]
     world.settings = {"inputs": [{"id": "other", "port": 5516}], "virtual_router_id": 7}
     world.machines[name].breaks = {text: end}
     run = world.deploy()
@@ -550,11 +541,11 @@ def test_a_run_that_broke_is_finished_by_the_next(
     ("path", "steps"),
     [
         (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
-        (keepalived.CONF, [STEPS[12], BACKUPS]),
-        (keepalived.SCRIPT, [STEPS[11]]),
-        (keepalived.DROP_IN, [STEPS[15]]),
+        (keepalived.CONF, [STEPS[11], BACKUPS]),
+        (keepalived.SCRIPT, [STEPS[10]]),
+        (keepalived.DROP_IN, [STEPS[14]]),
         (packages.REPOSITORY, [STEPS[1]]),
-        (modules.FILE, [STEPS[7]]),
+        (modules.FILE, [STEPS[6]]),
     ],
 )
 def test_a_file_changed_by_hand(world: World, path: str, steps: list[str]) -> None:
@@ -645,11 +636,6 @@ def test_el9_uses_dnf_and_reloads_keepalived(world: World) -> None:
     commands = "\n".join(world.machines["stash1"].commands)
     assert "dnf --assumeyes install tcpdump ipvsadm keepalived" in commands
     assert "if up reload-or-restart 'systemctl is-active keepalived'" in commands
-
-
-def test_selinux_disabled_is_left_alone(world: World) -> None:
-    world.machines["stash1"].selinux = ["Disabled"]
-    assert STEPS[6] not in world.deploy().changes("stash1")
 
 
 def test_what_may_not_be_wanted_is_said_once(world: World) -> None:

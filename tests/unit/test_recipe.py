@@ -16,7 +16,7 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from cluster import Cluster, Node
-from operations import firewalld, health, keepalived, logstash, modules, packages, selinux, sysctl
+from operations import firewalld, health, keepalived, logstash, modules, packages, sysctl
 from templates import meant
 from tests.unit.clusters import PASSWORD, example
 from tests.unit.test_render import parse_keepalived
@@ -132,6 +132,12 @@ DIFFERENCES = [
         ),
     ),
     Difference(
+        "SELinux's `nis_enabled` on",
+        "no boolean",
+        "keepalived's checks look at a file, and open no connection",
+        gone=("5 setsebool nis_enabled",),
+    ),
+    Difference(
         "no time-out",
         "3 s in the script, `misc_timeout` 4 s in keepalived",
         "a hung Logstash leaves the pool",
@@ -216,7 +222,6 @@ def here(cluster: Cluster, node: Node) -> set[str]:
             for plugin, options in plugins
             for option, value in options
         ),
-        f"5 setsebool {selinux.BOOLEANS[-1]}",  # the first one is of later policies
         *(f"6 module {name}" for name in files.pop(modules.FILE).splitlines()),
         *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
         *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),

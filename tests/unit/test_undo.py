@@ -53,7 +53,7 @@ def test_a_deploy_undone_leaves_the_machine_as_it_was(machine: Machine) -> None:
     assert tree(machine) == before
     assert not machine.path(OURS).parent.exists()
     assert not machine.path("/var/lib/logstash-ha").exists()
-    for operation in (undo.rules, undo.files, undo.system, undo.record):
+    for operation in (undo.rules, undo.files, undo.users, undo.record):
         assert machine.commands(operation) == []
 
 
@@ -63,6 +63,6 @@ def test_users_and_packages_of_others_stay(machine: Machine) -> None:
     machine.program("getent", ":")
     machine.run(users.system, user="keepalived_script")
     assert machine.fact(Record) == {"user": ["keepalived_script"]}
-    (command,) = machine.commands(undo.system)
+    (command,) = machine.commands(undo.users)
     assert command.get_raw_value() == "! id keepalived_script >/dev/null 2>&1 || userdel keepalived_script"
     assert machine.commands(undo.packages, manager="dnf") == []

@@ -79,7 +79,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         services={unit: {**RUNNING} for unit in units(cluster)},  # type: ignore[typeddict-item]
         units=unit_states(cluster, node),
         sysctl={"runtime": sysctl.settings(cluster), "lines": []},
-        selinux={"mode": "Enforcing", "name": "nis_enabled", "active": True, "persistent": True},
+        selinux={"mode": "Enforcing", "denied": []},
         firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
         record={"rich": [f"public {rule}" for rule in rules]},
         health={
@@ -233,26 +233,12 @@ ONE_FAULT: dict[str, tuple[dict[str, Callable[[Any], object]], str, str, str, st
         "could not be read",
         "sysctl net.ipv4",
     ),
-    "boolean off": (
-        {"selinux": lambda it: it.update(active=False, mode="Permissive")},
-        "selinux",
-        "permissive",
-        "SELinux is permissive and nis_enabled is off now",
-        "setsebool -P nis_enabled on",
-    ),
-    "boolean off after a boot": (
-        {"selinux": lambda it: it.update(persistent=False)},
+    "denied": (
+        {"selinux": lambda it: it["denied"].append('avc: denied { watch } for comm="keepalived"')},
         "selinux",
         "enforcing",
-        "nis_enabled is off at the next boot",
-        "setsebool -P",
-    ),
-    "boolean unknown": (
-        {"selinux": lambda it: it.update(name=None, active=None)},
-        "selinux",
-        "enforcing",
-        "no boolean keepalived_connect_any or nis_enabled",
-        "policy",
+        'SELinux is enforcing and denies keepalived what it needs: avc: denied { watch } for comm="keepalived"',
+        "restorecon",
     ),
     "rule missing": (
         {"firewall": lambda it: (it["runtime"].pop(0), it["permanent"].pop(0))},
@@ -386,7 +372,7 @@ def test_selinux_disabled_is_no_fault(cluster: Cluster) -> None:
     observations = all_well(cluster)
     off = replace(
         observations["stash1"],
-        selinux={"mode": "Disabled", "name": None, "active": None, "persistent": False},
+        selinux={"mode": "Disabled", "denied": []},
     )
     report = judge(cluster, {**observations, "stash1": off})
     assert report.ok
@@ -679,7 +665,7 @@ def test_table_fits_80_columns(tmp_path: Path, nodes: int) -> None:
     faults = {
         "services": lambda it: [each.update(active=False, enabled=False) for each in it.values()],
         "sysctl": lambda it: it["runtime"].update(STIG),
-        "selinux": lambda it: it.update(mode="Permissive", active=False),
+        "selinux": lambda it: it.update(mode="Permissive", denied=["avc: denied"]),
         "firewall": lambda it: it["runtime"].clear(),
         "health": lambda it: it.update(missing="user keepalived_script", checks=[]),
         "virtual_servers": lambda it: it.clear(),
@@ -852,7 +838,7 @@ def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
         services={},
         units={},
         sysctl={"runtime": dict.fromkeys(sysctl.settings(cluster), ""), "lines": []},
-        selinux={"mode": "Enforcing", "name": "nis_enabled", "active": False, "persistent": False},
+        selinux={"mode": "Enforcing", "denied": []},
         record={},
         health={"missing": "user keepalived_script", "checks": []},
         held={str(vip): [] for vip in cluster.vips},
@@ -861,7 +847,7 @@ def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
     report = judge(cluster, dict.fromkeys((node.name for node in cluster.nodes), fresh))
     assert not report.ok
     good = [row.check for row in report.rows if Status.OK in {cell.status for cell in row.cells.values()}]
-    assert set(good) <= {"ssh", "vip"} | ({"firewall"} if name == "no firewalld" else set())
+    assert set(good) <= {"ssh", "vip", "selinux"} | ({"firewall"} if name == "no firewalld" else set())
     assert shown(report)
 
 

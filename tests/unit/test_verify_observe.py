@@ -269,7 +269,7 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         "services": "Services",
         "units": "Units",
         "sysctl": "Sysctl",
-        "selinux": "Boolean",
+        "selinux": "SELinux",
         "firewall": "Rules",
         "record": "Record",
         "health": nodes.facts["Health"],
