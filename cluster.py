@@ -163,7 +163,8 @@ class Node(_Model):
     addresses: _Addresses = Field(alias="address")
     """Its own address, or two: one IPv4, one IPv6. Logstash listens here, and VRRP adverts come from here."""
     priority: _Priority | None = None
-    """VRRP's priority, 1 to 254: of the nodes that are up, the highest holds the VIP (default: 100)."""
+    """VRRP's priority, 1 to 254: of the nodes that are up, the highest becomes MASTER, and the higher, the sooner
+    (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where others have one, 100)."""
 
     @property
     def address(self) -> Address:
@@ -316,6 +317,8 @@ class VrrpInstance:
     """What a node takes itself for at its start, `MASTER` or `BACKUP`."""
     priorities: dict[str, int]
     """By node's name."""
+    preempt: bool
+    """Whether a higher priority takes the VIP from a MASTER that works."""
 
 
 class Cluster(_Model):
@@ -334,16 +337,19 @@ class Cluster(_Model):
     """One input or more: a dictionary for each, with the settings below."""
     senders: _Networks = ()
     """Who may send events: addresses and networks. An input may have senders of its own."""
-    vrrp: Literal[2, 3] = 2
-    """VRRP's version: 2 (RFC 3768; IPv4, a password, whole seconds) or 3 (RFC 5798; IPv6, hundredths)."""
+    vrrp: Literal[2, 3] = 3
+    """VRRP's version: 3 (RFC 5798; hundredths of a second, IPv4 and IPv6) or the recipe's 2 (RFC 3768; whole seconds,
+    a password, IPv4), which Enterprise Linux 7 needs."""
     virtual_router_id: _RouterId = 1
     """VRRP's number of this cluster, 1 to 255; the second VIP of a family has the next one, and so on."""
-    advert_interval: float = 1
-    """Seconds between VRRP adverts: 1 to 255 in VRRP 2, 0.01 to 40.95 in VRRP 3."""
+    advert_interval: float | None = None
+    """Seconds between VRRP adverts: 0.01 to 40.95 in VRRP 3, 1 to 255 in VRRP 2; a BACKUP takes over after three
+    (default: 0.1 in VRRP 3, 1 in VRRP 2)."""
     transport: Literal["unicast", "multicast"] = "unicast"
     """How adverts are sent: to each other node, or to VRRP's multicast group."""
-    preempt: bool = True
-    """Whether a node with a higher priority takes the VIP back when it returns."""
+    preempt: bool | None = None
+    """Whether a node with a higher priority takes the VIP back when it returns (default: where priorities are given
+    or several VIPs are shared out, and in VRRP 2; else the VIP stays where it is)."""
     auth_pass_file: Path | None = None
     """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there."""
     logstash: Literal[6, 7, 8, 9] = 8
@@ -489,17 +495,39 @@ class Cluster(_Model):
             for vip in self.vips
         )
 
+    @property
+    def advert_int(self) -> float:
+        """Seconds between VRRP adverts."""
+        if self.advert_interval is None:
+            return 1 if self.vrrp == 2 else 0.1
+        return self.advert_interval
+
+    @property
+    def _ranked(self) -> bool:
+        """Whether the user says who comes first."""
+        return any(node.priority for node in self.nodes)
+
+    def _priority(self, node: Node, rank: int, several: bool) -> int:
+        """A node's priority where it is the `rank`th to become MASTER, from 0."""
+        if self._ranked or (self.vrrp == 2 and not several):
+            return node.priority or 100
+        # As high as can be: a BACKUP waits the longer, the lower it is. And apart, so that two don't take over at once.
+        return max(1, 254 - rank * max(1, min(10, 253 // len(self.nodes))))
+
     @cached_property
     def vrrp_instances(self) -> tuple[VrrpInstance, ...]:
-        """One for each VIP. All priorities are the recipe's 100, unless they are given or there are several
-        VIPs of a family: then each node in turn comes first for one of them."""
+        """One for each VIP. In VRRP 2 all priorities are the recipe's 100, unless they are given. Where there are
+        several VIPs of a family, each node in turn comes first for one of them."""
         instances = []
         for version in self.families:
             vips = [vip for vip in self.vips if vip.version == version]
+            several = len(vips) > 1
+            preempt = self.preempt
+            if preempt is None:
+                preempt = several or self._ranked or self.vrrp == 2
             for index, vip in enumerate(vips):
                 priorities = {
-                    node.name: node.priority
-                    or (100 if len(vips) == 1 else 100 + len(self.nodes) - (place - index) % len(self.nodes))
+                    node.name: self._priority(node, (place - index) % len(self.nodes), several)
                     for place, node in enumerate(self.nodes)
                 }
                 equal = len(set(priorities.values())) == 1
@@ -508,8 +536,9 @@ class Cluster(_Model):
                         name=f"VI_{index + 1}" if version == 4 else f"VI6_{index + 1}",
                         vip=vip,
                         virtual_router_id=self.virtual_router_id + index,
-                        state="MASTER" if equal and self.preempt else "BACKUP",
+                        state="MASTER" if equal and preempt else "BACKUP",
                         priorities=priorities,
+                        preempt=preempt,
                     )
                 )
         return tuple(instances)
@@ -666,11 +695,7 @@ class Cluster(_Model):
                     f"nodes.{node.name}.priority: {node.priority} can't be used with several VIPs, which are "
                     "shared out in the nodes' order; take it out"
                 )
-        if several and len(self.nodes) > 154:
-            raise ValueError(
-                f"vip: several VIPs can be shared out to 154 nodes, and there are {len(self.nodes)}; choose one VIP"
-            )
-        if several and not self.preempt:
+        if several and self.preempt is False:
             raise ValueError(
                 "preempt: with several VIPs each node must get its own back when it returns; take it out"
             )
@@ -679,21 +704,21 @@ class Cluster(_Model):
                 raise ValueError("vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP")
             if self.auth_pass_file is None:
                 raise ValueError(
-                    "auth_pass_file: is missing; name the file with the VRRP password, or choose vrrp=3"
+                    "auth_pass_file: is missing; name the file with the VRRP password, or leave vrrp at 3"
                 )
-            if self.advert_interval not in range(1, 256):
+            if self.advert_int not in range(1, 256):
                 raise ValueError(
-                    f"advert_interval: {self.advert_interval:g} is not possible in VRRP 2; "
+                    f"advert_interval: {self.advert_int:g} is not possible in VRRP 2; "
                     "choose whole seconds from 1 to 255, or vrrp=3"
                 )
             _ = self.auth_pass
             return
         if self.auth_pass_file is not None:
             raise ValueError("auth_pass_file: VRRP 3 has no password; take it out, or choose vrrp=2")
-        hundredths = round(self.advert_interval * 100, 6)
+        hundredths = round(self.advert_int * 100, 6)
         if not 1 <= hundredths <= 4095 or hundredths != round(hundredths):
             raise ValueError(
-                f"advert_interval: {self.advert_interval:g} is not possible in VRRP 3; "
+                f"advert_interval: {self.advert_int:g} is not possible in VRRP 3; "
                 "choose 0.01 to 40.95 seconds in hundredths"
             )
 

@@ -14,7 +14,6 @@ nodes = define(
     vip="10.77.0.10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["10.77.0.101"],
-    auth_pass_file=f"{lab}/auth_pass",
     logstash=8,
     artifacts_url="http://10.77.0.1",
     connection=connection,

@@ -12,5 +12,4 @@ nodes = define(
     vip=["192.0.2.10", "192.0.2.20"],
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
-    auth_pass_file="auth_pass",
 )

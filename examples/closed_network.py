@@ -9,7 +9,6 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
-    auth_pass_file="auth_pass",
     artifacts_url="https://mirror.example.com/elastic",
     proxy="http://proxy.example.com:3128",
     logstash=8,

@@ -12,5 +12,4 @@ nodes = define(
         {"id": "udp-5514", "port": 5514, "forwarding": "dr"},
     ],
     senders=["192.0.2.64/26", "198.51.100.0/24"],
-    auth_pass_file="auth_pass",
 )

@@ -12,5 +12,4 @@ nodes = define(
     vip=["192.0.2.10", "2001:db8::10"],
     inputs=[{"id": "syslog", "port": 5514, "protocol": "both"}],
     senders=["192.0.2.64/26", "2001:db8:1::/64"],
-    vrrp=3,
 )

@@ -13,5 +13,4 @@ nodes = define(
     queue_max_bytes="8g",
     heap="4g",
     pipeline_workers=8,
-    auth_pass_file="auth_pass",
 )

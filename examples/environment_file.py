@@ -13,5 +13,4 @@ nodes = define(
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
     environment_file="logstash.env",
-    auth_pass_file="auth_pass",
 )

@@ -19,5 +19,4 @@ nodes = define(
     senders=["192.0.2.64/26"],
     transport="multicast",
     virtual_router_id=51,
-    auth_pass_file="auth_pass",
 )

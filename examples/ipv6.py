@@ -9,5 +9,4 @@ nodes = define(
     vip="2001:db8::10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["2001:db8::/64", "2001:db8:1::7"],
-    vrrp=3,
 )

@@ -10,5 +10,4 @@ nodes = define(
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
     firewall="none",
-    auth_pass_file="auth_pass",
 )

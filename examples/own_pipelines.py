@@ -16,5 +16,4 @@ nodes = define(
     ],
     senders=["192.0.2.64/26"],
     pipelines="examples/pipelines",
-    auth_pass_file="auth_pass",
 )

@@ -9,6 +9,7 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.101"],
+    vrrp=2,
     auth_pass_file="auth_pass",
     logstash=6,
 )

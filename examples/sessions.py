@@ -12,5 +12,4 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "udp-5514", "port": 5514, "ops": False}],
     senders=["198.51.100.7"],
-    auth_pass_file="auth_pass",
 )

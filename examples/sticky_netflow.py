@@ -19,5 +19,4 @@ nodes = define(
         }
     ],
     senders=["192.0.2.1", "198.51.100.1"],
-    auth_pass_file="auth_pass",
 )

@@ -9,5 +9,4 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "syslog", "port": 514, "server_port": 5514, "protocol": "both", "type": "syslog"}],
     senders=["192.0.2.64/26", "198.51.100.7"],
-    auth_pass_file="auth_pass",
 )

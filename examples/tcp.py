@@ -9,5 +9,4 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "json", "port": 5044, "protocol": "tcp", "scheduler": "lc", "codec": "json_lines"}],
     senders=["192.0.2.64/26"],
-    auth_pass_file="auth_pass",
 )

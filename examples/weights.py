@@ -9,5 +9,4 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "udp-5514", "port": 5514, "scheduler": "wrr", "weights": {"stash3": 2}}],
     senders=["192.0.2.64/26"],
-    auth_pass_file="auth_pass",
 )

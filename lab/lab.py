@@ -3,7 +3,6 @@
 import fcntl
 import itertools
 import os
-import secrets
 import shutil
 import subprocess
 import time
@@ -222,9 +221,6 @@ class Lab:
         (self.folder / "ssh_config").write_text("\n".join(config))
         (self.folder / "image").write_text(str(disk))
         (self.folder / "packages").write_text(str(packages))
-        password = self.folder / "auth_pass"
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_hex(4))
 
     def _image(self) -> Path:
         """The image this lab was made from: its disks fit no other."""

@@ -265,7 +265,7 @@ def _preferred(
     """A VIP that is not where its priorities put it, though keepalived runs there."""
     first, *others = sorted(instance.priorities, key=lambda node: -instance.priorities[node])
     clear = all(instance.priorities[other] < instance.priorities[first] for other in others)
-    if not (clear and cluster.preempt and holder != first and runs(observations[first], "keepalived")):
+    if not (clear and instance.preempt and holder != first and runs(observations[first], "keepalived")):
         return []
     what = f"{holder} holds {instance.vip}, which {first} should take while it is up"
     return [Problem(Status.WARNING, "vip", first, what, f"`journalctl -u keepalived` on {first} tells why")]

@@ -24,6 +24,7 @@ ALL_ADDRESSES = {**ADDRESSES, "stash3": "10.77.0.13"}
 VIP = "10.77.0.10"
 ALLOWED, FORBIDDEN = "10.77.0.101", "10.77.0.102"
 EVENTS = "/var/log/logstash/events.json"
+PASSWORD = "hunter22"
 
 Done = subprocess.CompletedProcess[str]
 
@@ -111,6 +112,11 @@ class Cluster:
     def inventory(self, name: str, **settings: Any) -> Path:
         """An inventory of the lab's machines: its path. What is not set is as in the project's own."""
         lab = self.lab.folder
+        if "stash3" in settings.get("nodes", ()) or settings.get("vrrp") == 2:  # stash3 is an EL 7
+            secret = lab / "auth_pass"
+            secret.touch(mode=0o600)
+            secret.write_text(PASSWORD)
+            settings = {"vrrp": 2, "auth_pass_file": str(secret), **settings}
         settings = {
             "nodes": ADDRESSES,
             "network": "10.77.0.0/24",
@@ -118,7 +124,6 @@ class Cluster:
             "vip": VIP,
             "inputs": [{"id": "udp-5514", "port": 5514}],
             "senders": [ALLOWED],
-            "auth_pass_file": f"{lab}/auth_pass",
             "artifacts_url": "http://10.77.0.1",
             "connection": {"ssh_config_file": f"{lab}/ssh_config", "_sudo": True},
             **settings,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import ADDRESSES, NODES, Cluster, tool, until
+from tests.lab.conftest import ADDRESSES, NODES, PASSWORD, Cluster, tool, until
 
 EVERYTHING = {
     "inputs": [
@@ -18,6 +18,7 @@ EVERYTHING = {
     "heap": "300m",
     "pipeline_workers": 2,
     "notification_email": None,
+    "vrrp": 2,
 }
 """Other files, rules and settings for each step of the deploy."""
 
@@ -108,9 +109,13 @@ def test_a_deploy_whose_ssh_is_cut_is_finished_by_the_next(cluster: Cluster, ste
 
 def test_a_deploy_that_changes_everything_loses_no_event(cluster: Cluster) -> None:
     inventory = cluster.inventory("everything", **EVERYTHING)
+    _, shown = cluster.plan(inventory)
+    assert "+         auth_pass ********" in shown
     with cluster.stream("everything", rate=100) as sent:
-        done = cluster.deploy("-y", inventory=inventory)
-    assert done.returncode == 0, done.stdout + done.stderr
+        done = cluster.deploy("-y", "-vvv", inventory=inventory)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert PASSWORD not in shown + said
     assert cluster.plan(inventory)[0] == {}
     lost = cluster.lost("everything", sent[0])
     print(f"a deploy that changes everything: {sent[0]} events sent, {len(lost)} lost")

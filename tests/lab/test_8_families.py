@@ -18,9 +18,6 @@ DUAL: dict[str, Any] = {
         {"id": "both", "port": 5514, "protocol": "both"},
         {"id": "direct", "port": 7514, "protocol": "both", "forwarding": "dr"},
     ],
-    "vrrp": 3,
-    "advert_interval": 0.2,
-    "auth_pass_file": None,
 }
 
 

@@ -26,7 +26,7 @@ def make_cluster(folder: Path, count: int = 2, **settings: Any) -> Cluster:
             "vip": "10.77.0.10",
             "inputs": [{"id": "udp-5514", "port": 5514}],
             "senders": ["10.77.0.101"],
-            "auth_pass_file": secret if settings.get("vrrp", 2) == 2 else None,
+            "auth_pass_file": secret if settings.get("vrrp") == 2 else None,
             **settings,
         }
     )

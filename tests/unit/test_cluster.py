@@ -26,6 +26,7 @@ def settings(tmp_path: Path) -> Settings:
         "vip": "10.77.0.10",
         "inputs": [{"id": "udp-5514", "port": 5514}],
         "senders": ["10.77.0.101"],
+        "vrrp": 2,
         "auth_pass_file": str(secret),
     }
 
@@ -35,7 +36,7 @@ def cluster(settings: Settings) -> Cluster:
     return Cluster.model_validate(data["cluster"])
 
 
-def test_the_recipe_is_the_default(settings: Settings) -> None:
+def test_defaults(settings: Settings) -> None:
     made = cluster(settings)
     assert (made.virtual_router_id, made.logstash, made.artifacts_url) == (
         1,
@@ -110,13 +111,15 @@ def test_good_values(settings: Settings, change: Settings) -> None:
     ("change", "expected"),
     [
         ({}, [("VI_1", "10.77.0.10", 1, "MASTER", (100, 100, 100))]),
+        (VRRP3, [("VI_1", "10.77.0.10", 1, "BACKUP", (254, 244, 234))]),
+        ({**VRRP3, "priority": 150}, [("VI_1", "10.77.0.10", 1, "BACKUP", (150, 100, 100))]),
         ({"preempt": False}, [("VI_1", "10.77.0.10", 1, "BACKUP", (100, 100, 100))]),
         ({"priority": 150}, [("VI_1", "10.77.0.10", 1, "BACKUP", (150, 100, 100))]),
         (
             {**TWO_VIPS, "virtual_router_id": 51},
             [
-                ("VI_1", "10.77.0.10", 51, "BACKUP", (103, 102, 101)),
-                ("VI_2", "10.77.0.20", 52, "BACKUP", (101, 103, 102)),
+                ("VI_1", "10.77.0.10", 51, "BACKUP", (254, 244, 234)),
+                ("VI_2", "10.77.0.20", 52, "BACKUP", (234, 254, 244)),
             ],
         ),
     ],
@@ -264,7 +267,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"vrrp": 4}, "vrrp: 4 is unknown; choose from 2, 3"),
     ({"vrrp": 3}, "auth_pass_file: VRRP 3 has no password; take it out, or choose vrrp=2"),
     ({**IPV6, "vrrp": 2}, "vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP"),
-    ({"auth_pass_file": None}, "auth_pass_file: is missing; name the file with the VRRP password, or choose vrrp=3"),
+    ({"auth_pass_file": None}, "auth_pass_file: is missing; name the file with the VRRP password, or leave vrrp at 3"),
     ({"auth_pass_file": "/nowhere"}, "auth_pass_file: /nowhere can't be read (No such file or directory); write the VRRP password of 1 to 8 characters into it"),
     ({"auth_pass_file": "a\0b"}, "auth_pass_file: a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
     ({"advert_interval": 0.5}, "advert_interval: 0.5 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),

@@ -343,6 +343,7 @@ class World:
                 "vip": "10.77.0.10",
                 "inputs": [{"id": "udp-5514", "port": 5514}, {"id": "cisco", "port": 5515}],
                 "senders": ["10.77.0.101"],
+                "vrrp": 2,
                 "auth_pass_file": str(self.folder / "auth_pass"),
                 **self.settings,
             },

@@ -183,9 +183,13 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived as packaged",
-        "a drop-in with `Restart=on-failure`",
-        "a killed keepalived leaves the VIP behind on its node until it runs again",
-        come=("11 keepalived.service: Restart = on-failure", "11 keepalived.service: RestartSec = 1"),
+        "a drop-in with `Restart=on-failure`, and `ExecStopPost=` that takes the VIP off",
+        "a killed keepalived leaves the VIP behind on its node, where it is answered for beside the new MASTER",
+        come=(
+            "11 keepalived.service: Restart = on-failure",
+            "11 keepalived.service: RestartSec = 1",
+            '11 keepalived.service: ExecStopPost = -/bin/sh -c "ip address delete 192.0.2.10/32 dev ens33 2>/dev/null"',
+        ),
     ),
     Difference(
         "Logstash as packaged, with `Nice=19`",
@@ -279,11 +283,11 @@ def test_the_defaults_are_the_recipe(cluster: Cluster, own: int, peer: int) -> N
     )
 
 
-def test_only_the_recipes_logstash_is_not_the_default(cluster: Cluster) -> None:
+def test_only_the_recipes_logstash_and_vrrp_are_not_the_defaults(cluster: Cluster) -> None:
     """All that its inventory names beside what is a node's, a sender's or a secret."""
     others = {name for name, info in Cluster.model_fields.items() if getattr(cluster, name) != info.default}
     assert others == {
-        *("nodes", "networks", "interface", "vips", "inputs", "senders", "auth_pass_file", "logstash")
+        *("nodes", "networks", "interface", "vips", "inputs", "senders", "vrrp", "auth_pass_file", "logstash")
     }
 
 

@@ -103,7 +103,7 @@ def test_a_master_that_does_not_come_back(tmp_path: Path) -> None:
 
 
 def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
-    cluster = make_cluster(tmp_path, vrrp=3, advert_interval=0.05)
+    cluster = make_cluster(tmp_path, advert_interval=0.05)
     conf = parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
     assert "vrrp_version 3" in only(conf, "global_defs")
     instance = only(conf, "vrrp_instance VI_1")
@@ -129,12 +129,12 @@ def test_several_vips_are_shared_out(tmp_path: Path) -> None:
                 each for each in instance if str(each).startswith(("prio", "virtual_r"))
             ]
     assert found == {
-        ("stash1", "VI_1"): ["virtual_router_id 51", "priority 103"],
-        ("stash2", "VI_1"): ["virtual_router_id 51", "priority 102"],
-        ("stash3", "VI_1"): ["virtual_router_id 51", "priority 101"],
-        ("stash1", "VI_2"): ["virtual_router_id 52", "priority 101"],
-        ("stash2", "VI_2"): ["virtual_router_id 52", "priority 103"],
-        ("stash3", "VI_2"): ["virtual_router_id 52", "priority 102"],
+        ("stash1", "VI_1"): ["virtual_router_id 51", "priority 254"],
+        ("stash2", "VI_1"): ["virtual_router_id 51", "priority 244"],
+        ("stash3", "VI_1"): ["virtual_router_id 51", "priority 234"],
+        ("stash1", "VI_2"): ["virtual_router_id 52", "priority 234"],
+        ("stash2", "VI_2"): ["virtual_router_id 52", "priority 254"],
+        ("stash3", "VI_2"): ["virtual_router_id 52", "priority 244"],
     }
 
 
@@ -303,7 +303,7 @@ def test_sysctl(tmp_path: Path) -> None:
 
 
 def test_only_keepalived_conf_has_the_password(tmp_path: Path) -> None:
-    cluster = make_cluster(tmp_path)
+    cluster = make_cluster(tmp_path, vrrp=2)
     files = meant(cluster, cluster.nodes[0], 9)
     assert [path for path, file in files.items() if PASSWORD in file.content] == [keepalived.CONF]
 

@@ -70,7 +70,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
     rules = firewalld.rules(cluster, node) + firewalld.direct(cluster, node)
     holders = {
         str(each.vip): max(each.priorities, key=lambda name: each.priorities[name])
-        if len(set(each.priorities.values())) > 1
+        if each.preempt and len(set(each.priorities.values())) > 1
         else cluster.nodes[-1].name
         for each in cluster.vrrp_instances
     }

@@ -33,7 +33,6 @@ def closed_port() -> Iterator[int]:
 @pytest.fixture
 def inventory(tmp_path: Path, closed_port: int) -> Path:
     """Two nodes and a sender that nobody can reach."""
-    (tmp_path / "auth_pass").write_text("secret")
     file = tmp_path / "inventory.py"
     file.write_text(
         textwrap.dedent(
@@ -48,7 +47,6 @@ def inventory(tmp_path: Path, closed_port: int) -> Path:
                 vip="10.77.0.10",
                 inputs=[{{"id": "udp-5514", "port": 5514}}],
                 senders=["10.77.0.101"],
-                auth_pass_file={str(tmp_path / "auth_pass")!r},
                 connection=connection,
             )
             senders = (["sender"], connection)
