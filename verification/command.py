@@ -6,37 +6,21 @@ import argparse
 import json
 import logging
 import sys
-import time
 from pathlib import Path
 
-from gevent import Timeout
-from gevent.pool import Group
 from prometheus_client import CollectorRegistry
-from pyinfra.api import Config, Host, Inventory, State
-from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
+from pyinfra.api import Config, Host, State
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
-from pyinfra_cli.exceptions import UnexpectedExternalError
-from pyinfra_cli.inventory import make_inventory
 from rich.console import Console
 
-from cluster import Cluster, ClusterError, of
-from operations.keepalived import PYTHON
-from templates import meant
-from verification import drift, monitor, send
-from verification.judge import judge
-from verification.observe import observe
+from cluster import ClusterError
+from verification import drift, monitor, reach, send
 from verification.report import Report
 from verification.show import document, failure, good, show
 
 GOOD, WRONG, NOT_SEEN = 0, 1, 2
 """Exit status."""
-
-CONNECT_TIMEOUT = 5
-"""Seconds to wait for a machine's ssh port."""
-CONNECT_LIMIT = 20
-"""Seconds for a whole login."""
-SETTLING = 15
-"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
 
 
 def main(arguments: list[str]) -> int:
@@ -104,8 +88,8 @@ def step(state: State, host: Host) -> None:
         )
     if host != next(each for each in state.inventory if each in state.activated_hosts):
         return
-    cluster = _cluster(state.inventory)
-    report = inspect(state, cluster, {})
+    cluster = reach.cluster_of(state.inventory)
+    report = reach.inspect(state, cluster, {})
     show(Console(highlight=False), report, None)
     sys.exit(GOOD if report.ok else WRONG)
 
@@ -153,11 +137,11 @@ def _drift(options: argparse.Namespace) -> int:
     """Tell what a deploy would change; the exit status."""
     state = State()
     ctx_state.set(state)
-    inventory = _inventory(options.inventory)
-    hosts = [inventory.get_host(node.name) for node in _cluster(inventory).nodes]
-    config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT, DIFF=options.diff)
+    inventory = reach.inventory(options.inventory)
+    hosts = [inventory.get_host(node.name) for node in reach.cluster_of(inventory).nodes]
+    config = Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT, DIFF=options.diff)
     state.init(inventory, config, initial_limit=hosts)
-    if reasons := _connect(hosts):
+    if reasons := reach.connect(hosts):
         raise ClusterError(f"can't be reached by ssh: {_told(reasons)}")
     found = drift.look(state, hosts)
     if options.json:
@@ -171,31 +155,21 @@ def _told(reasons: dict[str, str]) -> str:
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())
 
 
-def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
-    """The report on what is seen, once keepalived has had its time. For `reasons`, see `observe`."""
-    start = time.monotonic()
-    while True:
-        report = judge(cluster, observe(state, cluster, reasons))
-        if not report.may_settle or time.monotonic() - start > SETTLING:
-            return report
-        time.sleep(1)
-
-
 def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
     state = State(check_for_changes=False)
     ctx_state.set(state)  # pyinfra's loader of inventories wants one
-    inventory = _inventory(options.inventory)
-    cluster = _cluster(inventory)
+    inventory = reach.inventory(options.inventory)
+    cluster = reach.cluster_of(inventory)
     hosts = [inventory.get_host(node.name) for node in cluster.nodes]
     sender = None
     if options.send is not None:
         send.check_size(options.send, options.rate, len(cluster.virtual_servers))
-        sender = _sender(inventory, cluster, options.sender)
-    state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
-    reasons = _connect([*hosts, sender] if sender else hosts)
+        sender = reach.sender_of(inventory, cluster, options.sender)
+    state.init(inventory, Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT))
+    reasons = reach.connect([*hosts, sender] if sender else hosts)
     if not any(host.connected for host in hosts):
         raise ClusterError(f"no node can be reached by ssh: {_told(reasons)}")
-    report = inspect(state, cluster, reasons)
+    report = reach.inspect(state, cluster, reasons)
     if sender is None:
         return report, None
     if not sender.connected:
@@ -203,63 +177,3 @@ def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
         raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
         return report, send.deliver(state, cluster, report, sender, options.send, options.rate)
-
-
-def _inventory(file: str) -> Inventory:
-    if not Path(file).is_file():
-        raise ClusterError(f"--inventory: {file} is not a file; name the inventory of the cluster")
-    try:
-        inventory: Inventory = make_inventory(file)
-    except UnexpectedExternalError as error:
-        raise ClusterError(f"{file}: {type(error.exception).__name__}: {error.exception}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # before it runs
-        raise ClusterError(f"{file}: {type(error).__name__}: {error}") from None
-    return inventory
-
-
-def _cluster(inventory: Inventory) -> Cluster:
-    try:
-        cluster = of(inventory.get_group("nodes")[0])
-    except (NoGroupError, IndexError, AttributeError):
-        raise ClusterError(
-            "nodes: no such group in the inventory; define it as `nodes = define(…)`"
-        ) from None
-    for node in cluster.nodes:  # a pipeline file of the user's that can't be rendered is told before all else
-        meant(cluster, node, max(PYTHON))
-    return cluster
-
-
-def _sender(inventory: Inventory, cluster: Cluster, name: str | None) -> Host:
-    """The host that sends: not a node, as a director drops what it schedules back to itself."""
-    if name is None:
-        try:
-            name = inventory.get_group("senders")[0].name
-        except (NoGroupError, IndexError):
-            raise ClusterError(
-                "senders: no such group in the inventory; add it, or name a host with --from"
-            ) from None
-    if name in {node.name for node in cluster.nodes}:
-        raise ClusterError(
-            f"--from: {name} is a node, whose own events to the VIP can be lost; choose another host"
-        )
-    host = inventory.get_host(name, default=None)
-    if host is None:
-        raise ClusterError(f"--from: {name} is not in the inventory; add it to `senders` there")
-    return host
-
-
-def _connect(hosts: list[Host]) -> dict[str, str]:
-    """Connect to these hosts at the same time; why it failed, by name."""
-
-    def connect(host: Host) -> str | None:
-        try:
-            with Timeout(CONNECT_LIMIT):
-                host.connect(show_errors=False, raise_exceptions=True)
-        except ConnectError as error:
-            return str(error)
-        except Timeout:
-            return f"no connection by ssh within {CONNECT_LIMIT} s"
-        return None
-
-    reasons = Group().map(connect, hosts)
-    return {host.name: why for host, why in zip(hosts, reasons, strict=True) if why}

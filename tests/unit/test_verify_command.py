@@ -14,7 +14,7 @@ import pytest
 from pyinfra.api import Host, State
 
 from cluster import ClusterError
-from verification import command, drift
+from verification import command, drift, reach
 from verification.command import main, step
 from verification.drift import Drift
 from verification.report import Problem, Report, Status, VipReport
@@ -207,7 +207,7 @@ def test_drift_is_the_exit_status(
     status: int,
 ) -> None:
     """pyinfra's own dry run ends with 0 either way."""
-    monkeypatch.setattr(command, "_connect", lambda hosts: {})
+    monkeypatch.setattr(reach, "connect", lambda hosts: {})
     monkeypatch.setattr(drift, "look", lambda state, hosts: Drift({hosts[0].name: steps}))
     arguments = ["--inventory", str(inventory), "--drift"]
     assert main(arguments) == status
@@ -223,8 +223,8 @@ def pyinfra_run(
     """pyinfra's state with three hosts, of which the first was not reached, and what they are found to be."""
     hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
     state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
-    monkeypatch.setattr(command, "_cluster", lambda inventory: None)
-    monkeypatch.setattr(command, "inspect", lambda *_: SimpleNamespace(ok=ok))
+    monkeypatch.setattr(reach, "cluster_of", lambda inventory: None)
+    monkeypatch.setattr(reach, "inspect", lambda *_: SimpleNamespace(ok=ok))
     monkeypatch.setattr(command, "show", lambda *_: print("the table"))
     return cast(State, state), cast(list[Host], hosts)
 

@@ -18,10 +18,10 @@ from facts.ipvs import VirtualServers
 from facts.together import Together, split
 from facts.vrrp import Held, Loopback
 from tests.unit.clusters import make_cluster
-from verification import command
 from verification import observe as module
-from verification.command import SETTLING, inspect
+from verification import reach
 from verification.observe import observe
+from verification.reach import SETTLING, inspect
 
 ROOT = Path(__file__).parents[2]
 
@@ -343,9 +343,9 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, settled: float) -> None:
         self.now, self.settled = 0.0, settled
-        monkeypatch.setattr(command, "time", self)
-        monkeypatch.setattr(command, "observe", lambda *_: {})
-        monkeypatch.setattr(command, "judge", lambda *_: self.report())
+        monkeypatch.setattr(reach, "time", self)
+        monkeypatch.setattr(reach, "observe", lambda *_: {})
+        monkeypatch.setattr(reach, "judge", lambda *_: self.report())
 
     def monotonic(self) -> float:
         return self.now

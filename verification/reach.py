@@ -1,0 +1,99 @@
+"""The inventory of a cluster, and the way to its machines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from gevent import Timeout
+from gevent.pool import Group
+from pyinfra.api import Host, Inventory, State
+from pyinfra.api.exceptions import ConnectError, NoGroupError
+from pyinfra_cli.exceptions import UnexpectedExternalError
+from pyinfra_cli.inventory import make_inventory
+
+from cluster import Cluster, ClusterError, of
+from operations.keepalived import PYTHON
+from templates import meant
+from verification.judge import judge
+from verification.observe import observe
+from verification.report import Report
+
+CONNECT_TIMEOUT = 5
+"""Seconds to wait for a machine's ssh port."""
+CONNECT_LIMIT = 20
+"""Seconds for a whole login."""
+SETTLING = 15
+"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
+
+
+def inventory(file: str) -> Inventory:
+    """The inventory in this file. Raises `ClusterError`."""
+    if not Path(file).is_file():
+        raise ClusterError(f"--inventory: {file} is not a file; name the inventory of the cluster")
+    try:
+        found: Inventory = make_inventory(file)
+    except UnexpectedExternalError as error:
+        raise ClusterError(f"{file}: {type(error.exception).__name__}: {error.exception}") from None
+    except (OSError, SyntaxError, ValueError) as error:  # before it runs
+        raise ClusterError(f"{file}: {type(error).__name__}: {error}") from None
+    return found
+
+
+def cluster_of(inventory: Inventory) -> Cluster:
+    """The cluster of its group `nodes`. Raises `ClusterError`."""
+    try:
+        cluster = of(inventory.get_group("nodes")[0])
+    except (NoGroupError, IndexError, AttributeError):
+        raise ClusterError(
+            "nodes: no such group in the inventory; define it as `nodes = define(…)`"
+        ) from None
+    for node in cluster.nodes:  # a pipeline file of the user's that can't be rendered is told before all else
+        meant(cluster, node, max(PYTHON))
+    return cluster
+
+
+def sender_of(inventory: Inventory, cluster: Cluster, name: str | None) -> Host:
+    """The host that sends: not a node, as a director drops what it schedules back to itself."""
+    if name is None:
+        try:
+            name = inventory.get_group("senders")[0].name
+        except (NoGroupError, IndexError):
+            raise ClusterError(
+                "senders: no such group in the inventory; add it, or name a host with --from"
+            ) from None
+    if name in {node.name for node in cluster.nodes}:
+        raise ClusterError(
+            f"--from: {name} is a node, whose own events to the VIP can be lost; choose another host"
+        )
+    host = inventory.get_host(name, default=None)
+    if host is None:
+        raise ClusterError(f"--from: {name} is not in the inventory; add it to `senders` there")
+    return host
+
+
+def connect(hosts: list[Host]) -> dict[str, str]:
+    """Connect to these hosts at the same time; why it failed, by name."""
+
+    def connect(host: Host) -> str | None:
+        try:
+            with Timeout(CONNECT_LIMIT):
+                host.connect(show_errors=False, raise_exceptions=True)
+        except ConnectError as error:
+            return str(error)
+        except Timeout:
+            return f"no connection by ssh within {CONNECT_LIMIT} s"
+        return None
+
+    reasons = Group().map(connect, hosts)
+    return {host.name: why for host, why in zip(hosts, reasons, strict=True) if why}
+
+
+def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
+    """The report on what is seen, once keepalived has had its time. For `reasons`, see `observe`."""
+    start = time.monotonic()
+    while True:
+        report = judge(cluster, observe(state, cluster, reasons))
+        if not report.may_settle or time.monotonic() - start > SETTLING:
+            return report
+        time.sleep(1)
