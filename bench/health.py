@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -63,12 +65,18 @@ def recipe(addresses: list[str], ids: list[str]) -> float:
 
 def service(addresses: list[str], ids: list[str], seconds: float) -> float:
     """CPU seconds a minute of the service, measured for so many seconds after its start."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        (folder / "reasons").touch()
+        nodes: dict[str, dict[str, list[object]]] = {}
         for address in addresses:
             (folder / address).mkdir()
+            nodes[address] = {}
             for each in ids:
                 (folder / address / each).touch()
+                listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                listener.bind((address, 0))
+                nodes[address][each] = ["udp", listener.getsockname()[1]]
         settings = folder / "settings.json"
         settings.write_text(
             json.dumps(
@@ -76,7 +84,7 @@ def service(addresses: list[str], ids: list[str], seconds: float) -> float:
                     "folder": name,
                     "interval": INTERVAL,
                     "timeout": 1.0,
-                    "nodes": dict.fromkeys(addresses, ids),
+                    "nodes": nodes,
                 }
             )
         )

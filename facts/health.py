@@ -31,7 +31,8 @@ _VERDICT = re.compile(r"(\S+) at \S+ is (up|down)\b")
 def parse_health(output: list[str]) -> HealthState:
     """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
 
-    An input that the script has no verdict on counts as down, for the script's last words.
+    An input that the script has no verdict on counts as down, for the script's last words. What the health service
+    says of it counts too (lines after `service` and a tab): it has looked for longer.
     """
     health = HealthState(missing=None, checks=[])
     inputs: list[str] = []
@@ -44,10 +45,13 @@ def parse_health(output: list[str]) -> HealthState:
         elif "\t" in line:
             address, text = line.split("\t", 1)
             said.setdefault(address, []).append(text)
+    service = {line.partition(" is down")[0]: line for line in said.pop("service", [])}
     for address, texts in said.items():
         verdicts = {match[1]: (match[2], text) for text in texts if (match := _VERDICT.match(text))}
         for name in inputs:
             word, message = verdicts.get(name, ("down", texts[-1]))
+            if word == "up" and (why := service.get(f"{name} at {address}")):
+                word, message = "down", why
             health["checks"].append(
                 Check(address=address, input=name, status=int(word != "up"), message=message)
             )
@@ -55,12 +59,15 @@ def parse_health(output: list[str]) -> HealthState:
 
 
 class Health(FactBase[HealthState | None]):
-    """The health script for these inputs at each of these addresses, as this user. Needs root.
+    """The health script for these inputs at each of these addresses, as this user, and the service's `reasons`.
+    Needs root.
 
     Addresses are asked at the same time, by one process each.
     """
 
-    def command(self, python: str, script: str, user: str, addresses: list[str], inputs: list[str]) -> str:
+    def command(
+        self, python: str, script: str, user: str, addresses: list[str], inputs: list[str], reasons: str
+    ) -> str:
         return (
             f"if ! id -u {user} >/dev/null 2>&1; then echo missing user {user}; "
             f"elif ! test -f {script}; then echo missing {script}; "
@@ -68,7 +75,7 @@ class Health(FactBase[HealthState | None]):
             f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
             f"( runuser -u {user} -- {python} {script} $address {shlex.join(inputs)} 2>&1 | "
             'awk -v address=$address \'{ print address "\\t" $0 } END { if (!NR) print address "\\tit says nothing" }\' ) & '
-            "done; wait; fi"
+            f"done; wait; sed 's/^/service\\t/' {reasons} 2>/dev/null || true; fi"
         )
 
     def process(self, output: list[str]) -> HealthState:

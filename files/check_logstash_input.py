@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
-"""Is an input listed by a node's Logstash? keepalived's MISC_CHECK asks this way (the recipe's step 8).
+"""Would a node's Logstash take an event at this input now? keepalived's MISC_CHECK asks this way (the recipe's step 8).
 
-Prints one line. Exit status 0: listed. 1: not listed, no proper answer, or wrong usage. Never above 1: with
+Prints one line. Exit status 0: yes. 1: no, no proper answer, or wrong usage. Never above 1: with
 `misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
 
 `/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of the recipe's `/_node/stats`. It is
 read from a bare socket: one time bound for the whole exchange, a fast start, and no proxy.
 
+That an input is listed does not prove it: its pipeline must run (from 7.3 on, a running one has a `hash`), and
+somebody must listen at its port, where the health service's settings name that.
+
 A node that a deploy drains is down without being asked.
 
 One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: B904, SIM105, UP003, UP010, UP024, UP031, UP041
+# ruff: noqa: B904, SIM105, UP003, UP010, UP020, UP024, UP031, UP041
 
 from __future__ import unicode_literals
 
 import errno
+import io
 import json
 import os
 import socket
@@ -37,6 +41,10 @@ CLOCK_SLACK = 5
 MAX_BYTES = 8 * 1024 * 1024
 """Of an answer; a pipeline of a hundred plugins takes about 50 kB."""
 MAX_MESSAGE = 300
+SETTINGS = "/etc/keepalived/logstash_ha_health.json"
+"""The health service's, which name each input's port."""
+HASHED = (7, 3)
+"""The first Logstash whose pipelines have a `hash` while they run."""
 TEXT = type("")
 
 
@@ -46,6 +54,64 @@ class Down(Exception):
 
 class Certain(Down):
     """A reason that leaves no doubt: no answer was lost on its way, so asking once more is no use."""
+
+
+class Up(object):  # noqa: UP004
+    """The input is listed in a pipeline that runs. `died` is how often its listener has: a udp input that can't bind
+    its port counts one up every 5 s (`errors.listener`)."""
+
+    def __init__(self, pipeline, died):
+        self.pipeline = pipeline
+        self.died = died
+
+
+class Knock(object):  # noqa: UP004
+    """Whether somebody listens at a port, without a wait: where nobody does, that node's kernel says so.
+
+    At a UDP port an empty datagram, of which Logstash makes no event; at a TCP port a connection. A firewall that drops
+    the question, or the answer, hides it: only a refusal tells something.
+    """
+
+    def __init__(self, ip, protocol, port):
+        self.family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        self.tcp = protocol == "tcp"
+        self.where = (ip, port)
+        self.connection = None
+        self.told = False
+
+    def ask(self):
+        self.told = False
+        for _ in range(2):
+            try:
+                self.send()
+                return
+            except socket.error as error:
+                if error.errno != errno.ECONNREFUSED:  # a connection takes its time
+                    return
+                self.told = True  # the answer to the question before, and this one has not left
+
+    def send(self):
+        if self.tcp or self.connection is None:
+            self.close()
+            kind = socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM
+            self.connection = socket.socket(self.family, kind)
+            self.connection.setblocking(False)
+            self.connection.connect(self.where)
+        self.connection.send(b"")
+
+    def refused(self):
+        """Whether nobody listens, as far as that is known by now."""
+        if self.connection is None:
+            return False
+        error = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if self.tcp:
+            self.close()
+        return self.told or error == errno.ECONNREFUSED
+
+    def close(self):
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
 
 def clock():
@@ -136,8 +202,14 @@ def member(value, key, kind):
     return found if isinstance(found, kind) else kind()
 
 
+def hashed(stats):
+    """Whether this Logstash's pipelines have a `hash` while they run."""
+    numbers = member(stats, "version", TEXT).split(".")[:2]
+    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= HASHED
+
+
 def find(stats, input_id):
-    """The name of the pipeline that has this input. Raises `Down`."""
+    """The `Up` of this input. Raises `Down`."""
     if not isinstance(stats, dict) or "pipelines" not in stats:
         raise Down("the answer names no pipelines: not Logstash's API?")
     pipelines = member(stats, "pipelines", dict)
@@ -148,31 +220,47 @@ def find(stats, input_id):
         for plugin in member(member(pipelines[name], "plugins", dict), "inputs", list):
             ids.append(member(plugin, "id", TEXT))
             if ids[-1] == input_id:
-                return name
+                if hashed(stats) and "hash" not in pipelines[name]:
+                    raise Certain("pipeline %s does not run: it has crashed, or it is starting" % name)
+                return Up(name, member(member(plugin, "errors", dict), "listener", int))
     raise Certain("no such input; there are: %s" % (", ".join(ids) or "none"))
 
 
-def check(ip, input_ids, timeout=TIMEOUT):
-    """By input id: the name of its pipeline, or the `Down` that tells why it is in none."""
+def check(ip, input_ids, knocks, timeout=TIMEOUT):
+    """By input id: the `Up`, or the `Down` that tells why it is not. `knocks` are the inputs' ports that are known."""
     try:
         check_drained(ip)
-        stats = read(ask(ip, timeout))
+        for knock in knocks.values():
+            knock.ask()
+        stats = read(ask(ip, timeout))  # which takes longer than a refusal
     except Down as reason:
         return dict.fromkeys(input_ids, reason)
     outcomes = {}
     for input_id in input_ids:
         try:
             outcomes[input_id] = find(stats, input_id)
+            if input_id in knocks and knocks[input_id].refused():
+                raise Certain("nobody listens at its port, though Logstash lists it")
         except Down as reason:
             outcomes[input_id] = reason
     return outcomes
+
+
+def ports(ip):
+    """By input id: the protocol and the port that it has at this node, where the settings are there and name them."""
+    try:
+        with io.open(SETTINGS, encoding="utf-8") as file:
+            settings = json.load(file)
+    except (EnvironmentError, ValueError):
+        return {}
+    return member(member(settings, "nodes", dict), ip, dict)
 
 
 def words(ip, input_id, outcome):
     """What `check` has found, as one line."""
     if isinstance(outcome, Down):
         return "%s at %s is down: %s" % (input_id, ip, outcome.args[0])
-    return "%s at %s is up, in pipeline %s" % (input_id, ip, outcome)
+    return "%s at %s is up, in pipeline %s" % (input_id, ip, outcome.pipeline)
 
 
 def say(message, to=1):
@@ -198,7 +286,10 @@ def main(arguments):
     ip, input_ids = arguments[0], arguments[1:]
     try:
         check_address(ip)
-        outcomes = check(ip, input_ids)
+        known = ports(ip)
+        outcomes = check(
+            ip, input_ids, {each: Knock(ip, *known[each]) for each in input_ids if each in known}
+        )
     except Down as reason:
         outcomes = dict.fromkeys(input_ids, reason)
     for input_id in input_ids:

@@ -11,7 +11,9 @@ A poll asks as check_logstash_input.py does, and judges with its words. A lost p
 was up at stays in until it is up at another one: what is sent to an empty pool is lost for certain.
 
 Usage: logstash_ha_health.py SETTINGS, a JSON file:
-    {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0, "nodes": {"192.0.2.11": ["udp-5514"]}}
+    {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0,
+     "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}}}
+Why inputs are down is in `FOLDER/reasons`, a line each.
 
 Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
 Standard library only, for Python 2.7 and 3.6 to 3.13.
@@ -33,6 +35,8 @@ import check_logstash_input as script
 
 FAILURES = 3
 SUCCESSES = 2
+RETRY = 7.0
+"""Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
 PATIENCE = 5.0
 """Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""
 
@@ -49,6 +53,21 @@ class State(object):  # noqa: UP004
         """Whether keepalived is told that it is up, though it is down: no other node's is up."""
         self.against = 0
         """Polls in a row that say otherwise."""
+        self.died = None
+        """How often its listener had died at the last poll."""
+        self.unbound = 0.0
+        """Until when it is taken not to have its port, because its listener has died since."""
+
+    def bound(self, outcome):
+        """This outcome of a poll, or that its listener dies again and again."""
+        if not isinstance(outcome, script.Up):
+            return outcome
+        if self.died is not None and outcome.died > self.died:
+            self.unbound = script.clock() + RETRY
+        self.died = outcome.died
+        if script.clock() < self.unbound:
+            return script.Certain("can't bind its port: another program has it")
+        return outcome
 
     def settle(self, up, certain):
         """Whether the verdict changes with this poll."""
@@ -66,11 +85,33 @@ class State(object):  # noqa: UP004
                 file.write(b"1\n")
 
 
+class Reasons(object):  # noqa: UP004
+    """Why inputs are down, in a file for whoever wants to know."""
+
+    def __init__(self, path):
+        self.path = path
+        with io.open(path, encoding="ascii") as file:
+            self.lines = {line.partition(" is down")[0]: line for line in file}
+
+    def tell(self, state, words):
+        """An input of a node is down, for the reason in these words, or up."""
+        key = "%s at %s" % (state.input_id, state.ip)
+        if state.up:
+            self.lines.pop(key, None)
+        else:
+            self.lines[key] = words + "\n"
+        with io.open(self.path, "r+", encoding="ascii", errors="replace") as file:
+            file.truncate(0)
+            file.write("".join(self.lines[key] for key in sorted(self.lines)))
+
+
 class Pool(object):  # noqa: UP004
     """The verdicts on one input of all nodes."""
 
-    def __init__(self):
-        self.lock = threading.Lock()
+    lock = threading.Lock()
+
+    def __init__(self, reasons):
+        self.reasons = reasons
         self.states = []
 
     def judge(self, state, outcome):
@@ -81,7 +122,9 @@ class Pool(object):  # noqa: UP004
             state.kept = not any(other.up for other in self.states)
             state.write()
             words = script.words(state.ip, state.input_id, outcome)
-            script.say(words + ("; it stays in the pool, as the last one" if state.kept else ""), to=2)
+            words += "; it stays in the pool, as the last one" if state.kept else ""
+            self.reasons.tell(state, words)
+            script.say(words, to=2)
             for other in self.states:
                 if state.up and other.kept:
                     other.kept = False
@@ -100,7 +143,9 @@ class Node(threading.Thread):
         self.timeout = settings["timeout"]
         self.pools = pools
         self.states = {}
-        for input_id in settings["nodes"][ip]:
+        self.knocks = {}
+        for input_id, (protocol, port) in settings["nodes"][ip].items():
+            self.knocks[input_id] = script.Knock(ip, protocol, port)
             state = State(ip, input_id, os.path.join(settings["folder"], ip, input_id))
             self.states[input_id] = state
             pools[input_id].states.append(state)
@@ -120,8 +165,9 @@ class Node(threading.Thread):
             script.say("the verdict can't be written: %s" % error, to=2)
 
     def poll(self):
-        for input_id, outcome in script.check(self.ip, list(self.states), self.timeout).items():
-            self.pools[input_id].judge(self.states[input_id], outcome)
+        for input_id, outcome in script.check(self.ip, list(self.states), self.knocks, self.timeout).items():
+            state = self.states[input_id]
+            self.pools[input_id].judge(state, state.bound(outcome))
         self.settled = self.settled or all(state.against == 0 for state in self.states.values())
         self.polled = script.clock()
 
@@ -151,7 +197,8 @@ def main(arguments):
     try:
         with io.open(arguments[0], encoding="utf-8") as file:
             settings = json.load(file)
-        pools = collections.defaultdict(Pool)
+        reasons = Reasons(os.path.join(settings["folder"], "reasons"))
+        pools = collections.defaultdict(lambda: Pool(reasons))
         nodes = [Node(settings, ip, pools) for ip in settings["nodes"]]
     except (EnvironmentError, ValueError, KeyError) as error:  # noqa: UP024
         script.say("%s: %s" % (arguments[0], error), to=2)

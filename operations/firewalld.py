@@ -26,8 +26,8 @@ _LINK_LOCAL = ip_network("fe80::/10")
 def rules(cluster: Cluster, node: Node) -> list[str]:
     """What this node accepts, as rich rules (the recipe's step 9).
 
-    VRRP from each node; the API at the node's own address from each node, as each checks all; each
-    virtual server from each of its input's senders. How an event then reaches a node depends on the
+    VRRP from each node; the API and the inputs' ports at the node's own address from each node, as each checks all;
+    each virtual server from each of its input's senders. How an event then reaches a node depends on the
     forwarding: `nat` leaves the sender's address and takes the node's, `snat` takes the director's and
     the node's, `dr` leaves both and has the directors tell each other of connections.
     """
@@ -46,7 +46,7 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
             if server.forwarding == "nat":
                 found.append(_port(sender, real.address, real.port, protocol))
             found.append(_port(sender, server.vip, server.port, protocol))
-        if server.forwarding == "snat":
+        if server.forwarding == "snat" or version == node.address.version:
             directors = [peer.at(version) for peer in cluster.peers(node)]
             found += [_port(director, real.address, real.port, protocol) for director in directors]
     if "dr" in cluster.forwardings:

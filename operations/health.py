@@ -15,6 +15,8 @@ TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
 
 FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
+REASONS = f"{FOLDER}/reasons"
+"""Why inputs are down, in words."""
 INTERVAL = 0.5
 """Seconds from one poll of a node to the next; one costs its Logstash about 12 ms."""
 TIMEOUT = 2.0
@@ -28,11 +30,16 @@ def verdict(node: Node, input_id: str) -> str:
 
 def settings(cluster: Cluster) -> dict[str, object]:
     """What the service is told."""
+    ports = {
+        input.plugin_id(protocol): [protocol, input.target_port]
+        for input in cluster.inputs
+        for protocol in input.protocols
+    }
     return {
         "folder": FOLDER,
         "interval": INTERVAL,
         "timeout": TIMEOUT,
-        "nodes": {str(node.address): list(cluster.input_ids) for node in cluster.nodes},
+        "nodes": {str(node.address): ports for node in cluster.nodes},
     }
 
 

@@ -88,6 +88,7 @@ def _health(cluster: Cluster, script: TextFile, el: int, render: Any) -> list[Te
     verdicts = render(
         "health.tmpfiles.j2",
         folder=health.FOLDER,
+        reasons=health.REASONS,
         inputs=cluster.input_ids,
         user=keepalived.SCRIPT_USER,
         verdict=health.verdict,

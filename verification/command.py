@@ -142,7 +142,7 @@ def _drift(options: argparse.Namespace) -> int:
     config = Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT, DIFF=options.diff)
     state.init(inventory, config, initial_limit=hosts)
     if reasons := reach.connect(hosts):
-        raise ClusterError(f"can't be reached by ssh: {_told(reasons)}")
+        raise ClusterError(f"can't be reached by ssh: {reach.told(reasons)}")
     found = drift.look(state, hosts)
     if options.json:
         print(json.dumps(drift.document(found, options.diff), indent=2))
@@ -151,29 +151,14 @@ def _drift(options: argparse.Namespace) -> int:
     return GOOD if found.none else WRONG
 
 
-def _told(reasons: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
-
-
 def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
-    state = State(check_for_changes=False)
-    ctx_state.set(state)  # pyinfra's loader of inventories wants one
-    inventory = reach.inventory(options.inventory)
-    cluster = reach.cluster_of(inventory)
-    hosts = [inventory.get_host(node.name) for node in cluster.nodes]
+    state, inventory, cluster = reach.load(options.inventory)
     sender = None
     if options.send is not None:
         send.check_size(options.send, options.rate, len(cluster.virtual_servers))
         sender = reach.sender_of(inventory, cluster, options.sender)
-    state.init(inventory, Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT))
-    reasons = reach.connect([*hosts, sender] if sender else hosts)
-    if not any(host.connected for host in hosts):
-        raise ClusterError(f"no node can be reached by ssh: {_told(reasons)}")
-    report = reach.inspect(state, cluster, reasons)
+    report = reach.inspect(state, cluster, reach.enter(state, inventory, cluster, sender))
     if sender is None:
         return report, None
-    if not sender.connected:
-        why = reasons[sender.name]
-        raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
         return report, send.deliver(state, cluster, report, sender, options.send, options.rate)

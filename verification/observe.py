@@ -14,14 +14,14 @@ from cluster import Cluster, Node
 from facts.firewalld import Rules, RulesState
 from facts.health import Health, HealthState
 from facts.ipvs import VirtualServers, VirtualServerState
-from facts.machine import Machine
+from facts.machine import Machine, MachineState
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
 from facts.services import Services, ServiceState, Units, UnitState
 from facts.sysctl import Sysctl, SysctlState
 from facts.together import Together
 from facts.vrrp import Held, Loopback
-from operations import keepalived, logstash, session, sysctl, vip
+from operations import health, keepalived, logstash, session, sysctl, vip
 from operations.files import TextFile
 from templates import meant
 
@@ -97,14 +97,23 @@ def read(host: Host, fact: type[FactBase[Any]], timeout: int = COMMAND_TIMEOUT, 
     return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
 
 
+def release(host: Host) -> int | None:
+    """A machine's Enterprise Linux, where the project knows it."""
+    return _release(read(host, Machine, _sudo=False))
+
+
+def _release(machine: MachineState) -> int | None:
+    major = machine["os"].get("VERSION_ID", "").split(".")[0]
+    return int(major) if major.isdigit() and int(major) in keepalived.PYTHON else None
+
+
 def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
     session.fast(host)
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = read(host, Machine, _sudo=False)
     if machine["root"] != "yes" and not host.data.get("_sudo_password"):
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
-    major = machine["os"].get("VERSION_ID", "").split(".")[0]
-    el = int(major) if major.isdigit() and int(major) in keepalived.PYTHON else None
+    el = _release(machine)
     wanted: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "services": (Services, {"units": list(units(cluster))}),
         "sysctl": (Sysctl, {"keys": list(sysctl.settings(cluster))}),
@@ -137,6 +146,7 @@ def _health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
         python=keepalived.PYTHON[el],
         script=keepalived.SCRIPT,
         user=keepalived.SCRIPT_USER,
+        reasons=health.REASONS,
         addresses=[str(node.address) for node in cluster.nodes],
         inputs=list(dict.fromkeys(server.input_id for server in cluster.virtual_servers)),
     )

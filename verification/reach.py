@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gevent import Timeout
 from gevent.pool import Group
-from pyinfra.api import Host, Inventory, State
+from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.exceptions import ConnectError, NoGroupError
+from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.inventory import make_inventory
 
@@ -87,6 +88,35 @@ def connect(hosts: list[Host]) -> dict[str, str]:
 
     reasons = Group().map(connect, hosts)
     return {host.name: why for host, why in zip(hosts, reasons, strict=True) if why}
+
+
+def load(file: str) -> tuple[State, Inventory, Cluster]:
+    """A state of its own for the inventory in this file, and its cluster; no machine is touched yet."""
+    state = State(check_for_changes=False)
+    ctx_state.set(state)  # pyinfra's loader of inventories wants one
+    found = inventory(file)
+    return state, found, cluster_of(found)
+
+
+def enter(state: State, inventory: Inventory, cluster: Cluster, sender: Host | None = None) -> dict[str, str]:
+    """Connect to the nodes, and to a sender; why some can't be reached, by name.
+
+    Raises `ClusterError` when no node can, or the sender can't.
+    """
+    hosts = [inventory.get_host(node.name) for node in cluster.nodes]
+    state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
+    reasons = connect([*hosts, sender] if sender else hosts)
+    if not any(host.connected for host in hosts):
+        raise ClusterError(f"no node can be reached by ssh: {told(reasons)}")
+    if sender and not sender.connected:
+        why = reasons[sender.name]
+        raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
+    return reasons
+
+
+def told(reasons: dict[str, str]) -> str:
+    """Why machines can't be reached, in words."""
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
 
 
 def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:

@@ -176,12 +176,12 @@ def deliver(
         return seen
 
     Group().map(mark, hosts)
-    sent = _send(sender, aims, run, count, rate)
+    sent = send(sender, aims, run, count, rate)
     arrived = wait(lambda: each(look), lambda found: _all_came(aims, sent, found))
     return tally(cluster, report, run, sender.name, aims, sent, arrived)
 
 
-def _send(sender: Host, aims: list[Target], run: str, count: int, rate: float) -> dict[int, Sent]:
+def send(sender: Host, aims: list[Target], run: str, count: int, rate: float) -> dict[int, Sent]:
     """What the sender says, by target."""
     places = [
         (aim.place, aim.server.protocol.lower(), str(aim.server.vip), aim.server.port, aim.flows)

@@ -112,7 +112,8 @@ class Cluster:
     def inventory(self, name: str, **settings: Any) -> Path:
         """An inventory of the lab's machines: its path. What is not set is as in the project's own."""
         lab = self.lab.folder
-        if "stash3" in settings.get("nodes", ()) or settings.get("vrrp") == 2:  # stash3 is an EL 7
+        # stash3 is an EL 7, as a rule.
+        if settings.get("vrrp", 2 if "stash3" in settings.get("nodes", ()) else 3) == 2:
             secret = lab / "auth_pass"
             secret.touch(mode=0o600)
             secret.write_text(PASSWORD)

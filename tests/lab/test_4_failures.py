@@ -1,5 +1,8 @@
 """What the cluster is for: one part fails, and events still arrive."""
 
+import json
+import signal
+import sys
 import time
 from collections.abc import Iterator
 
@@ -40,16 +43,36 @@ def test_a_stopped_logstash_leaves_the_pool_and_comes_back(cluster: Cluster) -> 
     )
 
 
-def test_a_killed_keepalived_comes_back_and_one_node_holds_the_vip(cluster: Cluster) -> None:
+def test_a_killed_keepalived_hands_the_vip_over_and_no_event_is_lost(cluster: Cluster) -> None:
     (holder,) = cluster.holders()
-    pid = cluster.get(holder, "systemctl show -p MainPID --value keepalived")
-    cluster.get(holder, "systemctl kill --kill-whom=all --signal=KILL keepalived")
-    until(
-        lambda: cluster.get(holder, "systemctl show -p MainPID --value keepalived") not in (pid, "0"),
-        30,
-        "keepalived running again",
-    )
-    until(lambda: len(cluster.holders()) == 1, 30, "one holder of the VIP")
+    done = cluster.run(sys.executable, "verify.py", "drill", "keepalived-killed", "--yes", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert (document["node"], document["faults"]) == (holder, [])
+    assert (document["loss"]["lost"], document["loss"]["duplicated"]) == (0, 0)
+    assert sum(document["loss"]["received"].values()) == document["loss"]["sent"]
+    assert [*{*NODES} - {holder}] == cluster.holders()
+
+
+def test_a_drill_that_is_interrupted_is_undone(cluster: Cluster) -> None:
+    (holder,) = cluster.holders()
+    state = "ps -o stat= -p $(systemctl show -p MainPID --value logstash)"
+    with cluster.start(sys.executable, "verify.py", "drill", "logstash-hung", "--yes") as drill:
+        until(lambda: cluster.get(holder, state).startswith("T"), 60, "Logstash stopped by the drill")
+        drill.send_signal(signal.SIGINT)
+        _, errors = drill.communicate(timeout=60)
+    assert (drill.returncode, errors.strip()) == (2, "verify: interrupted; it is undone")
+    assert not cluster.get(holder, state).startswith("T")
+
+
+def test_a_drill_is_not_begun_on_a_cluster_that_is_not_whole(cluster: Cluster) -> None:
+    cluster.get("stash2", "systemctl stop keepalived")
+    try:
+        done = cluster.run(sys.executable, "verify.py", "drill", "logstash-killed", "--yes")
+    finally:
+        cluster.get("stash2", "systemctl start keepalived")
+    assert done.returncode == 2
+    assert "the cluster is not whole (keepalived does not run)" in done.stderr
 
 
 def test_the_vip_moves_when_its_holder_loses_power(cluster: Cluster) -> None:

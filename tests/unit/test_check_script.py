@@ -43,14 +43,16 @@ def interpreters() -> list[str]:
 INTERPRETERS = interpreters()
 
 
-def run(python: str, *arguments: str, drained: Path | None = None) -> tuple[int, str]:
+def run(
+    python: str, *arguments: str, drained: Path | None = None, settings: Path | None = None
+) -> tuple[int, str]:
     """The script's exit status and its line, in keepalived's bare environment; it does nothing else.
 
-    `drained` is the folder to take for the deploy's.
+    `drained` is the folder to take for the deploy's, `settings` the file.
     """
     command = (
         [str(SCRIPT)]
-        if drained is None
+        if drained is None and settings is None
         else [
             "-B",
             "-c",
@@ -59,6 +61,7 @@ import sys
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import check_logstash_input as script
 script.DRAINED = {str(drained)!r}
+script.SETTINGS = {str(settings)!r}
 sys.exit(script.main(sys.argv[1:]))
 """,
         ]
@@ -79,13 +82,17 @@ sys.exit(script.main(sys.argv[1:]))
     return done.returncode, line.strip()
 
 
-def run_all(*arguments: str, drained: Path | None = None) -> dict[str, tuple[int, str]]:
+def run_all(
+    *arguments: str, drained: Path | None = None, settings: Path | None = None
+) -> dict[str, tuple[int, str]]:
     """The same from each interpreter, at once."""
     with ThreadPoolExecutor() as pool:
         return dict(
             zip(
                 INTERPRETERS,
-                pool.map(lambda python: run(python, *arguments, drained=drained), INTERPRETERS),
+                pool.map(
+                    lambda python: run(python, *arguments, drained=drained, settings=settings), INTERPRETERS
+                ),
                 strict=True,
             )
         )
@@ -203,10 +210,16 @@ RECORDED = {path.name.removesuffix(".pipelines.200.json") for path in SAMPLES.gl
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_recorded_answers(name: str) -> None:
-    """An input counts as up when it is listed, and it is in each state but the first."""
+    """A look at the API alone tells a pipeline that does not run, but not a port that can't be bound."""
     with serving(body(sample(name))) as address:
         status, line = run(sys.executable, address, "udp-5514")
-    assert status == (1 if "01-first-answer" in name else 0), line
+    down = {"01-first-answer": "no pipeline is there", "04-crashed": "pipeline main does not run"}
+    words = next((words for state, words in down.items() if state in name), None)
+    assert (status, words or "up, in pipeline main") == (
+        int(words is not None),
+        words or "up, in pipeline main",
+    )
+    assert (words or "up, in pipeline main") in line
 
 
 STATES: dict[str, tuple[Answer, int, str]] = {
@@ -273,6 +286,26 @@ def test_time_is_bounded(answer: Answer) -> None:
             assert status == 1
             assert "down: no whole answer within 3 s" in line
         assert time.monotonic() - start > 2.9
+
+
+@pytest.mark.parametrize(("protocol", "kind"), [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)])
+def test_somebody_must_listen(tmp_path: Path, protocol: str, kind: socket.SocketKind) -> None:
+    """Where the settings name the input's port."""
+    with serving(body(OK_8)) as address:
+        with socket.socket(socket.AF_INET, kind) as listener:
+            listener.bind((address, 0))
+            if protocol == "tcp":
+                listener.listen()
+            port = listener.getsockname()[1]
+            settings = tmp_path / "settings.json"
+            settings.write_text(json.dumps({"nodes": {address: {"udp-5514": [protocol, port]}}}))
+            for outcome in run_all(address, "udp-5514", settings=settings).values():
+                assert outcome == (0, f"udp-5514 at {address} is up, in pipeline main")
+        for status, line in run_all(address, "udp-5514", settings=settings).values():
+            assert (status, line.partition(": ")[2]) == (
+                1,
+                "nobody listens at its port, though Logstash lists it",
+            )
 
 
 def test_connection_refused() -> None:

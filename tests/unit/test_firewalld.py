@@ -220,7 +220,8 @@ BOTH: dict[str, Any] = {
 
 
 def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
-    """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP."""
+    """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP. And the other
+    node's health service asks whether somebody listens at the port."""
     cluster = make()
     assert firewalld.rules(cluster, cluster.nodes[1]) == [
         vrrp("10.77.0.11"),
@@ -229,6 +230,7 @@ def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
         accept("10.77.0.12", "10.77.0.12", 9600, "tcp"),
         accept("10.77.0.101", "10.77.0.12", 5514, "udp"),
         accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
+        accept("10.77.0.11", "10.77.0.12", 5514, "udp"),
     ]
     assert firewalld.direct(cluster, cluster.nodes[1]) == []
 
@@ -240,6 +242,8 @@ def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluste
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.101", "10.77.0.11", 5514, "udp"),
         accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
+        accept("10.77.0.12", "10.77.0.11", 5514, "udp"),
+        accept("10.77.0.12", "10.77.0.11", 5515, "udp"),
         # At the VIP its port, at the node the node's port; TCP comes to the node from the other director.
         accept("192.0.2.0/24", "10.77.0.11", 5515, "udp"),
         accept("192.0.2.0/24", "10.77.0.10", 515, "udp"),
@@ -258,6 +262,7 @@ def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[...
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.101", "10.77.0.10", 6514, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 6514, "tcp"),
         sync.format("10.77.0.11"),
         sync.format("10.77.0.12"),
     }
@@ -309,6 +314,7 @@ def test_ipv6_alone() -> None:
         accept("fd00:77::11", "fd00:77::11", 9600, "tcp"),
         accept("fd00:77::12", "fd00:77::11", 9600, "tcp"),
         accept("fd00:77::65", "fd00:77::10", 5514, "udp"),
+        accept("fd00:77::12", "fd00:77::11", 5514, "udp"),
         'rule family="ipv6" source address="fe80::/10" port port="8848" protocol="udp" accept',
     }
 
@@ -316,7 +322,7 @@ def test_ipv6_alone() -> None:
 def test_several_vips_share_a_nodes_rules(make: Callable[..., Cluster]) -> None:
     cluster = make(vip=["10.77.0.10", "10.77.0.9"])
     found = firewalld.rules(cluster, cluster.nodes[0])
-    assert len(found) == len(set(found)) == 4 + 3
+    assert len(found) == len(set(found)) == 4 + 3 + 1
     assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
 
 
@@ -361,7 +367,7 @@ def test_all_of_many_rules(firewall: Firewall, make: Callable[..., Cluster]) -> 
     """More than one argument of a command line holds."""
     cluster = make(senders=[f"198.51.{place // 200}.{place % 200}" for place in range(1000)])
     assert [each.returncode for each in firewall.deploy(cluster)] == [0, 0]
-    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 1
+    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 2
 
 
 @pytest.mark.parametrize("side", ["permanent", "runtime"])

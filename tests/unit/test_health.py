@@ -39,7 +39,14 @@ LOST = body(b"", status=500)
 class Running:
     """The service, with what it says to systemd and to the journal."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], systemd: socket.socket) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        process: subprocess.Popen[bytes],
+        systemd: socket.socket,
+        listeners: dict[str, socket.socket],
+    ) -> None:
+        self.listeners = listeners
         self.folder = folder
         self.process = process
         self.systemd = systemd
@@ -69,6 +76,14 @@ class Running:
 
 
 @contextlib.contextmanager
+def listening(address: str, port: int = 0) -> Iterator[socket.socket]:
+    """A UDP socket at this address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind((address, port))
+        yield listener
+
+
+@contextlib.contextmanager
 def health(
     *addresses: str,
     inputs: tuple[str, ...] = (ID,),
@@ -81,9 +96,10 @@ def health(
 ) -> Iterator[Running]:
     """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
 
-    Beside them is a node with all inputs up, unless they are to be `alone`.
+    Beside them is a node with all inputs up, unless they are to be `alone`. Somebody listens at the inputs' port.
     """
     with (
+        contextlib.ExitStack() as stack,
         tempfile.TemporaryDirectory() as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
         serving(body(pipelines(main=list(inputs)))) as peer,
@@ -94,6 +110,8 @@ def health(
             (folder / address).mkdir()
             for input_id in inputs:
                 (folder / address / input_id).write_text(verdict)
+        (folder / "reasons").touch()
+        listeners = {address: stack.enter_context(listening(address)) for address in befores}
         settings = folder / "settings.json"
         settings.write_text(
             json.dumps(
@@ -101,7 +119,10 @@ def health(
                     "folder": name,
                     "interval": 0.05,
                     "timeout": timeout,
-                    "nodes": dict.fromkeys(befores, inputs),
+                    "nodes": {
+                        address: {each: ["udp", listener.getsockname()[1]] for each in inputs}
+                        for address, listener in listeners.items()
+                    },
                 }
             )
         )
@@ -125,7 +146,7 @@ sys.exit(service.main([{str(settings)!r}]))
                 stderr=journal,
             )
         try:
-            yield Running(folder, process, systemd)
+            yield Running(folder, process, systemd, listeners)
         finally:
             process.kill()
             process.wait(LIMIT)
@@ -189,6 +210,50 @@ def test_ways_to_be_down(name: str) -> None:
         (line,) = service.lines()
         assert line.startswith(f"{ID} at {address} is down: ")
         assert words in line
+
+
+def died(times: int) -> Answer:
+    """An input whose listener has died so often."""
+    plugin = {"id": ID, "errors": {"listener": times}}
+    return body(json.dumps({"pipelines": {"main": {"plugins": {"inputs": [plugin]}}}}).encode())
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_nobody_listens(python: str) -> None:
+    """Though the API lists the input: its pipeline was stopped, or Logstash is about to end."""
+    with serving(UP) as address, health(address, python=python) as service:
+        service.told(b"READY=1")
+        assert service.verdict(address) == ""
+        port = service.listeners[address].getsockname()[1]
+        service.listeners[address].close()
+        service.wait(lambda: service.verdict(address) == "1\n")
+        why = f"{ID} at {address} is down: nobody listens at its port, though Logstash lists it\n"
+        assert why in (service.folder / "reasons").read_text()
+        with listening(address, port):
+            service.wait(lambda: service.verdict(address) == "")
+            service.wait(lambda: (service.folder / "reasons").read_text() == "")
+
+
+def test_no_event_is_made_by_asking() -> None:
+    with serving(UP) as address, health(address) as service:
+        service.told(b"READY=1")
+        service.listeners[address].settimeout(LIMIT)
+        assert [service.listeners[address].recv(100) for _ in range(5)] == [b""] * 5
+
+
+def test_a_listener_that_dies_again_and_again() -> None:
+    """Another program has its port: that answers to nobody, and the API lists the input."""
+    script = Script(died(3))
+    with (
+        serving(script) as address,
+        health(address, patch="service.RETRY = 0.2") as service,
+    ):
+        service.wait(lambda: script.given > 5)
+        assert (service.verdict(address), service.lines()) == ("", [])  # it may have been long ago
+        script.now(died(4))
+        service.wait(lambda: service.verdict(address) == "1\n")
+        assert "can't bind its port" in service.lines()[0]
+        service.wait(lambda: service.verdict(address) == "")
 
 
 def test_refused() -> None:

@@ -171,11 +171,14 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     cluster = make_cluster(tmp_path, 3, inputs=inputs)
     files = meant(cluster, cluster.nodes[0], 9)
     settings = json.loads(files[health.SETTINGS].content)
-    ids = ["udp-5514", "syslog-udp", "syslog-tcp"]
-    assert settings["nodes"] == {str(node.address): ids for node in cluster.nodes}
+    ports = {"udp-5514": ["udp", 5514], "syslog-udp": ["udp", 5515], "syslog-tcp": ["tcp", 5515]}
+    assert settings["nodes"] == {str(node.address): ports for node in cluster.nodes}
     written = {f"{settings['folder']}/{node}/{id}" for node, ids in settings["nodes"].items() for id in ids}
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == written
-    assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == written
+    assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
+        *written,
+        health.REASONS,
+    }
 
 
 @pytest.mark.parametrize(("major", "api"), [(6, "http"), (7, "http"), (8, "api.http"), (9, "api.http")])
@@ -216,7 +219,7 @@ def test_an_inputs_settings(tmp_path: Path) -> None:
     found = inputs_of(meant(cluster, cluster.nodes[0], 9))
     assert [(name, {**options, "tags": [*options["tags"]]}) for name, options in found] == [
         ("udp", {"id": "a-udp", **common, **udp}),
-        ("tcp", {"id": "a-tcp", **common}),
+        ("tcp", {"id": "a-tcp", **common, "dns_reverse_lookup_enabled": False}),
     ]
 
 
@@ -313,5 +316,5 @@ def test_firewall_rules_of_many_nodes(tmp_path: Path, nodes: int) -> None:
     inputs = [{"id": "udp-5514", "port": 5514}, {"id": "netflow", "port": 2055}]
     cluster = make_cluster(tmp_path, nodes, inputs=inputs, senders=["10.77.0.101", "192.0.2.0/24"])
     rules = firewalld.rules(cluster, cluster.nodes[0])
-    assert len(rules) == len(set(rules)) == 2 * nodes + 2 * 2 * 2
+    assert len(rules) == len(set(rules)) == 2 * nodes + 2 * (nodes - 1) + 2 * 2 * 2
     assert sum('source address="192.0.2.0/24"' in rule for rule in rules) == 4

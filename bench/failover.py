@@ -1,0 +1,179 @@
+"""How long a VIP answers nobody when its holder fails, ours against the recipe's VRRP, on the lab's machines.
+
+`python -m bench.failover [RUNS]`, as root, with a lab up (`python -m lab up`); it deploys each profile in turn, and the
+default one at the end. A program on the lab's bridge asks the VIP for an echo every 2 ms (`bench.echo`): the silence is the
+longest time between two answers around the failure. All waits are bounded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.lab import Lab
+from lab.settings import GATEWAY, NETWORK
+
+VIP = NETWORK[10]
+NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}
+PROFILES: dict[str, dict[str, object]] = {
+    "recipe": {"vrrp": 2, "auth_pass_file": "auth_pass"},
+    "fast": {"advert_interval": 0.02},
+    "default": {},
+}
+RUNS = 20
+INTERVAL = 0.002
+WATCH = 20.0
+"""Seconds that the VIP is watched at most around one failure."""
+BOUND = 30.0
+"""Seconds for the cluster to be ready for the next one."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How the VIP's holder fails, and what makes it whole again."""
+
+    name: str
+    happens: Callable[[Lab, str], object]
+    mended: Callable[[Lab, str], object]
+
+
+def shell(lab: Lab, name: str, script: str) -> str:
+    """What a command on a guest prints, as root."""
+    done = subprocess.run(
+        (*lab.ssh_command(name), f"sudo sh -c '{script}'"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
+
+
+FAILURES = (
+    Failure(
+        "link cut",
+        lambda lab, name: lab.network.cut(lab.guest(name).machine),
+        lambda lab, name: lab.network.heal(lab.guest(name).machine),
+    ),
+    Failure(
+        "keepalived killed (SIGKILL)",
+        lambda lab, name: shell(lab, name, "pkill -KILL -x keepalived"),
+        lambda lab, name: None,
+    ),
+    Failure(
+        "keepalived stopped",
+        lambda lab, name: shell(lab, name, "systemctl stop keepalived"),
+        lambda lab, name: shell(lab, name, "systemctl start keepalived"),
+    ),
+)
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until a condition holds. Raises SystemExit with what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.01)
+
+
+def holders(lab: Lab) -> list[str]:
+    """The nodes that have the VIP."""
+    return [name for name in NODES if f" {VIP}/" in shell(lab, name, "ip -o -4 addr show")]
+
+
+def ready(lab: Lab) -> bool:
+    """Whether one node holds the VIP and keepalived has run on both for long enough to take it over."""
+    running = [shell(lab, name, "pgrep -x -c keepalived").strip() == "3" for name in NODES]
+    return all(running) and len(holders(lab)) == 1
+
+
+def deploy(lab: Lab, profile: str) -> None:
+    """The cluster with this profile's VRRP."""
+    settings: dict[str, object] = {
+        "nodes": NODES,
+        "network": str(NETWORK),
+        "interface": "eth0",
+        "vip": str(VIP),
+        "inputs": [{"id": "udp-5514", "port": 5514}],
+        "senders": [str(NETWORK[101])],
+        "artifacts_url": f"http://{GATEWAY}",
+        "connection": {"ssh_config_file": f"{lab.folder}/ssh_config", "_sudo": True},
+        **PROFILES[profile],
+    }
+    if "auth_pass_file" in settings:
+        secret = lab.folder / "auth_pass"
+        secret.touch(mode=0o600)
+        secret.write_text("lab-only")
+        settings["auth_pass_file"] = str(secret)
+    inventory = lab.folder / "bench.py"
+    inventory.write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
+    pyinfra = Path(sys.executable).with_name("pyinfra")
+    done = subprocess.run(
+        (pyinfra, "-y", str(inventory), "deploy.py"), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"the deploy of {profile} failed:\n{done.stderr[-2000:]}")
+
+
+def silence(lab: Lab, failure: Failure) -> float:
+    """The longest time without an answer around one failure, in seconds; afterwards all is mended."""
+    until(lambda: ready(lab), BOUND, "both nodes ready")
+    (holder,) = holders(lab)
+    answers: list[tuple[float, str]] = []
+    with subprocess.Popen(
+        (*lab.network.enter, sys.executable, "-m", "bench.echo", str(VIP), "br0", f"{INTERVAL}", f"{WATCH}"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as echo:
+        assert echo.stdout
+        lines = echo.stdout
+
+        def read() -> None:
+            for line in lines:
+                when, mac = line.split()
+                answers.append((float(when), mac))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        until(lambda: len(answers) > 100, BOUND, "answers of the VIP")
+        old = answers[-1][1]
+        failure.happens(lab, holder)
+        until(lambda: answers[-1][1] != old, WATCH / 2, "answers of the other node")
+        count = len(answers)
+        until(lambda: len(answers) > count + 100, BOUND, "more answers of it")
+        echo.terminate()
+        reader.join()
+    failure.mended(lab, holder)
+    return max(after - before for (before, _), (after, _) in itertools.pairwise(answers))
+
+
+def main(runs: int) -> None:
+    """Prints a table in Markdown: the silence in ms, and how many times shorter its median is than the recipe's."""
+    lab = Lab.here()
+    medians: dict[tuple[str, str], float] = {}
+    print(
+        "| VRRP | failure | runs | min | median | max | ms; recipe's median |\n|---|---|---|---|---|---|---|"
+    )
+    for profile in PROFILES:
+        deploy(lab, profile)
+        for failure in FAILURES:
+            found = sorted(1000 * silence(lab, failure) for _ in range(runs))
+            medians[profile, failure.name] = median = statistics.median(found)
+            ratio = f"x {medians['recipe', failure.name] / median:.1f}"
+            print(
+                f"| {profile} | {failure.name} | {runs} | {found[0]:.0f} | {median:.0f} | {found[-1]:.0f} | {ratio} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)

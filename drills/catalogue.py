@@ -1,0 +1,183 @@
+"""The drills: what is done to a node, what is expected of the cluster, and how it is undone.
+
+A drill runs on the node itself, as a transient unit of systemd (systemd-run(1)) that ends and undoes it by itself,
+also when nobody is there any more to see it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from cluster import Cluster, ClusterError, Node
+from operations import keepalived
+
+UNIT = "logstash-ha-drill"
+
+# No `ip link set down`: that takes routes away which nobody brings back. Without ARP nobody finds the node either.
+_RULES = "for way in 'INPUT -i' 'OUTPUT -o'; do for tables in iptables ip6tables; do $tables -w -{} $way {{interface}} -j DROP; done; done"
+_SILENT = f"ip link set {{interface}} arp off; {_RULES.format('I')}"
+_HEARD = f"{_RULES.format('D')}; ip link set {{interface}} arp on"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One failure. The texts stand after the node's name; the commands are for sh, with `{interface}` and the like
+    of `_values` filled in."""
+
+    name: str
+    what: str
+    """What happens to the node."""
+    expect: str
+    """What the cluster is to do."""
+    do: str
+    undo: str = ""
+    lasts: int = 0
+    """Seconds until it is undone; 0 for what is over at once."""
+    sees: str = ""
+    """Words of a problem that verify.py is to tell meanwhile; it has the time for that where `lasts` is 30 or more."""
+    lossless: bool = False
+    """Whether not one event may be lost."""
+
+
+DRILLS = (
+    Drill(
+        "logstash-killed",
+        "has its Logstash killed",
+        "The others take its events until systemd has started it again.",
+        do="systemctl kill -s KILL logstash",
+    ),
+    Drill(
+        "logstash-hung",
+        "has its Logstash stopped like a JVM that collects garbage for 30 s",
+        "The others take its events, and it takes some again afterwards.",
+        do="systemctl kill -s STOP logstash",
+        undo="systemctl kill -s CONT logstash",
+        lasts=30,
+        sees="no whole answer",
+    ),
+    Drill(
+        "keepalived-killed",
+        "has all of keepalived's processes killed",
+        "It still spreads events until another node holds the VIP. No event is lost.",
+        do="pkill -KILL -x keepalived",
+        lossless=True,
+    ),
+    Drill(
+        "keepalived-parent-killed",
+        "has keepalived's first process killed",
+        "The others give the VIP up in good order, and another node takes it. No event is lost.",
+        do='kill -KILL "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"',
+        lossless=True,
+    ),
+    Drill(
+        "keepalived-checker-killed",
+        "has keepalived's process for IPVS killed",
+        "keepalived starts it again. No event is lost.",
+        do='pkill -KILL -o -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"',
+        lossless=True,
+    ),
+    Drill(
+        "keepalived-vrrp-killed",
+        "has keepalived's process for VRRP killed",
+        "keepalived starts it again. No event is lost.",
+        do='pkill -KILL -n -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"',
+        lossless=True,
+    ),
+    Drill(
+        "keepalived-stopped",
+        "has keepalived stopped in good order for 10 s",
+        "Another node holds the VIP at once. No event is lost.",
+        do="systemctl stop keepalived",
+        undo="systemctl start keepalived",
+        lasts=10,
+        lossless=True,
+    ),
+    Drill(
+        "network-silent",
+        "hears and says nothing in the network for 10 s, as behind a dead switch",
+        "Another node holds the VIP after three adverts; afterwards one node holds it.",
+        do=_SILENT,
+        undo=_HEARD,
+        lasts=10,
+    ),
+    Drill(
+        "rebooted",
+        "is rebooted in good order",
+        "Another node holds the VIP; the node is back in the pool by itself.",
+        do="systemctl reboot",
+        lasts=60,
+    ),
+    Drill(
+        "firewalld-reloaded",
+        "has its firewall reloaded",
+        "No event is lost.",
+        do="firewall-cmd --reload",
+        lossless=True,
+    ),
+    Drill(
+        "firewalld-restarted",
+        "has its firewall restarted",
+        "What firewalld does not let in while it starts is lost, and nothing else.",
+        do="systemctl restart firewalld",
+    ),
+    Drill(
+        "networkmanager-restarted",
+        "has NetworkManager restarted",
+        "The VIP stays where it is. No event is lost.",
+        do="systemctl restart NetworkManager",
+        lossless=True,
+    ),
+    Drill(
+        "clock-stepped",
+        "has its clock set forward by an hour for 20 s",
+        "Nothing in the cluster goes by the clock on the wall. No event is lost.",
+        # Back by the time that has passed: somebody may have set the clock right meanwhile.
+        do="was=$(date +%s); up=$(cut -d . -f 1 /proc/uptime); date -s '+1 hour'",
+        undo='date -s "@$((was + $(cut -d . -f 1 /proc/uptime) - up))"',
+        lasts=20,
+        lossless=True,
+    ),
+    Drill(
+        "port-stolen",
+        "has its input's port taken by another program, as Logstash starts, for 60 s",
+        "Its Logstash lists the input and gets nothing; the others take its events.",
+        do="systemctl stop logstash; {python} -c {thief} & thief=$!; sleep 1; systemctl start logstash",
+        undo="kill $thief",
+        lasts=60,
+        sees="can't bind its port",
+    ),
+)
+"""In the order of `verify.py drill`'s list."""
+
+
+def find(name: str) -> Drill:
+    """The drill of this name. Raises `ClusterError`."""
+    for drill in DRILLS:
+        if drill.name == name:
+            return drill
+    raise ClusterError(f"drill: {name!r} is none; choose from {', '.join(drill.name for drill in DRILLS)}")
+
+
+def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
+    """The command that starts the drill on a node, and comes back at once."""
+    input = next(server for server in cluster.virtual_servers if server.protocol == "UDP").input
+    thief = (
+        "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); "
+        f"s.bind(({str(node.address)!r}, {input.target_port})); time.sleep(600)"
+    )
+    values = {
+        "{interface}": cluster.interface,
+        "{python}": keepalived.PYTHON[el],
+        "{thief}": shlex.quote(thief),
+    }
+    text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {drill.lasts} & wait $!"
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return (
+        f"systemctl reset-failed {UNIT} 2>/dev/null; systemd-run --unit={UNIT} /bin/sh -c {shlex.quote(text)}"
+    )
+
+
+STOP = f"systemctl stop {UNIT} 2>/dev/null || true"
+"""Ends a drill, and undoes what it did."""

@@ -1,0 +1,150 @@
+"""`verify.py drill`: what there is to drill, what one would do, and one done, with its result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from pyinfra.api.exceptions import PyinfraError
+from rich.console import Console
+from rich.table import Table
+
+from drills.catalogue import DRILLS, find
+from drills.run import RATE, Outcome, Plan, prepare, run
+
+GOOD, WRONG, NOT_DONE = 0, 1, 2
+"""Exit status."""
+VERSION = 1
+"""Of the JSON document."""
+
+
+def main(arguments: list[str]) -> int:
+    """List the drills, or do one as the command line says; the exit status."""
+    options = _parse(arguments)
+    for name in ("pyinfra", "paramiko"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    console = Console(highlight=False)
+    if options.name is None:
+        console.print(_catalogue())
+        return GOOD
+    try:
+        drill = find(options.name)
+        plan = prepare(options.inventory, drill, options.on, options.sender, options.rate)
+        if not options.json:
+            console.print("\n".join(_plan(plan)), soft_wrap=True)
+        if options.dry:
+            return GOOD
+        if not options.yes and not _confirmed():
+            return NOT_DONE
+        signal.signal(signal.SIGTERM, _interrupt)
+        outcome = run(plan, (lambda text: None) if options.json else console.print)
+    except (PyinfraError, KeyboardInterrupt) as error:
+        print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
+        return NOT_DONE
+    if options.json:
+        print(json.dumps(document(outcome), indent=2))
+    else:
+        _show(console, outcome)
+    return WRONG if outcome.faults else GOOD
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="verify.py drill",
+        description="Let something fail on purpose on a running cluster, count every event, and undo it. "
+        "Without a name: list the drills.",
+        epilog="Exit status: 0 all was as expected; 1 it was not; 2 it was not done.",
+    )
+    parser.add_argument("name", nargs="?", help="which drill")
+    parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument("--on", metavar="NODE", help="where (default: the node that holds the VIP)")
+    parser.add_argument(
+        "--rate", type=float, default=RATE, help=f"events a second meanwhile (default: {RATE})"
+    )
+    parser.add_argument(
+        "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
+    )
+    parser.add_argument("--dry", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="one JSON document as the result; with --yes")
+    options = parser.parse_args(arguments)
+    if options.json and not options.yes:
+        parser.error("--json asks nothing; give --yes with it")
+    return options
+
+
+def _catalogue() -> Table:
+    table = Table("drill", "a node", "what is expected", box=None)
+    for drill in DRILLS:
+        table.add_row(drill.name, drill.what, drill.expect)
+    return table
+
+
+def _plan(plan: Plan) -> list[str]:
+    drill = plan.drill
+    lines = [
+        f"{plan.node.name}, the {plan.role}, {drill.what}.",
+        f"Expected: {drill.expect}",
+        f"On {plan.node.name}: {drill.do}",
+    ]
+    if drill.undo:
+        lines.append(f"Undone by {plan.node.name} itself after {drill.lasts} s: {drill.undo}")
+    server = plan.target.server
+    lines.append(
+        f"{plan.sender} sends {plan.seconds * plan.rate:.0f} events to {server.input_id} at {server.vip} in {plan.seconds} s."
+    )
+    return lines
+
+
+def _confirmed() -> bool:
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _show(console: Console, outcome: Outcome) -> None:
+    loss = outcome.loss
+    table = Table(box=None, show_header=False)
+    where = ", ".join(f"{name} {number}" for name, number in loss.received.items())
+    table.add_row("sent", str(loss.sent))
+    table.add_row("received", where)
+    table.add_row(
+        "lost",
+        f"{loss.lost}"
+        + (f", within {loss.span:.0f} ms; all of them for {loss.gap:.0f} ms" if loss.lost else ""),
+    )
+    table.add_row("twice", str(loss.duplicated))
+    table.add_row("out of order", str(loss.reordered))
+    if outcome.healed is not None:
+        table.add_row("whole again", f"{outcome.healed:.0f} s after its end")
+    for what in outcome.seen:
+        table.add_row("verify.py said", what)
+    console.print(table)
+    verdict = "[bold red]NOT AS EXPECTED[/]" if outcome.faults else "[bold green]AS EXPECTED[/]"
+    console.print("; ".join([verdict, *outcome.faults]), soft_wrap=True)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The JSON document: `version` 1, `ok`, `drill`, `node`, `loss` with the fields of `drills.result.Loss`, `seen`
+    (what verify.py told meanwhile), `healed` (seconds, or null), `faults` (in words)."""
+    return {
+        "version": VERSION,
+        "ok": not outcome.faults,
+        "drill": outcome.drill.name,
+        "node": outcome.node,
+        "loss": asdict(outcome.loss),
+        "seen": list(outcome.seen),
+        "healed": outcome.healed,
+        "faults": outcome.faults,
+    }

@@ -1,0 +1,202 @@
+"""A drill from its start to its result: events flow all the while, and verify.py looks before, during and after."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gevent
+from gevent.pool import Group
+from pyinfra.api import Host, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+
+from cluster import Cluster, ClusterError, Node
+from drills.catalogue import STOP, Drill, script
+from drills.result import Loss, count
+from facts.events import Arrived, End, Mark
+from operations import logstash
+from verification import reach, send
+from verification.observe import read, release
+from verification.report import Report
+
+LEAD = 3
+"""Seconds of events before the drill."""
+TAIL = 30
+"""Seconds of events after it is undone."""
+HEAL = 240
+"""Seconds after which a cluster that is not whole again is given up."""
+RATE = 100
+MAX_RATE = 1000
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a drill has shown."""
+
+    drill: Drill
+    node: str
+    loss: Loss
+    seen: tuple[str, ...]
+    """What verify.py found wrong meanwhile."""
+    healed: float | None
+    """Seconds from the drill's end until verify.py found nothing wrong; None when that did not come."""
+
+    @property
+    def faults(self) -> list[str]:
+        """What was expected otherwise."""
+        faults = []
+        if self.healed is None:
+            faults.append(f"the cluster is not whole {HEAL} s later: run verify.py")
+        if self.drill.lossless and self.loss.lost:
+            faults.append(f"{self.loss.lost} events are lost, and none should be")
+        if self.loss.duplicated:
+            faults.append(f"{self.loss.duplicated} events came twice")
+        if self.drill.sees and not any(self.drill.sees in what for what in self.seen):
+            faults.append(f"verify.py did not tell {self.drill.sees!r}")
+        return faults
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A drill on a node of a cluster that is whole."""
+
+    file: str
+    drill: Drill
+    cluster: Cluster
+    node: Node
+    role: str
+    el: int
+    target: send.Target
+    sender: str
+    rate: float
+
+    @property
+    def seconds(self) -> int:
+        """How long events are sent."""
+        return LEAD + self.drill.lasts + TAIL
+
+
+def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, rate: float) -> Plan:
+    """What is to be done where. Raises `ClusterError` when the cluster is not whole, or can't be drilled."""
+    if not 1 <= rate <= MAX_RATE:
+        raise ClusterError(f"--rate: {rate:g} is out of range; choose 1 to {MAX_RATE} events a second")
+    state, inventory, cluster = reach.load(file)
+    sender = reach.sender_of(inventory, cluster, sender_name)
+    targets = [each for each in send.targets(cluster, 1) if each.numbered and each.server.protocol == "UDP"]
+    if not targets:
+        raise ClusterError(
+            "drill: no UDP input's events can be told apart, as they go to pipelines of yours; "
+            "drill a cluster without them"
+        )
+    node = cluster.node(on) if on else None
+    reasons = reach.enter(state, inventory, cluster, sender)
+    report = reach.inspect(state, cluster, reasons)
+    if not report.ok:
+        raise ClusterError(f"drill: the cluster is not whole ({report.problems[0].what}); run verify.py")
+    (holder,) = report.vips[str(targets[0].server.vip)].holders
+    node = node or cluster.node(holder)
+    el = release(inventory.get_host(node.name))
+    assert el, "a cluster that is whole has no other systems"
+    role = "MASTER" if node.name == holder else "BACKUP"
+    return Plan(file, drill, cluster, node, role, el, targets[0], sender.name, rate)
+
+
+def run(plan: Plan, tell: Tell) -> Outcome:
+    """The drill. Whatever ends it, also Ctrl-C, it is undone. Raises `ClusterError` when it can't begin."""
+    state, inventory, cluster = reach.load(plan.file)
+    sender = inventory.get_host(plan.sender)
+    reach.enter(state, inventory, cluster, sender)
+    host = inventory.get_host(plan.node.name)
+    name, paths = secrets.token_hex(4), [logstash.events(plan.target.server.input.pipeline)]
+    marks = {node.name: read(inventory.get_host(node.name), End, paths=paths) or {} for node in cluster.nodes}
+    sending = gevent.spawn(send.send, sender, [plan.target], name, int(plan.seconds * plan.rate), plan.rate)
+    gevent.sleep(LEAD)
+    tell(f"{plan.node.name} {plan.drill.what}")
+    started = time.monotonic()
+    try:
+        _shell(host, script(plan.drill, cluster, plan.node, plan.el))
+        seen = _watch(plan, started, tell)
+    except BaseException:
+        sending.kill()
+        tell(f"{plan.node.name}: undoing it")
+        _undo(plan)
+        raise
+    tell("waiting for the cluster to be whole again")
+    healed = _heal(plan)
+    sending.get()
+    tell("counting the events")
+    return Outcome(plan.drill, plan.node.name, _count(plan, name, marks), seen, healed)
+
+
+def _shell(host: Host, command: str) -> None:
+    """As root, by whatever way the inventory has to become that."""
+    arguments, _ = pop_global_arguments(host.state, host, {"_timeout": 30})
+    how = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}  # type: ignore[literal-required]
+    done, output = host.run_shell_command(StringCommand(command), **how)
+    if not done:
+        raise ClusterError(f"drill: {host.name}: {output.stderr or 'it says nothing'}")
+
+
+def _undo(plan: Plan) -> None:
+    """End it on the node now, if that can be reached; else it ends by itself."""
+    state, inventory, cluster = reach.load(plan.file)
+    reach.enter(state, inventory, cluster)
+    host = inventory.get_host(plan.node.name)
+    if host.connected:
+        _shell(host, STOP)
+
+
+def _look(file: str) -> Report:
+    state, inventory, cluster = reach.load(file)
+    return reach.inspect(state, cluster, reach.enter(state, inventory, cluster))
+
+
+def _watch(plan: Plan, started: float, tell: Tell) -> tuple[str, ...]:
+    """What verify.py tells while the drill lasts, until it tells what it should."""
+    seen: dict[str, None] = {}
+    while plan.drill.sees and time.monotonic() < started + plan.drill.lasts:
+        seen |= dict.fromkeys(problem.what for problem in _look(plan.file).problems)
+        if any(plan.drill.sees in what for what in seen):
+            break
+    gevent.sleep(max(0, started + plan.drill.lasts - time.monotonic()))
+    return tuple(seen)
+
+
+def _heal(plan: Plan) -> float | None:
+    """Seconds until the cluster is whole, with no hand laid on."""
+    start = time.monotonic()
+    while time.monotonic() < start + HEAL:
+        try:
+            if _look(plan.file).ok:
+                return time.monotonic() - start
+        except ClusterError:  # no node can be reached
+            pass
+        gevent.sleep(1)
+    return None
+
+
+def _count(plan: Plan, name: str, marks: dict[str, dict[str, Mark]]) -> Loss:
+    """The events that have arrived, once no more come."""
+    state, inventory, cluster = reach.load(plan.file)
+    reach.enter(state, inventory, cluster)
+
+    def look() -> dict[str, send.Seen]:
+        def arrived(node: Node) -> send.Seen:
+            found = read(inventory.get_host(node.name), Arrived, marks=marks[node.name], run=name)
+            return send.Seen(events=found or [])
+
+        return dict(
+            zip((node.name for node in cluster.nodes), Group().map(arrived, cluster.nodes), strict=True)
+        )
+
+    sent = int(plan.seconds * plan.rate)
+    found = send.wait(
+        look, lambda seen: len({event for each in seen.values() for event in each.events}) >= sent
+    )
+    return count(
+        sent, plan.rate, {node: [number for _, number in seen.events] for node, seen in found.items()}
+    )

@@ -1,0 +1,127 @@
+"""Three nodes, and one thing after the other that fails. Each time events flow, and the loss is counted."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from drills.catalogue import DRILLS, Drill
+from lab.lab import Lab
+from tests.lab.conftest import ALL_ADDRESSES, ROOT, VIP, Cluster, until
+
+pytestmark = pytest.mark.long
+
+NODES = tuple(ALL_ADDRESSES)
+HEAL = 240
+
+
+class Three(Cluster):
+    """Three nodes of Enterprise Linux 8 to 10, and their inventory."""
+
+    @property
+    def file(self) -> Path:
+        return self.lab.folder / "three.py"
+
+    @property
+    def holder(self) -> str:
+        """The one node that holds the VIP, by verify.py."""
+        (holder,) = self.verify("--inventory", str(self.file))["vips"][VIP]["holders"]
+        return str(holder)
+
+    def is_whole(self) -> bool:
+        return self.whole(self.file)
+
+    @contextmanager
+    def drilled(self, mark: str) -> Iterator[None]:
+        """Whole before; a stream of events meanwhile, of which the loss is told; whole again afterwards."""
+        until(self.is_whole, 60, "the cluster whole before the drill")
+        with self.stream(mark, rate=100) as sent:
+            yield
+            until(self.is_whole, HEAL, "the cluster whole again")
+        lost = self.lost(mark, sent[0], NODES)
+        print(f"{mark}: {sent[0]} events sent, {len(lost)} lost")
+        assert len(lost) < sent[0] / 2
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Three]:
+    """A lab of its own."""
+    lab = Lab(ROOT / ".lab-test")
+    lab.down()
+    try:
+        lab.up(nodes=3, el=(9, 10, 8), logstash_start_delay=2.0, progress=lambda text: None)
+        cluster = Three(lab)
+        cluster.inventory("three", nodes=ALL_ADDRESSES, vrrp=3)
+        done = cluster.deploy("-y", inventory=cluster.file)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield cluster
+    finally:
+        lab.down()
+
+
+@pytest.mark.parametrize("drill", DRILLS, ids=[drill.name for drill in DRILLS])
+def test_the_master_in_trouble(three: Three, drill: Drill) -> None:
+    """Each drill as a user runs it: its own expectation, and verify.py's verdict before, during and after."""
+    until(three.is_whole, 60, "the cluster whole before the drill")
+    done = three.run(
+        sys.executable, "verify.py", "drill", drill.name, "--inventory", str(three.file), "--yes", "--json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    loss = json.loads(done.stdout)["loss"]
+    print(f"{drill.name}: {loss['sent']} sent, {loss['lost']} lost within {loss['span']:.0f} ms")
+
+
+@pytest.mark.parametrize("role", ["MASTER", "BACKUP"])
+def test_a_node_loses_power_and_comes_back(three: Three, role: str) -> None:
+    with three.drilled(f"power-{role}"):
+        holder = three.holder
+        name = holder if role == "MASTER" else next(each for each in NODES if each != holder)
+        three.lab.guest(name).power_off()
+        until(
+            lambda: len(three.verify("--inventory", str(three.file))["vips"][VIP]["holders"]) == 1,
+            30,
+            "a holder",
+        )
+        report = three.verify("--inventory", str(three.file))
+        assert report["status"] == 1
+        assert any(
+            each["node"] == name and "can't be looked at" in each["what"] for each in report["problems"]
+        )
+        three.lab.power_on(name, lambda text: None)
+
+
+def test_a_link_is_cut_and_healed_and_one_master_remains(three: Three) -> None:
+    """Meanwhile two nodes hold the VIP, each on its side of the cut."""
+    with three.drilled("split"):
+        name = three.holder
+        machine = three.lab.guest(name).machine
+        three.lab.network.cut(machine)
+        start = time.monotonic()
+        try:
+            until(lambda: three.holder != name, 60, "the VIP on another node")
+            until(lambda: time.monotonic() > start + 10, 20, "ten seconds")
+        finally:
+            three.lab.network.heal(machine)
+
+
+def test_all_nodes_are_rebooted_at_once(three: Three) -> None:
+    until(three.is_whole, 60, "the cluster whole before the drill")
+    boots = {name: three.get(name, "cat /proc/sys/kernel/random/boot_id") for name in NODES}
+    for name in NODES:
+        three.on(name, "systemctl reboot")
+        three.lab.guest(name).forget_connection()
+
+    def rebooted(name: str) -> bool:
+        done = three.on(name, "cat /proc/sys/kernel/random/boot_id")
+        return done.returncode == 0 and done.stdout.strip() != boots[name]
+
+    for name in NODES:
+        until(lambda name=name: rebooted(name), HEAL, f"{name} up again")  # type: ignore[misc]
+    until(three.is_whole, HEAL, "the cluster whole again")
+    with three.stream("rebooted") as sent:
+        until(three.is_whole, 60, "a look at it")
+    assert three.lost("rebooted", sent[0], NODES) == []

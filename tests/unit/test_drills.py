@@ -1,0 +1,170 @@
+"""Drills without a cluster: what they count, what they do to a node and undo, and what they tell."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster import ClusterError
+from drills import command
+from drills.catalogue import DRILLS, Drill, find, script
+from drills.result import Loss, count
+from drills.run import Outcome
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import SHELLS
+
+LOSS = Loss(sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "expected"),
+    [
+        ({"a": [1, 3, 5], "b": [2, 4, 6]}, (0, 0, 0, 0, 0)),
+        ({"a": [1, 3, 5], "b": [2]}, (2, 0, 0, 10, 30)),
+        ({"a": [1], "b": [5, 6]}, (3, 0, 0, 30, 30)),
+        ({"a": [1, 2, 3], "b": [3, 4, 5, 6]}, (0, 1, 0, 0, 0)),
+        ({"a": [3, 1, 2], "b": [4, 6, 5]}, (0, 0, 3, 0, 0)),
+        ({"a": [], "b": []}, (6, 0, 0, 60, 60)),
+    ],
+    ids=["all", "a node silent", "all silent", "twice", "out of order", "none"],
+)
+def test_what_is_counted(arrived: dict[str, list[int]], expected: tuple[float, ...]) -> None:
+    """Six events, a hundred a second: one is 10 ms."""
+    loss = count(6, 100, arrived)
+    assert (loss.lost, loss.duplicated, loss.reordered, loss.gap, loss.span) == expected
+    assert loss.received == {name: len(numbers) for name, numbers in arrived.items()}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    """A folder of programs that note what they are asked for in `log`; systemd-run really runs it."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("systemctl", "pkill", "ip", "iptables", "ip6tables", "firewall-cmd", "date", "kill"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/log\necho 0\n')
+    (programs / "systemd-run").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    return tmp_path
+
+
+def started(node: Path, drill: Drill, shell: str) -> "subprocess.Popen[bytes]":
+    cluster = make_cluster(node)
+    text = script(drill, cluster, cluster.nodes[0], 9).replace("/bin/sh", shell)
+    text = text.replace("systemd-run", "exec systemd-run")
+    return subprocess.Popen(
+        (shell, "-c", text),
+        env={"PATH": f"{node}/bin:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+UNDONE = [drill for drill in DRILLS if drill.undo and drill.name != "port-stolen"]
+
+
+def log(node: Path) -> list[str]:
+    """What was asked for, but for what starts the unit."""
+    path = node / "log"
+    return (
+        [line for line in path.read_text().splitlines() if "reset-failed" not in line]
+        if path.exists()
+        else []
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("drill", UNDONE, ids=[drill.name for drill in UNDONE])
+def test_it_is_undone_by_itself(node: Path, drill: Drill, shell: str) -> None:
+    process = started(node, replace(drill, lasts=0), shell)
+    assert process.wait(10) == 0
+    lines = log(node)
+    assert len(lines) >= 2
+    words = drill.undo.split()
+    assert lines[-1].split()[0] == {"for": "ip"}.get(words[0], words[0])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_is_undone_when_it_is_stopped(node: Path, shell: str) -> None:
+    """By `systemctl stop`, which is SIGTERM."""
+    process = started(node, find("logstash-hung"), shell)
+    end = time.monotonic() + 10
+    while "systemctl kill -s STOP logstash" not in log(node):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert log(node) == ["systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"]
+
+
+def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    for drill in DRILLS:
+        text = script(drill, cluster, cluster.nodes[0], 7)
+        assert not {"{interface}", "{python}", "{thief}", "{}"} & {*text.split()}, drill.name
+        assert subprocess.run(("sh", "-n", "-c", text), check=False).returncode == 0
+
+
+def test_an_unknown_drill() -> None:
+    with pytest.raises(ClusterError, match="drill: 'fire' is none; choose from logstash-killed, "):
+        find("fire")
+
+
+@pytest.mark.parametrize(
+    ("drill", "changes", "fault"),
+    [
+        ("logstash-killed", {"loss": replace(LOSS, lost=9)}, None),
+        ("keepalived-killed", {"loss": replace(LOSS, lost=9)}, "9 events are lost, and none should be"),
+        ("keepalived-killed", {"loss": replace(LOSS, duplicated=1)}, "1 events came twice"),
+        ("logstash-killed", {"healed": None}, "the cluster is not whole 240 s later: run verify.py"),
+        ("logstash-hung", {"seen": ("udp is down: no whole answer within 3 s",)}, None),
+        ("logstash-hung", {"seen": ("keepalived stopped",)}, "verify.py did not tell 'no whole answer'"),
+    ],
+)
+def test_what_was_not_expected(drill: str, changes: dict[str, object], fault: str | None) -> None:
+    outcome = Outcome(find(drill), "stash1", LOSS, (), 1.0)
+    assert replace(outcome, **changes).faults == ([fault] if fault else [])  # type: ignore[arg-type]
+
+
+def test_the_result_in_json() -> None:
+    document = json.loads(json.dumps(command.document(Outcome(find("rebooted"), "stash1", LOSS, (), 1.5))))
+    assert document["version"] == 1
+    assert {key: document[key] for key in ("ok", "drill", "node", "seen", "healed", "faults")} == {
+        "ok": True,
+        "drill": "rebooted",
+        "node": "stash1",
+        "seen": [],
+        "healed": 1.5,
+        "faults": [],
+    }
+    assert document["loss"]["received"] == {"stash1": 2, "stash2": 2}
+
+
+def test_without_a_name_it_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(drill.name in shown for drill in DRILLS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["fire"], "drill: 'fire' is none"),
+        (["rebooted", "--rate", "0"], "--rate: 0 is out of range; choose 1 to 1000 events a second"),
+        (["rebooted", "--inventory", "none.py"], "--inventory: none.py is not a file"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([*arguments, "--yes"]) == 2
+    assert capsys.readouterr().err.startswith(f"verify: {error}")
+
+
+def test_json_asks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["rebooted", "--json"])
+    assert "give --yes" in capsys.readouterr().err
