@@ -623,6 +623,11 @@ class Cluster(_Model):
                 raise ValueError(
                     f"inputs.{index}.{field}: {API_PORT} is the port of Logstash's API; choose another one"
                 )
+            if "udp" in input.protocols and input.target_port == API_PORT:
+                field = "server_port" if input.server_port else "port"
+                raise ValueError(
+                    f"inputs.{index}.{field}: {API_PORT} is where the nodes' health services ask each other; choose another one"
+                )
             for name in input.weights:
                 if name not in {node.name for node in self.nodes}:
                     raise ValueError(

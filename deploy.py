@@ -54,7 +54,14 @@ if "nodes" in host.groups:
         name="8. Health script and service",
         files=[
             file[path]
-            for path in (keepalived.SCRIPT, health.TMPFILES, health.SERVICE, health.SETTINGS, health.FILE)
+            for path in (
+                keepalived.SCRIPT,
+                health.TMPFILES,
+                health.SERVICE,
+                health.SETTINGS,
+                health.FILE,
+                health.LEAVE_FILE,
+            )
         ],
     )
     files.put(
@@ -73,6 +80,7 @@ if "nodes" in host.groups:
         *([vip.unit()] if vip.FILE in file else []),
         health.unit(),
         logstash.unit(cluster, listed=keepalived.probe(cluster, node, el)),
+        health.leave(),
         keepalived.unit(cluster, el),
     ]
     for masters, who in ((False, "BACKUPs"), (True, "MASTER")):

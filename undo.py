@@ -18,7 +18,7 @@ if "nodes" in host.groups:
     activation.left(
         name="11. Logstash and keepalived stopped, with the others taking the events",
         cluster=cluster,
-        units=[keepalived.UNIT, logstash.UNIT, health.UNIT, vip.UNIT],
+        units=[keepalived.UNIT, health.LEAVE, logstash.UNIT, health.UNIT, vip.UNIT],
         _serial=True,
     )
     undo.rules(name="9. firewalld: no rules of ours")

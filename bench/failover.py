@@ -29,6 +29,8 @@ PROFILES: dict[str, dict[str, object]] = {
 }
 RUNS = 20
 INTERVAL = 0.002
+SETTLED = 5
+"""Seconds that keepalived has to run before it takes part: three of them it listens."""
 WATCH = 20.0
 """Seconds that the VIP is watched at most around one failure."""
 BOUND = 30.0
@@ -92,8 +94,8 @@ def holders(lab: Lab) -> list[str]:
 
 def ready(lab: Lab) -> bool:
     """Whether one node holds the VIP and keepalived has run on both for long enough to take it over."""
-    running = [shell(lab, name, "pgrep -x -c keepalived").strip() == "3" for name in NODES]
-    return all(running) and len(holders(lab)) == 1
+    ages = [shell(lab, name, "ps -C keepalived -o etimes=").split() for name in NODES]
+    return all(len(age) == 3 and min(map(int, age)) > SETTLED for age in ages) and len(holders(lab)) == 1
 
 
 def deploy(lab: Lab, profile: str) -> None:

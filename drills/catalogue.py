@@ -14,10 +14,16 @@ from operations import keepalived
 
 UNIT = "logstash-ha-drill"
 
-# No `ip link set down`: that takes routes away which nobody brings back. Without ARP nobody finds the node either.
-_RULES = "for way in 'INPUT -i' 'OUTPUT -o'; do for tables in iptables ip6tables; do $tables -w -{} $way {{interface}} -j DROP; done; done"
-_SILENT = f"ip link set {{interface}} arp off; {_RULES.format('I')}"
-_HEARD = f"{_RULES.format('D')}; ip link set {{interface}} arp on"
+# A link that goes down takes its routes along, and IPv6 addresses; not everywhere somebody brings them back.
+_DOWN = (
+    "kept=$(sysctl -n net.ipv6.conf.{interface}.keep_addr_on_down); "
+    "sysctl -e -q -w net.ipv6.conf.{interface}.keep_addr_on_down=1; "
+    "ip route save dev {interface} >/run/logstash-ha-drill; ip link set {interface} down"
+)
+_UP = (
+    "ip link set {interface} up; ip route restore </run/logstash-ha-drill; rm -f /run/logstash-ha-drill; "
+    "sysctl -e -q -w net.ipv6.conf.{interface}.keep_addr_on_down=$kept"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,13 @@ DRILLS = (
         "has its Logstash killed",
         "The others take its events until systemd has started it again.",
         do="systemctl kill -s KILL logstash",
+    ),
+    Drill(
+        "logstash-restarted",
+        "has its Logstash restarted, by hand",
+        "It leaves the pools before it stops. No event is lost.",
+        do="systemctl restart logstash",
+        lossless=True,
     ),
     Drill(
         "logstash-hung",
@@ -94,26 +107,26 @@ DRILLS = (
         lossless=True,
     ),
     Drill(
-        "network-silent",
-        "hears and says nothing in the network for 10 s, as behind a dead switch",
-        "Another node holds the VIP after three adverts; afterwards one node holds it.",
-        do=_SILENT,
-        undo=_HEARD,
+        "link-down",
+        "has its link down for 10 s",
+        "Another node holds the VIP after three adverts, and its Logstash is out of the pool within two seconds.",
+        do=_DOWN,
+        undo=_UP,
         lasts=10,
     ),
     Drill(
         "rebooted",
         "is rebooted in good order",
-        "Another node holds the VIP; the node is back in the pool by itself.",
+        "Another node holds the VIP, and its Logstash leaves the pools before it stops. No event is lost.",
         do="systemctl reboot",
         lasts=60,
+        lossless=True,
     ),
     Drill(
         "firewalld-reloaded",
         "has its firewall reloaded",
-        "No event is lost.",
+        "firewalld lets nothing in until it has put its rules back: that much is lost, and the VIP may move.",
         do="firewall-cmd --reload",
-        lossless=True,
     ),
     Drill(
         "firewalld-restarted",

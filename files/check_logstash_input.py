@@ -32,6 +32,8 @@ PORT = 9600
 PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
 """Seconds for the whole exchange; keepalived's `misc_timeout` must be longer."""
+CONNECT = 0.3
+"""Seconds of them for the connection: a kernel takes it, however busy its Logstash is."""
 DRAINED = "/etc/keepalived/drained"
 """A file here, named as a node's address, says that a deploy drains that node."""
 DRAIN_TIME = 300
@@ -154,8 +156,14 @@ def ask(ip, timeout):
     try:
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(remaining())
-            connection.connect((ip, PORT))
+            connection.settimeout(min(CONNECT, remaining()))
+            try:
+                connection.connect((ip, PORT))
+            except socket.timeout:
+                raise Down(
+                    "no connection within %g s: it is off or cut off, or a firewall drops the packets"
+                    % CONNECT
+                )
             connection.sendall(request.encode("ascii"))
             answer = bytearray()
             while len(answer) <= MAX_BYTES:
@@ -167,7 +175,7 @@ def ask(ip, timeout):
         finally:
             connection.close()
     except socket.timeout:
-        raise Down("no whole answer within %g s: Logstash hangs, or a firewall drops the packets" % timeout)
+        raise Down("no whole answer within %g s: Logstash hangs" % timeout)
     except socket.error as error:
         if error.errno == errno.ECONNREFUSED:
             raise Certain("connection refused: Logstash is stopped or starting, or its API is elsewhere")

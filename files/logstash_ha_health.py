@@ -13,12 +13,13 @@ was up at stays in until it is up at another one: what is sent to an empty pool 
 Usage: logstash_ha_health.py SETTINGS, a JSON file:
     {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0,
      "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}}}
-Why inputs are down is in `FOLDER/reasons`, a line each.
+Why inputs are down is in `FOLDER/reasons`, a line each. With `own`, this node's address, it tells the other nodes' services
+while the node is drained, so that what stops in good order is out of all pools before.
 
 Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: UP010, UP020, UP031
+# ruff: noqa: UP010, UP020, UP024, UP031
 
 from __future__ import unicode_literals
 
@@ -35,6 +36,7 @@ import check_logstash_input as script
 
 FAILURES = 3
 SUCCESSES = 2
+LEAVING = b"leaving"
 RETRY = 7.0
 """Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
 PATIENCE = 5.0
@@ -49,6 +51,8 @@ class State(object):  # noqa: UP004
         self.input_id = input_id
         self.path = path
         self.up = os.path.getsize(path) == 0
+        self.reason = None
+        """Why it was down at the last poll."""
         self.kept = False
         """Whether keepalived is told that it is up, though it is down: no other node's is up."""
         self.against = 0
@@ -117,19 +121,73 @@ class Pool(object):  # noqa: UP004
     def judge(self, state, outcome):
         """A poll of one node has this outcome."""
         with self.lock:
-            if not state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain)):
+            changed = state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain))
+            if changed:
+                state.kept = not any(other.up for other in self.states)
+                state.write()
+            elif state.up or not isinstance(outcome, script.Down):
                 return
-            state.kept = not any(other.up for other in self.states)
-            state.write()
             words = script.words(state.ip, state.input_id, outcome)
+            before, state.reason = state.reason, words
+            if words == before and not changed:
+                return
             words += "; it stays in the pool, as the last one" if state.kept else ""
             self.reasons.tell(state, words)
-            script.say(words, to=2)
+            if changed or before is not None:
+                script.say(words, to=2)
             for other in self.states:
                 if state.up and other.kept:
                     other.kept = False
                     other.write()
                     script.say("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
+
+
+class Bell(object):  # noqa: UP004
+    """Asks the service on another node whether that is about to leave; it answers only then."""
+
+    def __init__(self, ip):
+        self.ip = ip
+        self.connection = None
+
+    def ring(self):
+        try:
+            if self.connection is None:
+                family = socket.AF_INET6 if ":" in self.ip else socket.AF_INET
+                connection = socket.socket(family, socket.SOCK_DGRAM)
+                connection.setblocking(False)
+                connection.connect((self.ip, script.PORT))
+                self.connection = connection
+            self.connection.send(b"?")
+        except socket.error:  # nobody there: its Logstash decides
+            pass
+
+    def answered(self):
+        try:
+            return self.connection is not None and self.connection.recv(100) == LEAVING
+        except socket.error:
+            return False
+
+
+class Porter(threading.Thread):
+    """Answers the other nodes' services while this node is drained."""
+
+    def __init__(self, own):
+        super(Porter, self).__init__()  # noqa: UP008
+        self.daemon = True
+        self.own = own
+        self.connection = socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM)
+        self.connection.bind((own, script.PORT))
+
+    def run(self):
+        while True:
+            try:
+                _, asker = self.connection.recvfrom(100)
+                try:
+                    script.check_drained(self.own)
+                except script.Down:
+                    self.connection.sendto(LEAVING, asker)
+            except socket.error:  # of an asker that has gone
+                time.sleep(0.1)
 
 
 class Node(threading.Thread):
@@ -142,6 +200,7 @@ class Node(threading.Thread):
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
         self.pools = pools
+        self.bell = Bell(ip)
         self.states = {}
         self.knocks = {}
         for input_id, (protocol, port) in settings["nodes"][ip].items():
@@ -161,11 +220,15 @@ class Node(threading.Thread):
                 self.poll()
                 due = max(due + self.interval, script.clock())
                 time.sleep(max(0, due - script.clock()))
-        except EnvironmentError as error:  # noqa: UP024
+        except EnvironmentError as error:
             script.say("the verdict can't be written: %s" % error, to=2)
 
     def poll(self):
-        for input_id, outcome in script.check(self.ip, list(self.states), self.knocks, self.timeout).items():
+        self.bell.ring()
+        outcomes = script.check(self.ip, list(self.states), self.knocks, self.timeout)
+        if self.bell.answered():
+            outcomes = dict.fromkeys(outcomes, script.Certain("its Logstash is about to stop"))
+        for input_id, outcome in outcomes.items():
             state = self.states[input_id]
             self.pools[input_id].judge(state, state.bound(outcome))
         self.settled = self.settled or all(state.against == 0 for state in self.states.values())
@@ -200,11 +263,12 @@ def main(arguments):
         reasons = Reasons(os.path.join(settings["folder"], "reasons"))
         pools = collections.defaultdict(lambda: Pool(reasons))
         nodes = [Node(settings, ip, pools) for ip in settings["nodes"]]
-    except (EnvironmentError, ValueError, KeyError) as error:  # noqa: UP024
+        porters = [Porter(settings["own"])] if "own" in settings else []
+    except (EnvironmentError, ValueError, KeyError) as error:
         script.say("%s: %s" % (arguments[0], error), to=2)
         return 1
-    for node in nodes:
-        node.start()
+    for thread in nodes + porters:
+        thread.start()
     ready = False
     while all(node.is_alive() for node in nodes):
         if not ready and all(node.settled for node in nodes):

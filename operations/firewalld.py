@@ -38,6 +38,8 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
     ]
     version = node.address.version
     found += [_port(member.at(version), node.address, API_PORT, "tcp") for member in cluster.nodes]
+    # The health services ask each other by the same port's number.
+    found += [_port(peer.at(version), node.address, API_PORT, "udp") for peer in cluster.peers(node)]
     for server in cluster.virtual_servers:
         version, protocol = server.vip.version, server.protocol.lower()
         (real,) = (real for real in server.real_servers if real.node == node)

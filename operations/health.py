@@ -28,7 +28,7 @@ def verdict(node: Node, input_id: str) -> str:
     return f"{FOLDER}/{node.address}/{input_id}"
 
 
-def settings(cluster: Cluster) -> dict[str, object]:
+def settings(cluster: Cluster, node: Node) -> dict[str, object]:
     """What the service is told."""
     ports = {
         input.plugin_id(protocol): [protocol, input.target_port]
@@ -39,8 +39,20 @@ def settings(cluster: Cluster) -> dict[str, object]:
         "folder": FOLDER,
         "interval": INTERVAL,
         "timeout": TIMEOUT,
-        "nodes": {str(node.address): ports for node in cluster.nodes},
+        "own": str(node.address),
+        "nodes": {str(member.address): ports for member in cluster.nodes},
     }
+
+
+LEAVE = "logstash-ha-leave"
+LEAVE_FILE = f"/etc/systemd/system/{LEAVE}.service"
+LEAVE_TIME = 4 * INTERVAL
+"""Seconds that a Logstash which is to stop takes events for: until all services have asked, and keepalived has heard."""
+
+
+def leave() -> Unit:
+    """What takes the node out of all pools before its Logstash stops, whoever stops it."""
+    return Unit(LEAVE, probe=f"systemctl is-active {LEAVE}")
 
 
 def unit() -> Unit:

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cluster import API_PORT, Cluster, ClusterError, Node
+from facts.ipvs import DRAINED
 from operations import health, keepalived, logstash, modules, packages, sysctl, vip
 from operations.files import TextFile
 
@@ -55,7 +56,7 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
         TextFile(modules.FILE, "".join(f"{name}\n" for name in modules.names(cluster))),
         TextFile(sysctl.FILE, render("sysctl.conf.j2", settings=sysctl.settings(cluster))),
         script,
-        *_health(cluster, script, el, render),
+        *_health(cluster, node, script, el, render),
         TextFile(
             keepalived.CONF,
             render(
@@ -76,7 +77,7 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
     return {file.path: file for file in files}
 
 
-def _health(cluster: Cluster, script: TextFile, el: int, render: Any) -> list[TextFile]:
+def _health(cluster: Cluster, node: Node, script: TextFile, el: int, render: Any) -> list[TextFile]:
     """The health service, and the files that it tells keepalived its verdicts by."""
     service = render(
         "health.service.j2",
@@ -103,9 +104,21 @@ def _health(cluster: Cluster, script: TextFile, el: int, render: Any) -> list[Te
             read_by=health.UNIT,
         ),
         TextFile(
-            health.SETTINGS, render("health.json.j2", settings=health.settings(cluster)), read_by=health.UNIT
+            health.SETTINGS,
+            render("health.json.j2", settings=health.settings(cluster, node)),
+            read_by=health.UNIT,
         ),
         TextFile(health.FILE, service, read_by=health.UNIT),
+        TextFile(
+            health.LEAVE_FILE,
+            render(
+                "leave.service.j2",
+                folder=DRAINED,
+                flag=f"{DRAINED}/{node.address}",
+                seconds=health.LEAVE_TIME,
+            ),
+            read_by=health.LEAVE,
+        ),
     ]
 
 

@@ -85,7 +85,7 @@ def _input(**change: Any) -> Settings:
         {"senders": ["10.77.0.0/25", "192.0.2.1"]},
         {"senders": "10.77.0.101"},
         {"inputs": [{"id": "a", "port": 1024}, {"id": "b", "port": 65535}]},
-        {"inputs": [{"id": "udp", "port": 9600}]},  # the API's number, but the API is TCP
+        {"inputs": [{"id": "udp", "port": 9600, "server_port": 5514}]},
         {"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5514, "protocol": "tcp"}]},
         {"inputs": [{"id": "a", "port": 514, "server_port": 5514, "senders": ["192.0.2.1"]}], "senders": []},
         {"nodes": {f"stash{n}.example.org": f"10.77.0.{n}" for n in range(1, 6)}},
@@ -234,6 +234,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(id='a"; reboot'), "inputs.0.id: 'a\"; reboot' is not an input id; use 1 to 64 letters, digits, `_`, `.` and `-`"),
     (_input(protocol="sctp"), "inputs.0.protocol: 'sctp' is unknown; choose from 'udp', 'tcp', 'both'"),
     (_input(scheduler="dh"), "inputs.0.scheduler: 'dh' is unknown; choose from 'rr', 'wrr', 'lc', 'wlc', 'sh', 'mh'"),
+    (_input(port=9600), "inputs.0.port: 9600 is where the nodes' health services ask each other; choose another one"),
     (_input(protocol="tcp", port=9600), "inputs.0.port: 9600 is the port of Logstash's API; choose another one"),
     (_input(protocol="tcp", port=96, server_port=9600), "inputs.0.server_port: 9600 is the port of Logstash's API; choose another one"),
     (_input(ops=True, protocol="tcp"), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),

@@ -41,7 +41,7 @@ OS = {
 }
 
 
-UNITS = (health.UNIT, "logstash", "keepalived")
+UNITS = (health.UNIT, "logstash", health.LEAVE, "keepalived")
 """In the order in which a BACKUP starts them."""
 
 
@@ -492,7 +492,7 @@ def test_the_master_comes_last(world: World, master: int) -> None:
     assert run.changes(first)[-1] == BACKUPS
     assert run.changes(last)[-1] == MASTER
     assert world.activated == [
-        *(f"{unit} on {first}" for unit in UNITS),
+        *(f"{unit} on {first}" for unit in (health.UNIT, "logstash", "keepalived")),
         *(f"{unit} on {last}" for unit in (health.UNIT, "keepalived", "logstash")),
     ]
     for machine in world.machines.values():

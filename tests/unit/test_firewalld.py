@@ -228,6 +228,7 @@ def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
         vrrp("10.77.0.12"),
         accept("10.77.0.11", "10.77.0.12", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.12", 9600, "tcp"),
+        accept("10.77.0.11", "10.77.0.12", 9600, "udp"),
         accept("10.77.0.101", "10.77.0.12", 5514, "udp"),
         accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
         accept("10.77.0.11", "10.77.0.12", 5514, "udp"),
@@ -240,6 +241,7 @@ def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluste
     assert meant(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
         accept("10.77.0.101", "10.77.0.11", 5514, "udp"),
         accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
         accept("10.77.0.12", "10.77.0.11", 5514, "udp"),
@@ -261,6 +263,7 @@ def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[...
         vrrp("10.77.0.12"),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
         accept("10.77.0.101", "10.77.0.10", 6514, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 6514, "tcp"),
         sync.format("10.77.0.11"),
@@ -287,6 +290,7 @@ def test_both_families() -> None:
         *map(vrrp, ("10.77.0.11", "10.77.0.12", "fd00:77::11", "fd00:77::12")),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+        accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
         accept("10.77.0.96/27", "10.77.0.10", 6514, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 6514, "tcp"),
         accept("fd00:77::100/120", "fd00:77::10", 6514, "tcp"),
@@ -313,6 +317,7 @@ def test_ipv6_alone() -> None:
         *map(vrrp, ("fd00:77::11", "fd00:77::12")),
         accept("fd00:77::11", "fd00:77::11", 9600, "tcp"),
         accept("fd00:77::12", "fd00:77::11", 9600, "tcp"),
+        accept("fd00:77::12", "fd00:77::11", 9600, "udp"),
         accept("fd00:77::65", "fd00:77::10", 5514, "udp"),
         accept("fd00:77::12", "fd00:77::11", 5514, "udp"),
         'rule family="ipv6" source address="fe80::/10" port port="8848" protocol="udp" accept',
@@ -322,7 +327,7 @@ def test_ipv6_alone() -> None:
 def test_several_vips_share_a_nodes_rules(make: Callable[..., Cluster]) -> None:
     cluster = make(vip=["10.77.0.10", "10.77.0.9"])
     found = firewalld.rules(cluster, cluster.nodes[0])
-    assert len(found) == len(set(found)) == 4 + 3 + 1
+    assert len(found) == len(set(found)) == 4 + 3 + 2
     assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
 
 
@@ -367,7 +372,7 @@ def test_all_of_many_rules(firewall: Firewall, make: Callable[..., Cluster]) -> 
     """More than one argument of a command line holds."""
     cluster = make(senders=[f"198.51.{place // 200}.{place % 200}" for place in range(1000)])
     assert [each.returncode for each in firewall.deploy(cluster)] == [0, 0]
-    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 2
+    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 3
 
 
 @pytest.mark.parametrize("side", ["permanent", "runtime"])

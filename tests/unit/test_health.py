@@ -93,6 +93,7 @@ def health(
     patch: str = "",
     drained: Path = Path("/nonexistent"),
     alone: bool = False,
+    own: str | None = None,
 ) -> Iterator[Running]:
     """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
 
@@ -119,6 +120,7 @@ def health(
                     "folder": name,
                     "interval": 0.05,
                     "timeout": timeout,
+                    **({"own": own} if own else {}),
                     "nodes": {
                         address: {each: ["udp", listener.getsockname()[1]] for each in inputs}
                         for address, listener in listeners.items()
@@ -228,7 +230,7 @@ def test_nobody_listens(python: str) -> None:
         service.listeners[address].close()
         service.wait(lambda: service.verdict(address) == "1\n")
         why = f"{ID} at {address} is down: nobody listens at its port, though Logstash lists it\n"
-        assert why in (service.folder / "reasons").read_text()
+        service.wait(lambda: why in (service.folder / "reasons").read_text())
         with listening(address, port):
             service.wait(lambda: service.verdict(address) == "")
             service.wait(lambda: (service.folder / "reasons").read_text() == "")
@@ -239,6 +241,39 @@ def test_no_event_is_made_by_asking() -> None:
         service.told(b"READY=1")
         service.listeners[address].settimeout(LIMIT)
         assert [service.listeners[address].recv(100) for _ in range(5)] == [b""] * 5
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_node_that_is_about_to_leave(python: str, tmp_path: Path) -> None:
+    """The service there, which is this one, tells it while a file says so; the API and the port are as ever."""
+    drained = tmp_path / "drained"
+    drained.mkdir()
+    here = "here = threading.current_thread; check = service.script.check_drained; "
+    only_the_porter = (
+        f"import threading; {here}"
+        "service.script.check_drained = lambda ip: check(ip) if isinstance(here(), service.Porter) else None"
+    )
+    with (
+        serving(body(OK_8)) as address,
+        health(address, python=python, own=address, patch=only_the_porter, drained=drained) as service,
+    ):
+        service.told(b"READY=1")
+        assert service.verdict(address) == ""
+        (drained / address).touch()
+        service.wait(lambda: service.verdict(address) == "1\n")
+        why = f"{ID} at {address} is down: its Logstash is about to stop\n"
+        service.wait(lambda: (service.folder / "reasons").read_text() == why)
+        (drained / address).unlink()
+        service.wait(lambda: service.verdict(address) == "")
+
+
+def test_a_new_reason_is_told() -> None:
+    script = Script(GONE)
+    with serving(script) as address, health(address) as service:
+        service.wait(lambda: "no such input" in (service.folder / "reasons").read_text())
+        script.now(LOST)
+        service.wait(lambda: "HTTP status 500" in (service.folder / "reasons").read_text())
+        assert service.verdict(address) == "1\n"
 
 
 def test_a_listener_that_dies_again_and_again() -> None:
@@ -252,7 +287,7 @@ def test_a_listener_that_dies_again_and_again() -> None:
         assert (service.verdict(address), service.lines()) == ("", [])  # it may have been long ago
         script.now(died(4))
         service.wait(lambda: service.verdict(address) == "1\n")
-        assert "can't bind its port" in service.lines()[0]
+        service.wait(lambda: "can't bind its port" in "".join(service.lines()))
         service.wait(lambda: service.verdict(address) == "")
 
 

@@ -138,6 +138,23 @@ DIFFERENCES = [
         come=('9 rule family="ipv4" source address="PEER" destination address="*" port port="5514" protocol="udp" accept',),
     ),
     Difference(
+        "a Logstash that is told to stop, stops",
+        "it leaves all pools before: the nodes' health services tell each other, at UDP port 9600",
+        "what is sent to it meanwhile would be lost; so a restart by hand, an update and a reboot lose nothing",
+        come=(
+            "8 file /etc/systemd/system/logstash-ha-leave.service",
+            '9 rule family="ipv4" source address="PEER" destination address="*" port port="9600" protocol="udp" accept',
+        ),
+    ),
+    Difference(
+        "keepalived starts with the machine",
+        "when firewalld has loaded its rules; and with VRRP 3 it listens for 3 s before it takes part",
+        "a node that comes back would hear no advert, and become MASTER beside another one",
+        come=(
+            "11 keepalived.service: ExecStartPre = -/usr/bin/timeout 60 /usr/bin/firewall-cmd --quiet --state",
+        ),
+    ),
+    Difference(
         "SELinux's `nis_enabled` on",
         "no boolean",
         "keepalived's checks look at a file, and open no connection",
@@ -208,7 +225,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     files = {path: file.content for path, file in meant(cluster, node, 7).items()}
     del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
     service = [
-        path for path in (health.SERVICE, health.SETTINGS, health.FILE, health.TMPFILES) if files.pop(path)
+        path for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES) if files.pop(path)
     ]
     repository = _ini(files.pop(packages.REPOSITORY))
     drop_ins = {path.split("/")[-2].removesuffix(".d"): _ini(files.pop(path)) for path in (keepalived.DROP_IN, logstash.DROP_IN)}  # fmt: skip

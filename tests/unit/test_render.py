@@ -268,6 +268,9 @@ def test_the_heap_and_the_environment(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, heap="4g", environment_file=file)
     files = meant(cluster, cluster.nodes[0], 9)
     assert [line for line in files[logstash.DROP_IN].content.splitlines() if not line.startswith("#")] == [
+        "[Unit]",
+        "After=logstash-ha-health.service",
+        "",
         "[Service]",
         "Nice=0",
         'Environment="LS_JAVA_OPTS=-Xms4g -Xmx4g"',
@@ -316,5 +319,5 @@ def test_firewall_rules_of_many_nodes(tmp_path: Path, nodes: int) -> None:
     inputs = [{"id": "udp-5514", "port": 5514}, {"id": "netflow", "port": 2055}]
     cluster = make_cluster(tmp_path, nodes, inputs=inputs, senders=["10.77.0.101", "192.0.2.0/24"])
     rules = firewalld.rules(cluster, cluster.nodes[0])
-    assert len(rules) == len(set(rules)) == 2 * nodes + 2 * (nodes - 1) + 2 * 2 * 2
+    assert len(rules) == len(set(rules)) == 2 * nodes + 3 * (nodes - 1) + 2 * 2 * 2
     assert sum('source address="192.0.2.0/24"' in rule for rule in rules) == 4

@@ -104,6 +104,7 @@ def health(tmp_path: Path, **changes: str) -> Any:
         "python": "/bin/sh",
         "script": program(tmp_path, "check", script),
         "user": "nobody",
+        "reasons": str(tmp_path / "reasons"),
         **changes,
     }
     path = f"{tmp_path}:{os.environ['PATH']}"
