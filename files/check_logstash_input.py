@@ -136,7 +136,7 @@ def check_drained(ip):
     except OSError:  # there is none, or none to be seen: the API decides
         return
     if stat.S_ISREG(state.st_mode) and -CLOCK_SLACK <= time.time() - state.st_mtime < DRAIN_TIME:
-        raise Certain("drained by a deploy")
+        raise Certain("drained, to be restarted or stopped")
 
 
 def ask(ip, timeout):

@@ -37,6 +37,8 @@ import check_logstash_input as script
 FAILURES = 3
 SUCCESSES = 2
 LEAVING = b"leaving"
+FREEBIND = 15
+"""ip(7); Python has no name for it."""
 RETRY = 7.0
 """Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
 PATIENCE = 5.0
@@ -176,6 +178,7 @@ class Porter(threading.Thread):
         self.daemon = True
         self.own = own
         self.connection = socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM)
+        self.connection.setsockopt(socket.SOL_IP, FREEBIND, 1)  # the address may come later, at boot
         self.connection.bind((own, script.PORT))
 
     def run(self):

@@ -21,7 +21,7 @@ from verification.finding import (
 from verification.observe import Observation
 from verification.report import Problem, Status, VipReport
 
-_DRAINED = "drained by a deploy"
+_DRAINED = "drained, to be restarted or stopped"
 """What the health script says of a node that takes no events while its services start anew."""
 _FORWARD = {"nat": "Masq", "snat": "Masq", "dr": "Route"}
 """ipvsadm(8)'s words. The director's own real server is no exception: `Local` went with Linux 2.6.37."""
@@ -77,14 +77,14 @@ def _mend_input(seen: Observation) -> str:
 
 
 def drained(cluster: Cluster, observations: Observations) -> list[Problem]:
-    """The nodes that a deploy has taken out of the pools, each once."""
+    """The nodes that have left the pools, for a deploy or as they stop, each once."""
     return [
         Problem(
             Status.WARNING,
             "health",
             node.name,
             f"is {_DRAINED}: it gets no events",
-            "wait for the deploy to end; of one that broke off this is forgotten after 5 minutes",
+            "wait for the deploy to end, or start its Logstash; of a deploy that broke off this is forgotten after 5 minutes",
         )
         for node in cluster.nodes
         if any(_down(seen, node) == _DRAINED for seen in observations.values())

@@ -51,7 +51,12 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
         *of_the_pipelines(cluster, files),
         *of_the_kernel(files[sysctl.FILE], files[modules.FILE]),
         *of_yum(files[packages.REPOSITORY], cluster),
-        *(line for path in (health.FILE, health.LEAVE_FILE, vip.FILE) if path in files for line in of_systemd(files[path])),
+        *(
+            line
+            for path in (health.FILE, health.LEAVE_FILE, vip.FILE)
+            if path in files
+            for line in of_systemd(files[path])
+        ),
         *of_the_environment(files, cluster),
     ]
 

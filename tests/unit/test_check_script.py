@@ -321,7 +321,7 @@ def test_drained(tmp_path: Path, address: str, age: float) -> None:
     (tmp_path / address).touch()
     os.utime(tmp_path / address, times=(0, time.time() - age))
     for outcome in run_all(address, "udp-5514", drained=tmp_path).values():
-        assert outcome == (1, f"udp-5514 at {address} is down: drained by a deploy")
+        assert outcome == (1, f"udp-5514 at {address} is down: drained, to be restarted or stopped")
 
 
 @pytest.mark.parametrize(

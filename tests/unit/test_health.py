@@ -373,7 +373,7 @@ def test_drained(tmp_path: Path) -> None:
         flag.unlink()
         service.wait(lambda: service.verdict(address) == "")
         service.wait(lambda: len(service.lines()) == 2)
-        assert service.lines()[0] == f"{ID} at {address} is down: drained by a deploy"
+        assert service.lines()[0] == f"{ID} at {address} is down: drained, to be restarted or stopped"
 
 
 def test_the_last_one_stays_until_another_is_up() -> None:

@@ -225,7 +225,9 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     files = {path: file.content for path, file in meant(cluster, node, 7).items()}
     del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
     service = [
-        path for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES) if files.pop(path)
+        path
+        for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES)
+        if files.pop(path)
     ]
     repository = _ini(files.pop(packages.REPOSITORY))
     drop_ins = {path.split("/")[-2].removesuffix(".d"): _ini(files.pop(path)) for path in (keepalived.DROP_IN, logstash.DROP_IN)}  # fmt: skip

@@ -1115,7 +1115,7 @@ def test_drained_node(cluster: Cluster) -> None:
     def drain(health: Any) -> None:
         for check in health["checks"]:
             if check["address"] == "10.77.0.11":
-                message = f"{check['input']} at 10.77.0.11 is down: drained by a deploy"
+                message = f"{check['input']} at 10.77.0.11 is down: drained, to be restarted or stopped"
                 check.update(status=1, message=message)
 
     observations = {
@@ -1126,7 +1126,7 @@ def test_drained_node(cluster: Cluster) -> None:
     assert report.ok
     (problem,) = report.problems
     assert (problem.status, problem.check, problem.node) == (Status.WARNING, "health", "stash1")
-    assert problem.what == "is drained by a deploy: it gets no events"
+    assert problem.what == "is drained, to be restarted or stopped: it gets no events"
     assert status(report, "health", "stash2") == (Status.WARNING, "1 of 2")
     assert status(report, "ipvs", "stash2") == (Status.WARNING, "1 of 2")
     assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
