@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,7 @@ from pyinfra.context import ctx_state
 from rich.console import Console
 
 from cluster import ClusterError
-from verification import drift, monitor, reach, send
+from verification import drift, monitor, page, reach, send
 from verification.report import Report
 from verification.show import document, failure, good, show
 
@@ -41,7 +42,12 @@ def main(arguments: list[str]) -> int:
         return status
     if options.prometheus:
         return _write(monitor.metrics(report, delivery), options.prometheus)
-    if options.json:
+    if options.report:
+        try:
+            page.write(page.page(report, delivery, datetime.now().astimezone()), options.report)
+        except OSError as error:
+            return _not_written("--report", options.report, error)
+    elif options.json:
         print(json.dumps(document(report, delivery), indent=2))
     else:
         show(Console(highlight=False), report, delivery)
@@ -68,12 +74,14 @@ def _write(metrics: CollectorRegistry, file: Path) -> int:
     try:
         monitor.write(metrics, file)
     except OSError as error:
-        print(
-            f"verify: --prometheus: {file}: {error.strerror}; name a file in a folder of yours",
-            file=sys.stderr,
-        )
-        return NOT_SEEN
+        return _not_written("--prometheus", file, error)
     return GOOD
+
+
+def _not_written(option: str, file: Path, error: OSError) -> int:
+    """Tell why a file could not be written; the exit status."""
+    print(f"verify: {option}: {file}: {error.strerror}; name a file in a folder of yours", file=sys.stderr)
+    return NOT_SEEN
 
 
 def step(state: State, host: Host) -> None:
@@ -108,6 +116,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     form.add_argument(
         "--prometheus", type=Path, metavar="FILE", help="write metrics for node_exporter's textfile collector"
     )
+    form.add_argument("--report", type=Path, metavar="FILE", help="write it as one HTML page, with a picture")
     parser.add_argument(
         "--send", type=int, metavar="N", help="send N events to each input at each VIP, too, and count them"
     )
@@ -126,7 +135,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.drift and options.send is not None:
         parser.error("--drift and --send are different questions; ask one of them")
-    if options.drift and (options.nagios or options.prometheus):
+    if options.drift and (options.nagios or options.prometheus or options.report):
         parser.error("--drift is told in words or with --json")
     if options.diff and not options.drift:
         parser.error("--diff is for --drift")

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verification.report import Cell, Problem, Report, Status
+from verification.report import Cell, Problem, Report, Row, Status
 from verification.send import Delivery
 
 VERSION = 2
@@ -73,7 +73,7 @@ def good(report: Report, delivery: Delivery | None) -> bool:
 
 def show(console: Console, report: Report, delivery: Delivery | None) -> None:
     """The verdict, a table of the checks, what was delivered, and what is wrong, for a person."""
-    problems = _together([*report.problems, *(delivery.problems if delivery else ())])
+    problems = together([*report.problems, *(delivery.problems if delivery else ())])
     console.print(_headline(report, good(report, delivery), len(problems)))
     console.print(_checks(report))
     if delivery:
@@ -86,7 +86,7 @@ def show(console: Console, report: Report, delivery: Delivery | None) -> None:
         console.print(_problem(problem, nodes))
 
 
-def _together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
+def together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
     """Each problem once, with all the nodes that have it."""
     nodes: dict[tuple[str, str], list[str]] = {}
     firsts = []
@@ -126,14 +126,18 @@ def _label(report: Report, input: str | None, vip: str | None) -> str:
     return " ".join([*([input] if input else []), *([vip] if vip and len(report.vips) > 1 else [])])
 
 
+def label(report: Report, row: Row) -> str:
+    """A row's name in the table."""
+    return f"{_LABELS.get(row.check, row.check)} {_label(report, row.input, row.vip)}".strip()
+
+
 def _checks(report: Report) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
     table.add_column("", overflow="fold")
     for name in report.nodes:
         table.add_column(name, overflow="fold")
     for row in report.rows:
-        label = f"{_LABELS.get(row.check, row.check)} {_label(report, row.input, row.vip)}".strip()
-        table.add_row(label, *(_cell(row.cells[name]) for name in report.nodes))
+        table.add_row(label(report, row), *(_cell(row.cells[name]) for name in report.nodes))
     return table
 
 
@@ -160,8 +164,8 @@ def _delivery(report: Report, delivery: Delivery) -> RenderableType:
         ]
         received = [str(result.received[name]) for name in report.nodes]
         vip = result.vips[0] if result.counted == "events" else None
-        label = _label(report, result.input, vip) + ("*" if result.counted == "api" else "")
-        table.add_row(label, str(result.sent), *received, *faults)
+        name = _label(report, result.input, vip) + ("*" if result.counted == "api" else "")
+        table.add_row(name, str(result.sent), *received, *faults)
     return table
 
 

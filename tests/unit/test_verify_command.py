@@ -185,9 +185,13 @@ def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status:
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
 def test_verdict_is_the_exit_status(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ok: bool, status: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ok: bool,
+    status: int,
 ) -> None:
-    """Of the program, with the table and with JSON alike."""
+    """Of the program, with the table, with JSON and as a page alike."""
     problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
     vips = {"10.77.0.10": VipReport(("stash1",), {"udp-5514": ("stash1",)})}
     report = Report(("stash1",), vips, (), problems)
@@ -196,6 +200,12 @@ def test_verdict_is_the_exit_status(
     assert ("ALL GOOD" if ok else "WRONG, 1 thing to mend") in capsys.readouterr().out
     assert main(["--json"]) == status
     assert json.loads(capsys.readouterr().out)["ok"] is ok
+    assert main(["--report", str(tmp_path / "report.html")]) == status
+    assert ("All good" if ok else "Wrong") in (tmp_path / "report.html").read_text()
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert main(["--report", str(tmp_path / "none" / "report.html")]) == 2
+    assert "--report: " in (said := capsys.readouterr()).err
+    assert said.out == ""
 
 
 @pytest.mark.parametrize(("steps", "status"), [([], 0), (["4. Pipelines"], 1)])
