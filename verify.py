@@ -1,6 +1,6 @@
 """Is the cluster as it is meant? `python verify.py`, or `pyinfra inventory.py verify.py`.
 
-    python verify.py [--inventory FILE] [--json | --report FILE | --nagios | --prometheus FILE] [--send N [--rate R] [--from HOST]]
+    python verify.py [--inventory FILE] [--json | --watch | --report FILE | --nagios | --prometheus FILE] [--send N [--rate R] [--from HOST]]
     python verify.py [--inventory FILE] [--json] --drift [--diff]
     python verify.py drill [NAME [--on NODE] [--dry | --yes]]
 
@@ -10,7 +10,7 @@ it tells what to do; 2: nothing could be looked at. `verification.show.document`
 `--send N` makes the recipe's last test, too: a host of the group `senders` sends N numbered events to each
 input at each VIP, and each must arrive on one of the nodes, once.
 
-`--report` writes one HTML page that needs nothing else. `--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes what they say.
+`--watch` shows it again and again, with rates. `--report` writes one HTML page that needs nothing else. `--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes what they say.
 
 `python verify.py drill` lets something fail on purpose and counts every event; `drills/catalogue.py` says what.
 

@@ -16,7 +16,7 @@ from pyinfra.context import ctx_state
 from rich.console import Console
 
 from cluster import ClusterError
-from verification import drift, monitor, page, reach, send
+from verification import drift, monitor, page, reach, send, watch
 from verification.report import Report
 from verification.show import document, failure, good, show
 
@@ -33,9 +33,15 @@ def main(arguments: list[str]) -> int:
     try:
         if options.drift:
             return _drift(options)
+        if options.watch:
+            watch.watch(options.inventory)
         report, delivery = _verify(options)
     except PyinfraError as error:
         return _not_seen(options, str(error))
+    except KeyboardInterrupt:
+        if options.watch:
+            return GOOD
+        raise
     if options.nagios:
         status, text = monitor.plugin(report, delivery)
         print(text)
@@ -116,6 +122,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     form.add_argument(
         "--prometheus", type=Path, metavar="FILE", help="write metrics for node_exporter's textfile collector"
     )
+    form.add_argument("--watch", action="store_true", help="a live view, until Ctrl-C")
     form.add_argument("--report", type=Path, metavar="FILE", help="write it as one HTML page, with a picture")
     parser.add_argument(
         "--send", type=int, metavar="N", help="send N events to each input at each VIP, too, and count them"
@@ -135,7 +142,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.drift and options.send is not None:
         parser.error("--drift and --send are different questions; ask one of them")
-    if options.drift and (options.nagios or options.prometheus or options.report):
+    if options.watch and options.send is not None:
+        parser.error("--watch shows what others send; ask for one of --watch and --send")
+    if options.drift and (options.nagios or options.prometheus or options.report or options.watch):
         parser.error("--drift is told in words or with --json")
     if options.diff and not options.drift:
         parser.error("--diff is for --drift")

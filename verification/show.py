@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -73,17 +74,22 @@ def good(report: Report, delivery: Delivery | None) -> bool:
 
 def show(console: Console, report: Report, delivery: Delivery | None) -> None:
     """The verdict, a table of the checks, what was delivered, and what is wrong, for a person."""
+    for part in parts(report, delivery):
+        console.print(part)
+
+
+def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]:
+    """What is shown, one below the other."""
     problems = together([*report.problems, *(delivery.problems if delivery else ())])
-    console.print(_headline(report, good(report, delivery), len(problems)))
-    console.print(_checks(report))
+    yield _headline(report, good(report, delivery), len(problems))
+    yield _checks(report)
     if delivery:
-        console.print(_delivery(report, delivery))
+        yield _delivery(report, delivery)
         if any(result.counted == "api" for result in delivery.inputs):
-            console.print(
-                "* counted by Logstash's API, where other senders' events count too", soft_wrap=True
-            )
+            note = "* counted by Logstash's API, where other senders' events count too"
+            yield Text(note, no_wrap=True, overflow="ignore")
     for problem, nodes in problems:
-        console.print(_problem(problem, nodes))
+        yield _problem(problem, nodes)
 
 
 def together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
