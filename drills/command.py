@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
             return GOOD
         if not options.yes and not _confirmed():
             return NOT_DONE
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
+            signal.signal(number, _interrupt)
         outcome = run(plan, (lambda text: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
         print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
