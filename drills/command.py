@@ -8,8 +8,9 @@ import logging
 import signal
 import sys
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
+import gevent
 from pyinfra.api.exceptions import PyinfraError
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         if not options.yes and not _confirmed():
             return NOT_DONE
         for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
-            signal.signal(number, _interrupt)
+            gevent.signal_handler(number, gevent.getcurrent().throw, KeyboardInterrupt)
         outcome = run(plan, (lambda text: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
         print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
@@ -53,10 +54,6 @@ def main(arguments: list[str]) -> int:
     else:
         _show(console, outcome)
     return WRONG if outcome.faults else GOOD
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
