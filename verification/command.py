@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pyinfra.context import ctx_state
 from rich.console import Console
 
 from cluster import ClusterError
-from verification import drift, monitor, page, reach, send, watch
+from verification import drift, exposed, monitor, page, reach, send, watch
 from verification.report import Report
 from verification.show import document, failure, good, show
 
@@ -179,4 +180,5 @@ def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
     if sender is None:
         return report, None
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
-        return report, send.deliver(state, cluster, report, sender, options.send, options.rate)
+        delivery = send.deliver(state, cluster, report, sender, options.send, options.rate)
+        return report, replace(delivery, problems=(*delivery.problems, *exposed.look(sender, cluster)))

@@ -181,18 +181,23 @@ def deliver(
     return tally(cluster, report, run, sender.name, aims, sent, arrived)
 
 
+def script(path: Path, *arguments: str) -> str:
+    """A command that runs a script of this project, with whatever Python the sender has."""
+    text = shlex.join([path.read_text(), *arguments])
+    return (
+        f"for python in {_PYTHONS}; do"
+        f" ! command -v $python >/dev/null || exec $python -c {text}; done;"
+        " echo no Python there >&2; exit 1"
+    )
+
+
 def send(sender: Host, aims: list[Target], run: str, count: int, rate: float) -> dict[int, Sent]:
     """What the sender says, by target."""
     places = [
         (aim.place, aim.server.protocol.lower(), str(aim.server.vip), aim.server.port, aim.flows)
         for aim in aims
     ]
-    arguments = [_SENDER.read_text(), f"{TAG} {run}", str(count), f"{rate:g}", json.dumps(places)]
-    command = (
-        f"for python in {_PYTHONS}; do"
-        f" ! command -v $python >/dev/null || exec $python -c {shlex.join(arguments)}; done;"
-        " echo no Python there >&2; exit 1"
-    )
+    command = script(_SENDER, f"{TAG} {run}", str(count), f"{rate:g}", json.dumps(places))
     seconds = count * len(aims) / rate + 15 + 6 * len(aims)
     try:
         done, output = sender.run_shell_command(StringCommand(command), _timeout=round(seconds))
