@@ -60,11 +60,13 @@ class Certain(Down):
 
 class Up(object):  # noqa: UP004
     """The input is listed in a pipeline that runs. `died` is how often its listener has: a udp input that can't bind
-    its port counts one up every 5 s (`errors.listener`)."""
+    its port counts one up every 5 s (`errors.listener`). `waiting` is None, or, where an input of the pipeline waits for
+    room in its queue, how many events have come in and gone out: while an output is blocked, these stay the same."""
 
-    def __init__(self, pipeline, died):
+    def __init__(self, pipeline, died, waiting=None):
         self.pipeline = pipeline
         self.died = died
+        self.waiting = waiting
 
 
 class Knock(object):  # noqa: UP004
@@ -216,6 +218,16 @@ def hashed(stats):
     return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= HASHED
 
 
+def waiting(pipeline):
+    """`Up.waiting` of a pipeline in the answer. Logstash has told how much its inputs wait since 8.5: 1.0 is one
+    thread that did nothing else in the last seconds."""
+    pressure = member(member(pipeline, "flow", dict), "queue_backpressure", dict).get("current")
+    if not isinstance(pressure, (int, float)) or pressure < 1:
+        return None
+    events = member(pipeline, "events", dict)
+    return member(events, "in", int), member(events, "out", int)
+
+
 def find(stats, input_id):
     """The `Up` of this input. Raises `Down`."""
     if not isinstance(stats, dict) or "pipelines" not in stats:
@@ -230,7 +242,8 @@ def find(stats, input_id):
             if ids[-1] == input_id:
                 if hashed(stats) and "hash" not in pipelines[name]:
                     raise Certain("pipeline %s does not run: it has crashed, or it is starting" % name)
-                return Up(name, member(member(plugin, "errors", dict), "listener", int))
+                died = member(member(plugin, "errors", dict), "listener", int)
+                return Up(name, died, waiting(pipelines[name]))
     raise Certain("no such input; there are: %s" % (", ".join(ids) or "none"))
 
 

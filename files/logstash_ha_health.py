@@ -39,6 +39,8 @@ SUCCESSES = 2
 LEAVING = b"leaving"
 FREEBIND = 15
 """ip(7); Python has no name for it."""
+STUCK = 10.0
+"""Seconds in which no event comes out of a pipeline whose queue is full, until that counts as blocked."""
 RETRY = 7.0
 """Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
 PATIENCE = 5.0
@@ -63,16 +65,24 @@ class State(object):  # noqa: UP004
         """How often its listener had died at the last poll."""
         self.unbound = 0.0
         """Until when it is taken not to have its port, because its listener has died since."""
+        self.waiting = None
+        """What has come and gone of a pipeline whose queue is full, at the last poll."""
+        self.moved = 0.0
+        """When that was last another."""
 
-    def bound(self, outcome):
-        """This outcome of a poll, or that its listener dies again and again."""
+    def judge(self, outcome):
+        """This outcome of a poll, or what only several polls can show: no port, or no event that moves."""
         if not isinstance(outcome, script.Up):
             return outcome
+        if outcome.waiting is None or outcome.waiting != self.waiting:
+            self.waiting, self.moved = outcome.waiting, script.clock()
         if self.died is not None and outcome.died > self.died:
             self.unbound = script.clock() + RETRY
         self.died = outcome.died
         if script.clock() < self.unbound:
             return script.Certain("can't bind its port: another program has it")
+        if self.waiting is not None and script.clock() > self.moved + STUCK:
+            return script.Certain("its queue is full, and no event leaves it: an output is blocked")
         return outcome
 
     def settle(self, up, certain):
@@ -233,7 +243,7 @@ class Node(threading.Thread):
             outcomes = dict.fromkeys(outcomes, script.Certain("its Logstash is about to stop"))
         for input_id, outcome in outcomes.items():
             state = self.states[input_id]
-            self.pools[input_id].judge(state, state.bound(outcome))
+            self.pools[input_id].judge(state, state.judge(outcome))
         self.settled = self.settled or all(state.against == 0 for state in self.states.values())
         self.polled = script.clock()
 

@@ -291,6 +291,41 @@ def test_a_listener_that_dies_again_and_again() -> None:
         service.wait(lambda: service.verdict(address) == "")
 
 
+def blocked(out: int, pressure: float = 2.0) -> Answer:
+    """What a real Logstash says while its input waits for room in the queue."""
+    document = json.loads(OK_8)
+    pipeline = document["pipelines"]["main"]
+    pipeline["flow"]["queue_backpressure"]["current"] = pressure
+    pipeline["events"]["out"] = out
+    return body(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_blocked_output(python: str) -> None:
+    """A full queue that moves is slow, and nothing else; one from which nothing goes out takes no event."""
+    script = Script(*(blocked(number) for number in range(10)))
+    patch = "service.STUCK = 0.3"
+    with serving(script) as address, health(address, python=python, patch=patch) as service:
+        service.wait(lambda: script.given == 9)
+        assert (service.verdict(address), service.lines()) == ("", [])
+        service.wait(lambda: service.verdict(address) == "1\n")
+        service.wait(lambda: "its queue is full, and no event leaves it" in "".join(service.lines()))
+        script.now(blocked(11))
+        service.wait(lambda: service.verdict(address) == "")
+        script.now(blocked(11, pressure=0.2))
+        taken = script.given
+        service.wait(lambda: script.given > taken + 10)
+        assert service.verdict(address) == ""
+
+
+def test_when_all_are_blocked_one_stays() -> None:
+    script = Script(blocked(1))
+    with serving(script) as address, health(address, alone=True, patch="service.STUCK = 0.2") as service:
+        service.wait(lambda: "its queue is full" in (service.folder / "reasons").read_text())
+        assert service.verdict(address) == ""
+        assert "it stays in the pool, as the last one" in service.lines()[0]
+
+
 def test_refused() -> None:
     with serving(UP) as address:
         pass
