@@ -86,6 +86,33 @@ def test_a_blocked_output_holds_the_stop_and_loses_nothing(standin: Any) -> None
     assert it.wait() == 0
 
 
+def test_a_blocked_output_is_seen_as_backpressure(standin: Any) -> None:
+    """Both workers of the udp input wait for room in the queue, and nothing moves."""
+    it = standin()
+    os.mkfifo(it.output)
+    it.start()
+
+    def full() -> bool:
+        it.send(*(b"event %d" % number for number in range(50)))
+        try:
+            until(lambda: not unread(it.udp), 1)
+        except AssertionError:  # what waits in the socket is not taken any more
+            return True
+        return False
+
+    until(full, 60)
+
+    def pressure() -> tuple[float, int]:
+        main = it.get()[1]["pipelines"]["main"]
+        return main["flow"]["queue_backpressure"]["current"], main["events"]["out"]
+
+    until(lambda: pressure()[0] > 1.9, 30)
+    assert pressure()[1] == 0
+    with it.output.open() as reader:
+        it.signal(signal.SIGTERM)
+        reader.read()
+
+
 def test_several_thousand_events_a_second(standin: Any) -> None:
     it = standin()
     it.configure(it.pipeline(udp="receive_buffer_bytes => 4194304"))

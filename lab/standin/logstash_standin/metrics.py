@@ -29,21 +29,28 @@ class Counter:
 
 
 class Stopwatch:
-    """Time spent, summed over threads."""
+    """Time spent, summed over threads, with what they are spending now."""
 
-    __slots__ = ("_lock", "_nanoseconds")
+    __slots__ = ("_lock", "_nanoseconds", "_running")
 
     def __init__(self) -> None:
-        self._nanoseconds = 0
+        self._nanoseconds = self._running = 0
         self._lock = threading.Lock()
 
-    def add(self, nanoseconds: int) -> None:
+    def start(self, now: int) -> None:
         with self._lock:
-            self._nanoseconds += nanoseconds
+            self._nanoseconds -= now
+            self._running += 1
+
+    def stop(self, now: int) -> None:
+        with self._lock:
+            self._nanoseconds += now
+            self._running -= 1
 
     @property
     def millis(self) -> int:
-        return self._nanoseconds // 10**6
+        with self._lock:
+            return (self._nanoseconds + self._running * time.perf_counter_ns()) // 10**6
 
     def read(self) -> float:
         return self.millis
@@ -52,18 +59,20 @@ class Stopwatch:
 class Timed:
     """`with Timed(watch, …)`: the time the block takes goes to each watch."""
 
-    __slots__ = ("_started", "_watches")
+    __slots__ = ("_watches",)
 
     def __init__(self, *watches: Stopwatch) -> None:
         self._watches = watches
 
     def __enter__(self) -> None:
-        self._started = time.perf_counter_ns()
+        now = time.perf_counter_ns()
+        for watch in self._watches:
+            watch.start(now)
 
     def __exit__(self, *_: object) -> None:
-        spent = time.perf_counter_ns() - self._started
+        now = time.perf_counter_ns()
         for watch in self._watches:
-            watch.add(spent)
+            watch.stop(now)
 
 
 class Flow:
