@@ -12,16 +12,12 @@ import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from bench.machines import NODES, VIP, deploy, holders, shell, until
 from lab.lab import Lab
-from lab.settings import GATEWAY, NETWORK
 
-VIP = NETWORK[10]
-NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}
 PROFILES: dict[str, dict[str, object]] = {
     "recipe": {"vrrp": 2, "auth_pass_file": "auth_pass"},
     "fast": {"advert_interval": 0.02},
@@ -46,19 +42,6 @@ class Failure:
     mended: Callable[[Lab, str], object]
 
 
-def shell(lab: Lab, name: str, script: str) -> str:
-    """What a command on a guest prints, as root."""
-    done = subprocess.run(
-        (*lab.ssh_command(name), f"sudo sh -c '{script}'"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout
-
-
 FAILURES = (
     Failure(
         "link cut",
@@ -78,52 +61,10 @@ FAILURES = (
 )
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until a condition holds. Raises SystemExit with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.01)
-
-
-def holders(lab: Lab) -> list[str]:
-    """The nodes that have the VIP."""
-    return [name for name in NODES if f" {VIP}/" in shell(lab, name, "ip -o -4 addr show")]
-
-
 def ready(lab: Lab) -> bool:
     """Whether one node holds the VIP and keepalived has run on both for long enough to take it over."""
     ages = [shell(lab, name, "ps -C keepalived -o etimes=").split() for name in NODES]
     return all(len(age) == 3 and min(map(int, age)) > SETTLED for age in ages) and len(holders(lab)) == 1
-
-
-def deploy(lab: Lab, profile: str) -> None:
-    """The cluster with this profile's VRRP."""
-    settings: dict[str, object] = {
-        "nodes": NODES,
-        "network": str(NETWORK),
-        "interface": "eth0",
-        "vip": str(VIP),
-        "inputs": [{"id": "udp-5514", "port": 5514}],
-        "senders": [str(NETWORK[101])],
-        "artifacts_url": f"http://{GATEWAY}",
-        "connection": {"ssh_config_file": f"{lab.folder}/ssh_config", "_sudo": True},
-        **PROFILES[profile],
-    }
-    if "auth_pass_file" in settings:
-        secret = lab.folder / "auth_pass"
-        secret.touch(mode=0o600)
-        secret.write_text("lab-only")
-        settings["auth_pass_file"] = str(secret)
-    inventory = lab.folder / "bench.py"
-    inventory.write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
-    pyinfra = Path(sys.executable).with_name("pyinfra")
-    done = subprocess.run(
-        (pyinfra, "-y", str(inventory), "deploy.py"), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"the deploy of {profile} failed:\n{done.stderr[-2000:]}")
 
 
 def silence(lab: Lab, failure: Failure) -> float:
@@ -132,7 +73,7 @@ def silence(lab: Lab, failure: Failure) -> float:
     (holder,) = holders(lab)
     answers: list[tuple[float, str]] = []
     with subprocess.Popen(
-        (*lab.network.enter, sys.executable, "-m", "bench.echo", str(VIP), "br0", f"{INTERVAL}", f"{WATCH}"),
+        (*lab.network.enter, sys.executable, "-m", "bench.echo", VIP, "br0", f"{INTERVAL}", f"{WATCH}"),
         stdout=subprocess.PIPE,
         text=True,
     ) as echo:
@@ -166,7 +107,7 @@ def main(runs: int) -> None:
         "| VRRP | failure | runs | min | median | max | ms; recipe's median |\n|---|---|---|---|---|---|---|"
     )
     for profile in PROFILES:
-        deploy(lab, profile)
+        deploy(lab, **PROFILES[profile])
         for failure in FAILURES:
             found = sorted(1000 * silence(lab, failure) for _ in range(runs))
             medians[profile, failure.name] = median = statistics.median(found)
