@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 API_PORT = 9600
 """TCP port of Logstash's API, the same on every node (the recipe's step 3)."""
+RECEIVE_BUFFER = 16 << 20
+"""Bytes of a UDP input's socket for what waits. They are taken only while it waits."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -207,8 +209,9 @@ class Input(_Model):
     """Threads that take datagrams out of the input's queue; UDP only."""
     queue_size: _Count | None = None
     """Datagrams that the input holds in memory; UDP only."""
-    receive_buffer_bytes: _Count | None = None
-    """The socket's receive buffer in bytes; UDP only. `net.core.rmem_max` is raised to it."""
+    receive_buffer_bytes: _Count | None = RECEIVE_BUFFER
+    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; UDP only.
+    `net.core.rmem_max` is raised to it. `None` leaves the kernel's own, 208 kB as a rule."""
     senders: Annotated[tuple[_Network, ...], BeforeValidator(_listed)] | None = None
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: _PipelineId = "main"
@@ -272,7 +275,7 @@ class Input(_Model):
             )
         if self.protocol == "tcp":
             for field in ("workers", "queue_size", "receive_buffer_bytes"):
-                if getattr(self, field) is not None:
+                if getattr(self, field) not in (None, type(self).model_fields[field].default):
                     raise ValueError(f"{field}: Logstash's tcp input has no such setting; take it out")
         if self.senders == ():
             raise ValueError("senders: none given; name one or more, or leave it out")

@@ -15,7 +15,7 @@ nodes = define(
             "codec": "netflow",
             "workers": 4,
             "queue_size": 10000,
-            "receive_buffer_bytes": 8388608,  # a router sends its flows in bursts
+            "receive_buffer_bytes": 33554432,  # a router sends its flows in bursts
         }
     ],
     senders=["192.0.2.1", "198.51.100.1"],

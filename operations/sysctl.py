@@ -45,7 +45,9 @@ def settings(cluster: Cluster) -> dict[str, str]:
             # Every node has the VIP on lo, and the holder alone may answer for it. IPv6 needs no such
             # setting: a node answers on an interface for that interface's addresses only.
             meant |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
-    buffer = max(input.receive_buffer_bytes or 0 for input in cluster.inputs)
+    buffer = max(
+        (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.protocols), default=0
+    )
     if buffer > RMEM_MAX_DEFAULT:
         meant[RMEM_MAX] = str(buffer)
     return meant

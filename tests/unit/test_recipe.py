@@ -132,6 +132,12 @@ DIFFERENCES = [
         ),
     ),
     Difference(
+        "a socket holds what the kernel lets it: 208 kB",
+        "16 MiB (`receive_buffer_bytes`), and `net.core.rmem_max` for it",
+        "208 kB are 90 to 270 events: what comes beyond them while Logstash collects garbage is lost",
+        come=("4 input > udp > receive_buffer_bytes => 16777216", "6 net.core.rmem_max = 16777216"),
+    ),
+    Difference(
         "an input listed by the API is up",
         "its pipeline must run too, and somebody listen at its port: other nodes may send there",
         "a crashed pipeline and a lost socket are listed all the same; an empty datagram makes no event",

@@ -305,7 +305,11 @@ def test_a_repository_behind_a_proxy_that_is_off(tmp_path: Path) -> None:
 def test_sysctl(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     lines = meant(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
-    assert lines[1:] == ["net.ipv4.ip_forward = 1", "net.ipv4.ip_nonlocal_bind = 1"]
+    assert lines[1:] == [
+        "net.ipv4.ip_forward = 1",
+        "net.ipv4.ip_nonlocal_bind = 1",
+        "net.core.rmem_max = 16777216",
+    ]
 
 
 def test_only_keepalived_conf_has_the_password(tmp_path: Path) -> None:

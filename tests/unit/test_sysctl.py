@@ -18,6 +18,7 @@ from tests.unit.machine import Machine
 
 FORWARD = "net.ipv4.ip_forward"
 RECIPE = {FORWARD: "1", "net.ipv4.ip_nonlocal_bind": "1"}
+BUFFER = {"net.core.rmem_max": "16777216"}
 IPV6 = {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
 CONNECTIONS = {"net.ipv4.vs.expire_nodest_conn": "1"}
 DIRECT = {"net.ipv4.vs.backup_only": "1", "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}  # fmt: skip
@@ -31,13 +32,14 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
 @pytest.mark.parametrize(
     ("inputs", "meant"),
     [
-        ([{}], RECIPE),
+        ([{}], RECIPE | BUFFER),
         ([{"protocol": "tcp"}], RECIPE | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
-        ([{}, {"protocol": "tcp"}], RECIPE | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
+        ([{}, {"protocol": "tcp"}], RECIPE | BUFFER | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
         ([{"protocol": "tcp", "forwarding": "dr"}], RECIPE | CONNECTIONS | DIRECT),
-        ([{"forwarding": "dr"}], RECIPE | DIRECT),
-        ([{"scheduler": "wlc"}], RECIPE | CONNECTIONS),
+        ([{"forwarding": "dr"}], RECIPE | BUFFER | DIRECT),
+        ([{"scheduler": "wlc"}], RECIPE | BUFFER | CONNECTIONS),
         ([{"receive_buffer_bytes": 65536}], RECIPE),
+        ([{"receive_buffer_bytes": None}], RECIPE),
         ([{"receive_buffer_bytes": 4194304}], RECIPE | {"net.core.rmem_max": "4194304"}),
         (
             [{"receive_buffer_bytes": 4194304}, {"receive_buffer_bytes": 8388608}],
@@ -77,7 +79,7 @@ def test_settings_by_family(families: list[int], forwarding: str, meant: dict[st
             "vrrp": 3,
         }
     )
-    assert sysctl.settings(cluster) == meant
+    assert sysctl.settings(cluster) == meant | BUFFER
 
 
 def test_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
