@@ -43,7 +43,7 @@ class SELinux(FactBase[SELinuxState]):
         return (
             "! command -v getenforce >/dev/null || { getenforce;"
             f" stat -c %Y {_RUNNING} || echo 0;"
-            f" {{ cat {_LOG} || dmesg; }} | grep 'avc:  *denied.*keepalived' | tail -n 50; }} 2>/dev/null || true"
+            f" {{ cat {_LOG} || dmesg; }} | grep -a 'avc:  *denied.*keepalived' | tail -n 50; }} 2>/dev/null || true"
         )
 
     def process(self, output: list[str]) -> SELinuxState:

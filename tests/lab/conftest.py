@@ -227,7 +227,8 @@ class Cluster:
 
     def events(self, name: str, mark: str) -> list[dict[str, Any]]:
         """The events with this mark that a node's Logstash wrote, in its order."""
-        lines = self.get(name, f"grep -sh -e {mark} {EVENTS} || true").splitlines()
+        # A file that was written when the power failed can have a hole, which makes it a binary one.
+        lines = self.get(name, f"grep -ash -e {mark} {EVENTS} || true").splitlines()
         return [json.loads(line) for line in lines]
 
 
