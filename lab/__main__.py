@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lab.lab import Lab
+from lab.lab import Lab, built, check_machine
 from lab.settings import DEFAULT_RELEASE, MAX_NODES, RELEASES
 from lab.shell import LabError
 
@@ -48,6 +48,14 @@ def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
         lab.down()
         raise LabError("stopped; the lab is removed") from None
     show(lab)
+
+
+@cli.command()
+def build() -> None:
+    """Build what is not built yet, and boot nothing."""
+    check_machine(0)
+    with progress() as say, built(say):
+        pass
 
 
 @cli.command()

@@ -105,13 +105,7 @@ class Lab:
         ``el`` are the nodes' versions of Enterprise Linux in turn, over again where they are fewer.
         """
         check_machine((nodes + 1) * GUEST_MEMORY)
-        cache = cache_dir()
-        cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / "lock"):
-            for half_built in (*cache.glob("image.*"), *cache.glob("repository.*")):
-                shutil.rmtree(half_built)
-            disk = image(cache, progress)
-            packages = repository(cache, progress)
+        with built(progress) as (cache, disk, packages):
             if not self.guests:
                 self._create(nodes, el, logstash_start_delay, disk, packages)
             register(cache, self.folder)
@@ -228,6 +222,17 @@ class Lab:
         if not disk.exists():
             raise LabError(f"{disk}: the image of this lab is gone; run `python -m lab down`, then `up`")
         return disk
+
+
+@contextmanager
+def built(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path]]:
+    """The cache, and in it the guests' image and packages, built where they are not; nobody else builds meanwhile."""
+    cache = cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "lock"):
+        for half_built in (*cache.glob("image.*"), *cache.glob("repository.*")):
+            shutil.rmtree(half_built)
+        yield cache, image(cache, progress), repository(cache, progress)
 
 
 def check_machine(memory: int) -> None:
