@@ -70,6 +70,26 @@ DRILLS = (
         sees="no whole answer",
     ),
     Drill(
+        "logstash-slow",
+        "has its Logstash stand still for four fifths of the time, like a JVM that is short of memory, for 20 s",
+        "It answers late, but it answers: it stays in the pools, and its socket holds what waits. No event is lost.",
+        # It ends with a CONT, whenever it is told to end.
+        do='(trap over=1 TERM; while [ -z "$over" ]; do systemctl kill -s STOP logstash; sleep 0.4; '
+        "systemctl kill -s CONT logstash; sleep 0.1; done) & slow=$!",
+        undo="kill $slow; wait $slow; systemctl kill -s CONT logstash",
+        lasts=20,
+        lossless=True,
+    ),
+    Drill(
+        "disk-full",
+        "has no room left for Logstash's files, for 30 s",
+        "Where its pipeline ends for that, the others take its events; where it goes on, they arrive.",
+        # What root alone may use stays free.
+        do="fallocate -l $(df --output=avail -k /var/log/logstash | tail -n 1)K /var/log/logstash/.drill",
+        undo="rm -f /var/log/logstash/.drill",
+        lasts=30,
+    ),
+    Drill(
         "keepalived-killed",
         "has all of keepalived's processes killed",
         "It still spreads events until another node holds the VIP. No event is lost.",
