@@ -227,9 +227,9 @@ class Cluster:
 
     def events(self, name: str, mark: str) -> list[dict[str, Any]]:
         """The events with this mark that a node's Logstash wrote, in its order."""
-        # A file that was written when the power failed can have a hole, which makes it a binary one.
+        # A file that was written when the power failed can have a hole of NULs, which makes it a binary one.
         lines = self.get(name, f"grep -ash -e {mark} {EVENTS} || true").splitlines()
-        return [json.loads(line) for line in lines]
+        return [json.loads(line.rpartition("\0")[2]) for line in lines]
 
 
 @pytest.fixture(scope="session")
