@@ -228,7 +228,7 @@ def paused(lab: Lab, path: str, pause: float, seconds: float) -> Result:
     """A run while one node's Logstash stands still for a moment, every few seconds."""
     _, name = NODES
     times = int(seconds / 5)
-    loop = f"for n in $(seq {times}); do systemctl kill -s STOP logstash; sleep {pause}; systemctl kill -s CONT logstash; sleep 4; done"
+    loop = f"for n in $(seq {times}); do sleep 4; systemctl kill -s STOP logstash; sleep {pause}; systemctl kill -s CONT logstash; done"
     with start(lab, name, f'sh -c "{loop}"') as pausing:
         result = logstash(lab, path, SIZES[0], PAUSE_RATE, seconds)
         pausing.communicate(timeout=60)
