@@ -1,0 +1,146 @@
+"""How long a director goes on sending events to a Logstash that takes none any more: ours against the recipe, on the lab's machines.
+
+`python -m bench.detection [RUNS]`, as root, with a lab of two nodes up (`python -m lab up`). It deploys the default cluster and
+lets one node's Logstash fail again and again; then it gives keepalived the recipe's own configuration and script
+(`bench/recipe`), does the same, and deploys again. On each node a loop looks into IPVS's table: the time is from the
+failure until the input is in neither any more. All waits are bounded.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from bench.machines import NODES, VIP, deploy, holders, shell, start, until
+from lab.lab import Lab
+from lab.settings import INTERFACE
+
+RUNS = 20
+LIMIT = 30
+"""Seconds after which an input that is still there counts as never gone."""
+BOUND = 60.0
+"""Seconds for the node to be in the pools again."""
+RECIPE = Path(__file__).with_name("recipe")
+FOLDER = "/etc/keepalived"
+DROP_IN = "/run/systemd/system/logstash.service.d"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What happens to a Logstash, and how it comes back."""
+
+    name: str
+    happens: str
+    mended: str = "while systemctl is-active -q logstash; do sleep 0.1; done; systemctl start logstash"
+
+
+FAILURES = (
+    Failure("killed", "systemctl kill -s KILL logstash"),
+    Failure(
+        "told to end: its socket is closed, its API goes on for 5 s",
+        'kill -TERM "$(systemctl show -p MainPID --value logstash)"',
+    ),
+    Failure("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
+)
+
+
+def place(address: str, port: int = 5514) -> str:
+    """As /proc/net/ip_vs has it."""
+    return f"{int(ipaddress.IPv4Address(address)):08X}:{port:04X}"
+
+
+def there(lab: Lab, director: str, address: str) -> bool:
+    return f"-> {place(address)}" in " ".join(shell(lab, director, "cat /proc/net/ip_vs").split())
+
+
+def gone(lab: Lab, victim: str, failure: Failure) -> float:
+    """Seconds until no director has the node's input any more; infinite when that does not come."""
+    address = NODES[victim]
+    until(
+        lambda: len(holders(lab)) == 1 and all(there(lab, name, address) for name in NODES),
+        BOUND,
+        f"{victim} in both pools",
+    )
+    look = f"echo looks; while grep -q {place(address)} /proc/net/ip_vs; do :; done; date +%s.%N"
+    watchers = [start(lab, name, f"timeout {LIMIT} sh -c '{look}'") for name in NODES]
+    try:
+        for watcher in watchers:
+            assert watcher.stdout
+            watcher.stdout.readline()
+        began = float(shell(lab, victim, f"date +%s.%N; {failure.happens}").split()[0])
+        ends = [watcher.communicate(timeout=LIMIT + 30)[0].strip() for watcher in watchers]
+    finally:
+        for watcher in watchers:
+            watcher.kill()
+        shell(lab, victim, failure.mended)
+    return max((float(end) for end in ends), default=math.inf) - began if all(ends) else math.inf
+
+
+def recipe(lab: Lab) -> None:
+    """keepalived with the recipe's configuration, on both nodes."""
+    template = Environment(
+        loader=FileSystemLoader(RECIPE), trim_blocks=True, keep_trailing_newline=True, autoescape=False
+    ).get_template("keepalived.conf.j2")
+    files = {f"{FOLDER}/recipe.py": (RECIPE / "check.py").read_text()}
+    for name, address in NODES.items():
+        files[f"{FOLDER}/keepalived.conf"] = template.render(
+            interface=INTERFACE,
+            own=address,
+            addresses=list(NODES.values()),
+            vip=VIP,
+            script=f"{FOLDER}/recipe.py",
+        )
+        for path, text in files.items():
+            subprocess.run(
+                (*lab.ssh_command(name), f"sudo tee {path}"),
+                input=text,
+                text=True,
+                stdout=subprocess.DEVNULL,
+                check=True,
+                timeout=60,
+            )
+        shell(lab, name, "setsebool nis_enabled=1; systemctl restart keepalived")
+
+
+def written(seconds: float) -> str:
+    return f"{1000 * seconds:.0f}" if math.isfinite(seconds) else f"over {LIMIT}000"
+
+
+def main(runs: int) -> None:
+    """Prints a table in Markdown: from the failure until no director sends events there, in ms."""
+    lab = Lab.here()
+    deploy(lab)
+    for name in NODES:  # what fails stays so until it is mended
+        shell(
+            lab,
+            name,
+            f"mkdir -p {DROP_IN}; printf '[Service]\\nRestart=no\\n' >{DROP_IN}/bench.conf; systemctl daemon-reload",
+        )
+    print("| checks | Logstash is | runs | min | median | max, ms |\n|---|---|---|---|---|---|")
+    try:
+        for checks in ("ours", "recipe"):
+            if checks == "recipe":
+                recipe(lab)
+            for failure in FAILURES:
+                found = sorted(gone(lab, list(NODES)[run % 2], failure) for run in range(runs))
+                cells = (written(each) for each in (found[0], statistics.median(found), found[-1]))
+                print(f"| {checks} | {failure.name} | {runs} | {' | '.join(cells)} |", flush=True)
+    finally:
+        for name in NODES:
+            shell(
+                lab,
+                name,
+                f"rm -r {DROP_IN} {FOLDER}/recipe.py; setsebool nis_enabled=0; systemctl daemon-reload",
+            )
+        deploy(lab)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)
