@@ -185,6 +185,20 @@ def test_a_file_that_cannot_be_opened_crashes_the_pipeline(standin: Any) -> None
     assert "Errno::EISDIR" in it.log()
 
 
+def test_a_full_disk_crashes_the_pipeline(standin: Any) -> None:
+    """Once there is more to write than the buffer holds; what a flush can't write is only logged."""
+    it = standin()
+    it.configure(it.pipeline(outputs='file { path => "/dev/full" flush_interval => 1 }'))
+    it.start()
+    it.send(b"one")
+    until(lambda: "Exception flushing files" in it.log())
+    assert not it.ended()
+    it.send(*(b"x" * 1000 for _ in range(100)))
+    assert it.wait() == 0
+    assert "Errno::ENOSPC" in it.log()
+    assert "Exception while flushing and closing files." in it.log()
+
+
 @every_major
 def test_a_taken_api_port(standin: Any, version: str) -> None:
     it = standin(version)

@@ -54,7 +54,10 @@ class File(Output):
         self._unflushed.set()
         with self._lock:
             for file in self._files.values():
-                file.close()
+                try:
+                    file.close()
+                except OSError as error:  # a disk that is full
+                    self.log.error("Exception while flushing and closing files.", exception=error)
             self._files.clear()
 
     def _open(self, path: str) -> BinaryIO:
@@ -77,5 +80,8 @@ class File(Output):
         while self._unflushed.wait() and not self._closing.wait(self.options["flush_interval"]):
             self._unflushed.clear()
             with self._lock:
-                for file in self._files.values():
-                    file.flush()
+                try:
+                    for file in self._files.values():
+                        file.flush()
+                except OSError as error:  # a disk that is full: the next event finds out
+                    self.log.error("Exception flushing files", exception=error)
