@@ -36,6 +36,12 @@ import check_logstash_input as script
 
 FAILURES = 3
 SUCCESSES = 2
+STEADY = 60.0
+"""Seconds that an input has to stay up, or the next time it has to be good for longer before it counts as up."""
+HOLD = 1.0
+"""Seconds for which it has to be that, the first time; twice as long each time after it."""
+LONGEST = 60.0
+"""And never longer than this."""
 LEAVING = b"leaving"
 FREEBIND = 15
 """ip(7); Python has no name for it."""
@@ -61,6 +67,12 @@ class State(object):  # noqa: UP004
         """Whether keepalived is told that it is up, though it is down: no other node's is up."""
         self.against = 0
         """Polls in a row that say otherwise."""
+        self.began = 0.0
+        """When the first one of them did."""
+        self.came = None
+        """When it came up."""
+        self.hold = 0.0
+        """Seconds that it has to be good before it counts as up: longer for one that crashes again and again."""
         self.died = None
         """How often its listener had died at the last poll."""
         self.unbound = 0.0
@@ -88,8 +100,21 @@ class State(object):  # noqa: UP004
     def settle(self, up, certain):
         """Whether the verdict changes with this poll."""
         self.against = 0 if up == self.up else self.against + 1
-        if self.against == 0 or (self.against < (SUCCESSES if up else FAILURES) and not certain):
+        if self.against == 0:
             return False
+        now = script.clock()
+        if self.against == 1:
+            self.began = now
+        if up and (self.against < SUCCESSES or now < self.began + self.hold):
+            return False
+        if not up and self.against < FAILURES and not certain:
+            return False
+        if up:
+            self.came = now
+        elif self.came is not None and now < self.came + STEADY:
+            self.hold = min(2 * self.hold or HOLD, LONGEST)
+        else:
+            self.hold = 0.0
         self.up, self.against = up, 0
         return True
 
@@ -137,8 +162,12 @@ class Pool(object):  # noqa: UP004
             if changed:
                 state.kept = not any(other.up for other in self.states)
                 state.write()
-            elif state.up or not isinstance(outcome, script.Down):
+            elif state.up:
                 return
+            elif not isinstance(outcome, script.Down):
+                if not state.hold:
+                    return
+                outcome = script.Down("it comes and goes, and must be good for %g s first" % state.hold)
             words = script.words(state.ip, state.input_id, outcome)
             before, state.reason = state.reason, words
             if words == before and not changed:

@@ -371,6 +371,36 @@ def test_damping(before: str, answers: list[Answer], changes: int) -> None:
         assert service.verdict(address) == before
 
 
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_one_that_comes_and_goes_is_waited_for(python: str) -> None:
+    """A Logstash that crashes again and again takes events each time it is there, and loses them."""
+    script, good = Script(UP), "service.HOLD, service.LONGEST = 0.3, 0.5"
+    with serving(script) as address, health(address, python=python, patch=good) as service:
+        service.told(b"READY=1")
+        for hold in (0, 0.3, 0.5, 0.5):
+            script.now(GONE)
+            service.wait(lambda: service.verdict(address) == "1\n")
+            script.now(UP)
+            start = time.monotonic()
+            service.wait(lambda: service.verdict(address) == "")
+            assert time.monotonic() - start >= hold
+        words = f"{ID} at {address} is down: it comes and goes, and must be good for 0.5 s first"
+        assert words in service.lines()
+
+
+def test_one_that_has_been_steady_is_not() -> None:
+    script, steady = Script(UP), "service.HOLD, service.STEADY = 60, 0.2"
+    with serving(script) as address, health(address, patch=steady) as service:
+        for _ in range(3):
+            service.wait(lambda: service.verdict(address) == "")
+            taken = script.given
+            service.wait(lambda taken=taken: script.given > taken + 8)  # type: ignore[misc]  # each takes 0.05 s
+            script.now(GONE)
+            service.wait(lambda: service.verdict(address) == "1\n")
+            script.now(UP)
+        service.wait(lambda: service.verdict(address) == "")
+
+
 def test_written_on_change_only() -> None:
     script = Script(UP)
     with serving(script) as address, health(address) as service:
