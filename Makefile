@@ -46,7 +46,7 @@ drills: packages $(VENV)/ready  ## Run the long tests in the lab, which `test` l
 	$(BIN)/pytest -m long
 
 unit: packages $(VENV)/ready  ## Run the tests that need no lab
-	$(BIN)/pytest --ignore tests/lab
+	$(BIN)/pytest --ignore tests/lab --ignore tests/drills
 
 lint: $(VENV)/ready  ## Check style and types
 	$(BIN)/ruff check .
