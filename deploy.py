@@ -1,5 +1,7 @@
 """The recipe, replayed on each node of the cluster: `pyinfra inventory.py deploy.py`."""
 
+from functools import partial
+
 from pyinfra import host, logger
 
 from cluster import of
@@ -40,7 +42,8 @@ if "nodes" in host.groups:
     files.put(name="3. logstash.yml: the API at the node's own address", files=[file[logstash.SETTINGS]])
 
     files.put(name="4. Pipelines: an input for each port", files=logstash.pipelines(everything))
-    logstash.accepted(name="4. Logstash accepts its files", files=everything)
+    update = partial(packages.update, cluster, el)
+    logstash.accepted(name="4. Logstash accepts its files", files=everything, update=update)
 
     # 5 (SELinux) has nothing to do: no check of keepalived's opens a connection any more.
 
@@ -79,7 +82,12 @@ if "nodes" in host.groups:
     units = [
         *([vip.unit()] if vip.FILE in file else []),
         health.unit(),
-        logstash.unit(cluster, listed=keepalived.probe(cluster, node, el)),
+        logstash.unit(
+            cluster,
+            listed=keepalived.probe(cluster, node, el),
+            files=everything,
+            update=update,
+        ),
         health.leave(),
         keepalived.unit(cluster, el),
     ]

@@ -20,7 +20,7 @@ from facts.services import ABSENT, Services, Units, UnitState
 from facts.vrrp import Held
 from operations import keepalived, services
 from operations.files import TextFile
-from operations.services import Unit
+from operations.services import Unit, Update
 
 DRAIN_BOUND = 15.0
 """Seconds until keepalived must have followed a health check: `delay_loop`, `misc_timeout` and some more."""
@@ -52,11 +52,16 @@ def roll(
     First for the nodes that hold no VIP, then, with `masters`, for the others. A node is drained before
     a service that takes events is stopped, and the next one's turn comes when it is in the pools again.
     `files` are all that the deploy writes. When a unit does not come up it gets back what it last ran
-    with, the operation fails with the reason, and no other node is touched.
+    with, files and package, the operation fails with the reason, and no other node is touched.
     """
     reads = {unit.name: [file.path for file in files if file.read_by == unit.name] for unit in units}
     present = host.get_fact(Units, units=reads)
-    todo = [unit for unit in units if services.due(unit, files, present.get(unit.name, NOTHING))]
+    updates = {unit.name: update for unit in units if (update := unit.update())}
+    todo = [
+        unit
+        for unit in units
+        if unit.name in updates or services.due(unit, files, present.get(unit.name, NOTHING))
+    ]
     if not todo:
         host.noop(f"{', '.join(unit.name for unit in units)}: up, with what they are meant to read")
         return
@@ -67,7 +72,7 @@ def roll(
             return
         # The director first: where inputs changed, the others, which have the new ones, take its events then.
         todo.sort(key=lambda unit: bool(unit.idle))
-    yield FunctionCommand(_roll, (cluster, todo, files, present), {})
+    yield FunctionCommand(_roll, (cluster, todo, files, present, updates), {})
 
 
 @operation()
@@ -99,6 +104,7 @@ def _roll(
     units: list[Unit],
     files: list[TextFile],
     present: dict[str, UnitState],
+    updates: dict[str, Update],
 ) -> bool:
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     failed = [member.name for member in members if member in state.failed_hosts]
@@ -115,8 +121,8 @@ def _roll(
         due = {host: meant}  # the other directors may ask for inputs that are no more, until their turn comes
     for unit in units:
         known = present.get(unit.name, NOTHING)
-        script = services.activation(unit, files, known)
-        marker = "\n".join(services.marker(unit, files, known["package"]))
+        script = services.activation(unit, files, known, updates.get(unit.name))
+        marker = "\n".join(services.reads(unit, files))
         if unit.idle and known["service"]["active"]:
             with _drained(cluster, directors, node):
                 good = _run(host, script, marker)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import replace
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -12,7 +13,7 @@ from cluster import OWN_PIPELINE_FILE, Cluster, Input, Node
 from facts.record import RECORD
 from facts.services import Units
 from operations.files import ORIGINALS, TextFile
-from operations.services import Unit
+from operations.services import Unit, Update
 
 HOME = "/etc/logstash"
 SETTINGS = f"{HOME}/logstash.yml"
@@ -80,34 +81,50 @@ said=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and
 
 
 @operation()
-def accepted(files: list[TextFile]) -> Generator[StringCommand]:
+def accepted(files: list[TextFile], update: Callable[[], Update | None]) -> Generator[StringCommand]:
     """What waits for Logstash is tested by Logstash itself (`logstash -t`), as a whole.
 
-    `files` are all that the deploy writes. A file that Logstash refuses is never put in its place.
+    `files` are all that the deploy writes. A file that Logstash refuses is never put in its place. Where it is
+    to be another version by then (`update`), that one tests them, as soon as it is installed.
     """
+    if update():
+        host.noop("its new version is asked, when it is installed")
+        return
+    test = _test(files)
+    if test is None:
+        host.noop("nothing new waits for Logstash")
+        return
+    yield StringCommand(test)
+
+
+def _test(files: list[TextFile]) -> str | None:
+    """The shell command by which Logstash tests what waits for it; None where nothing does."""
     mine = [file for file in files if file.read_by == UNIT and file.path.startswith(f"{HOME}/")]
     present = host.get_fact(Units, units={UNIT: [file.staged for file in mine]}).get(UNIT)
     gone = sorted(set(present["good"] if present else []) - {file.path for file in mine} - {DROP_IN})
     if present and not present["files"] and not gone:
-        host.noop("nothing new waits for Logstash")
-        return
-    yield StringCommand(
-        _TEST.format(
-            home=HOME,
-            meant=shlex.join(file.path for file in mine),
-            gone=shlex.join(gone),
-            originals=ORIGINALS,
-            record=RECORD,
-        )
+        return None
+    return _TEST.format(
+        home=HOME,
+        meant=shlex.join(file.path for file in mine),
+        gone=shlex.join(gone),
+        originals=ORIGINALS,
+        record=RECORD,
     )
 
 
-def unit(cluster: Cluster, listed: str) -> Unit:
+def unit(cluster: Cluster, listed: str, files: list[TextFile], update: Callable[[], Update | None]) -> Unit:
     """Logstash's service; a Java program, it takes tens of seconds to start.
 
     `listed` succeeds once its API lists every input. It lists an input also when its port is taken, so the
-    sockets are looked at, too.
+    sockets are looked at, too. `update` tells what is to become of its package.
     """
+
+    def tested() -> Update | None:
+        due = update()
+        test = _test(files) if due else None
+        return replace(due, install=f"{due.install} && sh -c {shlex.quote(test)}") if due and test else due
+
     udp, tcp = (
         [input.target_port for input in cluster.inputs if protocol in input.protocols]
         for protocol in ("udp", "tcp")
@@ -127,6 +144,7 @@ def unit(cluster: Cluster, listed: str) -> Unit:
         bound=180,
         log="/var/log/logstash/logstash-plain.log",
         idle=f"! ss -nlu | awk '$2 > 0 && $4 ~ /:({'|'.join(map(str, udp)) or '-'})$/ {{ found = 1 }} END {{ exit !found }}'",
+        update=tested,
     )
 
 

@@ -13,6 +13,7 @@ from cluster import Cluster
 from facts.packages import KeyImported, Missing, Offered, Version, ordered
 from facts.record import RECORD, STATE
 from operations.record import note
+from operations.services import Update
 
 KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-elasticsearch"
 REPOSITORY = "/etc/yum.repos.d/logstash.repo"
@@ -28,6 +29,11 @@ def key_url(cluster: Cluster) -> str:
 def manager(el: int) -> str:
     """The package manager of this Enterprise Linux."""
     return "yum" if el == 7 else "dnf"
+
+
+def repository(cluster: Cluster) -> str:
+    """The name of Elastic's repository."""
+    return f"logstash-{cluster.logstash}.x"
 
 
 def release(cluster: Cluster) -> tuple[int, ...]:
@@ -81,48 +87,73 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
     )
 
 
+def _dnf(cluster: Cluster, el: int) -> str:
+    """The package manager, looking into Elastic's repository alone: also where that is off, and where others have a
+    Logstash."""
+    return f"{manager(el)} --assumeyes --disablerepo='*' --enablerepo={repository(cluster)} --setopt=metadata_expire=1"
+
+
+def _to(cluster: Cluster, el: int, present: str | None, wanted: str) -> str:
+    """A shell command that brings Logstash from one version to the other."""
+    # EL 7's yum also succeeds when there was nothing to do.
+    return (
+        f"{_dnf(cluster, el)} {_verb(present, wanted)} logstash-{wanted} && "
+        f"{{ rpm -q --quiet logstash-{wanted} || {{ {_refused(cluster, wanted)}; }}; }}"
+    )
+
+
+def _verb(present: str | None, wanted: str) -> str:
+    return "downgrade" if present and ordered(present) > ordered(wanted) else "install"
+
+
+def _refused(cluster: Cluster, wanted: str) -> str:
+    why = f"logstash {wanted} could not be installed: is it in {repository(cluster)}?"
+    return f"echo '{why}' >&2; false"
+
+
+def _offered(cluster: Cluster, el: int) -> list[str]:
+    return host.get_fact(Offered, package="logstash", repository=repository(cluster), manager=manager(el))
+
+
+def _wanted(cluster: Cluster, el: int) -> str | None:
+    """The version of Logstash that is meant; None where any will do, or none is offered."""
+    if cluster.version != "latest":
+        return cluster.version
+    return next(reversed(_offered(cluster, el)), None)
+
+
 @operation()
 def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
-    """All packages (the recipe's step 2), and the Logstash that is meant.
+    """All packages (the recipe's step 2).
 
-    What is installed is left at its version, but for Logstash where `version` says otherwise: an exact one,
-    up or down, or the newest of its major. Elastic's package starts and restarts nothing: the running
-    Logstash goes on as it was until it is activated.
+    What is installed is left at its version. Where `version` says otherwise of Logstash, the package is only
+    downloaded: it changes when the node's turn comes to be activated (`update`), and not on all nodes at once.
     """
     missing = host.get_fact(Missing, packages=names(cluster))
     if missing:
         notes = [note("package", package) for package in missing]
         yield StringCommand(" && ".join([*notes, f"{manager(el)} --assumeyes install {shlex.join(missing)}"]))
     present = host.get_fact(Version, package="logstash")
-    step = _logstash(cluster, el, present)
-    if step:
-        yield StringCommand(step)
+    wanted = _wanted(cluster, el)
+    if not present:
+        install = _to(cluster, el, None, wanted) if wanted else f"{_dnf(cluster, el)} install logstash"
+        yield StringCommand(f"{note('package', 'logstash')} && {install}")
+    elif cluster.version and not wanted:
+        # It says why the repository can't be read, and fails.
+        yield StringCommand(f"{_dnf(cluster, el)} makecache")
+    elif wanted and wanted != present:
+        there = wanted in _offered(cluster, el)
+        download = f"{_dnf(cluster, el)} --downloadonly {_verb(present, wanted)} logstash-{wanted}"
+        yield StringCommand(download if there else _refused(cluster, wanted))
     elif not missing:
         host.noop(f"{', '.join(names(cluster))} and logstash {present}: installed")
 
 
-def _logstash(cluster: Cluster, el: int, present: str | None) -> str:
-    """A shell command that brings Logstash from the version that is present to the one that is meant.
-
-    It looks into Elastic's repository alone: also where that is off, and where others have a Logstash.
-    """
-    repository = f"logstash-{cluster.logstash}.x"
-    run = f"{manager(el)} --assumeyes --disablerepo='*' --enablerepo={repository} --setopt=metadata_expire=1"
-    wanted = cluster.version
-    if wanted == "latest":
-        offered = host.get_fact(Offered, package="logstash", repository=repository, manager=manager(el))
-        wanted = offered[-1] if offered else None
-        if present and not wanted:
-            return f"{run} makecache"  # says why the repository can't be read, and fails
-    if present and wanted in (None, present):
-        return ""
-    steps = [] if present else [note("package", "logstash")]
-    if not wanted:
-        steps.append(f"{run} install logstash")
-    else:
-        verb = "downgrade" if present and ordered(present) > ordered(wanted) else "install"
-        steps.append(f"{run} {verb} logstash-{wanted}")
-        # EL 7's yum also succeeds when there was nothing to do.
-        why = f"logstash {wanted} could not be installed: is it in {repository}?"
-        steps.append(f"{{ rpm -q --quiet logstash-{wanted} || {{ echo '{why}' >&2; false; }}; }}")
-    return " && ".join(steps)
+def update(cluster: Cluster, el: int) -> Update | None:
+    """How this node's Logstash comes to the version that is meant, up or down; None where it has it."""
+    if cluster.version is None:
+        return None
+    present, wanted = host.get_fact(Version, package="logstash"), _wanted(cluster, el)
+    if not present or not wanted or present == wanted:
+        return None
+    return Update(install=_to(cluster, el, present, wanted), back=_to(cluster, el, wanted, present))

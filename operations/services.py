@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from pyinfra import host
@@ -12,6 +12,18 @@ from pyinfra.api import StringCommand, operation
 from facts.record import RECORD, STATE
 from facts.services import GOOD, Services, UnitState
 from operations.files import ORIGINALS, TextFile, waiting
+
+
+@dataclass(frozen=True)
+class Update:
+    """Another version of a unit's package: shell commands that install it, and the one that was there again."""
+
+    install: str
+    back: str
+
+
+def _no_update() -> None:
+    """Packages are left alone, as a rule."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,18 @@ class Unit:
     """A shell command that succeeds while nothing waits for the service; with one, the node is drained first."""
     then: str = ""
     """A shell command to run once the service is up with its new files."""
+    update: Callable[[], Update | None] = _no_update
+    """Inside an operation: what is to become of the unit's package on its host."""
+
+
+def reads(unit: Unit, files: Sequence[TextFile]) -> list[str]:
+    """The SHA-256 and the path of each of its files."""
+    return [f"{file.sha256}  {file.path}" for file in files if file.read_by == unit.name]
 
 
 def marker(unit: Unit, files: Sequence[TextFile], package: str) -> list[str]:
-    """What a unit has read when it comes up: its package, and the SHA-256 of each of its files."""
-    return [package, *(f"{file.sha256}  {file.path}" for file in files if file.read_by == unit.name)]
+    """What a unit has read when it comes up: its package, and each of its files."""
+    return [package, *reads(unit, files)]
 
 
 def due(unit: Unit, files: Sequence[TextFile], present: UnitState) -> bool:
@@ -87,21 +106,28 @@ up() {{ # systemctl $1, then wait for the probe $2; `said` tells why not
     done
 }}
 
+renew() {{ # the new package, the new files, and the service with them
+    why="can't be updated"
+    said=$({{ {install}; }} 2>&1) || return 1
+    for file in $meant; do
+        staged=${{file%/*}}/.${{file##*/}}.staged
+        [ ! -f "$staged" ] || mv -fT "$staged" "$file"
+    done
+    for file in $gone; do restore "$file"; done
+    known
+    why='does not come up within {bound} s'
+    up {verb} {probe}
+}}
+
 was=$(systemctl is-active {name})
+package=$(rpm -q {name})
 if [ -n {idle} ]; then
     end=$(($(seconds) + 5))
     until eval {idle} || [ $(seconds) -ge $end ]; do sleep 0.2; done
     sleep 1 # what the service has read, and not yet passed on, can't be seen
 fi
-[ {stop_first} = 0 ] || systemctl stop {name}
-for file in $meant; do
-    staged=${{file%/*}}/.${{file##*/}}.staged
-    [ ! -f "$staged" ] || mv -fT "$staged" "$file"
-done
-for file in $gone; do restore "$file"; done
-known
-
-if up {verb} {probe}; then
+[ {stop_first} = 0 ] || timeout {bound} systemctl stop {name}
+if renew; then
     {then}
     systemctl -q is-enabled {name} || systemctl -q enable {name}
     rm -rf "$good.new" "$good.old"
@@ -109,14 +135,18 @@ if up {verb} {probe}; then
     mv -T "$good" "$good.old"
     mv -T "$good.new" "$good"
     rm -rf "$good.old"
-    printf '%s\\n' "$marker" >{state}/{name}.sha256
+    {{ LC_ALL=C rpm -q {name}; printf '%s\\n' "$marker"; }} >{state}/{name}.sha256
     exit 0
 fi
 exec >&2
-echo "{name} does not come up within {bound} s: $said"
+echo "{name} $why: $said"
 journalctl --no-pager --output=cat --lines=10 --unit={name}
 test ! -f {log} || tail --lines=10 {log}
-[ {stop_first} = 0 ] || systemctl stop {name}
+[ {stop_first} = 0 ] || timeout {bound} systemctl stop {name}
+if [ "$(rpm -q {name})" != "$package" ]; then
+    said=$({{ {back}; }} 2>&1) && echo "{name}: its old package is back" ||
+        echo "{name}: its old package can't be installed again: $said"
+fi
 for file in $meant $gone; do
     if [ -f "$good$file" ]; then put "$good$file" "$file"; else restore "$file"; fi
 done
@@ -133,10 +163,12 @@ exit 1
 """
 
 
-def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str:
-    """The shell script that puts a unit's staged files in place and makes it read them.
+def activation(
+    unit: Unit, files: Sequence[TextFile], present: UnitState, update: Update | None = None
+) -> str:
+    """The shell script that updates a unit's package, puts its staged files in place and makes it read them.
 
-    Its marker comes over standard input. When the unit does not come up in time, what it last ran with
+    What it `reads` comes over standard input. When the unit does not come up in time, what it last ran with
     is put back, and the script fails with the reason, the last lines of the journal and of the unit's log.
     """
     mine = [file.path for file in files if file.read_by == unit.name]
@@ -144,12 +176,12 @@ def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str
     changed = [
         file.path for file in files if file.path in mine and present["files"].get(file.path) != file.sha256
     ]
-    reload = present["service"]["stale"] or any(path.startswith("/etc/systemd/") for path in changed + gone)
+    own = any(path.startswith("/etc/systemd/") for path in changed + gone)
     return _ACTIVATE.format(
         name=unit.name,
         meant=shlex.quote(" ".join(mine)),
         gone=shlex.quote(" ".join(gone)),
-        reload="systemctl daemon-reload" if reload else "",
+        reload="systemctl daemon-reload" if own or update or present["service"]["stale"] else "",
         good=f"{GOOD}/{unit.name}",
         originals=ORIGINALS,
         record=RECORD,
@@ -160,7 +192,9 @@ def activation(unit: Unit, files: Sequence[TextFile], present: UnitState) -> str
         then=unit.then,
         bound=unit.bound,
         log=unit.log,
-        stop_first=int(unit.stop_first),
+        stop_first=int(unit.stop_first or update is not None),
+        install=update.install if update else ":",
+        back=update.back if update else ":",
     )
 
 

@@ -19,8 +19,10 @@ EVERYTHING = {
     "pipeline_workers": 2,
     "notification_email": None,
     "vrrp": 2,
+    "version": "8.19.17",
 }
-"""Other files, rules and settings for each step of the deploy."""
+"""Other files, rules, settings and packages for each step of the deploy."""
+NEWEST = "8.19.18"
 
 PIDS = "systemctl show -p MainPID logstash keepalived"
 
@@ -47,6 +49,7 @@ def test_a_service_that_does_not_come_up_gets_its_old_files_back(cluster: Cluste
     taken = f"import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('{ADDRESSES[backup]}', 5600)); time.sleep(900)"
     cluster.get(backup, f'systemd-run --unit=thief python3 -c "{taken}"')
     untouched = cluster.get(holder, PIDS)
+    package = cluster.get(backup, "rpm -q logstash")
     conf = cluster.get(backup, "cat /etc/logstash/conf.d/*.conf")
     inventory = cluster.inventory("everything", **EVERYTHING)
     with cluster.stream("rollback") as sent:
@@ -56,7 +59,9 @@ def test_a_service_that_does_not_come_up_gets_its_old_files_back(cluster: Cluste
     assert "port 5600 is not bound" in said
     assert "its old files are back, and it runs with them" in said
     assert f"left as it was, because {backup} has failed" in said
+    assert "its old package is back" in said
     assert cluster.get(backup, "cat /etc/logstash/conf.d/*.conf") == conf
+    assert {cluster.get(name, "rpm -q logstash") for name in NODES} == {package}
     assert cluster.get(holder, PIDS) == untouched
     assert cluster.lost("rollback", sent[0]) == []
     cluster.get(backup, "systemctl stop thief")
@@ -96,7 +101,7 @@ ACTIVATION = "11. keepalived and Logstash are up with their files: "
 @pytest.mark.parametrize(("step", "there"), [(f"{ACTIVATION}BACKUPs", True), (f"{ACTIVATION}MASTER", False)])
 def test_a_deploy_whose_ssh_is_cut_is_finished_by_the_next(cluster: Cluster, step: str, there: bool) -> None:
     """There, to another configuration, and back."""
-    inventory = cluster.inventory("everything", **EVERYTHING) if there else Path("inventory.py")
+    inventory = cluster.inventory("everything", **(EVERYTHING if there else {"version": NEWEST}))
     mark = f"finished-{there}"
     with cluster.stream(mark) as sent:
         cut(cluster, inventory, step)
@@ -116,6 +121,8 @@ def test_a_deploy_that_changes_everything_loses_no_event(cluster: Cluster) -> No
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert PASSWORD not in shown + said
+    for name in NODES:
+        assert f"logstash-{EVERYTHING['version']}-" in cluster.get(name, "rpm -q logstash")
     assert cluster.plan(inventory)[0] == {}
     lost = cluster.lost("everything", sent[0])
     print(f"a deploy that changes everything: {sent[0]} events sent, {len(lost)} lost")

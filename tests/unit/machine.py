@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,12 @@ class Machine:
         state = FakeState()
         with ctx_state.use(state), ctx_host.use(_Host(state, self)):
             return list(operation._inner(**arguments))
+
+    def inside(self, function: Callable[[], Any]) -> Any:
+        """What a function returns that reads facts, called as from an operation."""
+        state = FakeState()
+        with ctx_state.use(state), ctx_host.use(_Host(state, self)):
+            return function()
 
     def run(self, operation: Any, **arguments: Any) -> list[subprocess.CompletedProcess[str]]:
         """The operation's commands, run until one fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyinfra
 import pyinfra.api.inventory
 import pytest
 from paramiko import SSHException
@@ -26,7 +28,7 @@ from cluster import Cluster, Node
 from facts.ipvs import socket_name
 from operations import activation
 from operations.files import TextFile
-from operations.services import Unit
+from operations.services import Unit, Update
 from tests.unit.clusters import make_cluster
 
 UNITS = [Unit("logstash", probe="true", idle="true"), Unit("keepalived", probe="true")]
@@ -71,6 +73,7 @@ class World:
         self.cluster = cluster
         self.members = {node.name: Member(node, holds=node.name == master) for node in cluster.nodes}
         self.events: list[str] = []
+        self.scripts: list[str] = []
         self.now = 0.0
         self.state: State
         self.log: list[str] = []
@@ -122,6 +125,7 @@ class World:
             self.events.append(f"{name}: {match[1].split()[0]} {match[2]}")
             return []
         if match := re.search(r"systemctl is-active (\w+)", command):
+            self.scripts.append(command)
             return self.activate(member, match[1], stdin)
         if "systemctl disable --now" in command:
             self.events.append(f"{name}: stopped{self.taking(member)}")
@@ -131,7 +135,7 @@ class World:
 
     def activate(self, member: Member, unit: str, stdin: str | None) -> list[str]:
         (file,) = (file for file in FILES if file.read_by == unit)
-        assert stdin == f"{unit}-1\n{file.sha256}  {file.path}"
+        assert stdin == f"{file.sha256}  {file.path}"
         self.events.append(f"{member.node.name}: {unit}{self.taking(member)}")
         member.up.add(unit)
         member.new.add(unit)
@@ -309,6 +313,26 @@ def test_only_the_unit_that_is_due_is_touched(make: Make) -> None:
         "stash1: keepalived",
         "stash2: keepalived",
     ]
+
+
+def test_an_update_is_due_node_by_node(make: Make) -> None:
+    world = make(master="stash2")
+    for member in world.members.values():
+        member.new = set(UP)
+
+    def update() -> Update | None:
+        done = pyinfra.host.name in order(world, "logstash")
+        return None if done else Update(install="echo newer", back="echo older")
+
+    due = dataclasses.replace(UNITS[0], update=update)
+    world.run_operations(
+        activation.roll,
+        [{"units": [due, UNITS[1]], "files": FILES, "masters": masters} for masters in (False, True)],
+    )
+    assert order(world, "logstash") == ["stash1", "stash2"]
+    assert order(world, "keepalived") == []
+    assert "stash1: logstash" in world.events  # drained
+    assert all("echo newer" in script and "echo older" in script for script in world.scripts)
 
 
 def test_the_next_node_waits_until_the_first_is_back(make: Make) -> None:

@@ -116,7 +116,7 @@ class Machine:
         for name, paths in re.findall(r"echo == (\S+);.*?sha256sum (.*?) 2>/dev/null", command):
             unit = self.units[name]
             sums = [f"{self.files[path][1]}  {path}" for path in shlex.split(paths) if path in self.files]
-            package = f"{name}-1" if name in self.packages else f"package {name} is not installed"
+            package = self.package(name)
             lines += [
                 f"== {name}",
                 *self.show(name),
@@ -182,6 +182,10 @@ class Machine:
         for path in shlex.split(command)[2:]:
             self.files.pop(path, None)
 
+    def package(self, name: str) -> str:
+        """As `rpm -q` has it."""
+        return f"{name}-1" if name in self.packages else f"package {name} is not installed"
+
     def install(self, command: str, _: str) -> None:
         self.packages |= set(shlex.split(found(r"install ([^&;]*)", command)))
 
@@ -193,7 +197,8 @@ class Machine:
                 self.files[path] = staged
         for path in found(r"^gone=(.*)$", command).strip("'").split():
             self.files.pop(path, None)
-        self.units[name] = Unit(active=True, enabled=True, marker=stdin.splitlines(), good=meant)
+        marker = [self.package(name), *stdin.splitlines()]
+        self.units[name] = Unit(active=True, enabled=True, marker=marker, good=meant)
         self.world.activated.append(f"{name} on stash{self.number}")
         if name == "keepalived" and not self.world.holder:
             self.world.holder = self.number

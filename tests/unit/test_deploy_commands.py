@@ -18,6 +18,7 @@ from facts.record import Record
 from facts.sysctl import Sysctl
 from operations import files, keepalived, logstash, sysctl
 from operations.files import TextFile
+from operations.services import Update
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import Machine
 
@@ -224,11 +225,15 @@ def own(name: str, content: str, **arguments: Any) -> TextFile:
     return TextFile(f"{HOME}/{name}", content, read_by="logstash", **arguments)
 
 
+def no_update() -> None:
+    """Logstash stays at its version."""
+
+
 def accepted(machine: Machine, texts: list[TextFile]) -> list[subprocess.CompletedProcess[str]]:
     """Put the files and have them tested, as the deploy does."""
     for done in machine.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
-    return machine.run(logstash.accepted, files=texts)
+    return machine.run(logstash.accepted, files=texts, update=no_update)
 
 
 def seen(machine: Machine) -> dict[str, str]:
@@ -284,6 +289,26 @@ def test_nothing_new_is_not_tested(tested: Machine) -> None:
     assert accepted(tested, [own("logstash.yml", "settings\n")]) == []
 
 
+def test_its_next_version_tests_them_when_it_is_installed(tested: Machine, tmp_path: Path) -> None:
+    def update() -> Update:
+        return Update(install="echo installed", back="echo back")
+
+    texts = [own("logstash.yml", "settings\n"), own("conf.d/logstash-ha.conf", "new\n")]
+    for done in tested.run(files.put, files=texts):
+        assert done.returncode == 0, done.stderr
+    assert tested.commands(logstash.accepted, files=texts, update=update) == []
+    unit = logstash.unit(make_cluster(tmp_path), listed="true", files=texts, update=update)
+    found = tested.inside(unit.update)
+    assert found.back == "echo back"
+    done = tested.sh(found.install)
+    assert (done.returncode, done.stdout) == (0, "installed\n")
+    assert seen(tested)["conf.d/logstash-ha.conf"] == "new\n"
+    tested.program("runuser", "echo '[FATAL] no'; exit 1")
+    refused = tested.sh(f"{found.install} || echo refused")
+    assert refused.stdout == "installed\nrefused\n"
+    assert "Logstash refuses it" in refused.stderr
+
+
 def test_what_an_earlier_run_left_waiting_is_not_tested(tested: Machine) -> None:
     """It was refused then, and is not meant any more."""
     tested.run(files.put, files=[own("conf.d/bad.conf", "bad\n")])
@@ -317,7 +342,9 @@ def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: Machine) -
     text = 'PASSWORD="a\\"b\\\\c\\$d\\`e f#g"\n'
     (command,) = tested.run(files.put, files=[own("logstash-ha.env", text, mode="600", secret=True)])
     assert command.returncode == 0
-    (test,) = tested.commands(logstash.accepted, files=[own("logstash-ha.env", text, mode="600")])
+    (test,) = tested.commands(
+        logstash.accepted, files=[own("logstash-ha.env", text, mode="600")], update=no_update
+    )
     assert tested.sh(test).returncode == 0
     assert 'PASSWORD=a"b\\c$d`e f#g\n' in (tested.root / "environment").read_text()
     assert "PASSWORD" not in test.get_raw_value()
@@ -356,7 +383,7 @@ def test_the_test_leaves_nothing_behind(tested: Machine, status: int) -> None:
     work = tested.root / "work"
     tested.program("mktemp", f"mkdir {work} && echo {work}")
     tested.program("runuser", f"ls {work}/settings/conf.d/x.conf && exit {status}")
-    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")])
+    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")], update=no_update)
     assert done.returncode == status
     assert not work.exists()
 
@@ -419,7 +446,9 @@ def test_logstash_is_up_when_its_ports_are_bound(
     inputs = [{"id": f"{port}", "port": port, "protocol": protocol} for port in ports]
     machine.program("ss", f"[ $1 = -nl{protocol[0]}p ] && cat <<'END'\n{SOCKETS.format(waiting=0)}END")
     machine.program("systemctl", "echo MainPID=812")
-    done = machine.sh(logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
+    done = machine.sh(
+        logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[], update=no_update).probe
+    )
     assert (done.returncode, done.stdout.strip()) == (1 if said else 0, said)
 
 
@@ -432,7 +461,7 @@ def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
         *({"id": f"{port}", "port": port} for port in ports),
         {"id": "tcp", "port": 15514, "protocol": "tcp"},
     ]
-    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true")
+    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[], update=no_update)
     assert (machine.sh(unit.idle).returncode == 0) == idle
 
 

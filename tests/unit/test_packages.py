@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cluster import Cluster
 from facts.packages import KeyImported
 from operations import packages
+from operations.services import Update
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import Machine
 
@@ -32,6 +34,7 @@ cd {root}
 echo "$0 $*" | sed 's,.*/,,' >>calls
 for last; do :; done
 case "$*" in
+*--downloadonly*) ;;
 *" list "*) while read -r version; do echo "logstash.x86_64 1:$version-1 logstash-8.x"; done <offered ;;
 *" makecache"*) echo "Failed to download metadata" >&2; exit 1 ;;
 *logstash*" install logstash" | *" install logstash-"* | *" downgrade logstash-"*)
@@ -68,6 +71,10 @@ class Host:
     def deploy(self, cluster: Cluster, el: int = 9) -> list[subprocess.CompletedProcess[str]]:
         (self.machine.root / "calls").write_text("")
         return self.machine.run(packages.installed, cluster=cluster, el=el)
+
+    def update(self, cluster: Cluster, el: int = 9) -> Update | None:
+        (self.machine.root / "calls").write_text("")
+        return cast("Update | None", self.machine.inside(lambda: packages.update(cluster, el)))
 
     @property
     def changes(self) -> list[str]:
@@ -133,36 +140,67 @@ def test_what_is_there_is_not_noted(host: Host, make: Callable[..., Cluster]) ->
 
 
 @pytest.mark.parametrize(
-    ("present", "version", "verb", "after"),
+    ("version", "installed"),
+    [(None, "8.19.18"), ("8.19.3", "8.19.3"), ("latest", "8.19.18")],
+)
+def test_the_version_that_is_meant_is_installed_at_once_where_there_is_none(
+    host: Host, make: Callable[..., Cluster], version: str | None, installed: str
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1")
+    assert {each.returncode for each in host.deploy(make(version=version))} == {0}
+    assert host.changes == [f"dnf {FROM} install logstash{'' if version is None else '-' + installed}"]
+    assert host.logstash == [installed]
+    assert host.deploy(make(version=version)) == []
+    assert host.update(make(version=version)) is None
+
+
+@pytest.mark.parametrize(
+    ("present", "version"),
+    [("8.9.2", None), ("8.19.3", "8.19.3"), ("8.19.18", "latest")],
+)
+def test_the_version_that_is_there_is_left_alone(
+    host: Host, make: Callable[..., Cluster], present: str, version: str | None
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
+    assert host.deploy(make(version=version)) == []
+    assert host.update(make(version=version)) is None
+    assert host.changes == []
+
+
+@pytest.mark.parametrize(
+    ("present", "version", "there", "back"),
     [
-        ("8.9.2", None, "", "8.9.2"),
-        ("8.9.2", "8.19.3", "install logstash-8.19.3", "8.19.3"),
-        ("8.19.18", "8.19.3", "downgrade logstash-8.19.3", "8.19.3"),
-        ("8.19.3", "8.19.3", "", "8.19.3"),
-        ("", "8.19.3", "install logstash-8.19.3", "8.19.3"),
-        ("8.9.2", "latest", "install logstash-8.19.18", "8.19.18"),
-        ("8.19.18", "latest", "", "8.19.18"),
-        ("9.1.0", "latest", "downgrade logstash-8.19.18", "8.19.18"),
-        ("", "latest", "install logstash-8.19.18", "8.19.18"),
+        ("8.9.2", "8.19.3", "install logstash-8.19.3", "downgrade logstash-8.9.2"),
+        ("8.19.18", "8.19.3", "downgrade logstash-8.19.3", "install logstash-8.19.18"),
+        ("8.9.2", "latest", "install logstash-8.19.18", "downgrade logstash-8.9.2"),
     ],
 )
-def test_the_version_that_is_meant(
-    host: Host, make: Callable[..., Cluster], present: str, version: str | None, verb: str, after: str
+def test_another_version_is_only_downloaded_until_the_node_s_turn_comes(
+    host: Host, make: Callable[..., Cluster], present: str, version: str, there: str, back: str
 ) -> None:
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", **({"logstash": present} if present else {}))
-    assert {each.returncode for each in host.deploy(make(version=version))} <= {0}
-    assert host.changes == ([f"dnf {FROM} {verb}"] if verb else [])
-    assert host.logstash == [after]
-    assert host.deploy(make(version=version)) == []
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
+    cluster = make(version=version)
+    assert {each.returncode for each in host.deploy(cluster)} == {0}
+    assert host.changes == [f"dnf {FROM} --downloadonly {there}"]
+    assert host.logstash == [present]
+    update = host.update(cluster)
+    assert update
+    for command, verb in ((update.install, there), (update.back, back)):
+        assert host.machine.sh(command).returncode == 0
+        assert host.changes[-1] == f"dnf {FROM} {verb}"
+        assert host.logstash == [verb.partition("-")[2]]
 
 
-def test_a_version_that_nobody_offers_is_a_failure(host: Host, make: Callable[..., Cluster]) -> None:
+@pytest.mark.parametrize("present", [{}, {"logstash": "8.9.2"}])
+def test_a_version_that_nobody_offers_is_a_failure(
+    host: Host, make: Callable[..., Cluster], present: dict[str, str]
+) -> None:
     """EL 7's yum says nothing."""
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash="8.9.2")
-    (done,) = host.deploy(make(version="8.10.1"), 7)
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", **present)
+    done = host.deploy(make(version="8.10.1"), 7)[-1]
     assert done.returncode == 1
     assert done.stderr == "logstash 8.10.1 could not be installed: is it in logstash-8.x?\n"
-    assert host.logstash == ["8.9.2"]
+    assert host.logstash == [*present.values()]
 
 
 def test_the_newest_of_a_repository_that_can_not_be_read_is_a_failure(

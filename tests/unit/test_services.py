@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from facts.services import Services, Units, UnitState
 from operations import files, services
 from operations.files import TextFile
-from operations.services import Unit
+from operations.services import Unit, Update
 from tests.unit.machine import Machine
 
 # What the service has read when it starts is in `running`; with the word `unstartable` in it, it does not start.
@@ -57,7 +58,7 @@ class Host:
         self.machine, self.root = machine, machine.root
         machine.path("/etc/x").mkdir(parents=True)
         machine.program("systemctl", SYSTEMCTL.format(root=self.root))
-        machine.program("rpm", "echo logstash-1")
+        self.install("1")
         machine.program("journalctl", 'echo "journal: $*"')
         clock = f"{self.root}/clock"
         machine.program("cut", f'[ $1 = -d. ] || exec /usr/bin/cut "$@"; awk "{{ print int(\\$1) }}" {clock}')
@@ -71,6 +72,10 @@ class Host:
     def note(self, name: str, text: str) -> None:
         """What the stand-ins read."""
         (self.root / name).write_text(f"{text}\n")
+
+    def install(self, version: str) -> None:
+        """A package with the service."""
+        self.machine.program("rpm", f"echo logstash-{version}")
 
     def noted(self, name: str) -> list[str]:
         """What the stand-ins wrote."""
@@ -93,10 +98,10 @@ class Host:
         for done in self.machine.run(files.put, files=meant):
             assert done.returncode == 0, done.stderr
         present = self.present(list(texts))
-        if not services.due(unit, meant, present):
+        if not (unit.update() or services.due(unit, meant, present)):
             return None
-        marker = services.marker(unit, meant, present["package"])
-        return services.activation(unit, meant, present), "\n".join(marker)
+        script = services.activation(unit, meant, present, unit.update())
+        return script, "\n".join(services.reads(unit, meant))
 
     def present(self, reads: list[str]) -> UnitState:
         """The unit as the fact finds it."""
@@ -320,6 +325,63 @@ def test_a_file_that_was_there_as_it_is_meant_stays(host: Host) -> None:
     assert good(host.deploy({A: "good 1"}))
     assert host.files == OLD
     assert host.deploy({A: "good 1"}) is None
+
+
+def updated(host: Host, version: str = "2", then: str = "true") -> Callable[[], Update]:
+    """An update that notes what ran when it was made."""
+
+    def script(version: str) -> str:
+        return f"cat {host.root}/active >>{host.root}/updated; echo 'echo logstash-{version}' >{host.root}/bin/rpm"
+
+    return lambda: Update(install=f"{script(version)}; {then}", back=script("1"))
+
+
+def test_a_service_is_stopped_for_its_update(host: Host) -> None:
+    host.deploy(OLD)
+    assert good(host.deploy(OLD, update=updated(host)))
+    assert host.noted("updated") == ["inactive"]
+    assert host.noted("active") == ["active"]
+    assert host.noted("calls").count("daemon-reload") == 1
+    assert host.present([A, B])["marker"][0] == "logstash-2"
+    assert host.deploy(OLD) is None
+
+
+def test_a_service_that_does_not_come_up_gets_its_old_package_back(host: Host) -> None:
+    host.deploy(OLD)
+    lines = told(host.deploy({A: "bad"}, update=updated(host)))
+    assert lines[0] == "logstash does not come up within 2 s: no such input"
+    assert lines[-2:] == [
+        "logstash: its old package is back",
+        "logstash: its old files are back, and it runs with them",
+    ]
+    assert host.noted("updated") == ["inactive", "inactive"]
+    assert host.files == OLD
+    assert host.deploy(OLD) is None
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_package_that_can_not_be_updated_leaves_all_as_it_was(host: Host, changes: bool) -> None:
+    """Also when it was installed before that became clear, as when it refuses the configuration."""
+    host.deploy(OLD)
+    update = updated(host, then="{ echo no room; false; }")
+    if not changes:
+        update = lambda: Update(install="echo no room; false", back="echo never; false")  # noqa: E731
+    lines = told(host.deploy(NEW, update=update))
+    assert lines[0] == "logstash can't be updated: no room"
+    assert ("logstash: its old package is back" in lines) is changes
+    assert lines[-1] == "logstash: its old files are back, and it runs with them"
+    assert host.files == {**OLD, f"{A[:-6]}.a.conf.staged": "good 2", f"{A[:-6]}.c.conf.staged": "good 2"}
+    assert host.noted("running") == ["good 1", "good 1"]
+    assert host.deploy(OLD) is None
+
+
+def test_an_old_package_that_can_not_be_had_any_more_is_told(host: Host) -> None:
+    host.deploy(OLD)
+    install = updated(host)().install
+    lines = told(
+        host.deploy({A: "bad"}, update=lambda: Update(install=install, back="echo not there; false"))
+    )
+    assert "logstash: its old package can't be installed again: not there" in lines
 
 
 def test_stopped_first_it_stops_with_the_files_that_it_started_with(host: Host) -> None:
