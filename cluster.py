@@ -132,7 +132,7 @@ _Version = Annotated[
 _Size = Annotated[str, _like(r"[1-9][0-9]*[mg]", "a size; write it as 512m or 4g")]
 _Port = Annotated[int, _between(1, 65535, "choose one from 1 to 65535")]
 _Count = Annotated[int, _between(1, 2**31 - 1, f"choose one from 1 to {2**31 - 1}")]
-_Weight = Annotated[int, _between(0, 65535, "choose one from 0, for no events, to 65535")]
+_Weight = Annotated[int, _between(0, 32767, "choose one from 0, for no events, to 32767")]
 _Priority = Annotated[int, _between(1, 254, "choose one from 1 to 254, the highest becomes MASTER")]
 _RouterId = Annotated[int, _between(1, 255, "choose one from 1 to 255 that no other VRRP router here has")]
 _Address = Annotated[Address, BeforeValidator(_parse_address)]
@@ -235,6 +235,12 @@ class Input(_Model):
         """`nat`, `snat` or `dr`: how this protocol of the input is forwarded."""
         return self.forwarding or ("nat" if protocol == "udp" else "snat")
 
+    def weighs(self, node: str) -> tuple[int, int]:
+        """A node's weight in IPVS, and the one that it has while it is slow. Where they matter both are twice as high as
+        the inventory's, so that each has a half."""
+        weight = self.weights.get(node, 1)
+        return (2 * weight, weight) if self.scheduler in ("wrr", "wlc") else (weight, weight)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         """What no field can tell alone. The messages name the field; `_line` puts the input before it."""
@@ -290,6 +296,10 @@ class RealServer:
     address: Address
     port: int
     weight: int
+    """As IPVS has it."""
+    slow: int
+    """Its weight while it is slow; the same where the scheduler takes no notice of weights, or a sender sticks to its
+    node."""
 
 
 @dataclass(frozen=True)
@@ -489,7 +499,7 @@ class Cluster(_Model):
                 and (input.scheduler not in ("lc", "wlc") if input.ops is None else input.ops),
                 forwarding=input.forwards(protocol),
                 real_servers=tuple(
-                    RealServer(node, node.at(vip.version), input.target_port, input.weights.get(node.name, 1))
+                    RealServer(node, node.at(vip.version), input.target_port, *input.weighs(node.name))
                     for node in self.nodes
                 ),
             )

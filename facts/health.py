@@ -32,7 +32,7 @@ def parse_health(output: list[str]) -> HealthState:
     """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
 
     An input that the script has no verdict on counts as down, for the script's last words. What the health service
-    says of it counts too (lines after `service` and a tab): it has looked for longer.
+    says of it counts too (lines after `service` and a tab): it has looked for longer, and knows what is slow.
     """
     health = HealthState(missing=None, checks=[])
     inputs: list[str] = []
@@ -45,13 +45,13 @@ def parse_health(output: list[str]) -> HealthState:
         elif "\t" in line:
             address, text = line.split("\t", 1)
             said.setdefault(address, []).append(text)
-    service = {line.partition(" is down")[0]: line for line in said.pop("service", [])}
+    service = {line.partition(" is ")[0]: line for line in said.pop("service", [])}
     for address, texts in said.items():
         verdicts = {match[1]: (match[2], text) for text in texts if (match := _VERDICT.match(text))}
         for name in inputs:
             word, message = verdicts.get(name, ("down", texts[-1]))
             if word == "up" and (why := service.get(f"{name} at {address}")):
-                word, message = "down", why
+                word, message = "up" if " is slow: " in why else "down", why
             health["checks"].append(
                 Check(address=address, input=name, status=int(word != "up"), message=message)
             )

@@ -13,7 +13,9 @@ was up at stays in until it is up at another one: what is sent to an empty pool 
 Usage: logstash_ha_health.py SETTINGS, a JSON file:
     {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0,
      "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}}}
-Why inputs are down is in `FOLDER/reasons`, a line each. With `own`, this node's address, it tells the other nodes' services
+An input whose pipeline's queue is full, though events leave it, is slow: where `FOLDER/slow/ADDRESS/INPUT-ID` is there, it says so
+(`1`, else empty), and keepalived takes half of the node's weight away.
+Why inputs are down or slow is in `FOLDER/reasons`, a line each. With `own`, this node's address, it tells the other nodes' services
 while the node is drained, so that what stops in good order is out of all pools before.
 
 Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
@@ -47,20 +49,67 @@ FREEBIND = 15
 """ip(7); Python has no name for it."""
 STUCK = 10.0
 """Seconds in which no event comes out of a pipeline whose queue is full, until that counts as blocked."""
+SLOW = 3.0
+"""Seconds for which a pipeline's queue has to be full until its inputs count as slow."""
+EASED = 10.0
+"""Seconds for which it has to have room until they count so no longer."""
 RETRY = 7.0
 """Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
 PATIENCE = 5.0
 """Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""
 
 
+class Flag(object):  # noqa: UP004
+    """A file that keepalived follows: `1`, or empty. It is written in place: a new one would have another owner and
+    SELinux label."""
+
+    def __init__(self, path):
+        self.path = path
+        self.up = os.path.getsize(path) > 0
+
+    def write(self, up):
+        self.up = up
+        with io.open(self.path, "r+b", buffering=0) as file:
+            file.truncate(0)
+            if up:
+                file.write(b"1\n")
+
+
+class Pace(object):  # noqa: UP004
+    """Whether an input of a node is slow, and since when it seems to be otherwise."""
+
+    def __init__(self, path):
+        self.flag = Flag(path) if os.path.exists(path) else None
+        self.slow = self.flag is not None and self.flag.up
+        self.began = None
+
+    def turns(self, waiting):
+        """Whether it is another one with this poll."""
+        if waiting == self.slow:
+            self.began = None
+            return False
+        now = script.clock()
+        self.began = now if self.began is None else self.began
+        if now < self.began + (SLOW if waiting else EASED):
+            return False
+        self.set(waiting)
+        return True
+
+    def set(self, slow):
+        self.slow, self.began = slow, None
+        if self.flag is not None and self.flag.up != slow:
+            self.flag.write(slow)
+
+
 class State(object):  # noqa: UP004
     """The verdict on one input of one node, and the polls that speak against it."""
 
-    def __init__(self, ip, input_id, path):
+    def __init__(self, ip, input_id, folder):
         self.ip = ip
         self.input_id = input_id
-        self.path = path
-        self.up = os.path.getsize(path) == 0
+        self.down = Flag(os.path.join(folder, ip, input_id))
+        self.pace = Pace(os.path.join(folder, "slow", ip, input_id))
+        self.up = not self.down.up
         self.reason = None
         """Why it was down at the last poll."""
         self.kept = False
@@ -119,31 +168,34 @@ class State(object):  # noqa: UP004
         return True
 
     def write(self):
-        """What keepalived is told, in place: a new file would have another owner and SELinux label."""
-        with io.open(self.path, "r+b", buffering=0) as file:
-            file.truncate(0)
-            if not self.up and not self.kept:
-                file.write(b"1\n")
+        """What keepalived is told."""
+        self.down.write(not self.up and not self.kept)
 
 
 class Reasons(object):  # noqa: UP004
-    """Why inputs are down, in a file for whoever wants to know."""
+    """Why inputs are down or slow, in a file for whoever wants to know."""
 
     def __init__(self, path):
         self.path = path
         with io.open(path, encoding="ascii") as file:
-            self.lines = {line.partition(" is down")[0]: line for line in file}
+            self.lines = {line.partition(" is ")[0]: line for line in file}
 
     def tell(self, state, words):
-        """An input of a node is down, for the reason in these words, or up."""
+        """An input of a node is down or slow, for the reason in these words, or neither."""
         key = "%s at %s" % (state.input_id, state.ip)
-        if state.up:
+        if state.up and not state.pace.slow:
             self.lines.pop(key, None)
         else:
             self.lines[key] = words + "\n"
         with io.open(self.path, "r+", encoding="ascii", errors="replace") as file:
             file.truncate(0)
             file.write("".join(self.lines[key] for key in sorted(self.lines)))
+
+
+PACES = {
+    True: "%s at %s is slow: its queue is full, though events leave it",
+    False: "%s at %s is no longer slow",
+}
 
 
 class Pool(object):  # noqa: UP004
@@ -162,7 +214,12 @@ class Pool(object):  # noqa: UP004
             if changed:
                 state.kept = not any(other.up for other in self.states)
                 state.write()
+                state.pace.set(False)
             elif state.up:
+                if isinstance(outcome, script.Up) and state.pace.turns(outcome.waiting is not None):
+                    words = PACES[state.pace.slow] % (state.input_id, state.ip)
+                    self.reasons.tell(state, words)
+                    script.say(words, to=2)
                 return
             elif not isinstance(outcome, script.Down):
                 if not state.hold:
@@ -247,7 +304,7 @@ class Node(threading.Thread):
         self.knocks = {}
         for input_id, (protocol, port) in settings["nodes"][ip].items():
             self.knocks[input_id] = script.Knock(ip, protocol, port)
-            state = State(ip, input_id, os.path.join(settings["folder"], ip, input_id))
+            state = State(ip, input_id, settings["folder"])
             self.states[input_id] = state
             pools[input_id].states.append(state)
         self.settled = False

@@ -28,6 +28,22 @@ def verdict(node: Node, input_id: str) -> str:
     return f"{FOLDER}/{node.address}/{input_id}"
 
 
+def pace(node: Node, input_id: str) -> str:
+    """The file that says whether this input of this node is slow: it holds `1` then, and is empty otherwise."""
+    return f"{FOLDER}/slow/{node.address}/{input_id}"
+
+
+def paced(cluster: Cluster) -> list[str]:
+    """The ids of the inputs whose nodes weigh less while they are slow."""
+    return list(
+        dict.fromkeys(
+            server.input_id
+            for server in cluster.virtual_servers
+            if any(real.slow != real.weight for real in server.real_servers)
+        )
+    )
+
+
 def settings(cluster: Cluster, node: Node) -> dict[str, object]:
     """What the service is told."""
     ports = {

@@ -65,6 +65,8 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
                 file_check=el >= keepalived.FILE_CHECK,
                 inputs=cluster.input_ids,
                 verdict=health.verdict,
+                paced=health.paced(cluster),
+                pace=health.pace,
             ),
             mode="600",
             check=keepalived.CONF_CHECK,
@@ -93,6 +95,8 @@ def _health(cluster: Cluster, node: Node, script: TextFile, el: int, render: Any
         inputs=cluster.input_ids,
         user=keepalived.SCRIPT_USER,
         verdict=health.verdict,
+        paced=health.paced(cluster),
+        pace=health.pace,
     )
     return [
         TextFile(health.TMPFILES, verdicts, then=f"systemd-tmpfiles --create {health.TMPFILES}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cluster import API_PORT, Cluster, Node, VirtualServer, VrrpInstance
+from cluster import API_PORT, Cluster, Node, RealServer, VirtualServer, VrrpInstance
 from facts.health import Check
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import (
@@ -43,6 +43,8 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
         up = sum(_up(seen, node, input) is True for node in cluster.nodes)
         drained = sum(_down(seen, node, input) == _DRAINED for node in cluster.nodes)
         status = Status.OK if up == len(cluster.nodes) else Status.WRONG
+        if status == Status.OK and any(_slow(seen, node, input) for node in cluster.nodes):
+            status = Status.WARNING
         if drained and up + drained == len(cluster.nodes):
             status = Status.WARNING
         return Finding(status, f"{up} of {len(cluster.nodes)}")
@@ -91,6 +93,22 @@ def drained(cluster: Cluster, observations: Observations) -> list[Problem]:
     ]
 
 
+def slow(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """The inputs of nodes whose queue is full, each once."""
+    return [
+        Problem(
+            Status.WARNING,
+            "health",
+            node.name,
+            f"{input} is slow: {reason}",
+            "look what its pipeline waits for: an output that is behind, or a filter that takes all of its CPUs",
+        )
+        for input in cluster.input_ids
+        for node in cluster.nodes
+        if (reason := next(filter(None, (_slow(seen, node, input) for seen in observations.values())), None))
+    ]
+
+
 def no_script(observations: Observations) -> list[Problem]:
     """The nodes without a health script, or without what it needs."""
     return [
@@ -124,6 +142,11 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             )
             return Finding(Status.WRONG, "none", what, f"{DEPLOY}, then `journalctl -u keepalived`")
         there = {real["address"]: real for real in found["real_servers"]}
+
+        def right(state: RealServerState, real: RealServer) -> bool:
+            weights = {real.weight, *([real.slow] if _slow(seen, real.node, server.input_id) else [])}
+            return state["forward"] == forward and state["weight"] in weights
+
         faults = []
         if found["scheduler"] != server.input.scheduler:
             faults.append(f"its scheduler is {found['scheduler']}, not {server.input.scheduler}")
@@ -133,7 +156,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
         for address, state in there.items():
             if address not in meant:
                 faults.append(f"{address} is a real server, but none of the cluster's")
-            elif not _right(state, forward, meant[address].weight):
+            elif not right(state, meant[address]):
                 faults.append(
                     f"{address} is {state['forward']} with weight {state['weight']}, "
                     f"not {forward} with {meant[address].weight}"
@@ -151,10 +174,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
                 late.append(f"{real.node.name} is in the pool, though its check fails")
             elif address not in there:
                 waiting |= _down(seen, real.node, server.input_id) != _DRAINED
-        good = sum(
-            address in there and _right(there[address], forward, real.weight)
-            for address, real in meant.items()
-        )
+        good = sum(address in there and right(there[address], real) for address, real in meant.items())
         text = f"{good} of {len(meant)}"
         label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id
         if faults:
@@ -172,10 +192,6 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
         return Finding(Status.WRONG if waiting else Status.WARNING, text)
 
     return each(cluster, observations, "ipvs", look, server.input_id, str(server.vip))
-
-
-def _right(real: RealServerState, forward: str, weight: int) -> bool:
-    return (real["forward"], real["weight"]) == (forward, weight)
 
 
 def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
@@ -325,6 +341,14 @@ def _down(seen: Observation, node: Node, input: str | None = None) -> str | None
         if check["status"] != 0:
             reason = check["message"].partition(" is down: ")[2] or check["message"]
             return reason or f"the script ended with status {check['status']}"
+    return None
+
+
+def _slow(seen: Observation, node: Node, input: str) -> str | None:
+    """Why an input on `node` is slow, as this observer's health service sees it; None where it is not."""
+    for check in _checks(seen, node, input):
+        if check["status"] == 0 and " is slow: " in check["message"]:
+            return check["message"].partition(" is slow: ")[2]
     return None
 
 

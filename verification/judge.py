@@ -31,6 +31,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
             *(Problem(Status.WARNING, "inventory", None, *_parts(line)) for line in cluster.warnings),
             *(problem for _, problems in judged for problem in problems),
             *balance.drained(cluster, observations),
+            *balance.slow(cluster, observations),
             *balance.no_script(observations),
             *balance.parted(cluster, vips),
             *balance.strangers(cluster, observations),

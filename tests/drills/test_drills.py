@@ -149,6 +149,13 @@ def test_a_link_is_cut_and_healed_and_one_master_remains(three: Three) -> None:
             until(lambda: time.monotonic() > start + 10, 20, "ten seconds")
         finally:
             three.lab.network.heal(machine)
+        until(three.is_whole, HEAL, "the cluster whole again")
+        mac = three.get(three.holder, "cat /sys/class/net/eth0/address")
+        until(
+            lambda: f"lladdr {mac} " in three.get("sender", f"ip neigh show {VIP}"),
+            10,
+            "the holder's MAC at the sender",
+        )
 
 
 def test_all_nodes_are_rebooted_at_once(three: Three) -> None:

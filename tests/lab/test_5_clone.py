@@ -81,6 +81,7 @@ def test_a_clone_is_left_alone_while_its_source_is_on(copied: tuple[Cluster, dic
         cluster.lab.guest("stash1").power_off()
 
 
+@pytest.mark.long
 def test_a_wrong_address_goes_back_by_itself(copied: tuple[Cluster, dict[str, str]]) -> None:
     cluster, before = copied
     wrong = cluster.inventory("wrong", nodes={**ADDRESSES, "stash2": "10.77.0.19"})

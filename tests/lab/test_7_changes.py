@@ -98,6 +98,7 @@ def test_a_deploy_whose_ssh_is_cut_can_be_given_up(cluster: Cluster, step: str) 
 ACTIVATION = "11. keepalived and Logstash are up with their files: "
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "there"), [(f"{ACTIVATION}BACKUPs", True), (f"{ACTIVATION}MASTER", False)])
 def test_a_deploy_whose_ssh_is_cut_is_finished_by_the_next(cluster: Cluster, step: str, there: bool) -> None:
     """There, to another configuration, and back."""

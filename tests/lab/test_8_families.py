@@ -58,6 +58,7 @@ def test_a_stranger_of_either_family_gets_nothing_through(dual: Cluster, source:
     assert dual.sessions(["stranger"], target, source=source).returncode != 0
 
 
+@pytest.mark.long
 def test_each_node_is_master_of_a_vip_of_its_own(cluster: Cluster) -> None:
     inventory = cluster.inventory("shared", vip=[VIP, VIP2])
     done = cluster.deploy("-y", inventory=inventory)

@@ -241,7 +241,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(ops=True, scheduler="wlc"), "inputs.0.ops: wlc counts connections, and with ops there are none; choose wrr, or take ops out"),
     (_input(weights={"stash1": 2}), "inputs.0.weights: rr takes no notice of them; choose wrr, or take them out"),
     (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is none of the nodes; choose from stash1, stash2"),
-    (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 65535"),
+    (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 32767"),
     (_input(weights={"stash1": 0, "stash2": 0}, scheduler="wlc"), "inputs.0.weights: all are 0; give one node 1 or more"),
     (_input(weights=[1, 2], scheduler="wrr"), "inputs.0.weights: [1, 2] is not a dictionary; write it as {\"stash1\": 2}"),
     (_input(forwarding="nat", protocol="tcp"), "inputs.0.forwarding: 'nat' can't work for TCP here: the replies would bypass the director; choose 'snat' or 'dr', or leave it out"),

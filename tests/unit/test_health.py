@@ -54,6 +54,9 @@ class Running:
     def verdict(self, address: str, input_id: str = ID) -> str:
         return (self.folder / address / input_id).read_text()
 
+    def pace(self, address: str) -> str:
+        return (self.folder / "slow" / address / ID).read_text()
+
     def lines(self) -> list[str]:
         return (self.folder / "journal").read_text().splitlines()
 
@@ -94,10 +97,13 @@ def health(
     drained: Path = Path("/nonexistent"),
     alone: bool = False,
     own: str | None = None,
+    paced: bool = False,
+    slow: str = "",
 ) -> Iterator[Running]:
     """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
 
     Beside them is a node with all inputs up, unless they are to be `alone`. Somebody listens at the inputs' port.
+    With `paced`, keepalived wants to know who is slow, and has been told `slow` of all.
     """
     with (
         contextlib.ExitStack() as stack,
@@ -111,6 +117,9 @@ def health(
             (folder / address).mkdir()
             for input_id in inputs:
                 (folder / address / input_id).write_text(verdict)
+                if paced:
+                    (folder / "slow" / address).mkdir(parents=True)
+                    (folder / "slow" / address / input_id).write_text(slow)
         (folder / "reasons").touch()
         listeners = {address: stack.enter_context(listening(address)) for address in befores}
         settings = folder / "settings.json"
@@ -316,6 +325,46 @@ def test_a_blocked_output(python: str) -> None:
         taken = script.given
         service.wait(lambda: script.given > taken + 10)
         assert service.verdict(address) == ""
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_slow_node_weighs_less(python: str) -> None:
+    """For as long as its queue is full, and some time after that; a moment of either says nothing."""
+    script = Script(*(blocked(number) for number in range(1000)))
+    patch = "service.SLOW = service.EASED = 0.3"
+    with serving(script) as address, health(address, python=python, patch=patch, paced=True) as service:
+        assert service.pace(address) == ""
+        service.wait(lambda: service.pace(address) == "1\n")
+        why = f"{ID} at {address} is slow: its queue is full, though events leave it"
+        service.wait(lambda: (service.folder / "reasons").read_text() == f"{why}\n")
+        assert (service.verdict(address), service.lines()) == ("", [why])
+        script.now(UP)
+        service.wait(lambda: service.pace(address) == "")
+        service.wait(lambda: service.lines() == [why, f"{ID} at {address} is no longer slow"])
+        assert (service.folder / "reasons").read_text() == ""
+
+
+def test_a_slow_node_that_goes_down_is_down_and_not_slow() -> None:
+    script = Script(*(blocked(number) for number in range(1000)))
+    patch = "service.SLOW = 0.1"
+    with serving(script) as address, health(address, patch=patch, paced=True) as service:
+        service.wait(lambda: service.pace(address) == "1\n")
+        script.now(GONE)
+        service.wait(lambda: service.verdict(address) == "1\n")
+        service.wait(lambda: service.pace(address) == "")
+        assert "is down" in (service.folder / "reasons").read_text()
+        script.now(UP)
+        service.wait(lambda: (service.folder / "reasons").read_text() == "")
+        assert service.pace(address) == ""
+
+
+def test_a_new_service_knows_who_is_slow() -> None:
+    with (
+        serving(UP) as address,
+        health(address, patch="service.EASED = 0.3", paced=True, slow="1\n") as service,
+    ):
+        service.wait(lambda: service.pace(address) == "")
+        service.wait(lambda: service.lines() == [f"{ID} at {address} is no longer slow"])
 
 
 def test_when_all_are_blocked_one_stays() -> None:

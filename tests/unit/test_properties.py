@@ -140,7 +140,7 @@ def an_input(
     if protocol == "udp" and scheduler not in ("lc", "wlc"):
         made |= draw(_sometimes({"ops": st.booleans()}))
     if scheduler not in ("rr", "lc"):
-        weights = st.dictionaries(st.sampled_from(names[1:]), st.integers(0, 65535))
+        weights = st.dictionaries(st.sampled_from(names[1:]), st.integers(0, 32767))
         made |= draw(_sometimes({"weights": weights}))
     if protocol != "tcp":
         made |= draw(_sometimes({"workers": COUNTS, "queue_size": COUNTS, "receive_buffer_bytes": COUNTS}))

@@ -84,6 +84,38 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
                 ]
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "weights", "found"),
+    [
+        ("rr", {}, {"10.77.0.11": (1, None), "10.77.0.12": (1, None)}),
+        ("wrr", {"stash1": 3}, {"10.77.0.11": (6, -3), "10.77.0.12": (2, -1)}),
+        ("wlc", {"stash1": 0}, {"10.77.0.11": (0, None), "10.77.0.12": (2, -1)}),
+        ("sh", {"stash1": 3}, {"10.77.0.11": (3, None), "10.77.0.12": (1, None)}),
+    ],
+)
+def test_half_of_a_slow_node_s_weight_goes(
+    tmp_path: Path, scheduler: str, weights: dict[str, int], found: dict[str, tuple[int, int | None]]
+) -> None:
+    inputs = [{"id": "a", "port": 5514, "scheduler": scheduler, "weights": weights}]
+    cluster = make_cluster(tmp_path, inputs=inputs)
+    files = meant(cluster, cluster.nodes[0], 9)
+    conf = parse_keepalived(files[keepalived.CONF].content)
+    server = only(conf, "virtual_server 10.77.0.10 5514")
+    for node in cluster.nodes:
+        weight, slow = found[str(node.address)]
+        real = only(server, f"real_server {node.address} 5514")
+        checks = [each[1] for each in real if isinstance(each, tuple)]
+        assert f"weight {weight}" in real
+        assert checks == [
+            [f"track_file {node.name}/a"],
+            *([[f"track_file slow/{node.name}/a", f"weight {slow}"]] if slow else []),
+        ]
+        file = f"/run/keepalived-health/slow/{node.address}/a"
+        if scheduler in ("wrr", "wlc"):
+            assert only(conf, f"track_file slow/{node.name}/a") == [f"file {file}"]
+        assert (f"f {file} 0644" in files[health.TMPFILES].content) is (scheduler in ("wrr", "wlc"))
+
+
 def instance_of(tmp_path: Path, **settings: Any) -> list[Any]:
     """The first VRRP instance of the second of three nodes."""
     cluster = make_cluster(tmp_path, 3, **settings)

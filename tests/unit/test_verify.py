@@ -898,7 +898,7 @@ def test_ipvs_is_told_as_ipvsadm_writes_it(tmp_path: Path) -> None:
     ("shape", "values", "what"),
     [
         ("direct routing", {"forward": "Masq"}, "is Masq with weight 1, not Route with 1"),
-        ("weights", {"weight": 1}, "10.77.0.11:5514 is Masq with weight 1, not Masq with 3"),
+        ("weights", {"weight": 3}, "10.77.0.11:5514 is Masq with weight 3, not Masq with 6"),
         ("both protocols", {"address": "10.77.0.11:514"}, "10.77.0.11:514 is a real server, but none of"),
         ("IPv6", {"forward": "Tunnel"}, "[fd00:77::11]:5514 is Tunnel with weight 1"),
     ],
@@ -919,6 +919,27 @@ def test_flags_without_ops(tmp_path: Path) -> None:
         observations["stash1"], virtual_servers=lambda it: it[0].update(flags=["ops"])
     )
     assert "its flags are ops, not none" in judge(cluster, observations).problems[0].what
+
+
+SLOW = "its queue is full, though events leave it"
+
+
+@pytest.mark.parametrize("weight", [6, 3])
+def test_a_slow_node_is_told_once_and_may_weigh_less(tmp_path: Path, weight: int) -> None:
+    cluster = shaped(tmp_path, **SHAPES["weights"])
+    observations = all_well(cluster)
+    for name, seen in observations.items():
+        assert seen.health
+        for check in seen.health["checks"]:
+            if check["address"] == "10.77.0.11":
+                check["message"] = f"a at 10.77.0.11 is slow: {SLOW}"
+        observations[name] = change(seen, virtual_servers=real(0, weight=weight))
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.node, problem.what) == (Status.WARNING, "stash1", f"a is slow: {SLOW}")
+    (row,) = (row for row in report.rows if row.check == "health")
+    assert {(cell.status, cell.text) for cell in row.cells.values()} == {(Status.WARNING, "2 of 2")}
 
 
 def test_weight_0_takes_nothing(tmp_path: Path) -> None:
