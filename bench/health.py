@@ -1,8 +1,7 @@
 """What the health checks cost a node: the service against the recipe's way, as CPU seconds a minute.
 
 `python -m bench.health [SECONDS]`, as root: it plays the nodes' APIs at addresses of 127.0.0.0/8. The recipe starts its
-script once for each input and node every 5 s and reads the whole `/_node/stats` (step 8); a run of our script is
-taken for one of these, which flatters the recipe: it reads less. What keepalived itself takes is in neither.
+script (`bench/recipe/check.py`) once for each input and node every 5 s (step 8). What keepalived itself takes is in neither.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 FILES = Path(__file__).parents[1] / "files"
+RECIPE = Path(__file__).with_name("recipe") / "check.py"
 RECIPE_INTERVAL = 5
 INTERVAL = 0.5
 RUNS = 20
@@ -56,7 +56,7 @@ def recipe(addresses: list[str], ids: list[str]) -> float:
     before = children()
     for _ in range(RUNS):
         subprocess.run(
-            [sys.executable, str(FILES / "check_logstash_input.py"), addresses[0], ids[0]],
+            [sys.executable, str(RECIPE), addresses[0], ids[0]],
             stdout=subprocess.DEVNULL,
             check=True,
         )

@@ -6,15 +6,21 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader
+
 from lab.lab import Lab
-from lab.settings import GATEWAY, NETWORK
+from lab.settings import GATEWAY, INTERFACE, NETWORK
 
 VIP = str(NETWORK[10])
 NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}
 SENDER = str(NETWORK[101])
+RECIPE = Path(__file__).with_name("recipe")
+"""keepalived's configuration and health script as the recipe has them."""
+FOLDER = "/etc/keepalived"
 
 
 def shell(lab: Lab, name: str, script: str) -> str:
@@ -67,11 +73,6 @@ def deploy(lab: Lab, **settings: object) -> None:
         "connection": {"ssh_config_file": f"{lab.folder}/ssh_config", "_sudo": True},
         **settings,
     }
-    if "auth_pass_file" in settings:
-        secret = lab.folder / "auth_pass"
-        secret.touch(mode=0o600)
-        secret.write_text("lab-only")
-        settings["auth_pass_file"] = str(secret)
     inventory = lab.folder / "bench.py"
     inventory.write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
     pyinfra = Path(sys.executable).with_name("pyinfra")
@@ -80,3 +81,42 @@ def deploy(lab: Lab, **settings: object) -> None:
     )
     if done.returncode:
         raise SystemExit(f"the deploy with {settings} failed:\n{done.stderr[-2000:]}")
+
+
+@contextmanager
+def recipe(lab: Lab) -> Iterator[None]:
+    """Meanwhile keepalived has the recipe's own configuration and script, and no drop-in of ours, on both nodes of a cluster
+    that is deployed. Afterwards it is deployed again."""
+    template = Environment(
+        loader=FileSystemLoader(RECIPE), trim_blocks=True, keep_trailing_newline=True, autoescape=False
+    ).get_template("keepalived.conf.j2")
+    files = {f"{FOLDER}/recipe.py": (RECIPE / "check.py").read_text()}
+    try:
+        for name, address in NODES.items():
+            files[f"{FOLDER}/keepalived.conf"] = template.render(
+                interface=INTERFACE,
+                own=address,
+                addresses=list(NODES.values()),
+                vip=VIP,
+                script=f"{FOLDER}/recipe.py",
+            )
+            for path, text in files.items():
+                subprocess.run(
+                    (*lab.ssh_command(name), f"sudo tee {path}"),
+                    input=text,
+                    text=True,
+                    stdout=subprocess.DEVNULL,
+                    check=True,
+                    timeout=60,
+                )
+            drop_in = "/etc/systemd/system/keepalived.service.d/restart.conf"
+            shell(
+                lab,
+                name,
+                f"setsebool nis_enabled=1; rm {drop_in}; systemctl daemon-reload; systemctl restart keepalived",
+            )
+        yield
+    finally:
+        for name in NODES:
+            shell(lab, name, f"rm {FOLDER}/recipe.py; setsebool nis_enabled=0")
+        deploy(lab)
