@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -229,7 +230,7 @@ def paused(lab: Lab, path: str, pause: float, seconds: float) -> Result:
     _, name = NODES
     times = int(seconds / 5)
     loop = f"for n in $(seq {times}); do sleep 4; systemctl kill -s STOP logstash; sleep {pause}; systemctl kill -s CONT logstash; done"
-    with start(lab, name, f'sh -c "{loop}"') as pausing:
+    with start(lab, name, f"sh -c {shlex.quote(loop)}") as pausing:
         result = logstash(lab, path, SIZES[0], PAUSE_RATE, seconds)
         pausing.communicate(timeout=60)
     return result
