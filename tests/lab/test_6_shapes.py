@@ -1,5 +1,6 @@
 """Larger clusters: three nodes, many inputs, TCP, low ports, and what becomes of that which is no longer meant."""
 
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable
@@ -7,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import ALL_ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool, until
+from tests.lab.conftest import ADDRESSES, ALL_ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool, until
 
 pytestmark = pytest.mark.long
 
 INPUTS: list[dict[str, Any]] = [
     {"id": "udp-5514", "port": 5514},
-    {"id": "tcp-6514", "port": 6514, "protocol": "tcp"},
+    {"id": "tcp-6514", "port": 6514, "protocol": "tcp", "scheduler": "wrr"},
     {"id": "syslog", "port": 514, "server_port": 5614, "protocol": "both"},
     {"id": "direct", "port": 7514, "protocol": "both", "forwarding": "dr", "senders": [ALLOWED, FORBIDDEN]},
 ]
@@ -54,6 +55,27 @@ def test_tcp_sessions_reach_all_nodes_and_work_both_ways(large: Cluster, port: i
         30,
         "four events on each node",
     )
+
+
+def test_a_slow_node_weighs_half(large: Cluster) -> None:
+    """keepalived goes by the health service's word at once, and still does so after a reload."""
+    file = f"/run/keepalived-health/slow/{ADDRESSES['stash1']}/tcp-6514"
+
+    def weights() -> list[list[str]]:
+        """The nodes' weights in the tables of those that have FILE_CHECK."""
+        tables = [large.get(name, "ipvsadm -Lnt 10.77.0.10:6514") for name in NODES]
+        return [re.findall(r"-> \S+:6514 +Masq +(\d+)", table) for table in tables]
+
+    assert weights() == [["2", "2", "2"]] * 2
+    for name in NODES:
+        large.get(name, f"echo 1 >{file}")
+    until(lambda: weights() == [["1", "2", "2"]] * 2, 10, "half of stash1's weight gone")
+    for name in NODES:
+        large.get(name, "systemctl reload keepalived")
+    until(lambda: weights() == [["1", "2", "2"]] * 2, 10, "the same after a reload")
+    for name in NODES:
+        large.get(name, f"truncate -s 0 {file}")
+    until(lambda: weights() == [["2", "2", "2"]] * 2, 10, "its whole weight again")
 
 
 HOLD = """
