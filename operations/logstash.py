@@ -13,7 +13,7 @@ from cluster import OWN_PIPELINE_FILE, Cluster, Input, Node
 from facts.record import RECORD
 from facts.services import Units
 from operations.files import ORIGINALS, TextFile
-from operations.services import Unit, Update
+from operations.services import Unit, Update, no_update
 
 HOME = "/etc/logstash"
 SETTINGS = f"{HOME}/logstash.yml"
@@ -81,7 +81,9 @@ said=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and
 
 
 @operation()
-def accepted(files: list[TextFile], update: Callable[[], Update | None]) -> Generator[StringCommand]:
+def accepted(
+    files: list[TextFile], update: Callable[[], Update | None] = no_update
+) -> Generator[StringCommand]:
     """What waits for Logstash is tested by Logstash itself (`logstash -t`), as a whole.
 
     `files` are all that the deploy writes. A file that Logstash refuses is never put in its place. Where it is
@@ -113,7 +115,9 @@ def _test(files: list[TextFile]) -> str | None:
     )
 
 
-def unit(cluster: Cluster, listed: str, files: list[TextFile], update: Callable[[], Update | None]) -> Unit:
+def unit(
+    cluster: Cluster, listed: str, files: list[TextFile], update: Callable[[], Update | None] = no_update
+) -> Unit:
     """Logstash's service; a Java program, it takes tens of seconds to start.
 
     `listed` succeeds once its API lists every input. It lists an input also when its port is taken, so the

@@ -22,7 +22,7 @@ class Update:
     back: str
 
 
-def _no_update() -> None:
+def no_update() -> None:
     """Packages are left alone, as a rule."""
 
 
@@ -46,7 +46,7 @@ class Unit:
     """A shell command that succeeds while nothing waits for the service; with one, the node is drained first."""
     then: str = ""
     """A shell command to run once the service is up with its new files."""
-    update: Callable[[], Update | None] = _no_update
+    update: Callable[[], Update | None] = no_update
     """Inside an operation: what is to become of the unit's package on its host."""
 
 

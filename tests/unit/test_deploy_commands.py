@@ -225,15 +225,11 @@ def own(name: str, content: str, **arguments: Any) -> TextFile:
     return TextFile(f"{HOME}/{name}", content, read_by="logstash", **arguments)
 
 
-def no_update() -> None:
-    """Logstash stays at its version."""
-
-
 def accepted(machine: Machine, texts: list[TextFile]) -> list[subprocess.CompletedProcess[str]]:
     """Put the files and have them tested, as the deploy does."""
     for done in machine.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
-    return machine.run(logstash.accepted, files=texts, update=no_update)
+    return machine.run(logstash.accepted, files=texts)
 
 
 def seen(machine: Machine) -> dict[str, str]:
@@ -342,9 +338,7 @@ def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: Machine) -
     text = 'PASSWORD="a\\"b\\\\c\\$d\\`e f#g"\n'
     (command,) = tested.run(files.put, files=[own("logstash-ha.env", text, mode="600", secret=True)])
     assert command.returncode == 0
-    (test,) = tested.commands(
-        logstash.accepted, files=[own("logstash-ha.env", text, mode="600")], update=no_update
-    )
+    (test,) = tested.commands(logstash.accepted, files=[own("logstash-ha.env", text, mode="600")])
     assert tested.sh(test).returncode == 0
     assert 'PASSWORD=a"b\\c$d`e f#g\n' in (tested.root / "environment").read_text()
     assert "PASSWORD" not in test.get_raw_value()
@@ -383,7 +377,7 @@ def test_the_test_leaves_nothing_behind(tested: Machine, status: int) -> None:
     work = tested.root / "work"
     tested.program("mktemp", f"mkdir {work} && echo {work}")
     tested.program("runuser", f"ls {work}/settings/conf.d/x.conf && exit {status}")
-    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")], update=no_update)
+    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")])
     assert done.returncode == status
     assert not work.exists()
 
@@ -446,9 +440,7 @@ def test_logstash_is_up_when_its_ports_are_bound(
     inputs = [{"id": f"{port}", "port": port, "protocol": protocol} for port in ports]
     machine.program("ss", f"[ $1 = -nl{protocol[0]}p ] && cat <<'END'\n{SOCKETS.format(waiting=0)}END")
     machine.program("systemctl", "echo MainPID=812")
-    done = machine.sh(
-        logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[], update=no_update).probe
-    )
+    done = machine.sh(logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[]).probe)
     assert (done.returncode, done.stdout.strip()) == (1 if said else 0, said)
 
 
@@ -461,7 +453,7 @@ def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
         *({"id": f"{port}", "port": port} for port in ports),
         {"id": "tcp", "port": 15514, "protocol": "tcp"},
     ]
-    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[], update=no_update)
+    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[])
     assert (machine.sh(unit.idle).returncode == 0) == idle
 
 
