@@ -14,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader
 
 from lab.lab import Lab
 from lab.settings import GATEWAY, INTERFACE, NETWORK
+from operations import keepalived
 
 VIP = str(NETWORK[10])
 NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}
 SENDER = str(NETWORK[101])
 RECIPE = Path(__file__).with_name("recipe")
 """keepalived's configuration and health script as the recipe has them."""
-FOLDER = "/etc/keepalived"
+CHECK = "/etc/keepalived/recipe.py"
 
 
 def shell(lab: Lab, name: str, script: str) -> str:
@@ -90,15 +91,15 @@ def recipe(lab: Lab) -> Iterator[None]:
     template = Environment(
         loader=FileSystemLoader(RECIPE), trim_blocks=True, keep_trailing_newline=True, autoescape=False
     ).get_template("keepalived.conf.j2")
-    files = {f"{FOLDER}/recipe.py": (RECIPE / "check.py").read_text()}
+    files = {CHECK: (RECIPE / "check.py").read_text()}
     try:
         for name, address in NODES.items():
-            files[f"{FOLDER}/keepalived.conf"] = template.render(
+            files[keepalived.CONF] = template.render(
                 interface=INTERFACE,
                 own=address,
                 addresses=list(NODES.values()),
                 vip=VIP,
-                script=f"{FOLDER}/recipe.py",
+                script=CHECK,
             )
             for path, text in files.items():
                 subprocess.run(
@@ -109,14 +110,13 @@ def recipe(lab: Lab) -> Iterator[None]:
                     check=True,
                     timeout=60,
                 )
-            drop_in = "/etc/systemd/system/keepalived.service.d/restart.conf"
             shell(
                 lab,
                 name,
-                f"setsebool nis_enabled=1; rm {drop_in}; systemctl daemon-reload; systemctl restart keepalived",
+                f"setsebool nis_enabled=1; rm {keepalived.DROP_IN}; systemctl daemon-reload; systemctl restart keepalived",
             )
         yield
     finally:
         for name in NODES:
-            shell(lab, name, f"rm {FOLDER}/recipe.py; setsebool nis_enabled=0")
+            shell(lab, name, f"rm {CHECK}; setsebool nis_enabled=0")
         deploy(lab)

@@ -65,13 +65,13 @@ class Flag(object):  # noqa: UP004
 
     def __init__(self, path):
         self.path = path
-        self.up = os.path.getsize(path) > 0
+        self.raised = os.path.getsize(path) > 0
 
-    def write(self, up):
-        self.up = up
+    def write(self, raised):
+        self.raised = raised
         with io.open(self.path, "r+b", buffering=0) as file:
             file.truncate(0)
-            if up:
+            if raised:
                 file.write(b"1\n")
 
 
@@ -80,7 +80,7 @@ class Pace(object):  # noqa: UP004
 
     def __init__(self, path):
         self.flag = Flag(path) if os.path.exists(path) else None
-        self.slow = self.flag is not None and self.flag.up
+        self.slow = self.flag is not None and self.flag.raised
         self.began = None
 
     def turns(self, waiting):
@@ -97,7 +97,7 @@ class Pace(object):  # noqa: UP004
 
     def set(self, slow):
         self.slow, self.began = slow, None
-        if self.flag is not None and self.flag.up != slow:
+        if self.flag is not None and self.flag.raised != slow:
             self.flag.write(slow)
 
 
@@ -109,7 +109,7 @@ class State(object):  # noqa: UP004
         self.input_id = input_id
         self.down = Flag(os.path.join(folder, ip, input_id))
         self.pace = Pace(os.path.join(folder, "slow", ip, input_id))
-        self.up = not self.down.up
+        self.up = not self.down.raised
         self.reason = None
         """Why it was down at the last poll."""
         self.kept = False
