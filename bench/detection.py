@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from bench.machines import NODES, deploy, holders, recipe, shell, start, until
 from lab.lab import Lab
+from operations.logstash import PIPELINES
 
 RUNS = 20
 LIMIT = 30
@@ -23,6 +24,8 @@ LIMIT = 30
 BOUND = 60.0
 """Seconds for the node to be in the pools again."""
 DROP_IN = "/run/systemd/system/logstash.service.d"
+ANOTHER = '[{"pipeline.id": "bench", "config.string": "input { udp { port => 5599 } } output { null { } }"}]'
+"""A pipelines.yml with a pipeline of its own; JSON is YAML."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ FAILURES = (
     Failure(
         "told to end: its socket is closed, its API goes on for 5 s",
         'kill -TERM "$(systemctl show -p MainPID --value logstash)"',
+    ),
+    Failure(
+        "without its pipeline: told to run another one instead",
+        f"cp -p {PIPELINES} {PIPELINES}.bench; printf '%s' '{ANOTHER}' >{PIPELINES}; systemctl kill -s HUP logstash",
+        f"mv {PIPELINES}.bench {PIPELINES}; systemctl kill -s HUP logstash",
     ),
     Failure("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
 )
