@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 DEBIAN := python3-venv user-mode-linux mmdebstrap e2fsprogs rpm createrepo-c gnupg iproute2 openssh-client socat \
 	selinux-policy-dev chromium \
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
@@ -41,13 +40,13 @@ demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
 test: packages $(VENV)/ready  ## Run the tests, those in the lab too
 	@$(BIN)/python -m lab build &  # the lab's tests come last, and wait for it
 	$(MAKE) lint
-	$(BIN)/pytest $(TWO)
+	$(BIN)/pytest
 
 drills: packages $(VENV)/ready  ## Run the long tests in the lab, which `test` leaves out
 	$(BIN)/pytest -m long
 
 unit: packages $(VENV)/ready  ## Run the tests that need no lab
-	$(BIN)/pytest $(TWO) --ignore tests/lab --ignore tests/drills
+	$(BIN)/pytest --ignore tests/lab --ignore tests/drills
 
 lint: $(VENV)/ready  ## Check style and types
 	$(BIN)/ruff check .
