@@ -73,6 +73,15 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
+def last_event(line: str) -> dict[str, Any] | None:
+    """The event at the end of a line: power that fails leaves a part of one, or NULs, before the next. None: only a part."""
+    for begin in re.finditer("{", line):
+        with suppress(json.JSONDecodeError):
+            event: dict[str, Any] = json.loads(line[begin.start() :])
+            return event
+    return None
+
+
 def tool(name: str) -> str:
     """A program of the Python environment that runs the tests."""
     return str(Path(sys.executable).with_name(name))
@@ -229,7 +238,7 @@ class Cluster:
         """The events with this mark that a node's Logstash wrote, in its order."""
         # A file that was written when the power failed can have a hole of NULs, which makes it a binary one.
         lines = self.get(name, f"grep -ash -e {mark} {EVENTS} || true").splitlines()
-        return [json.loads(line.rpartition("\0")[2]) for line in lines]
+        return [event for event in map(last_event, lines) if event is not None]
 
 
 @pytest.fixture(scope="session")
