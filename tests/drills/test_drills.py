@@ -11,14 +11,13 @@ import pytest
 
 from drills.catalogue import DRILLS, Drill
 from drills.result import Loss, count
+from drills.run import HEAL, RATE
 from lab.lab import Lab
 from tests.lab.conftest import ALL_ADDRESSES, ROOT, VIP, Cluster, until
 
 pytestmark = pytest.mark.long
 
 NODES = tuple(ALL_ADDRESSES)
-HEAL = 240
-RATE = 100
 
 
 def tell(name: str, loss: Loss) -> None:
@@ -52,12 +51,8 @@ class Three(Cluster):
         with self.stream(mark, rate=RATE) as sent:
             yield
             until(self.is_whole, HEAL, "the cluster whole again")
-        self.lost(mark, sent[0], NODES)  # waits for the last ones
-        arrived = {
-            name: [int(text.rpartition("-")[2]) + 1 for text in self.received(name, f"{mark}-")]
-            for name in NODES
-        }
-        loss = count(sent[0], RATE, arrived)
+        arrived = self.arrived(mark, sent[0], NODES)
+        loss = count(sent[0], RATE, {name: [number + 1 for number in arrived[name]] for name in NODES})
         tell(mark, loss)
         assert loss.lost <= (sent[0] / 2 if most is None else most)
 

@@ -78,7 +78,7 @@ def last_event(line: str) -> dict[str, Any] | None:
     for begin in re.finditer("{", line):
         with suppress(json.JSONDecodeError):
             event: dict[str, Any] = json.loads(line[begin.start() :])
-            return event
+            return event if "message" in event else None  # a part can end with an inner object
     return None
 
 
@@ -219,16 +219,23 @@ class Cluster:
         assert sender.returncode == 0, errors
         sent.append(int(output))
 
-    def lost(self, mark: str, sent: int, names: tuple[str, ...] = NODES) -> list[str]:
-        """The events of a stream that no node's Logstash wrote, once all that come have come."""
+    def arrived(self, mark: str, sent: int, names: tuple[str, ...] = NODES) -> dict[str, list[int]]:
+        """The numbers of a stream's events by node, as its Logstash wrote them, once all that come have come."""
 
-        def missing() -> list[str]:
-            found = {text for name in names for text in self.received(name, f"{mark}-")}
-            return sorted({f"{mark}-{number}" for number in range(sent)} - found)
+        def look() -> dict[str, list[int]]:
+            return {
+                name: [int(text.removeprefix(f"{mark}-")) for text in self.received(name, f"{mark}-")]
+                for name in names
+            }
 
         with suppress(AssertionError):  # what is lost does not come
-            until(lambda: not missing(), 10, "all events of the stream")
-        return missing()
+            until(lambda: set().union(*look().values()) >= set(range(sent)), 10, "all events of the stream")
+        return look()
+
+    def lost(self, mark: str, sent: int, names: tuple[str, ...] = NODES) -> list[str]:
+        """The events of a stream that no node's Logstash wrote, once all that come have come."""
+        found = set().union(*self.arrived(mark, sent, names).values())
+        return sorted(f"{mark}-{number}" for number in set(range(sent)) - found)
 
     def received(self, name: str, mark: str) -> list[str]:
         """The texts with this mark that a node's Logstash wrote, in its order."""
