@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,6 +179,10 @@ class Guest:
                 start_new_session=True,
             )
         (self.folder / "pid").write_text(str(kernel.pid))
+        # It has to get into the namespace first: until then it does not count as running.
+        deadline = time.monotonic() + 10
+        while kernel.poll() is None and not self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _cpu(self) -> str:
         """One CPU for the kernel and its programs: handing over to another one takes as long as the work.
