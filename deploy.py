@@ -76,7 +76,10 @@ if "nodes" in host.groups:
     # A machine that is the clone of another one becomes itself by clone.py.
     clone.remember(name="10. Hardware noted, so that a clone is told by it", interface=cluster.interface)
 
-    files.put(name="11. keepalived starts again when it dies", files=[file[keepalived.DROP_IN]])
+    files.put(
+        name="11. keepalived starts again when it dies",
+        files=[file[keepalived.GIVE_UP], file[keepalived.DROP_IN]],
+    )
     activation.undrained(name="11. No node is left out by a run that was broken off")
     # One node after the other, and the MASTER last: the others take the events meanwhile.
     units = [

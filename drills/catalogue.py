@@ -44,6 +44,8 @@ class Drill:
     """Words of a problem that verify.py is to tell meanwhile; it has the time for that where `lasts` is 30 or more."""
     lossless: bool = False
     """Whether not one event may be lost."""
+    settles: int = 0
+    """Seconds, less than `lasts`, after which no event may be lost any more; 0 where it is not asked."""
 
 
 DRILLS = (
@@ -129,10 +131,12 @@ DRILLS = (
     Drill(
         "link-down",
         "has its link down for 10 s",
-        "Another node holds the VIP after three adverts, and its Logstash is out of the pool within two seconds.",
+        "Another node holds the VIP after three adverts, and its Logstash is out of the pool within two seconds. Its "
+        "return loses no event.",
         do=_DOWN,
         undo=_UP,
         lasts=10,
+        settles=5,
     ),
     Drill(
         "rebooted",

@@ -21,6 +21,8 @@ class Loss:
     """The longest time of which every event is lost."""
     span: float
     """From the first event that is lost to the last one."""
+    last: float
+    """When the last event that is lost was sent, after the first one of all."""
 
 
 def count(sent: int, rate: float, arrived: dict[str, list[int]]) -> Loss:
@@ -46,4 +48,5 @@ def count(sent: int, rate: float, arrived: dict[str, list[int]]) -> Loss:
         reordered=reordered,
         gap=longest * 1000 / rate,
         span=(lost[-1] - lost[0] + 1) * 1000 / rate if lost else 0,
+        last=(lost[-1] - 1) * 1000 / rate if lost else 0,
     )

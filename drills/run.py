@@ -53,6 +53,11 @@ class Outcome:
             faults.append(f"the cluster is not whole {HEAL} s later: run verify.py")
         if self.drill.lossless and self.loss.lost:
             faults.append(f"{self.loss.lost} events are lost, and none should be")
+        if self.drill.settles and self.loss.last > (LEAD + self.drill.settles) * 1000:
+            faults.append(
+                f"an event is lost {self.loss.last / 1000 - LEAD:.1f} s after its begin, and none should be "
+                f"after {self.drill.settles} s"
+            )
         if self.loss.duplicated:
             faults.append(f"{self.loss.duplicated} events came twice")
         if self.drill.sees and not any(self.drill.sees in what for what in self.seen):
@@ -123,7 +128,7 @@ def run(plan: Plan, tell: Tell) -> Outcome:
     except BaseException:
         sending.kill()
         tell(f"{plan.node.name}: undoing it")
-        _undo(plan)
+        _undo(plan, name)
         raise
     tell("waiting for the cluster to be whole again")
     healed = _heal(plan)
@@ -141,13 +146,15 @@ def _shell(host: Host, command: str) -> None:
         raise ClusterError(f"drill: {host.name}: {output.stderr or 'it says nothing'}")
 
 
-def _undo(plan: Plan) -> None:
-    """End it on the node now, if that can be reached; else it ends by itself."""
+def _undo(plan: Plan, name: str) -> None:
+    """End it on the node now, if that can be reached, and what is sent; else they end by themselves."""
     state, inventory, cluster = reach.load(plan.file)
-    reach.enter(state, inventory, cluster)
+    sender = inventory.get_host(plan.sender)
+    reach.enter(state, inventory, cluster, sender)
     host = inventory.get_host(plan.node.name)
     if host.connected:
         _shell(host, STOP)
+    send.stop(sender, name)
 
 
 def _look(file: str) -> Report:

@@ -12,11 +12,13 @@ was up at stays in until it is up at another one: what is sent to an empty pool 
 
 Usage: logstash_ha_health.py SETTINGS, a JSON file:
     {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0,
-     "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}}}
+     "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}},
+     "own": "192.0.2.11", "interface": "eth0"}
 An input whose pipeline's queue is full, though events leave it, is slow: where `FOLDER/slow/ADDRESS/INPUT-ID` is there, it says so
 (`1`, else empty), and keepalived takes half of the node's weight away.
-Why inputs are down or slow is in `FOLDER/reasons`, a line each. With `own`, this node's address, it tells the other nodes' services
-while the node is drained, so that what stops in good order is out of all pools before.
+Why inputs are down or slow is in `FOLDER/reasons`, a line each. It tells the other nodes' services while the node that has the address
+`own` is drained, so that what stops in good order is out of all pools before. Where `FOLDER/away` is there, it says (`1`) that
+the node's link is down, or has not been up for long: keepalived's instances are in FAULT then.
 
 Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
 Standard library only, for Python 2.7 and 3.6 to 3.13.
@@ -26,10 +28,12 @@ Standard library only, for Python 2.7 and 3.6 to 3.13.
 from __future__ import unicode_literals
 
 import collections
+import fcntl
 import io
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -55,6 +59,11 @@ EASED = 10.0
 """Seconds for which it has to have room until they count so no longer."""
 RETRY = 7.0
 """Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
+BACK = 3.0
+"""Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's zone
+comes back with them, and the MASTER's adverts."""
+RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
+"""rtnetlink(7), netdevice(7); Python has no names for them."""
 PATIENCE = 5.0
 """Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""
 
@@ -240,6 +249,10 @@ class Pool(object):  # noqa: UP004
                     script.say("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
 
 
+def family_of(ip):
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
 class Bell(object):  # noqa: UP004
     """Asks the service on another node whether that is about to leave; it answers only then."""
 
@@ -250,8 +263,7 @@ class Bell(object):  # noqa: UP004
     def ring(self):
         try:
             if self.connection is None:
-                family = socket.AF_INET6 if ":" in self.ip else socket.AF_INET
-                connection = socket.socket(family, socket.SOCK_DGRAM)
+                connection = socket.socket(family_of(self.ip), socket.SOCK_DGRAM)
                 connection.setblocking(False)
                 connection.connect((self.ip, script.PORT))
                 self.connection = connection
@@ -273,7 +285,7 @@ class Porter(threading.Thread):
         super(Porter, self).__init__()  # noqa: UP008
         self.daemon = True
         self.own = own
-        self.connection = socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM)
+        self.connection = socket.socket(family_of(own), socket.SOCK_DGRAM)
         self.connection.setsockopt(socket.SOL_IP, FREEBIND, 1)  # the address may come later, at boot
         self.connection.bind((own, script.PORT))
 
@@ -287,6 +299,91 @@ class Porter(threading.Thread):
                     self.connection.sendto(LEAVING, asker)
             except socket.error:  # of an asker that has gone
                 time.sleep(0.1)
+
+
+class Link(threading.Thread):
+    """Keeps keepalived in FAULT while this node's link is down and for some time after: the network is not ready at once,
+    no advert comes in, and it would become MASTER beside another one, with a pool of itself alone."""
+
+    def __init__(self, path, interface, own):
+        super(Link, self).__init__()  # noqa: UP008
+        self.daemon = True
+        self.flag = Flag(path)
+        self.interface = interface
+        self.own = own
+        self.running = False
+        self.since = None
+        """Since when all is there."""
+        self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+        self.connection.bind((0, RTMGRP_LINK))
+        self.look()
+
+    def ask(self, request, answer):
+        """netdevice(7)."""
+        asked = struct.pack("16s24x", self.interface.encode("ascii"))
+        connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            return struct.unpack_from(answer, fcntl.ioctl(connection.fileno(), request, asked), 16)[0]
+        finally:
+            connection.close()
+
+    def look(self):
+        """The link as it is now."""
+        try:
+            self.running = bool(self.ask(SIOCGIFFLAGS, "=H") & IFF_RUNNING)
+        except EnvironmentError:  # no such link
+            self.running = False
+
+    def hear(self, message):
+        """The link as the kernel tells it, so that no change is too short to be seen."""
+        if len(message) < 32:
+            return
+        _, kind, _, _, _, _, _, index, flags, _ = struct.unpack("=LHHLLBxHiLL", message[:32])
+        if kind == RTM_NEWLINK and index == self.ask(SIOCGIFINDEX, "=i"):
+            self.running = bool(flags & IFF_RUNNING)
+
+    def ready(self):
+        """Whether the node has its address on the link."""
+        connection = socket.socket(family_of(self.own), socket.SOCK_DGRAM)
+        try:
+            connection.bind((self.own, 0))
+        except socket.error:
+            return False
+        finally:
+            connection.close()
+        return self.running
+
+    def settle(self):
+        """Tell keepalived; how many seconds to wait for the next message, if not for ever."""
+        if not self.running:
+            self.since = None
+            if not self.flag.raised:
+                self.flag.write(True)
+                script.say("the link is down: keepalived takes no part", to=2)
+        elif self.flag.raised:
+            now = script.clock()
+            if not self.ready():
+                self.since = None
+                return 0.1
+            self.since = now if self.since is None else self.since
+            if now < self.since + BACK:
+                return self.since + BACK - now
+            self.flag.write(False)
+            script.say("the link is up: keepalived takes part again", to=2)
+        return None
+
+    def run(self):
+        try:
+            while True:
+                self.connection.settimeout(self.settle())
+                try:
+                    self.hear(self.connection.recv(65536))
+                except TimeoutError:
+                    pass
+                except EnvironmentError:  # more messages than it can hold, or no such link
+                    self.look()
+        except EnvironmentError as error:
+            script.say("the link's state can't be written: %s" % error, to=2)
 
 
 class Node(threading.Thread):
@@ -362,14 +459,17 @@ def main(arguments):
         reasons = Reasons(os.path.join(settings["folder"], "reasons"))
         pools = collections.defaultdict(lambda: Pool(reasons))
         nodes = [Node(settings, ip, pools) for ip in settings["nodes"]]
-        porters = [Porter(settings["own"])] if "own" in settings else []
+        away = os.path.join(settings["folder"], "away")
+        others = [Porter(settings["own"])]
+        if os.path.exists(away):
+            others.append(Link(away, settings["interface"], settings["own"]))
     except (EnvironmentError, ValueError, KeyError) as error:
         script.say("%s: %s" % (arguments[0], error), to=2)
         return 1
-    for thread in nodes + porters:
+    for thread in nodes + others:
         thread.start()
     ready = False
-    while all(node.is_alive() for node in nodes):
+    while all(thread.is_alive() for thread in nodes + others):
         if not ready and all(node.settled for node in nodes):
             ready = True
             notify("READY=1")

@@ -17,6 +17,8 @@ FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
 REASONS = f"{FOLDER}/reasons"
 """Why inputs are down, in words."""
+AWAY = f"{FOLDER}/away"
+"""Says, with a `1`, that this node's link is down or has just come back."""
 INTERVAL = 0.5
 """Seconds from one poll of a node to the next; one costs its Logstash about 12 ms."""
 TIMEOUT = 2.0
@@ -56,6 +58,7 @@ def settings(cluster: Cluster, node: Node) -> dict[str, object]:
         "interval": INTERVAL,
         "timeout": TIMEOUT,
         "own": str(node.address),
+        "interface": cluster.interface,
         "nodes": {str(member.address): ports for member in cluster.nodes},
     }
 

@@ -10,6 +10,8 @@ UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
 SCRIPT = "/etc/keepalived/check_logstash_input.py"
 SCRIPT_USER = "keepalived_script"
+GIVE_UP = "/etc/keepalived/give_up_vips.py"
+"""What takes the VIPs off a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 
 PYTHON = {
@@ -23,6 +25,9 @@ PYTHON = {
 FILE_CHECK = 9
 """The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
 that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+
+TRACK_FILE = 8
+"""The first Enterprise Linux whose keepalived's instances follow a file."""
 
 # 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) only names what it does not know, and exits with 0: so any
 # word is a failure. 2.2.5 to 2.2.7 (on no EL) kill themselves half-way when script_user is not root.

@@ -67,12 +67,22 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
                 verdict=health.verdict,
                 paced=health.paced(cluster),
                 pace=health.pace,
+                away=health.AWAY if el >= keepalived.TRACK_FILE else None,
             ),
             mode="600",
             check=keepalived.CONF_CHECK,
             read_by="keepalived",
         ),
-        TextFile(keepalived.DROP_IN, render("restart.conf.j2"), then="systemctl daemon-reload"),
+        TextFile(keepalived.GIVE_UP, (_HERE.parent / "files" / "give_up_vips.py").read_text(), mode="755"),
+        TextFile(
+            keepalived.DROP_IN,
+            render(
+                "restart.conf.j2",
+                command=f"{keepalived.PYTHON[el]} {keepalived.GIVE_UP}",
+                vips=" ".join(f"{each.virtual_router_id}={each.vip}" for each in cluster.vrrp_instances),
+            ),
+            then="systemctl daemon-reload",
+        ),
     ]
     if "dr" in cluster.forwardings:
         files.append(TextFile(vip.FILE, render("vip.service.j2"), read_by=vip.UNIT))
@@ -97,6 +107,7 @@ def _health(cluster: Cluster, node: Node, script: TextFile, el: int, render: Any
         verdict=health.verdict,
         paced=health.paced(cluster),
         pace=health.pace,
+        away=health.AWAY if el >= keepalived.TRACK_FILE else None,
     )
     return [
         TextFile(health.TMPFILES, verdicts, then=f"systemd-tmpfiles --create {health.TMPFILES}"),

@@ -212,6 +212,12 @@ def send(sender: Host, aims: list[Target], run: str, count: int, rate: float) ->
     return {aim.place: each for aim, each in zip(aims, said, strict=True)}
 
 
+def stop(sender: Host, run: str) -> None:
+    """Nothing more is sent of this run."""
+    # The brackets: the pattern is not to match the shell that it is in.
+    sender.run_shell_command(StringCommand(f"pkill -f '[{TAG[0]}]{TAG[1:]} {run} '"), _timeout=30)
+
+
 def _all_came(aims: list[Target], sent: dict[int, Sent], arrived: dict[str, Seen]) -> bool:
     came = {event for seen in arrived.values() for event in seen.events}
     expected = sum(sent[aim.place].sent for aim in aims if aim.numbered)

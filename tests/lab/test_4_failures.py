@@ -63,6 +63,9 @@ def test_a_drill_that_is_interrupted_is_undone(cluster: Cluster) -> None:
         _, errors = drill.communicate(timeout=60)
     assert (drill.returncode, errors.strip()) == (2, "verify: interrupted; it is undone")
     assert not cluster.get(holder, state).startswith("T")
+    assert "logstash-ha-verify" not in cluster.get(
+        "sender", "ps -o args= -C python3 || true"
+    )  # nor is more sent
 
 
 def test_a_drill_is_not_begun_on_a_cluster_that_is_not_whole(cluster: Cluster) -> None:

@@ -550,6 +550,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
         (keepalived.CONF, [STEPS[11], BACKUPS]),
         (keepalived.SCRIPT, [STEPS[10]]),
         (keepalived.DROP_IN, [STEPS[14]]),
+        (keepalived.GIVE_UP, [STEPS[14]]),
         (packages.REPOSITORY, [STEPS[1]]),
         (modules.FILE, [STEPS[6]]),
     ],

@@ -18,25 +18,27 @@ from drills.run import Outcome
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
 
-LOSS = Loss(sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0)
+LOSS = Loss(
+    sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0, last=0
+)
 
 
 @pytest.mark.parametrize(
     ("arrived", "expected"),
     [
-        ({"a": [1, 3, 5], "b": [2, 4, 6]}, (0, 0, 0, 0, 0)),
-        ({"a": [1, 3, 5], "b": [2]}, (2, 0, 0, 10, 30)),
-        ({"a": [1], "b": [5, 6]}, (3, 0, 0, 30, 30)),
-        ({"a": [1, 2, 3], "b": [3, 4, 5, 6]}, (0, 1, 0, 0, 0)),
-        ({"a": [3, 1, 2], "b": [4, 6, 5]}, (0, 0, 3, 0, 0)),
-        ({"a": [], "b": []}, (6, 0, 0, 60, 60)),
+        ({"a": [1, 3, 5], "b": [2, 4, 6]}, (0, 0, 0, 0, 0, 0)),
+        ({"a": [1, 3, 5], "b": [2]}, (2, 0, 0, 10, 30, 50)),
+        ({"a": [1], "b": [5, 6]}, (3, 0, 0, 30, 30, 30)),
+        ({"a": [1, 2, 3], "b": [3, 4, 5, 6]}, (0, 1, 0, 0, 0, 0)),
+        ({"a": [3, 1, 2], "b": [4, 6, 5]}, (0, 0, 3, 0, 0, 0)),
+        ({"a": [], "b": []}, (6, 0, 0, 60, 60, 50)),
     ],
     ids=["all", "a node silent", "all silent", "twice", "out of order", "none"],
 )
 def test_what_is_counted(arrived: dict[str, list[int]], expected: tuple[float, ...]) -> None:
     """Six events, a hundred a second: one is 10 ms."""
     loss = count(6, 100, arrived)
-    assert (loss.lost, loss.duplicated, loss.reordered, loss.gap, loss.span) == expected
+    assert (loss.lost, loss.duplicated, loss.reordered, loss.gap, loss.span, loss.last) == expected
     assert loss.received == {name: len(numbers) for name, numbers in arrived.items()}
 
 
@@ -123,6 +125,13 @@ def test_an_unknown_drill() -> None:
         ("keepalived-killed", {"loss": replace(LOSS, duplicated=1)}, "1 events came twice"),
         ("logstash-killed", {"healed": None}, "the cluster is not whole 240 s later: run verify.py"),
         ("logstash-hung", {"seen": ("udp is down: no whole answer within 3 s",)}, None),
+        ("link-down", {"loss": replace(LOSS, lost=9, last=7990.0)}, None),
+        (
+            "link-down",
+            {"loss": replace(LOSS, lost=9, last=13500.0)},
+            "an event is lost 10.5 s after its begin, and none should be after 5 s",
+        ),
+        ("logstash-killed", {"loss": replace(LOSS, lost=9, last=13500.0)}, None),
         ("logstash-hung", {"seen": ("keepalived stopped",)}, "verify.py did not tell 'no whole answer'"),
     ],
 )

@@ -33,6 +33,7 @@ SERVICE = ROOT / "files" / "logstash_ha_health.py"
 ID = "udp-5514"
 UP = body(pipelines(main=[ID]))
 GONE = body(pipelines(main=["other"]))
+PEERLESS = "127.9.9.1"
 LOST = body(b"", status=500)
 
 
@@ -96,14 +97,16 @@ def health(
     patch: str = "",
     drained: Path = Path("/nonexistent"),
     alone: bool = False,
-    own: str | None = None,
+    own: str = "127.9.9.9",
     paced: bool = False,
     slow: str = "",
+    apart: bool = False,
 ) -> Iterator[Running]:
     """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
 
     Beside them is a node with all inputs up, unless they are to be `alone`. Somebody listens at the inputs' port.
-    With `paced`, keepalived wants to know who is slow, and has been told `slow` of all.
+    With `paced`, keepalived wants to know who is slow, and has been told `slow` of all. With `apart`, it wants to know of
+    the link, which is the loopback interface of a network namespace of the service's own.
     """
     with (
         contextlib.ExitStack() as stack,
@@ -121,6 +124,8 @@ def health(
                     (folder / "slow" / address).mkdir(parents=True)
                     (folder / "slow" / address / input_id).write_text(slow)
         (folder / "reasons").touch()
+        if apart:
+            (folder / "away").touch()
         listeners = {address: stack.enter_context(listening(address)) for address in befores}
         settings = folder / "settings.json"
         settings.write_text(
@@ -129,7 +134,8 @@ def health(
                     "folder": name,
                     "interval": 0.05,
                     "timeout": timeout,
-                    **({"own": own} if own else {}),
+                    "own": own,
+                    "interface": "lo",
                     "nodes": {
                         address: {each: ["udp", listener.getsockname()[1]] for each in inputs}
                         for address, listener in listeners.items()
@@ -149,7 +155,7 @@ sys.exit(service.main([{str(settings)!r}]))
 """
         with (folder / "journal").open("wb") as journal:
             process = subprocess.Popen(
-                [python, "-B", "-c", code],
+                [*(["unshare", "--net"] if apart else []), python, "-B", "-c", code],
                 cwd="/",
                 env={"NOTIFY_SOCKET": str(folder / "notify")},
                 stdin=subprocess.DEVNULL,
@@ -611,3 +617,44 @@ def test_no_newer_python_is_needed(target: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_link_that_comes_back_is_no_link_for_some_time(python: str) -> None:
+    """Nor is one that was away for a moment."""
+
+    def link(service: Running, *states: str) -> None:
+        commands = "".join(f"link set lo {state}\n" for state in states)
+        subprocess.run(
+            ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip", "-batch", "-"],
+            input=commands,
+            text=True,
+            check=True,
+        )
+
+    with health(PEERLESS, python=python, alone=True, apart=True, patch="service.BACK = 0.5") as service:
+
+        def away() -> str:
+            return (service.folder / "away").read_text()
+
+        service.wait(lambda: away() == "1\n")
+        for states in (("up",), ("down", "up"), ("down", "up", "down", "up")):
+            start = time.monotonic()
+            link(service, *states)
+            service.wait(lambda: away() == "1\n")
+            service.wait(lambda: away() == "")
+            assert time.monotonic() > start + 0.5
+        link(service, "down")
+        service.wait(lambda: away() == "1\n")
+    assert service.process.returncode == -9
+
+
+def test_a_link_without_the_nodes_address_is_none() -> None:
+    with health(PEERLESS, alone=True, apart=True, own="192.0.2.1", patch="service.BACK = 0") as service:
+        enter = ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip"]
+        service.wait(lambda: (service.folder / "away").read_text() == "1\n")
+        subprocess.run([*enter, "link", "set", "lo", "up"], check=True)
+        time.sleep(0.5)  # it must not be believed in all that time
+        assert (service.folder / "away").read_text() == "1\n"
+        subprocess.run([*enter, "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
+        service.wait(lambda: (service.folder / "away").read_text() == "")

@@ -212,9 +212,13 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived as packaged",
-        "a drop-in with `Restart=on-failure`",
-        "a killed keepalived leaves the VIP behind on its node until it runs again",
-        come=("11 keepalived.service: Restart = on-failure", "11 keepalived.service: RestartSec = 1"),
+        "a drop-in with `Restart=on-failure`, and a script that takes the VIP off when another node has it",
+        "a killed keepalived leaves the VIP behind on its node",
+        come=(
+            "11 keepalived.service: Restart = on-failure",
+            "11 keepalived.service: RestartSec = 1",
+            "11 keepalived.service: ExecStopPost = -/usr/bin/python /etc/keepalived/give_up_vips.py ens33 5 1=192.0.2.10",
+        ),
     ),
     Difference(
         "Logstash as packaged, with `Nice=19`",
@@ -230,6 +234,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     """What the deploy puts on a node, in the same form. A file of which nothing is known ends the test."""
     files = {path: file.content for path, file in meant(cluster, node, 7).items()}
     del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
+    del files[keepalived.GIVE_UP]  # tests/unit/test_give_up_vips.py
     service = [
         path
         for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES)

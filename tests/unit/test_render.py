@@ -191,7 +191,8 @@ def test_the_python_of_each_el(tmp_path: Path, el: int, python: str) -> None:
 def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: int) -> None:
     cluster = make_cluster(tmp_path)
     conf = meant(cluster, cluster.nodes[0], el)[keepalived.CONF].content
-    assert "track_file" not in conf
+    assert "FILE_CHECK" not in conf
+    assert ("away weight 0" in conf) == (el > 7)
     assert re.findall('misc_path "(.*)"', conf) == [
         f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes
     ]
@@ -206,9 +207,14 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     ports = {"udp-5514": ["udp", 5514], "syslog-udp": ["udp", 5515], "syslog-tcp": ["tcp", 5515]}
     assert settings["nodes"] == {str(node.address): ports for node in cluster.nodes}
     written = {f"{settings['folder']}/{node}/{id}" for node, ids in settings["nodes"].items() for id in ids}
-    assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == written
+    assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
+        *written,
+        health.AWAY,
+    }
+    assert (settings["interface"], health.AWAY) == ("eth0", f"{settings['folder']}/away")
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
+        health.AWAY,
         health.REASONS,
     }
 

@@ -35,7 +35,7 @@ def rendered(cluster: Cluster, el: int) -> dict[str, str]:
     """By name: the second node's files, but for those that are the same in each cluster; and its rules."""
     node = cluster.nodes[1]
     files = {path: file.content for path, file in meant(cluster, node, el).items()}
-    for path in (keepalived.SCRIPT, health.SERVICE, keepalived.DROP_IN, packages.REPOSITORY):
+    for path in (keepalived.SCRIPT, health.SERVICE, keepalived.GIVE_UP, packages.REPOSITORY):
         del files[path]
     rules = [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]
     return {
@@ -68,8 +68,9 @@ def test_where_enterprise_linuxes_differ(shape: str, tmp_path: Path) -> None:
     cluster = example(shape, tmp_path)
     seven, eight, nine, ten = (rendered(cluster, el) for el in (7, 8, 9, 10))
     conf, service = "keepalived/keepalived.conf", "systemd/system/logstash-ha-health.service"
-    assert {name for name in nine if seven[name] != eight[name]} == {service}
-    assert {name for name in nine if eight[name] != nine[name]} == {conf, service}
+    told, end = "tmpfiles.d/logstash-ha-health.conf", "systemd/system/keepalived.service.d/restart.conf"
+    assert {name for name in nine if seven[name] != eight[name]} == {conf, service, told, end}
+    assert {name for name in nine if eight[name] != nine[name]} == {conf, service, end}
     assert nine == ten
 
 

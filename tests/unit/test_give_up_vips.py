@@ -1,0 +1,94 @@
+"""What takes the VIPs off a node whose keepalived was killed, in a network namespace of its own."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.test_check_script import INTERPRETERS, LIMIT, ROOT
+
+SCRIPT = ROOT / "files" / "give_up_vips.py"
+VIPS = {51: "192.0.2.10", 52: "192.0.2.20", 61: "2001:db8::10"}
+
+# VRRP 3: version and type, virtual router, priority, addresses, interval, checksum, address.
+SEND = """\
+import socket, sys
+family, target, kind, router, priority = sys.argv[1:]
+out = socket.socket(int(family), socket.SOCK_RAW, 112)
+out.sendto(bytes([0x30 | int(kind), int(router), int(priority), 1, 0, 10, 0, 0]) + bytes(16), (target, 0))
+"""
+
+
+class Namespace:
+    """A network without any link but the loopback interface, which has the VIPs."""
+
+    def __init__(self) -> None:
+        self.keeper = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE
+        )
+        assert self.keeper.stdout
+        assert self.keeper.stdout.readline()
+        self.enter = ["nsenter", f"--net=/proc/{self.keeper.pid}/ns/net"]
+        self.run("ip", "link", "set", "lo", "up")
+        for vip in VIPS.values():
+            self.run("ip", "address", "add", vip, "dev", "lo")
+
+    def run(self, *command: str) -> str:
+        return subprocess.run([*self.enter, *command], check=True, capture_output=True, text=True).stdout
+
+    def start(self, python: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
+        places = [f"{router}={vip}" for router, vip in VIPS.items()]
+        return subprocess.Popen([*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *places])
+
+    def advert(self, router: int, kind: int = 1, priority: int = 100) -> None:
+        family, target = ("10", "::1") if router > 60 else ("2", "127.0.0.1")
+        self.run(sys.executable, "-c", SEND, family, target, str(kind), str(router), str(priority))
+
+    def held(self) -> list[int]:
+        shown = self.run("ip", "-o", "address", "show", "dev", "lo")
+        return [router for router, vip in VIPS.items() if f" {vip}/" in shown]
+
+    def until_held(self, *routers: int, tell: int) -> None:
+        """Until only the VIPs of these are there; meanwhile another node tells that it is MASTER."""
+        end = time.monotonic() + LIMIT
+        while self.held() != [*routers]:
+            assert time.monotonic() < end
+            self.advert(tell)
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    namespace = Namespace()
+    yield namespace
+    namespace.keeper.kill()
+    namespace.keeper.wait(LIMIT)
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_each_vip_goes_when_another_node_has_it(namespace: Namespace, python: str) -> None:
+    with namespace.start(python) as script:
+        namespace.until_held(52, 61, tell=51)
+        for router, kind, priority in (
+            (53, 1, 100),
+            (52, 2, 100),
+            (52, 1, 0),
+        ):  # another, no advert, a farewell
+            namespace.advert(router, kind, priority)
+        namespace.until_held(52, tell=61)
+        assert script.poll() is None
+        namespace.until_held(tell=52)
+        assert script.wait(LIMIT) == 0
+
+
+def test_a_vip_that_nobody_else_has_stays(namespace: Namespace) -> None:
+    with namespace.start(sys.executable, seconds="0.2") as script:
+        assert script.wait(LIMIT) == 0
+    assert namespace.held() == [*VIPS]
+
+
+def test_where_no_vip_was_left_it_does_not_wait(namespace: Namespace) -> None:
+    namespace.run("ip", "address", "flush", "dev", "lo")
+    with namespace.start(sys.executable, seconds="600") as script:
+        assert script.wait(LIMIT) == 0
