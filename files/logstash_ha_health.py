@@ -23,7 +23,7 @@ the node's link is down, or has not been up for long: keepalived's instances are
 Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: UP010, UP020, UP024, UP031
+# ruff: noqa: UP010, UP020, UP024, UP031, UP041
 
 from __future__ import unicode_literals
 
@@ -378,7 +378,7 @@ class Link(threading.Thread):
                 self.connection.settimeout(self.settle())
                 try:
                     self.hear(self.connection.recv(65536))
-                except TimeoutError:
+                except socket.timeout:
                     pass
                 except EnvironmentError:  # more messages than it can hold, or no such link
                     self.look()
