@@ -95,7 +95,8 @@ DRILLS = (
         "keepalived-killed",
         "has all of keepalived's processes killed",
         "It still spreads events until another node holds the VIP. No event is lost.",
-        do="pkill -KILL -x keepalived",
+        # Stopped first, so that all end at one moment: they mind each other's end, and could be killed in the midst of it.
+        do="pkill -STOP -x keepalived; pkill -KILL -x keepalived",
         lossless=True,
     ),
     Drill(
