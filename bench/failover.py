@@ -62,7 +62,7 @@ FAILURES = (
     ),
     Failure(
         "keepalived killed (SIGKILL)",
-        lambda lab, name: shell(lab, name, "pkill -KILL -x keepalived"),
+        lambda lab, name: shell(lab, name, "pkill -STOP -x keepalived; pkill -KILL -x keepalived"),
         lambda lab, name: shell(lab, name, "systemctl start keepalived"),  # the recipe's stays dead
     ),
     Failure(
