@@ -115,7 +115,7 @@ def test_a_kernel_panics(three: Three) -> None:
         guest = three.lab.guest(name)
         three.on(
             name,
-            "echo 1 >/proc/sys/kernel/sysrq; nohup sh -c 'sleep 1; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 &",
+            "echo 1 >/proc/sys/kernel/sysrq; nohup sh -c 'sleep 1; sync; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 &",
         )
         until(lambda: not guest.running(), 30, "the end of its kernel")
         guest.forget_connection()
@@ -132,6 +132,7 @@ def test_a_node_loses_power_and_comes_back(three: Three, role: str) -> None:
     with three.drilled(f"power-{role}"):
         holder = three.holder
         name = holder if role == "MASTER" else next(each for each in NODES if each != holder)
+        three.get(name, "sync")  # what its Logstash took and wrote is not lost on the way
         three.lab.guest(name).power_off()
         until(
             lambda: len(three.verify("--inventory", str(three.file))["vips"][VIP]["holders"]) == 1,
