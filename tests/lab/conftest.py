@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,3 +271,19 @@ def cluster(fresh: Cluster, first_deploy: Done) -> Cluster:
     """The deployed cluster."""
     assert first_deploy.returncode == 0, first_deploy.stderr
     return fresh
+
+
+JOURNAL = "journalctl --no-pager -o short-precise -n 3000 | grep -v 'audit\\|sudo' | tail -n 60 | cut -c1-250"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails comes with the end of each node's journal."""
+    report = yield
+    for cluster in item.funcargs.values() if report.failed else ():
+        if isinstance(cluster, Cluster):
+            for name in NODES:
+                with suppress(subprocess.SubprocessError, OSError):
+                    report.sections.append((f"journal of {name}", cluster.on(name, JOURNAL).stdout))
+            break
+    return report
