@@ -1,5 +1,6 @@
 """What takes the VIPs off a node whose keepalived was killed, in a network namespace of its own."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -38,9 +39,14 @@ class Namespace:
     def run(self, *command: str) -> str:
         return subprocess.run([*self.enter, *command], check=True, capture_output=True, text=True).stdout
 
-    def start(self, python: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
+    @contextlib.contextmanager
+    def started(self, python: str, seconds: str = "60") -> "Iterator[subprocess.Popen[bytes]]":
         places = [f"{router}={vip}" for router, vip in VIPS.items()]
-        return subprocess.Popen([*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *places])
+        with subprocess.Popen([*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *places]) as script:
+            try:
+                yield script
+            finally:
+                script.kill()
 
     def advert(self, router: int, kind: int = 1, priority: int = 100) -> None:
         family, target = ("10", "::1") if router > 60 else ("2", "127.0.0.1")
@@ -68,7 +74,7 @@ def namespace() -> Iterator[Namespace]:
 
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_each_vip_goes_when_another_node_has_it(namespace: Namespace, python: str) -> None:
-    with namespace.start(python) as script:
+    with namespace.started(python) as script:
         namespace.until_held(52, 61, tell=51)
         for router, kind, priority in (
             (53, 1, 100),
@@ -95,12 +101,12 @@ def test_no_newer_python_is_needed(target: str) -> None:
 
 
 def test_a_vip_that_nobody_else_has_stays(namespace: Namespace) -> None:
-    with namespace.start(sys.executable, seconds="0.2") as script:
+    with namespace.started(sys.executable, seconds="0.2") as script:
         assert script.wait(LIMIT) == 0
     assert namespace.held() == [*VIPS]
 
 
 def test_where_no_vip_was_left_it_does_not_wait(namespace: Namespace) -> None:
     namespace.run("ip", "address", "flush", "dev", "lo")
-    with namespace.start(sys.executable, seconds="600") as script:
+    with namespace.started(sys.executable, seconds="600") as script:
         assert script.wait(LIMIT) == 0
