@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.machines import NODES, VIP, deploy, holders, recipe, shell, until
+from drills.catalogue import find
 from lab.lab import Lab
 
 PROFILES: dict[str, dict[str, object]] = {
@@ -62,7 +63,7 @@ FAILURES = (
     ),
     Failure(
         "keepalived killed (SIGKILL)",
-        lambda lab, name: shell(lab, name, "pkill -STOP -x keepalived; pkill -KILL -x keepalived"),
+        lambda lab, name: shell(lab, name, find("keepalived-killed").do),
         lambda lab, name: shell(lab, name, "systemctl start keepalived"),  # the recipe's stays dead
     ),
     Failure(

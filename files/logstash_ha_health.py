@@ -311,7 +311,6 @@ class Link(threading.Thread):
         self.flag = Flag(path)
         self.interface = interface
         self.own = own
-        self.running = False
         self.since = None
         """Since when all is there."""
         self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
@@ -343,7 +342,7 @@ class Link(threading.Thread):
             self.running = bool(flags & IFF_RUNNING)
 
     def ready(self):
-        """Whether the node has its address on the link."""
+        """Whether the node has its address."""
         connection = socket.socket(family_of(self.own), socket.SOCK_DGRAM)
         try:
             connection.bind((self.own, 0))
@@ -351,7 +350,7 @@ class Link(threading.Thread):
             return False
         finally:
             connection.close()
-        return self.running
+        return True
 
     def settle(self):
         """Tell keepalived; how many seconds to wait for the next message, if not for ever."""

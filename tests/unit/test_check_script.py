@@ -411,16 +411,3 @@ def test_imports_are_light(python: str) -> None:
     code += f"import check_logstash_input; print([each for each in {heavy!r} if each in sys.modules])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True)
     assert done.stdout == "[]\n"
-
-
-@pytest.mark.parametrize("target", ["2.7-", "3.6-"])
-def test_no_newer_python_is_needed(target: str) -> None:
-    """Also where those Pythons are not at hand."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import vermin; vermin.main()", "--violations", f"-t={target}", str(SCRIPT)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout

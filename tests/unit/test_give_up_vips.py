@@ -88,18 +88,6 @@ def test_each_vip_goes_when_another_node_has_it(namespace: Namespace, python: st
         assert script.wait(LIMIT) == 0
 
 
-@pytest.mark.parametrize("target", ["2.7-", "3.6-"])
-def test_no_newer_python_is_needed(target: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import vermin; vermin.main()", "--violations", f"-t={target}", str(SCRIPT)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_a_vip_that_nobody_else_has_stays(namespace: Namespace) -> None:
     with namespace.started(sys.executable, seconds="0.2") as script:
         assert script.wait(LIMIT) == 0

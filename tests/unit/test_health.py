@@ -607,18 +607,6 @@ def test_help(python: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"usage: logstash_ha_health.py SETTINGS\n", b"")
 
 
-@pytest.mark.parametrize("target", ["2.7-", "3.6-"])
-def test_no_newer_python_is_needed(target: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import vermin; vermin.main()", "--violations", f"-t={target}", str(SERVICE)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_a_link_that_comes_back_is_no_link_for_some_time(python: str) -> None:
     """Nor is one that was away for a moment."""
