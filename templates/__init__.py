@@ -67,7 +67,7 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
                 verdict=health.verdict,
                 paced=health.paced(cluster),
                 pace=health.pace,
-                away=health.AWAY if el >= keepalived.TRACK_FILE else None,
+                away=_away(el),
             ),
             mode="600",
             check=keepalived.CONF_CHECK,
@@ -89,6 +89,11 @@ def meant(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
     return {file.path: file for file in files}
 
 
+def _away(el: int) -> str | None:
+    """The file that keepalived's instances follow, where they can follow one."""
+    return health.AWAY if el >= keepalived.TRACK_FILE else None
+
+
 def _health(cluster: Cluster, node: Node, script: TextFile, el: int, render: Any) -> list[TextFile]:
     """The health service, and the files that it tells keepalived its verdicts by."""
     service = render(
@@ -107,7 +112,7 @@ def _health(cluster: Cluster, node: Node, script: TextFile, el: int, render: Any
         verdict=health.verdict,
         paced=health.paced(cluster),
         pace=health.pace,
-        away=health.AWAY if el >= keepalived.TRACK_FILE else None,
+        away=_away(el),
     )
     return [
         TextFile(health.TMPFILES, verdicts, then=f"systemd-tmpfiles --create {health.TMPFILES}"),
