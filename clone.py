@@ -8,16 +8,18 @@ docs/clone.md tells the rest.
 
 from pyinfra import host
 
-from cluster import of
-from operations import clone, preflight
+from cluster import cluster_of_host
+from operations import clone
+from remote import preflight
+from remote.clone import inspect
 
 preflight.prepare(host)
 
 if "nodes" in host.groups:
-    cluster = of(host)
+    cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     clone.become(
         name=f"10. Clone: becomes {node.name}",
-        plan=clone.inspect(host, cluster, node),
+        plan=inspect(host, cluster, node),
         addresses=[str(address) for address in node.addresses],
     )

@@ -807,7 +807,7 @@ def define(
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
 
 
-def of(host: Host) -> Cluster:
+def cluster_of_host(host: Host) -> Cluster:
     """The cluster that this host of the group `nodes` belongs to."""
     return _validate(host.data.cluster)
 

@@ -6,23 +6,26 @@ and deploy, so that the others forget it.
 
 from pyinfra import host
 
-from cluster import of
-from operations import activation, health, keepalived, logstash, packages, preflight, undo, vip
+from cluster import cluster_of_host
+from desired.packages import manager
+from desired.units import EVER_MANAGED
+from operations import activation, record, undo
+from remote import preflight
 
 preflight.prepare(host)
 
 if "nodes" in host.groups:
-    cluster = of(host)
+    cluster = cluster_of_host(host)
     el = preflight.inspect(host, cluster, cluster.node(host.name))
 
-    activation.left(
+    activation.retired(
         name="11. Logstash and keepalived stopped, with the others taking the events",
         cluster=cluster,
-        units=[keepalived.UNIT, health.LEAVE, logstash.UNIT, health.UNIT, vip.UNIT],
+        units=list(reversed(EVER_MANAGED)),
         _serial=True,
     )
     undo.rules(name="9. firewalld: no rules of ours")
     undo.files(name="8. 7. 6. 4. 3. 2. Files as they were")
     undo.users(name="8. No user of the health script")
-    undo.packages(name="2. Packages and the key", manager=packages.manager(el))
-    undo.record(name="Nothing is noted any more")
+    undo.packages(name="2. Packages and the key", manager=manager(el))
+    record.removed(name="No record is left")

@@ -15,8 +15,8 @@ import sys
 from dataclasses import dataclass
 
 from bench.machines import NODES, deploy, holders, recipe, shell, start, until
+from desired.logstash import PIPELINES
 from lab.lab import Lab
-from operations.logstash import PIPELINES
 
 RUNS = 20
 LIMIT = 30

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from desired import keepalived
 from lab.lab import Lab
 from lab.settings import GATEWAY, INTERFACE, NETWORK
-from operations import keepalived
 
 VIP = str(NETWORK[10])
 NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}

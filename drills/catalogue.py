@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 
 from cluster import Cluster, ClusterError, Node
-from operations import keepalived
+from desired.health_script import PYTHON
 
 UNIT = "logstash-ha-drill"
 
@@ -206,7 +206,7 @@ def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
     )
     values = {
         "{interface}": cluster.interface,
-        "{python}": keepalived.PYTHON[el],
+        "{python}": PYTHON[el],
         "{thief}": shlex.quote(thief),
     }
     text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {drill.lasts} & wait $!"

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 
 import gevent
 from gevent.pool import Group
-from pyinfra.api import Host, StringCommand
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
+from desired import logstash
 from drills.catalogue import STOP, Drill, script
 from drills.result import Loss, count
-from facts.events import Arrived, End, Mark
-from operations import logstash
-from verification import reach, send
-from verification.observe import read, release
+from facts.events import ArrivedEvents, FileEnds, FilePosition
+from remote import reach
+from remote.commands import CommandFailed, read
+from remote.commands import run as run_command
+from verification import send
+from verification.inspection import inspect
+from verification.observe import release
 from verification.report import Report
 
 LEAD = 3
@@ -98,8 +101,8 @@ def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, ra
             "drill a cluster without them"
         )
     node = cluster.node(on) if on else None
-    reasons = reach.enter(state, inventory, cluster, sender)
-    report = reach.inspect(state, cluster, reasons)
+    reasons = reach.connect_to_nodes(state, inventory, cluster, sender)
+    report = inspect(state, cluster, reasons)
     if not report.ok:
         raise ClusterError(f"drill: the cluster is not whole ({report.problems[0].what}); run verify.py")
     (holder,) = report.vips[str(targets[0].server.vip)].holders
@@ -114,16 +117,18 @@ def run(plan: Plan, tell: Tell) -> Outcome:
     """The drill. Whatever ends it, also Ctrl-C, it is undone. Raises `ClusterError` when it can't begin."""
     state, inventory, cluster = reach.load(plan.file)
     sender = inventory.get_host(plan.sender)
-    reach.enter(state, inventory, cluster, sender)
+    reach.connect_to_nodes(state, inventory, cluster, sender)
     host = inventory.get_host(plan.node.name)
-    name, paths = secrets.token_hex(4), [logstash.events(plan.target.server.input.pipeline)]
-    marks = {node.name: read(inventory.get_host(node.name), End, paths=paths) or {} for node in cluster.nodes}
+    name, paths = secrets.token_hex(4), [logstash.events_file(plan.target.server.input.pipeline)]
+    positions = {
+        node.name: read(inventory.get_host(node.name), FileEnds, paths=paths) or {} for node in cluster.nodes
+    }
     sending = gevent.spawn(send.send, sender, [plan.target], name, int(plan.seconds * plan.rate), plan.rate)
     gevent.sleep(LEAD)
     tell(f"{plan.node.name} {plan.drill.what}")
     started = time.monotonic()
     try:
-        _shell(host, script(plan.drill, cluster, plan.node, plan.el))
+        _run(host, script(plan.drill, cluster, plan.node, plan.el))
         seen = _watch(plan, started, tell)
     except BaseException:
         sending.kill()
@@ -134,32 +139,31 @@ def run(plan: Plan, tell: Tell) -> Outcome:
     healed = _heal(plan)
     sending.get()
     tell("counting the events")
-    return Outcome(plan.drill, plan.node.name, _count(plan, name, marks), seen, healed)
+    return Outcome(plan.drill, plan.node.name, _count(plan, name, positions), seen, healed)
 
 
-def _shell(host: Host, command: str) -> None:
-    """As root, by whatever way the inventory has to become that."""
-    arguments, _ = pop_global_arguments(host.state, host, {"_timeout": 30})
-    how = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}  # type: ignore[literal-required]
-    done, output = host.run_shell_command(StringCommand(command), **how)
-    if not done:
-        raise ClusterError(f"drill: {host.name}: {output.stderr or 'it says nothing'}")
+def _run(host: Host, command: str) -> None:
+    """A command on a node that must succeed. Raises `ClusterError`."""
+    try:
+        run_command(host, command, timeout=30)
+    except CommandFailed as failure:
+        raise ClusterError(f"drill: {host.name}: {failure}") from None
 
 
 def _undo(plan: Plan, name: str) -> None:
     """End it on the node now, if that can be reached, and what is sent; else they end by themselves."""
     state, inventory, cluster = reach.load(plan.file)
     sender = inventory.get_host(plan.sender)
-    reach.enter(state, inventory, cluster, sender)
+    reach.connect_to_nodes(state, inventory, cluster, sender)
     host = inventory.get_host(plan.node.name)
     if host.connected:
-        _shell(host, STOP)
+        _run(host, STOP)
     send.stop(sender, name)
 
 
 def _look(file: str) -> Report:
     state, inventory, cluster = reach.load(file)
-    return reach.inspect(state, cluster, reach.enter(state, inventory, cluster))
+    return inspect(state, cluster, reach.connect_to_nodes(state, inventory, cluster))
 
 
 def _watch(plan: Plan, started: float, tell: Tell) -> tuple[str, ...]:
@@ -186,14 +190,16 @@ def _heal(plan: Plan) -> float | None:
     return None
 
 
-def _count(plan: Plan, name: str, marks: dict[str, dict[str, Mark]]) -> Loss:
+def _count(plan: Plan, name: str, positions: dict[str, dict[str, FilePosition]]) -> Loss:
     """The events that have arrived, once no more come."""
     state, inventory, cluster = reach.load(plan.file)
-    reach.enter(state, inventory, cluster)
+    reach.connect_to_nodes(state, inventory, cluster)
 
     def look() -> dict[str, send.Seen]:
         def arrived(node: Node) -> send.Seen:
-            found = read(inventory.get_host(node.name), Arrived, marks=marks[node.name], run=name)
+            found = read(
+                inventory.get_host(node.name), ArrivedEvents, positions=positions[node.name], run=name
+            )
             return send.Seen(events=found or [])
 
         return dict(

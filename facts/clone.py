@@ -7,15 +7,6 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
-from facts.record import STATE
-
-FOLDER = f"{STATE}/clone"
-"""What a change of identity needs while it is under way; the files `unconfirmed` and `confirmed` tell how far it is."""
-REBOOT = "/run/logstash-ha-clone"
-"""Is there from the end of that change until the reboot."""
-HARDWARE = f"{STATE}/hardware"
-"""The hardware that a deploy last found, which a clone's disk names and its machine does not have."""
-
 _IFCFG = "/etc/sysconfig/network-scripts/ifcfg-"
 _KEYFILES = "/etc/NetworkManager/system-connections/"
 _KEYS = (
@@ -37,7 +28,8 @@ class IdentityState(TypedDict):
 
     `links` are MAC addresses by interface, `addresses` interfaces by address, `profiles` the files that
     configure the network. `product` is the hardware's UUID, `noted` the MAC and UUID that a deploy found.
-    `marks` names what is there of `FOLDER`'s files and `REBOOT`.
+    `stages` says how far a change of identity has come: `unconfirmed`, `confirmed`, and the name of the file
+    that exists until the reboot.
     """
 
     hostname: str
@@ -46,12 +38,14 @@ class IdentityState(TypedDict):
     noted: list[str]
     addresses: dict[str, str]
     profiles: dict[str, Profile]
-    marks: list[str]
+    stages: list[str]
 
 
 def parse_identity(output: list[str]) -> IdentityState:
-    """Lines that begin with `hostname`, `link`, `product`, `noted`, `address`, `profile` or `mark`."""
-    identity = IdentityState(hostname="", links={}, product="", noted=[], addresses={}, profiles={}, marks=[])
+    """Lines that begin with `hostname`, `link`, `product`, `noted`, `address`, `profile` or `stage`."""
+    identity = IdentityState(
+        hostname="", links={}, product="", noted=[], addresses={}, profiles={}, stages=[]
+    )
     for line in output:
         kind, _, rest = line.partition(" ")
         words = rest.split()
@@ -61,8 +55,8 @@ def parse_identity(output: list[str]) -> IdentityState:
             identity["product"] = rest.strip().lower()
         elif kind == "noted":
             identity["noted"] += words
-        elif kind == "mark":
-            identity["marks"] += words
+        elif kind == "stage":
+            identity["stages"] += words
         elif kind == "link" and len(words) == 2:
             identity["links"][words[0]] = words[1].lower()
         elif kind == "address" and len(words) > 3:  # 2: eth0 inet 192.0.2.11/24 …
@@ -93,38 +87,41 @@ def _read(profile: Profile, setting: str) -> None:
 
 
 class Identity(FactBase[IdentityState]):
-    """Name, hardware, addresses and network profiles. Needs root."""
+    """Name, hardware, addresses and network profiles, and a change of them in `folder`. Needs root.
+
+    The output has lines such as `link eth0 52:54:00:00:00:01` and `profile /etc/…/ens33.nmconnection:uuid=…`.
+    """
 
     @staticmethod
     def default() -> IdentityState:
         return parse_identity([])
 
-    def command(self) -> str:
+    def command(self, folder: str, reboot: str, hardware: str) -> str:
         # No backups, which nothing reads; and never a whole keyfile, which may hold a password.
         return (
             "echo hostname $(uname -n); "
             "for link in /sys/class/net/*; do echo link ${link##*/} $(cat $link/address); done; "
             "echo product $(cat /sys/class/dmi/id/product_uuid 2>/dev/null); "
-            f"echo noted $(cat {HARDWARE} 2>/dev/null); "
+            f"echo noted $(cat {hardware} 2>/dev/null); "
             "ip -o addr show scope global | sed 's/^/address /'; "
             f"ls {_IFCFG}* {_KEYFILES}* 2>/dev/null | grep -vE '(~|[.](bak|orig|rpm[a-z]+))$' | "
             f"while read -r file; do grep -HiE '^[[:space:]]*({_KEYS})[[:space:]]*=' \"$file\"; done | "
             "sed 's/^/profile /'; "
-            f"for mark in {FOLDER}/unconfirmed {FOLDER}/confirmed {REBOOT}; do "
-            "test ! -e $mark || echo mark ${mark##*/}; done"
+            f"for stage in {folder}/unconfirmed {folder}/confirmed {reboot}; do "
+            "test ! -e $stage || echo stage ${stage##*/}; done"
         )
 
     def process(self, output: list[str]) -> IdentityState:
         return parse_identity(output)
 
 
-def parse_answering(output: list[str]) -> dict[str, str]:
+def parse_conflicts(output: list[str]) -> dict[str, str]:
     """Lines `ADDRESS STATUS`; arping's status 0 is `free`, 1 is `taken`, others are `unknown`."""
     words = {"0": "free", "1": "taken"}
     return {address: words.get(status, "unknown") for address, status in map(str.split, output)}
 
 
-class Answering(FactBase[dict[str, str]]):
+class AddressConflicts(FactBase[dict[str, str]]):
     """For each of these addresses and interfaces: whether another machine there has it (RFC 5227, RFC 4862)."""
 
     default = dict
@@ -133,7 +130,7 @@ class Answering(FactBase[dict[str, str]]):
         return " ".join(_probe(address, link) for address, link in sorted(addresses.items())) + " wait"
 
     def process(self, output: list[str]) -> dict[str, str]:
-        return parse_answering(output)
+        return parse_conflicts(output)
 
 
 def _probe(address: str, link: str) -> str:
@@ -149,12 +146,12 @@ def _probe(address: str, link: str) -> str:
 
 
 class HostKeys(FactBase[list[str]]):
-    """The public ssh host keys that a clone is to have, each as `TYPE KEY`. Needs root."""
+    """The public ssh host keys in `folder` that a clone is to have, each as `TYPE KEY`. Needs root."""
 
     default = list
 
-    def command(self) -> str:
-        return f"cat {FOLDER}/new/etc/ssh/ssh_host_*_key.pub 2>/dev/null || true"
+    def command(self, folder: str) -> str:
+        return f"cat {folder}/new/etc/ssh/ssh_host_*_key.pub 2>/dev/null || true"
 
     def process(self, output: list[str]) -> list[str]:
         return [" ".join(line.split()[:2]) for line in output if line.strip()]

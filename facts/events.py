@@ -16,23 +16,23 @@ TAG = "logstash-ha-verify"
 """An event of a verification is the text `TAG RUN TARGET NUMBER`."""
 
 
-class Mark(TypedDict):
+class FilePosition(TypedDict):
     """Where a file ends: what comes later is new. Both 0 where there is no file."""
 
     inode: int
     size: int
 
 
-def parse_marks(output: list[str]) -> dict[str, Mark]:
+def parse_positions(output: list[str]) -> dict[str, FilePosition]:
     """Lines `INODE SIZE PATH`."""
-    marks = {}
+    positions = {}
     for line in output:
         inode, size, path = line.split(" ", 2)
-        marks[path] = Mark(inode=int(inode), size=int(size))
-    return marks
+        positions[path] = FilePosition(inode=int(inode), size=int(size))
+    return positions
 
 
-class End(FactBase[dict[str, Mark]]):
+class FileEnds(FactBase[dict[str, FilePosition]]):
     """The ends of the files `paths` now. Needs root."""
 
     default = dict
@@ -43,8 +43,8 @@ class End(FactBase[dict[str, Mark]]):
             'echo "$(stat -c \'%i %s\' "$file" 2>/dev/null || echo 0 0) $file"; done'
         )
 
-    def process(self, output: list[str]) -> dict[str, Mark]:
-        return parse_marks(output)
+    def process(self, output: list[str]) -> dict[str, FilePosition]:
+        return parse_positions(output)
 
 
 def parse_arrived(output: list[str]) -> list[tuple[int, int]]:
@@ -53,16 +53,17 @@ def parse_arrived(output: list[str]) -> list[tuple[int, int]]:
     return [(int(target), int(number)) for target, number in pairs]
 
 
-class Arrived(FactBase[list[tuple[int, int]] | None]):
-    """Target and number of each event of this run in files, after their marks. Needs root.
+class ArrivedEvents(FactBase[list[tuple[int, int]] | None]):
+    """Target and number of each event of this run in files, after their positions. Needs root.
 
     A line counts once: from Logstash 8 on it holds the text twice, as `message` and as `event.original`.
     """
 
-    def command(self, marks: dict[str, Mark], run: str) -> str:
+    def command(self, positions: dict[str, FilePosition], run: str) -> str:
         pattern = f"{TAG} {run} [0-9]+ [0-9]+"
         files = "; ".join(
-            f"new {shlex.quote(path)} {mark['inode']} {mark['size']}" for path, mark in marks.items()
+            f"new {shlex.quote(path)} {position['inode']} {position['size']}"
+            for path, position in positions.items()
         )
         return (
             # Another inode or a smaller size: the file was rotated, and all of it is new.
@@ -93,7 +94,7 @@ def parse_counts(output: list[str]) -> dict[str, int] | None:
         return None
 
 
-class Counts(FactBase[dict[str, int] | None]):
+class EventCounts(FactBase[dict[str, int] | None]):
     """How many events each input has taken since Logstash started, by its API at the node's own address."""
 
     def command(self, address: IPv4Address | IPv6Address) -> str:

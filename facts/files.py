@@ -58,7 +58,7 @@ class Files(FactBase[dict[str, FileState]]):
         return parse_files(output)
 
 
-class Text(FactBase[list[str]]):
+class FileText(FactBase[list[str]]):
     """The lines of the file at `path`. Passwords are hidden before they leave the machine."""
 
     default = list

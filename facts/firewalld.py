@@ -49,7 +49,7 @@ def _direct_rules(values: list[str]) -> list[str]:
     return rules
 
 
-class Rules(FactBase[RulesState | None]):
+class FirewallRules(FactBase[RulesState | None]):
     """The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).
 
     By D-Bus, since each call of firewall-cmd starts a Python of its own. None where firewalld does not

@@ -58,7 +58,7 @@ def parse_health(output: list[str]) -> HealthState:
     return health
 
 
-class Health(FactBase[HealthState | None]):
+class HealthChecks(FactBase[HealthState | None]):
     """The health script for these inputs at each of these addresses, as this user, and the service's `reasons`.
     Needs root.
 

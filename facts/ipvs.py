@@ -72,17 +72,13 @@ class VirtualServers(FactBase[list[VirtualServerState] | None]):
         return parse_virtual_servers(output)
 
 
-DRAINED = "/etc/keepalived/drained"
-"""A file here named as a node's address keeps that node out of this director's pools, while it is young."""
-
-
-class Drained(FactBase[list[str]]):
-    """The addresses of the nodes that a deploy keeps out of this director's pools."""
+class DrainFlags(FactBase[list[str]]):
+    """The addresses of the nodes that the files in `folder` keep out of this director's pools."""
 
     default = list
 
-    def command(self) -> str:
-        return f"ls -1 {DRAINED} 2>/dev/null || true"
+    def command(self, folder: str) -> str:
+        return f"ls -1 {folder} 2>/dev/null || true"
 
     def process(self, output: list[str]) -> list[str]:
         return output

@@ -7,7 +7,7 @@ import shlex
 from pyinfra.api import FactBase
 
 
-class Missing(FactBase[list[str]]):
+class MissingModules(FactBase[list[str]]):
     """Those of these kernel modules that are not loaded."""
 
     default = list

@@ -16,7 +16,7 @@ def parse_missing(output: list[str]) -> list[str]:
     return [match[1] for line in output if (match := _NO_PROVIDER.fullmatch(line.strip()))]
 
 
-class Missing(FactBase[list[str]]):
+class MissingPackages(FactBase[list[str]]):
     """Those of these packages (or of what packages provide) that are not installed."""
 
     default = list
@@ -28,7 +28,7 @@ class Missing(FactBase[list[str]]):
         return parse_missing(output)
 
 
-class Version(FactBase[str | None]):
+class PackageVersion(FactBase[str | None]):
     """The version of an installed package, such as `8.19.3`; None where it is not installed."""
 
     def command(self, package: str) -> str:
@@ -38,18 +38,18 @@ class Version(FactBase[str | None]):
         return output[0].strip() if output and " " not in output[0].strip() else None
 
 
-def ordered(version: str) -> tuple[int, ...]:
-    """A version such as `8.19.3` as what it is sorted by."""
+def version_key(version: str) -> tuple[int, ...]:
+    """A version such as `8.19.3` as numbers, for comparing."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def parse_offered(output: list[str]) -> list[str]:
     """Of `EPOCH:VERSION-RELEASE` lines the versions that are no candidates or snapshots, the newest last."""
     matches = (_RELEASED.fullmatch(line.strip()) for line in output)
-    return sorted({match[1] for match in matches if match}, key=ordered)
+    return sorted({match[1] for match in matches if match}, key=version_key)
 
 
-class Offered(FactBase[list[str]]):
+class OfferedVersions(FactBase[list[str]]):
     """The versions of a package that a repository has now, the newest last; none where it can't be read."""
 
     default = list

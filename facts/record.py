@@ -1,12 +1,8 @@
-"""What the deploy has noted that it put on a machine."""
+"""The record of what the deploy has put on a machine."""
 
 from __future__ import annotations
 
 from pyinfra.api import FactBase
-
-STATE = "/var/lib/logstash-ha"
-"""Where the deploy keeps what it must know the next time."""
-RECORD = f"{STATE}/record"
 
 
 def parse_record(output: list[str]) -> dict[str, list[str]]:
@@ -20,12 +16,15 @@ def parse_record(output: list[str]) -> dict[str, list[str]]:
 
 
 class Record(FactBase[dict[str, list[str]]]):
-    """All that was noted, by kind. Needs root."""
+    """The entries of the record at `path`, values by kind. Needs root.
+
+    A line of it is `package keepalived` or `file /etc/logstash/logstash.yml`.
+    """
 
     default = dict
 
-    def command(self) -> str:
-        return f"cat {RECORD} 2>/dev/null || true"
+    def command(self, path: str) -> str:
+        return f"cat {path} 2>/dev/null || true"
 
     def process(self, output: list[str]) -> dict[str, list[str]]:
         return parse_record(output)

@@ -7,11 +7,6 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
-from facts.record import STATE
-
-GOOD = f"{STATE}/good"
-"""Copies of each unit's files as they were when it last came up, under their paths."""
-
 
 class ServiceState(TypedDict):
     """`stale`: systemd has not read the unit's files since they changed."""
@@ -43,7 +38,7 @@ def _show(units: list[str]) -> str:
     return f"systemctl show -p Id,UnitFileState,ActiveState,NeedDaemonReload {names}"
 
 
-class Services(FactBase[dict[str, ServiceState]]):
+class ServiceStates(FactBase[dict[str, ServiceState]]):
     """These units' states; a unit that does not exist is neither enabled nor active."""
 
     default = dict
@@ -56,30 +51,30 @@ class Services(FactBase[dict[str, ServiceState]]):
 
 
 class UnitState(TypedDict):
-    """A unit, its package, its files' SHA-256, and the marker: what it had read when it last came up.
+    """A unit, its package, its files' SHA-256, and the fingerprint: what it had read when it last came up.
 
     `good` are the files that it had then.
     """
 
     service: ServiceState
-    marker: list[str]
+    fingerprint: list[str]
     package: str
     files: dict[str, str]
     good: list[str]
 
 
 def parse_units(output: list[str]) -> dict[str, UnitState]:
-    """For each unit `== NAME`, then `systemctl show`'s lines, the marker's, the package's name, `sha256sum`'s
+    """For each unit `== NAME`, then `systemctl show`'s lines, the fingerprint, the package's name, `sha256sum`'s
     lines and the good files, with `--` between."""
     units = {}
     for block in ("\n".join(output) + "\n").split("== ")[1:]:
         name, _, text = block.partition("\n")
-        show, marker, package, files, good = text.split("--\n")
+        show, fingerprint, package, files, good = text.split("--\n")
         sums = (line.split("  ", 1) for line in files.splitlines())
         services = parse_services(show.splitlines())
         units[name] = UnitState(
             service=next(iter(services.values()), ABSENT),
-            marker=marker.splitlines(),
+            fingerprint=fingerprint.splitlines(),
             package=package.strip(),
             files={path: sha256 for sha256, path in sums},
             good=good.splitlines(),
@@ -87,16 +82,19 @@ def parse_units(output: list[str]) -> dict[str, UnitState]:
     return units
 
 
-class Units(FactBase[dict[str, UnitState]]):
-    """Units whose package has the same name, by name, and for each the files that it reads. Needs root."""
+class UnitStates(FactBase[dict[str, UnitState]]):
+    """Units whose package has the same name, by name, and for each the files that it reads. Needs root.
+
+    `fingerprints` is the folder with the fingerprints, `good` the one with the copies of each unit's last good files.
+    """
 
     default = dict
 
-    def command(self, units: dict[str, list[str]]) -> str:
+    def command(self, units: dict[str, list[str]], fingerprints: str, good: str) -> str:
         return "; ".join(
-            f"echo == {unit}; {_show([unit])}; echo --; cat {STATE}/{unit}.sha256 2>/dev/null; echo --; "
+            f"echo == {unit}; {_show([unit])}; echo --; cat {fingerprints}/{unit}.sha256 2>/dev/null; echo --; "
             f"LC_ALL=C rpm -q {unit}; echo --; sha256sum {shlex.join(files)} 2>/dev/null; echo --; "
-            f"( cd {GOOD}/{unit} 2>/dev/null && find . -type f | sed 's/^.//' || true )"
+            f"( cd {good}/{unit} 2>/dev/null && find . -type f | sed 's/^.//' || true )"
             for unit, files in units.items()
         )
 

@@ -49,11 +49,11 @@ def parse_sysctl(output: list[str]) -> SysctlState:
                     value=match["value"].strip(),
                 )
             )
-    state["lines"].sort(key=lambda line: (place(line["path"]), line["number"]))
+    state["lines"].sort(key=lambda line: (read_order(line["path"]), line["number"]))
     return state
 
 
-def place(path: str) -> str:
+def read_order(path: str) -> str:
     """What a file is sorted by among all of sysctl.d: its name, whatever its folder."""
     return "99-sysctl.conf" if path == CONF else path.rsplit("/", 1)[-1]
 

@@ -24,7 +24,7 @@ def parse_held(output: list[str]) -> dict[str, list[str]] | None:
     return held
 
 
-class Held(FactBase[dict[str, list[str]] | None]):
+class VipInterfaces(FactBase[dict[str, list[str]] | None]):
     """For each of these VIPs the interfaces that carry it: VRRP has it on the MASTER only (RFC 5798, 6.4).
 
     The loopback interface does not count: with direct routing every node has the VIP there.
@@ -46,7 +46,7 @@ def parse_loopback(output: list[str]) -> list[str] | None:
     return [line.split()[3].split("/")[0] for line in output[:-1]]
 
 
-class Loopback(FactBase[list[str] | None]):
+class LoopbackAddresses(FactBase[list[str] | None]):
     """The addresses on the loopback interface: with direct routing, every node's has the VIPs."""
 
     def command(self) -> str:

@@ -1,69 +1,27 @@
-"""Files whose whole content is ours: checked by their own program first, then put in place in one step.
+"""Files whose whole content is the deploy's: checked by their own program first, then put in place in one step.
 
-What a service reads waits beside its place as `.NAME.staged`, until the service is to start with it
+What a service reads waits beside its final path as `.NAME.staged`, until the service is to start with it
 (`operations.services`): a run that ends before leaves the old configuration, on disk too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import shlex
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
 
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from facts.files import Files, FileState, Text, mask
-from facts.record import RECORD, STATE
-from operations.record import note
+from desired.paths import ORIGINALS, RECORD
+from desired.textfile import TextFile
+from facts.files import Files, FileState, FileText, mask
+from facts.record import Record
+from operations.record import add_entry, remove_entry
 
-ORIGINALS = f"{STATE}/original"
-"""What stood in a file's place before the deploy's first one, under the file's path."""
-
-
-def waiting(path: str) -> str:
-    """Where a file waits for the service that is to read it."""
-    folder, base = posixpath.split(path)
-    return f"{folder}/.{base}.staged"
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """A file of root's, as it is meant to be."""
-
-    path: str
-    content: str
-    mode: str = "644"
-    check: str = ":"
-    """A shell command that must succeed first. `$new` is the new file, `$work` an empty folder."""
-    read_by: str = ""
-    """The unit that must start anew (`activation.roll`) to read it; until then it is staged."""
-    then: str = ":"
-    """A shell command to run as soon as the file is in place."""
-    secret: bool = False
-    """Whether its content is shown to nobody."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the content, in hexadecimal."""
-        return hashlib.sha256(self.content.encode()).hexdigest()
-
-    @property
-    def staged(self) -> str:
-        """Where it waits for its unit."""
-        return waiting(self.path)
-
-    @property
-    def wanted(self) -> FileState:
-        """The state it is to have."""
-        return FileState(mode=self.mode, user="root", group="root", sha256=self.sha256)
-
-
-# All of the content has to be there: a connection that broke looks like the end of the file. And no more than that:
-# pyinfra ends what it sends with a newline.
+# The size is given, since a connection that breaks looks like the end of the file, and pyinfra adds a newline to what it
+# sends.
 _PUT = """\
 set -eu
 umask 022
@@ -73,14 +31,14 @@ new=$(mktemp {folder}/.{base}.XXXXXX)
 trap 'rm -rf "$work" "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 head -c {size} >"$new"
-echo "{sha256}  $new" | sha256sum --check --status || {{ echo {path}: the upload broke off >&2; exit 1; }}
+echo "{sha256}  $new" | sha256sum --check --status || {{ echo {path}: the upload was interrupted >&2; exit 1; }}
 chown root:root "$new"
 chmod {mode} "$new"
 {check}
-if [ -f {path} ] && ! grep -qsxF {noted} {record}; then
+if [ -f {path} ] && ! grep -qsxF {entry} {record}; then
     ( umask 077; mkdir -p {originals}{folder}; cp -p {path} {originals}{path} )
 fi
-{note}
+{add_entry}
 mv -fT "$new" {target}
 {label}
 {then}
@@ -96,12 +54,12 @@ def put(files: list[TextFile]) -> Generator[StringCommand]:
     """
     paths = [path for file in files for path in ((file.path, file.staged) if file.read_by else (file.path,))]
     present = host.get_fact(Files, paths=paths)
-    differing = [file for file in files if present.get(file.path) != file.wanted]
+    differing = [file for file in files if present.get(file.path) != file.state]
     if state.config.DIFF:  # of all files at once: a dry run looks no further than the first command
         for file in differing:
             _show_difference(file, present.get(file.path))
-    uploads = [file for file in differing if not file.read_by or present.get(file.staged) != file.wanted]
-    # An earlier run was broken off, and the configuration has been turned back since.
+    uploads = [file for file in differing if not file.read_by or present.get(file.staged) != file.state]
+    # An earlier run was interrupted, and the configuration has been turned back since.
     leftovers = [file.staged for file in files if file not in differing and present.get(file.staged)]
     if leftovers:
         yield StringCommand(f"rm -f {shlex.join(leftovers)}")
@@ -123,10 +81,10 @@ def _upload(file: TextFile) -> StringCommand:
             sha256=file.sha256,
             mode=file.mode,
             check=file.check,
-            noted=shlex.quote(f"file {file.path}"),
+            entry=shlex.quote(f"file {file.path}"),
             record=RECORD,
             originals=ORIGINALS,
-            note=note("file", file.path),
+            add_entry=add_entry("file", file.path),
             # A staged file is labelled once it is in its place.
             label=":"
             if file.read_by
@@ -140,16 +98,47 @@ def _upload(file: TextFile) -> StringCommand:
 def _show_difference(file: TextFile, present: FileState | None) -> None:
     host.log(f"Will {'modify' if present else 'create'} {file.path}")
     if present:
-        wanted = file.wanted
+        desired = file.state
         for key in ("mode", "user", "group"):
-            if present[key] != wanted[key]:
-                logger.info(f"  {key} {present[key]} becomes {wanted[key]}")
+            if present[key] != desired[key]:
+                logger.info(f"  {key} {present[key]} becomes {desired[key]}")
     if file.secret:
         logger.info("  its content is secret")
         return
-    old = [f"{line}\n" for line in host.get_fact(Text, path=file.path)] if present else []
+    old = [f"{line}\n" for line in host.get_fact(FileText, path=file.path)] if present else []
     new = mask(file.content).splitlines(keepends=True)
     for line in generate_color_diff(old, new):
         logger.info(f"  {line}")
     if present and old == new and present["sha256"] != file.sha256:
         logger.info("  only what is not shown differs: a password, or the end of the last line")
+
+
+_PRUNE = """\
+for file in {files}; do
+    rm -f "${{file%/*}}/.${{file##*/}}.staged"
+    if [ -f "{originals}$file" ]; then cp -p "{originals}$file" "$file"; else rm -f "$file"; fi
+    ! command -v restorecon >/dev/null || [ ! -f "$file" ] || restorecon "$file"
+    rpm -qf "${{file%/*}}" >/dev/null 2>&1 || rmdir "${{file%/*}}" 2>/dev/null || true
+done
+systemctl daemon-reload
+"""
+
+
+def removal(paths: Iterable[str]) -> StringCommand:
+    """Take away files that the record has, and put back what stood in their places before."""
+    return StringCommand(_PRUNE.format(files=shlex.join(paths), originals=ORIGINALS))
+
+
+@operation()
+def pruned(files: list[TextFile]) -> Generator[StringCommand]:
+    """No file of an earlier deploy but `files`: by the record, and with what stood in its place before put back."""
+    recorded = host.get_fact(Record, path=RECORD).get("file", [])
+    gone = [path for path in recorded if path not in {file.path for file in files}]
+    if not gone:
+        host.noop("no file of an earlier deploy is left")
+        return
+    if state.config.DIFF:
+        for path in gone:
+            host.log(f"Will remove {path}, of an earlier deploy")
+    yield removal(gone)
+    yield StringCommand(" && ".join(remove_entry("file", path) for path in gone))

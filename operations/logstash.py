@@ -1,4 +1,4 @@
-"""Logstash's files, and how Logstash itself checks them."""
+"""Logstash's own check of its files (the recipe's step 4)."""
 
 from __future__ import annotations
 
@@ -9,43 +9,14 @@ from dataclasses import replace
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from cluster import OWN_PIPELINE_FILE, Cluster, Input, Node
-from facts.record import RECORD
-from facts.services import Units
-from operations.files import ORIGINALS, TextFile
-from operations.services import Unit, Update, no_update
+from desired.logstash import DROP_IN, HOME, UNIT
+from desired.paths import LAST_GOOD, ORIGINALS, RECORD, STATE
+from desired.textfile import TextFile, read_by
+from facts.services import UnitStates
+from operations.services import PackageChange
 
-HOME = "/etc/logstash"
-SETTINGS = f"{HOME}/logstash.yml"
-PIPELINES = f"{HOME}/pipelines.yml"
-ENVIRONMENT = f"{HOME}/logstash-ha.env"
-DROP_IN = "/etc/systemd/system/logstash.service.d/logstash-ha.conf"
-UNIT = "logstash"
-
-
-def folder(pipeline: str) -> str:
-    """Where a pipeline's files are: those of `main` where the package has them (the recipe's step 4)."""
-    return f"{HOME}/conf.d" if pipeline == "main" else f"{HOME}/pipelines.d/{pipeline}"
-
-
-def own_file(pipeline: str) -> str:
-    """The deploy's own file in a pipeline."""
-    return f"{folder(pipeline)}/{OWN_PIPELINE_FILE}"
-
-
-def events(pipeline: str) -> str:
-    """The sample output of a pipeline that has no files of the user's: one JSON object a line."""
-    return f"/var/log/logstash/events{'' if pipeline == 'main' else '-' + pipeline}.json"
-
-
-def listen(cluster: Cluster, node: Node, input: Input) -> str:
-    """Where an input listens: at the node's own address, or at all of them.
-
-    With direct routing events come to the VIP itself, and with two families to two addresses.
-    """
-    if len(cluster.families) == 1 and input.forwarding != "dr":
-        return str(node.address)
-    return "0.0.0.0" if cluster.families == (4,) else "::"
+FindChange = Callable[[], PackageChange | None]
+"""Inside an operation: what is to become of Logstash's package on the host."""
 
 
 # All that Logstash will read, as a copy: what is there, what is staged over it, and nothing that an earlier run
@@ -64,7 +35,7 @@ for file in {gone}; do
         rm -f "$copy"
     fi
 done
-for file in {meant}; do
+for file in {desired}; do
     staged=${{file%/*}}/.${{file##*/}}.staged
     [ ! -f "$staged" ] || cp "$staged" "$work/settings${{file#{home}}}"
 done
@@ -81,15 +52,13 @@ said=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and
 
 
 @operation()
-def accepted(
-    files: list[TextFile], update: Callable[[], Update | None] = no_update
-) -> Generator[StringCommand]:
+def accepted(files: list[TextFile], find_change: FindChange = lambda: None) -> Generator[StringCommand]:
     """What waits for Logstash is tested by Logstash itself (`logstash -t`), as a whole.
 
     `files` are all that the deploy writes. A file that Logstash refuses is never put in its place. Where it is
-    to be another version by then (`update`), that one tests them, as soon as it is installed.
+    to have another version by then (`find_change`), that one tests them, as soon as it is installed.
     """
-    if update():
+    if find_change():
         host.noop("its new version is asked, when it is installed")
         return
     test = _test(files)
@@ -101,57 +70,25 @@ def accepted(
 
 def _test(files: list[TextFile]) -> str | None:
     """The shell command by which Logstash tests what waits for it; None where nothing does."""
-    mine = [file for file in files if file.read_by == UNIT and file.path.startswith(f"{HOME}/")]
-    present = host.get_fact(Units, units={UNIT: [file.staged for file in mine]}).get(UNIT)
+    mine = [file for file in read_by(files, UNIT) if file.path.startswith(f"{HOME}/")]
+    staged = {UNIT: [file.staged for file in mine]}
+    present = host.get_fact(UnitStates, units=staged, fingerprints=STATE, good=LAST_GOOD).get(UNIT)
     gone = sorted(set(present["good"] if present else []) - {file.path for file in mine} - {DROP_IN})
     if present and not present["files"] and not gone:
         return None
     return _TEST.format(
         home=HOME,
-        meant=shlex.join(file.path for file in mine),
+        desired=shlex.join(file.path for file in mine),
         gone=shlex.join(gone),
         originals=ORIGINALS,
         record=RECORD,
     )
 
 
-def unit(
-    cluster: Cluster, listed: str, files: list[TextFile], update: Callable[[], Update | None] = no_update
-) -> Unit:
-    """Logstash's service; a Java program, it takes tens of seconds to start.
-
-    `listed` succeeds once its API lists every input. It lists an input also when its port is taken, so the
-    sockets are looked at, too. `update` tells what is to become of its package.
-    """
-
-    def tested() -> Update | None:
-        due = update()
-        test = _test(files) if due else None
-        return replace(due, install=f"{due.install} && sh -c {shlex.quote(test)}") if due and test else due
-
-    udp, tcp = (
-        [input.target_port for input in cluster.inputs if protocol in input.protocols]
-        for protocol in ("udp", "tcp")
-    )
-    bound = [
-        f"sockets=$(ss -nl{option}p | grep -F pid=$(systemctl show -p MainPID logstash | cut -d = -f 2),)"
-        + "".join(
-            f" && {{ echo \"$sockets\" | grep -q ':{port} ' || {{ echo port {port} is not bound; false; }}; }}"
-            for port in ports
-        )
-        for option, ports in (("u", udp), ("t", tcp))
-        if ports
-    ]
-    return Unit(
-        UNIT,
-        probe=" &&\n".join([listed, *bound]),
-        bound=180,
-        log="/var/log/logstash/logstash-plain.log",
-        idle=f"! ss -nlu | awk '$2 > 0 && $4 ~ /:({'|'.join(map(str, udp)) or '-'})$/ {{ found = 1 }} END {{ exit !found }}'",
-        update=tested,
-    )
-
-
-def pipelines(files: list[TextFile]) -> list[TextFile]:
-    """Of all files, those that Logstash reads beside its logstash.yml."""
-    return [file for file in files if file.read_by == UNIT and file.path != SETTINGS]
+def tested_change(files: list[TextFile], find: FindChange) -> PackageChange | None:
+    """A change of Logstash's package that includes the test of the files by the new version. Inside an operation."""
+    change = find()
+    test = _test(files) if change else None
+    if change is None or test is None:
+        return change
+    return replace(change, install=f"{change.install} && sh -c {shlex.quote(test)}")

@@ -1,59 +1,21 @@
-"""Packages, and the key that signs them."""
+"""Packages, and the key that signs them (the recipe's step 2)."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster
-from facts.packages import KeyImported, Missing, Offered, Version, ordered
-from facts.record import RECORD, STATE
-from operations.record import note
-from operations.services import Update
+from desired.packages import KEY, key_url, manager, package_names, repository
+from desired.paths import RECORD, STATE
+from facts.packages import KeyImported, MissingPackages, OfferedVersions, PackageVersion, version_key
+from operations.record import add_entry
+from operations.services import PackageChange
 
-KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-elasticsearch"
-REPOSITORY = "/etc/yum.repos.d/logstash.repo"
-JAVA = "java-1.8.0-openjdk-headless"
-"""What every Logstash without Java of its own runs on. Enterprise Linux 7 to 9 have it."""
-
-
-def key_url(cluster: Cluster) -> str:
-    """Where the key that signs Logstash's packages is."""
-    return f"{cluster.artifacts_url}/GPG-KEY-elasticsearch"
-
-
-def manager(el: int) -> str:
-    """The package manager of this Enterprise Linux."""
-    return "yum" if el == 7 else "dnf"
-
-
-def repository(cluster: Cluster) -> str:
-    """The name of Elastic's repository."""
-    return f"logstash-{cluster.logstash}.x"
-
-
-def release(cluster: Cluster) -> tuple[int, ...]:
-    """The Logstash that is meant, as `ordered` has it; the newest of its major is above all others of it."""
-    if cluster.version is None or cluster.version == "latest":
-        return cluster.logstash, sys.maxsize
-    return ordered(cluster.version)
-
-
-def bundles_java(cluster: Cluster) -> bool:
-    """Whether this Logstash brings its own Java, as all do from 7.10."""
-    return release(cluster) >= (7, 10)
-
-
-def names(cluster: Cluster) -> list[str]:
-    """The packages that are needed beside Logstash itself (the recipe's step 2)."""
-    return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]
-
-
-# What is noted is the key's name, which rpm gives it; a scratch database tells it beforehand.
+# The record has the key by the name that rpm gives it; a scratch database shows that name beforehand.
 _KEY = """\
 set -e
 work=$(mktemp -d)
@@ -103,7 +65,7 @@ def _to(cluster: Cluster, el: int, present: str | None, wanted: str) -> str:
 
 
 def _verb(present: str | None, wanted: str) -> str:
-    return "downgrade" if present and ordered(present) > ordered(wanted) else "install"
+    return "downgrade" if present and version_key(present) > version_key(wanted) else "install"
 
 
 def _refused(cluster: Cluster, wanted: str) -> str:
@@ -112,11 +74,13 @@ def _refused(cluster: Cluster, wanted: str) -> str:
 
 
 def _offered(cluster: Cluster, el: int) -> list[str]:
-    return host.get_fact(Offered, package="logstash", repository=repository(cluster), manager=manager(el))
+    return host.get_fact(
+        OfferedVersions, package="logstash", repository=repository(cluster), manager=manager(el)
+    )
 
 
 def _wanted(cluster: Cluster, el: int) -> str | None:
-    """The version of Logstash that is meant; None where any will do, or none is offered."""
+    """The desired version of Logstash; None where any will do, or none is offered."""
     if cluster.version != "latest":
         return cluster.version
     return next(reversed(_offered(cluster, el)), None)
@@ -127,17 +91,19 @@ def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
     """All packages (the recipe's step 2).
 
     What is installed is left at its version. Where `version` says otherwise of Logstash, the package is only
-    downloaded: it changes when the node's turn comes to be activated (`update`), and not on all nodes at once.
+    downloaded: it changes when the node's turn comes to be activated (`version_change`), and not on all nodes at once.
     """
-    missing = host.get_fact(Missing, packages=names(cluster))
+    missing = host.get_fact(MissingPackages, packages=package_names(cluster))
     if missing:
-        notes = [note("package", package) for package in missing]
-        yield StringCommand(" && ".join([*notes, f"{manager(el)} --assumeyes install {shlex.join(missing)}"]))
-    present = host.get_fact(Version, package="logstash")
+        entries = [add_entry("package", package) for package in missing]
+        yield StringCommand(
+            " && ".join([*entries, f"{manager(el)} --assumeyes install {shlex.join(missing)}"])
+        )
+    present = host.get_fact(PackageVersion, package="logstash")
     wanted = _wanted(cluster, el)
     if not present:
         install = _to(cluster, el, None, wanted) if wanted else f"{_dnf(cluster, el)} install logstash"
-        yield StringCommand(f"{note('package', 'logstash')} && {install}")
+        yield StringCommand(f"{add_entry('package', 'logstash')} && {install}")
     elif cluster.version and not wanted:
         # It says why the repository can't be read, and fails.
         yield StringCommand(f"{_dnf(cluster, el)} makecache")
@@ -146,14 +112,14 @@ def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
         download = f"{_dnf(cluster, el)} --downloadonly {_verb(present, wanted)} logstash-{wanted}"
         yield StringCommand(download if there else _refused(cluster, wanted))
     elif not missing:
-        host.noop(f"{', '.join(names(cluster))} and logstash {present}: installed")
+        host.noop(f"{', '.join(package_names(cluster))} and logstash {present}: installed")
 
 
-def update(cluster: Cluster, el: int) -> Update | None:
-    """How this node's Logstash comes to the version that is meant, up or down; None where it has it."""
+def version_change(cluster: Cluster, el: int) -> PackageChange | None:
+    """How this node's Logstash comes to the desired version, up or down; None where it has that."""
     if cluster.version is None:
         return None
-    present, wanted = host.get_fact(Version, package="logstash"), _wanted(cluster, el)
+    present, wanted = host.get_fact(PackageVersion, package="logstash"), _wanted(cluster, el)
     if not present or not wanted or present == wanted:
         return None
-    return Update(install=_to(cluster, el, present, wanted), back=_to(cluster, el, wanted, present))
+    return PackageChange(install=_to(cluster, el, present, wanted), revert=_to(cluster, el, wanted, present))

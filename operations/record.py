@@ -1,22 +1,38 @@
-"""The record that a machine keeps of what the deploy put there: pruning and `undo` touch nothing else."""
+"""The record that a machine keeps of what the deploy put there: pruning and undo touch nothing else."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Generator
 
-from facts.record import RECORD, STATE
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+
+from desired import health
+from desired.paths import DRAINED, RECORD, STATE
+from facts.record import Record
 
 
-def note(kind: str, value: str) -> str:
-    """A shell command that notes this once, to be run before the change itself.
+def add_entry(kind: str, value: str) -> str:
+    """A shell command that adds an entry, if it is not there yet. To be run before the change itself.
 
     Kinds are `package`, `user`, `key`, `boolean`, `file`, `rich`, `direct`, `stig`, `sysctl` and `module`.
     """
     line = shlex.quote(f"{kind} {value}")
-    return f"mkdir -p {STATE} && {{ grep -qsxF {line} {RECORD} || echo {line} >>{RECORD}; }}"
+    # A group, so that it stays one command whatever `&&` and `||` stand around it.
+    return f"{{ mkdir -p {STATE} && {{ grep -qsxF {line} {RECORD} || echo {line} >>{RECORD}; }}; }}"
 
 
-def forget(kind: str, value: str) -> str:
-    """A shell command that takes a note away again, to be run after the change itself."""
+def remove_entry(kind: str, value: str) -> str:
+    """A shell command that removes an entry. To be run after the change itself."""
     line = shlex.quote(f"{kind} {value}")
     return f"{{ grep -vxF {line} {RECORD} >{RECORD}.new; mv -f {RECORD}.new {RECORD}; }}"
+
+
+@operation()
+def removed() -> Generator[StringCommand]:
+    """The record itself gone, and all else that the deploy kept for its next run."""
+    if not host.get_fact(Record, path=RECORD):
+        host.noop("there is no record")
+        return
+    yield StringCommand(f"rm -rf {STATE} {DRAINED} {health.FOLDER}")

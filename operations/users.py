@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.users import User
-from operations.record import note
+from operations.record import add_entry
 
 
 @operation()
@@ -18,5 +18,5 @@ def system(user: str) -> Generator[StringCommand]:
         host.noop(f"user {user} exists")
         return
     yield StringCommand(
-        f"{note('user', user)} && useradd --system --no-create-home --home-dir / --shell /sbin/nologin {user}"
+        f"{add_entry('user', user)} && useradd --system --no-create-home --home-dir / --shell /sbin/nologin {user}"
     )

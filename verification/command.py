@@ -17,7 +17,9 @@ from pyinfra.context import ctx_state
 from rich.console import Console
 
 from cluster import ClusterError
-from verification import drift, exposed, monitor, page, reach, send, watch
+from remote import reach
+from verification import drift, exposed, monitor, page, send, watch
+from verification.inspection import inspect
 from verification.report import Report
 from verification.show import document, failure, good, show
 
@@ -104,7 +106,7 @@ def step(state: State, host: Host) -> None:
     if host != next(each for each in state.inventory if each in state.activated_hosts):
         return
     cluster = reach.cluster_of(state.inventory)
-    report = reach.inspect(state, cluster, {})
+    report = inspect(state, cluster, {})
     show(Console(highlight=False), report, None)
     sys.exit(GOOD if report.ok else WRONG)
 
@@ -156,12 +158,12 @@ def _drift(options: argparse.Namespace) -> int:
     """Tell what a deploy would change; the exit status."""
     state = State()
     ctx_state.set(state)
-    inventory = reach.inventory(options.inventory)
+    inventory = reach.load_inventory(options.inventory)
     hosts = [inventory.get_host(node.name) for node in reach.cluster_of(inventory).nodes]
     config = Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT, DIFF=options.diff)
     state.init(inventory, config, initial_limit=hosts)
     if reasons := reach.connect(hosts):
-        raise ClusterError(f"can't be reached by ssh: {reach.told(reasons)}")
+        raise ClusterError(f"can't be reached by ssh: {reach.describe(reasons)}")
     found = drift.look(state, hosts)
     if options.json:
         print(json.dumps(drift.document(found, options.diff), indent=2))
@@ -176,7 +178,7 @@ def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
     if options.send is not None:
         send.check_size(options.send, options.rate, len(cluster.virtual_servers))
         sender = reach.sender_of(inventory, cluster, options.sender)
-    report = reach.inspect(state, cluster, reach.enter(state, inventory, cluster, sender))
+    report = inspect(state, cluster, reach.connect_to_nodes(state, inventory, cluster, sender))
     if sender is None:
         return report, None
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from cluster import Cluster
+from desired.units import unit_names
 from verification import balance, machines
 from verification.finding import Observations
-from verification.observe import Observation, units
+from verification.observe import Observation
 from verification.report import Problem, Report, Status, VipReport
 
 
 def judge(cluster: Cluster, observations: Observations) -> Report:
     """The report on what was seen on each of the cluster's nodes, by name."""
     vips = {str(vip): _vip_report(cluster, observations, str(vip)) for vip in cluster.vips}
-    inputs = dict.fromkeys(server.input_id for server in cluster.virtual_servers)
     judged = [
         machines.ssh(cluster, observations),
-        *(machines.service(cluster, observations, unit) for unit in units(cluster)),
+        *(machines.service(cluster, observations, unit) for unit in unit_names(cluster)),
         machines.kernel(cluster, observations),
         machines.selinux(cluster, observations),
         machines.firewall(cluster, observations),
-        *(balance.health(cluster, observations, input) for input in inputs),
+        *(balance.health(cluster, observations, input) for input in cluster.input_ids),
         *(balance.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
         *(balance.vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
     ]

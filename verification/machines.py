@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 
 from cluster import Cluster, Node
+from desired import firewalld, sysctl
+from desired.textfile import TextFile
+from desired.unit import fingerprint
 from facts.firewalld import RulesState
-from operations import firewalld, services, sysctl
-from operations.files import TextFile
-from operations.services import Unit
 from verification.finding import DEPLOY, Finding, Judged, Observations, each, runs, several, unread
-from verification.observe import Observation, read_by
+from verification.observe import Observation, unit_files
 from verification.report import Status
 
 _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
@@ -33,7 +33,7 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
 
 
 def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
-    """Whether a service runs, starts at boot, and has read what it is meant to read."""
+    """Whether a service runs, starts at boot, and has read what it is desired to read."""
 
     def look(node: Node, seen: Observation) -> Finding:
         state = seen.services.get(unit) if seen.services else None
@@ -55,32 +55,32 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
 def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:
     """What is wrong with the files that a running unit reads, if it reads any of the deploy's.
 
-    The marker tells what it had read when the deploy last saw it come up (`operations.services`).
+    The fingerprint tells what it had read when the deploy last saw it come up (`desired.unit`).
     """
-    meant = read_by(cluster, node, seen.el).get(unit) if seen.el else None
+    desired = unit_files(cluster, node, seen.el).get(unit) if seen.el else None
     state = seen.units.get(unit) if seen.units else None
-    if not meant or not state:
+    if not desired or not state:
         return None
-    known = {path: sha256 for sha256, path in (line.split("  ", 1) for line in state["marker"][1:])}
-    paths = [file.path for file in meant if file.path in known]
+    known = {path: sha256 for sha256, path in (line.split("  ", 1) for line in state["fingerprint"][1:])}
+    paths = [file.path for file in desired if file.path in known]
     changed = [path for path in paths if state["files"].get(path) != known[path]]
     if changed:
         what = f"{unit} has not read {several(changed)}, which changed after it came up"
         return Finding(Status.WRONG, "changed", what, f"{_DRY}; {DEPLOY} to turn it back")
-    if any(file.staged in state["files"] for file in meant):
-        waits = several([file.path for file in meant if file.staged in state["files"]])
-        what = f"a deploy was broken off: new content for {waits} waits for {unit}"
+    if any(file.staged in state["files"] for file in desired):
+        waits = several([file.path for file in desired if file.staged in state["files"]])
+        what = f"a deploy was interrupted: new content for {waits} waits for {unit}"
         return Finding(Status.WARNING, "waits", what, DEPLOY)
-    if state["marker"] != services.marker(Unit(unit, probe=""), meant, state["package"]):
-        what = f"{unit} runs, but not with {_differs(meant, known, unit)}"
+    if state["fingerprint"] != fingerprint(unit, desired, state["package"]):
+        what = f"{unit} runs, but not with {_differs(desired, known, unit)}"
         return Finding(Status.WARNING, "differs", what, f"{_DRY}; {DEPLOY}")
     return None
 
 
-def _differs(meant: list[TextFile], known: dict[str, str], unit: str) -> str:
-    """In what a unit's marker differs from what is meant, in words."""
-    other = [file.path for file in meant if known.get(file.path) != file.sha256]
-    gone = sorted(set(known) - {file.path for file in meant})
+def _differs(desired: list[TextFile], known: dict[str, str], unit: str) -> str:
+    """In what a unit's fingerprint differs from the desired one, in words."""
+    other = [file.path for file in desired if known.get(file.path) != file.sha256]
+    gone = sorted(set(known) - {file.path for file in desired})
     if other or gone:
         names = several([posixpath.basename(path) for path in other + gone])
         return f"the {names} that inventory.py means"
@@ -89,16 +89,16 @@ def _differs(meant: list[TextFile], known: dict[str, str], unit: str) -> str:
 
 def kernel(cluster: Cluster, observations: Observations) -> Judged:
     """Kernel settings, now and at the next boot."""
-    meant = sysctl.settings(cluster)
+    desired = sysctl.kernel_settings(cluster)
 
     def look(_: Node, seen: Observation) -> Finding:
         if not seen.sysctl or not seen.sysctl["runtime"]:
-            return unread("kernel settings", f"sysctl {' '.join(meant)}")
+            return unread("kernel settings", f"sysctl {' '.join(desired)}")
         runtime = seen.sysctl["runtime"]
-        conf, others = sysctl.against(meant, seen.sysctl["lines"], sysctl.FILE)
+        conf, others = sysctl.conflicting(desired, seen.sysctl["lines"], sysctl.FILE)
         faults = [
             f"{key} is {runtime.get(key) or 'missing'}, not {value}"
-            for key, value in sysctl.differing(meant, runtime).items()
+            for key, value in sysctl.differing(desired, runtime).items()
         ]
         faults += [
             f"{line['path']} sets {line['key']} to {line['value']}, which wins at the next boot"
@@ -142,17 +142,17 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             if not runs(seen, "firewalld"):  # told already
                 return Finding(Status.WRONG, "none")
             return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
-        meant = firewalld.rules(cluster, node) + firewalld.direct(cluster, node)
-        lack = firewalld.lacking(meant, seen.firewall)
+        desired = firewalld.desired_rules(cluster, node)
+        lack = firewalld.missing(desired, seen.firewall)
         missing = list(dict.fromkeys(lack["runtime"] + lack["permanent"]))
-        text = f"{len(meant) - len(missing)} of {len(meant)}"
+        text = f"{len(desired) - len(missing)} of {len(desired)}"
         zone = seen.firewall["zone"]
         if missing:
             now, later = lack["runtime"], lack["permanent"]
             when = "now and after a reload" if now == later else "now" if now else "after a reload"
             return Finding(Status.WRONG, text, f"zone {zone} lacks, {when}: {several(missing)}", DEPLOY)
-        others = firewalld.strangers(meant, seen.firewall, seen.record or {})
-        old = [rule for rule in _present(seen.firewall) if rule not in meant and rule not in others]
+        others = firewalld.unmanaged(desired, seen.firewall, seen.record or {})
+        old = [rule for rule in _present(seen.firewall) if rule not in desired and rule not in others]
         if old:
             what = f"zone {zone} still has, from an earlier deploy: {several(old)}"
             return Finding(Status.WRONG, text, what, DEPLOY)

@@ -8,25 +8,26 @@ from typing import Any
 from gevent import Timeout
 from gevent.pool import Group
 from pyinfra.api import FactBase, Host, State
-from pyinfra.api.facts import get_fact
 
 from cluster import Cluster, Node
-from facts.firewalld import Rules, RulesState
-from facts.health import Health, HealthState
+from desired import health, health_script, sysctl
+from desired.files import desired_files
+from desired.paths import LAST_GOOD, RECORD, STATE
+from desired.textfile import TextFile, read_by
+from desired.units import desired_units, unit_names
+from facts.batch import BatchFacts
+from facts.firewalld import FirewallRules, RulesState
+from facts.health import HealthChecks, HealthState
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.machine import Machine, MachineState
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
-from facts.services import Services, ServiceState, Units, UnitState
+from facts.services import ServiceState, ServiceStates, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
-from facts.together import Together
-from facts.vrrp import Held, Loopback
-from operations import health, keepalived, logstash, session, sysctl, vip
-from operations.files import TextFile
-from templates import meant
+from facts.vrrp import LoopbackAddresses, VipInterfaces
+from remote import session
+from remote.commands import read
 
-COMMAND_TIMEOUT = 40
-"""Seconds for one command on a node."""
 LONG_TIMEOUT = 80
 """Seconds for one that does many things; a node that hangs takes the health checks 3 s for each input."""
 NODE_TIMEOUT = 250
@@ -56,18 +57,11 @@ class Observation:
     """The addresses on the loopback interface."""
 
 
-def units(cluster: Cluster) -> tuple[str, ...]:
-    """The services that the cluster needs on each node."""
-    own = (vip.UNIT,) if "dr" in cluster.forwardings else ()
-    wall = ("firewalld",) if cluster.firewall == "firewalld" else ()
-    return (logstash.UNIT, "keepalived", *own, *wall)
-
-
-def read_by(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile]]:
+def unit_files(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile]]:
     """By unit: the files of the deploy's that it reads."""
-    files = meant(cluster, node, el).values()
+    files = desired_files(cluster, node, el).values()
     return {
-        unit: found for unit in units(cluster) if (found := [file for file in files if file.read_by == unit])
+        unit.name: found for unit in desired_units(cluster, node, el) if (found := read_by(files, unit.name))
     }
 
 
@@ -91,12 +85,6 @@ def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str
     return dict(Group().map(look, cluster.nodes))
 
 
-def read(host: Host, fact: type[FactBase[Any]], timeout: int = COMMAND_TIMEOUT, **arguments: Any) -> Any:
-    """A fact of this host; its default when that fails, which takes no host out of the run."""
-    kwargs = {"_timeout": timeout, **arguments}
-    return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
-
-
 def release(host: Host) -> int | None:
     """A machine's Enterprise Linux, where the project knows it."""
     return _release(read(host, Machine, _sudo=False))
@@ -104,50 +92,50 @@ def release(host: Host) -> int | None:
 
 def _release(machine: MachineState) -> int | None:
     major = machine["os"].get("VERSION_ID", "").split(".")[0]
-    return int(major) if major.isdigit() and int(major) in keepalived.PYTHON else None
+    return int(major) if major.isdigit() and int(major) in health_script.PYTHON else None
 
 
 def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
-    session.fast(host)
+    session.send_at_once(host)
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = read(host, Machine, _sudo=False)
     if machine["root"] != "yes" and not host.data.get("_sudo_password"):
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     el = _release(machine)
     wanted: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
-        "services": (Services, {"units": list(units(cluster))}),
-        "sysctl": (Sysctl, {"keys": list(sysctl.settings(cluster))}),
+        "services": (ServiceStates, {"units": unit_names(cluster)}),
+        "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
-        "record": (Record, {}),
+        "record": (Record, {"path": RECORD}),
         "virtual_servers": (VirtualServers, {}),
-        "held": (Held, {"vips": [str(vip) for vip in cluster.vips]}),
-        "loopback": (Loopback, {}),
+        "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
+        "loopback": (LoopbackAddresses, {}),
     }
     if cluster.firewall != "none":
-        wanted["firewall"] = (Rules, {"interface": cluster.interface})
+        wanted["firewall"] = (FirewallRules, {"interface": cluster.interface})
     if el:
         paths = {
             unit: [path for file in files for path in (file.path, file.staged)]
-            for unit, files in read_by(cluster, node, el).items()
+            for unit, files in unit_files(cluster, node, el).items()
         }
-        wanted["units"] = (Units, {"units": paths})
+        wanted["units"] = (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD})
     return Observation(
         el=el,
         health=_health(host, cluster, el) if el else None,
-        **(read(host, Together, timeout=LONG_TIMEOUT, facts=wanted) or {}),
+        **(read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=wanted) or {}),
     )
 
 
 def _health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
     state: HealthState | None = read(
         host,
-        Health,
+        HealthChecks,
         timeout=LONG_TIMEOUT,
-        python=keepalived.PYTHON[el],
-        script=keepalived.SCRIPT,
-        user=keepalived.SCRIPT_USER,
+        python=health_script.PYTHON[el],
+        script=health_script.CHECK,
+        user=health_script.USER,
         reasons=health.REASONS,
         addresses=[str(node.address) for node in cluster.nodes],
-        inputs=list(dict.fromkeys(server.input_id for server in cluster.virtual_servers)),
+        inputs=list(cluster.input_ids),
     )
     return state

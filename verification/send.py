@@ -19,11 +19,11 @@ from paramiko import SSHException
 from pyinfra.api import Host, State, StringCommand
 
 from cluster import Cluster, ClusterError, Node, VirtualServer
-from facts.events import TAG, Arrived, Counts, End, Mark
-from operations import logstash
+from desired import logstash
+from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
+from remote.commands import read
 from verification import spread
 from verification.finding import words
-from verification.observe import read
 from verification.report import Problem, Report, Status
 
 MAX_EVENTS = 100_000
@@ -149,29 +149,29 @@ def deliver(
     run = secrets.token_hex(4)
     aims = targets(cluster, count)
     hosts = {node: host for node in cluster.nodes if (host := state.inventory.get_host(node.name)).connected}
-    paths = sorted({logstash.events(aim.server.input.pipeline) for aim in aims if aim.numbered})
+    paths = sorted({logstash.events_file(aim.server.input.pipeline) for aim in aims if aim.numbered})
     by_api = any(not aim.numbered for aim in aims)
 
     def each(look: Callable[[Node], Seen | None]) -> dict[str, Seen]:
         found = zip(hosts, Group().map(look, hosts), strict=True)
         return {node.name: seen for node, seen in found if seen is not None}
 
-    marks: dict[Node, dict[str, Mark]] = {}
+    positions: dict[Node, dict[str, FilePosition]] = {}
     before: dict[Node, dict[str, int]] = {}
 
     def mark(node: Node) -> None:
-        marks[node] = read(hosts[node], End, paths=paths) if paths else {}
-        before[node] = (read(hosts[node], Counts, address=node.address) or {}) if by_api else {}
+        positions[node] = read(hosts[node], FileEnds, paths=paths) if paths else {}
+        before[node] = (read(hosts[node], EventCounts, address=node.address) or {}) if by_api else {}
 
     def look(node: Node) -> Seen | None:
         seen = Seen()
-        if marks[node]:
-            events = read(hosts[node], Arrived, marks=marks[node], run=run)
+        if positions[node]:
+            events = read(hosts[node], ArrivedEvents, positions=positions[node], run=run)
             if events is None:
                 return None
             seen.events = events
         if by_api:
-            counts = read(hosts[node], Counts, address=node.address) or {}
+            counts = read(hosts[node], EventCounts, address=node.address) or {}
             seen.counts = {id: number - before[node].get(id, 0) for id, number in counts.items()}
         return seen
 

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster import Cluster, ClusterError
-from facts.events import Counts
-from verification import reach
+from facts.events import EventCounts
+from remote import reach
+from remote.commands import read
 from verification.judge import judge
-from verification.observe import observe, read
+from verification.observe import observe
 from verification.report import Report
 from verification.show import parts
 
@@ -40,10 +41,12 @@ class Look:
 def look(file: str) -> Look:
     """What is to be seen now. Raises `ClusterError` when nothing is."""
     state, inventory, cluster = reach.load(file)
-    reasons = reach.enter(state, inventory, cluster)
+    reasons = reach.connect_to_nodes(state, inventory, cluster)
     report = judge(cluster, observe(state, cluster, reasons))
     hosts = {node: inventory.get_host(node.name) for node in cluster.nodes if node.name not in reasons}
-    found = Greenlets().map(lambda item: read(item[1], Counts, address=item[0].address), [*hosts.items()])
+    found = Greenlets().map(
+        lambda item: read(item[1], EventCounts, address=item[0].address), [*hosts.items()]
+    )
     when = time.monotonic()
     for host in hosts.values():
         host.disconnect()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facts.clone import FOLDER
+from desired.paths import CLONE
 from tests.lab.conftest import ADDRESSES, Cluster, Done, tool, until
 
 WHO = "hostname; cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub; cat /etc/NetworkManager/system-connections/*"
@@ -30,7 +30,7 @@ def on_clone(cluster: Cluster, script: str) -> str:
 
 def untouched(cluster: Cluster) -> bool:
     """Whether it answers as stash1, at stash1's address, with nothing under way."""
-    said = cluster.on("stash1", f"hostname; hostname -I; test -e {FOLDER}/undoing && echo undoing").stdout
+    said = cluster.on("stash1", f"hostname; hostname -I; test -e {CLONE}/undoing && echo undoing").stdout
     cluster.lab.guest("stash1").forget_connection()
     return said.split()[:2] == ["stash1", ADDRESSES["stash1"]] and "undoing" not in said
 
@@ -79,7 +79,7 @@ def test_a_clone_is_left_alone_while_its_source_is_on(copied: tuple[Cluster, dic
                 done = cluster.run(*become_stash2(cluster))
                 assert done.returncode == 1
                 assert message in done.stderr
-                assert on_clone(cluster, f"{WHO}; test ! -e {FOLDER}") == before["who"]
+                assert on_clone(cluster, f"{WHO}; test ! -e {CLONE}") == before["who"]
     finally:
         cluster.lab.guest("stash1").power_off()
 
@@ -126,7 +126,7 @@ def test_one_command_makes_it_stash2(copied: tuple[Cluster, dict[str, str]], bec
         "stash2", "systemctl is-enabled logstash keepalived; ls /var/lib/logstash/uuid"
     ).stdout
     assert services.split() == ["disabled", "disabled"], "they start with files of their own"
-    assert cluster.get("stash2", f"ls -d {FOLDER} /run/logstash-ha-clone 2>/dev/null || true") == ""
+    assert cluster.get("stash2", f"ls -d {CLONE} /run/logstash-ha-clone 2>/dev/null || true") == ""
 
 
 def test_once_more_changes_nothing(copied: tuple[Cluster, dict[str, str]], become: Done) -> None:

@@ -17,10 +17,10 @@ from logstash_pipeline_parser import Pipeline
 from logstash_pipeline_parser.tree import ParseError
 
 from cluster import Cluster, Node
+from desired import firewalld, health, keepalived, logstash, modules, packages, sysctl, vip
+from desired.files import desired_files
 from lab.settings import cache_dir
 from lab.shell import run
-from operations import firewalld, health, keepalived, logstash, modules, packages, sysctl, vip
-from templates import meant
 
 
 @cache
@@ -42,12 +42,12 @@ def debian(package: str) -> Path:
 
 def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
     """What any of them says against what is rendered for this node."""
-    files = {path: file.content for path, file in meant(cluster, node, el).items()}
+    files = {path: file.content for path, file in desired_files(cluster, node, el).items()}
     return [
         *(f"{path}: a line does not end" for path, text in files.items() if text and text[-1] != "\n"),
         *of_keepalived(files[keepalived.CONF], cluster.interface, work),
         *of_firewalld(firewalld.rules(cluster, node)),
-        *of_iptables(firewalld.direct(cluster, node)),
+        *of_iptables(firewalld.direct_rules(cluster, node)),
         *of_the_pipelines(cluster, files),
         *of_the_kernel(files[sysctl.FILE], files[modules.FILE]),
         *of_yum(files[packages.REPOSITORY], cluster),
@@ -100,7 +100,7 @@ def of_firewalld(rules: list[str]) -> list[str]:
 
 
 def of_iptables(rules: list[str]) -> list[str]:
-    """firewalld.direct(5): family, table, chain, priority, and what iptables(8) is given."""
+    """firewalld.direct_rules(5): family, table, chain, priority, and what iptables(8) is given."""
     form = r"ipv[46] (nat POSTROUTING|raw PREROUTING) 0( -[pdsio] \S+| --[sd]port [0-9]+)+ -j (SNAT --to-source [0-9a-f.:]+|CT --notrack)"
     return [f"direct rule: {rule}" for rule in rules if not re.fullmatch(form, rule)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -25,10 +24,12 @@ from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from cluster import Cluster, Node
+from desired.textfile import TextFile
+from desired.unit import Unit
 from facts.ipvs import socket_name
 from operations import activation
-from operations.files import TextFile
-from operations.services import Unit, Update
+from operations.services import PackageChange
+from remote import drain
 from tests.unit.clusters import make_cluster
 
 UNITS = [Unit("logstash", probe="true", idle="true"), Unit("keepalived", probe="true")]
@@ -183,7 +184,7 @@ class World:
     def roll(self, *stages: bool) -> None:
         """Run the operation for the BACKUPs, and then for the MASTER."""
         self.run_operations(
-            activation.roll,
+            activation.rolling_restart,
             [{"units": UNITS, "files": FILES, "masters": masters} for masters in stages or (False, True)],
         )
 
@@ -235,7 +236,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         world = World(make_cluster(tmp_path, nodes, **settings), master)
         world.unplugged, world.log = unplugged, log
         monkeypatch.setattr(Simulated, "world", world, raising=False)
-        monkeypatch.setattr(activation, "time", world)
+        monkeypatch.setattr(drain, "time", world)
         world.state = State(Inventory((list(world.members), {})), Config(), check_for_changes=False)
         if limit:
             world.state.limit_hosts = [world.state.inventory.get_host(limit)]
@@ -320,14 +321,16 @@ def test_an_update_is_due_node_by_node(make: Make) -> None:
     for member in world.members.values():
         member.new = set(UP)
 
-    def update() -> Update | None:
+    def change() -> PackageChange | None:
         done = pyinfra.host.name in order(world, "logstash")
-        return None if done else Update(install="echo newer", back="echo older")
+        return None if done else PackageChange(install="echo newer", revert="echo older")
 
-    due = dataclasses.replace(UNITS[0], update=update)
     world.run_operations(
-        activation.roll,
-        [{"units": [due, UNITS[1]], "files": FILES, "masters": masters} for masters in (False, True)],
+        activation.rolling_restart,
+        [
+            {"units": UNITS, "files": FILES, "masters": masters, "package_changes": {"logstash": change}}
+            for masters in (False, True)
+        ],
     )
     assert order(world, "logstash") == ["stash1", "stash2"]
     assert order(world, "keepalived") == []
@@ -340,7 +343,7 @@ def test_the_next_node_waits_until_the_first_is_back(make: Make) -> None:
     master = world.members["stash2"]
     world.roll(False)
     assert master.pool == {"stash1", "stash2"}
-    assert world.now < activation.DRAIN_BOUND
+    assert world.now < drain.DRAIN_BOUND
 
 
 @pytest.mark.parametrize("master", ["stash1", "stash2"])
@@ -420,15 +423,13 @@ def test_a_master_that_follows_no_health_check_is_waited_for_no_longer_than_the_
         member.new = {"keepalived"}
     world.members["stash2"].deaf = True
     world.roll(False)
-    assert any(
-        f"stash1 is still in a pool after {activation.DRAIN_BOUND:.0f} s" in line for line in world.log
-    )
+    assert any(f"stash1 is still in a pool after {drain.DRAIN_BOUND:.0f} s" in line for line in world.log)
     assert "stash1: logstash under load" in world.events
     assert not any(member.flags for member in world.members.values())
     # It dropped the node while Logstash was away, and does not take it back.
     assert world.failed == ["stash1"]
     assert any("not in the pools of stash2 after 30 s" in line for line in world.log)
-    assert activation.DRAIN_BOUND + activation.RETURN_BOUND <= world.now <= 60
+    assert drain.DRAIN_BOUND + activation.RETURN_BOUND <= world.now <= 60
 
 
 @pytest.mark.parametrize(
@@ -440,7 +441,8 @@ def test_a_connection_that_breaks_fails_the_node(make: Make, error: Exception) -
     world.roll()
     assert world.failed[0] == "stash1"
     assert any(
-        "stash1" in line and f"the connection broke: {str(error) or 'no end'}" in line for line in world.log
+        "stash1" in line and f"the connection broke: {str(error) or 'no reason is given'}" in line
+        for line in world.log
     )
     assert order(world, "logstash") == []
     assert world.members["stash2"].flags == set()
@@ -494,7 +496,7 @@ def test_what_nobody_expected_stops_the_others_too(make: Make) -> None:
 
 def test_a_node_that_leaves_is_drained_first(make: Make) -> None:
     world = make(master="stash2")
-    world.run_operations(activation.left, [{"units": ["keepalived", "logstash"]}])
+    world.run_operations(activation.retired, [{"units": ["keepalived", "logstash"]}])
     stopped = [event for event in world.events if "stopped" in event]
     assert len(stopped) == 2
     assert stopped[0].split(": ")[1] == "stopped"

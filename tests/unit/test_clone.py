@@ -12,9 +12,11 @@ from paramiko import HostKeys, RSAKey
 from pyinfra.api import FunctionCommand, Host, StringCommand
 
 from cluster import Cluster, ClusterError
+from desired import clone as desired
+from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
 from facts.clone import Identity, IdentityState, Profile, parse_identity
 from operations import clone
-from operations.known_hosts import learn, learned
+from remote.known_hosts import learn, learned
 from tests.unit.clusters import make_cluster
 
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
@@ -36,13 +38,13 @@ def copy(**changes: Any) -> IdentityState:
         "noted": [OLD_MAC, "4c4c4544-0000"],
         "addresses": {"10.77.0.11": "eth0"},
         "profiles": {KEYFILE: Profile(addresses=["10.77.0.11"], uuid=UUID, mac=OLD_MAC, interface="eth0")},
-        "marks": [],
+        "stages": [],
     }
     return cast(IdentityState, {**identity, **changes})
 
 
-def plan(cluster: Cluster, identity: IdentityState, **other: str) -> clone.Plan | None:
-    return clone.plan(cluster, cluster.node("stash2"), identity, other)
+def plan(cluster: Cluster, identity: IdentityState, **other: str) -> desired.Plan | None:
+    return desired.plan(cluster, cluster.node("stash2"), identity, other)
 
 
 def test_a_clone_gets_the_name_the_addresses_the_uuid_and_the_mac_of_its_own(cluster: Cluster) -> None:
@@ -59,7 +61,7 @@ def test_a_clone_gets_the_name_the_addresses_the_uuid_and_the_mac_of_its_own(clu
 
 def test_the_same_clone_is_planned_the_same_and_another_one_is_not(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, 3)
-    plans = [clone.plan(cluster, cluster.node(name), copy(), {}) for name in ("stash2", "stash2", "stash3")]
+    plans = [desired.plan(cluster, cluster.node(name), copy(), {}) for name in ("stash2", "stash2", "stash3")]
     uuids = [each.replaced[UUID] for each in plans if each]
     assert uuids[0] == uuids[1] != uuids[2]
 
@@ -71,7 +73,7 @@ def test_a_machine_that_is_itself_is_left_alone(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("mark", ["unconfirmed", "confirmed", "logstash-ha-clone"])
 def test_a_run_that_was_broken_off_is_finished(cluster: Cluster, mark: str) -> None:
-    meant = plan(cluster, copy(addresses={"10.77.0.12": "eth0"}, marks=[mark]))
+    meant = plan(cluster, copy(addresses={"10.77.0.12": "eth0"}, stages=[mark]))
     assert meant is not None
     assert meant.begun
 
@@ -109,10 +111,10 @@ def test_every_address_that_the_source_keeps_must_be_replaced(cluster: Cluster) 
 
 
 def test_other_addresses_are_addresses() -> None:
-    assert clone.other_addresses({"FD77::11": "fd77:0::12"}) == {"fd77::11": "fd77::12"}
+    assert desired.other_addresses({"FD77::11": "fd77:0::12"}) == {"fd77::11": "fd77::12"}
     for wrong in ("fd77::11", {"fd77::11": "fd77::x"}, {"fd77::11": "1/;d"}):
         with pytest.raises(ClusterError, match=r"clone_addresses: .*; write it as"):
-            clone.other_addresses(wrong)
+            desired.other_addresses(wrong)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +132,8 @@ def test_a_double_on_the_network_is_refused(
     meant = plan(cluster, copy())
     assert meant is not None
     with pytest.raises(ClusterError, match=message):
-        clone.check_alone(cluster.node("stash2"), meant, answering)
-    clone.check_alone(cluster.node("stash2"), meant, {"10.77.0.11": "free", "10.77.0.12": "free"})
+        desired.check_alone(cluster.node("stash2"), meant, answering)
+    desired.check_alone(cluster.node("stash2"), meant, {"10.77.0.11": "free", "10.77.0.12": "free"})
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_double_on_the_network_is_refused(
     ],
 )
 def test_the_host_name_keeps_its_domain(present: str, source: str, name: str, meant: str) -> None:
-    assert clone.hostname(present, source, name) == meant
+    assert desired.hostname(present, source, name) == meant
 
 
 IFCFG_OF_EL7 = """\
@@ -218,7 +220,7 @@ def changed(before: str, after: str) -> list[str]:
     ids=["ifcfg", "keyfile"],
 )
 def test_the_networks_files_change_where_they_must_and_nowhere_else(text: str, lines: list[str]) -> None:
-    edits = clone.edits(
+    edits = desired.edits(
         {
             "10.77.0.11": "10.77.0.12",
             "fd77::11": "fd77::12",
@@ -248,7 +250,7 @@ def test_the_fact_reads_what_is_changed(tmp_path: Path, name: str, text: str, pr
         file = tmp_path / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    command = Identity().command().replace("/etc/", f"{tmp_path}/etc/")
+    command = Identity().command(CLONE, CLONE_REBOOT, HARDWARE).replace("/etc/", f"{tmp_path}/etc/")
     output = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     assert "secret" not in output
     assert parse_identity(output.splitlines())["profiles"] == {
@@ -269,24 +271,24 @@ def test_a_change_is_staged_learned_made_followed_and_confirmed(
         else str(each).split("run ")[-1].split()[0]
         for each in commands
     ]
-    assert steps == ["stage", "learn", "switch", "follow", "note_boot", "confirm", "come_back"]
-    assert commands[0].connector_arguments["_stdin"] == clone.script()
-    assert f"switch {clone.WINDOW} {KEYFILE} 10.77.0.11" in str(commands[2])
+    assert steps == ["stage", "learn_host_keys", "switch", "follow", "note_boot", "confirm", "come_back"]
+    assert commands[0].connector_arguments["_stdin"] == desired.script()
+    assert f"switch {desired.WINDOW} {KEYFILE} 10.77.0.11" in str(commands[2])
 
 
 def test_the_script_on_the_clone_is_one_that_a_shell_reads() -> None:
-    subprocess.run(["sh", "-n"], input=clone.script(), text=True, check=True)
+    subprocess.run(["sh", "-n"], input=desired.script(), text=True, check=True)
 
 
 def test_an_upload_that_broke_off_does_nothing(tmp_path: Path) -> None:
     """The script's last line is what starts it, so a part of it changes nothing."""
-    part = clone.script().rsplit('"$@"', 1)[0]
+    part = desired.script().rsplit('"$@"', 1)[0]
     done = subprocess.run(
         ["sh", "-s", "fail", "started"], input=part, text=True, capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     whole = subprocess.run(
-        ["sh", "-s", "fail", "started"], input=clone.script(), text=True, capture_output=True, check=False
+        ["sh", "-s", "fail", "started"], input=desired.script(), text=True, capture_output=True, check=False
     )
     assert (whole.returncode, whole.stderr) == (1, "started\n")
 

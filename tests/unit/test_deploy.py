@@ -28,8 +28,9 @@ from pyinfra_cli.util import load_deploy_file
 
 import cluster as model
 from cluster import Cluster, ClusterError
+from desired import health, health_script, keepalived, logstash, modules, packages, sysctl, vip
 from facts.ipvs import socket_name
-from operations import activation, health, keepalived, logstash, modules, packages, sysctl, vip
+from remote import drain
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter22"
@@ -191,7 +192,7 @@ class Machine:
 
     def activate(self, command: str, stdin: str) -> None:
         name = found(r"was=\$\(systemctl is-active (\S+)\)", command)
-        for path in (meant := found(r"^meant=(.*)$", command).strip("'").split()):
+        for path in (meant := found(r"^desired=(.*)$", command).strip("'").split()):
             folder, _, base = path.rpartition("/")
             if staged := self.files.pop(f"{folder}/.{base}.staged", None):
                 self.files[path] = staged
@@ -390,7 +391,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Two fresh machines; time passes only while the deploy waits."""
     (tmp_path / "auth_pass").write_text(PASSWORD)
     monkeypatch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
-    monkeypatch.setattr(activation, "time", Clock())
+    monkeypatch.setattr(drain, "time", Clock())
     monkeypatch.chdir(ROOT)
     log: list[str] = []
     handler = logging.Handler()
@@ -434,9 +435,10 @@ STEPS = [
     "8. Health script and service",
     "7. keepalived.conf",
     "9. firewalld: VRRP, API, events",
-    "10. Hardware noted, so that a clone is told by it",
+    "10. Hardware recorded, so that a clone is told by it",
     "11. keepalived starts again when it dies",
     BACKUPS,
+    "12. The version of this project",
 ]
 
 
@@ -453,7 +455,8 @@ def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> N
     run = world.deploy(dry=True, diff=True)
     machine = world.machines["stash1"]
     # What is staged, and who holds the VIP, nobody knows beforehand.
-    assert run.changes("stash1") == [step for step in STEPS if step != STEPS[5]] + [MASTER]
+    unknown = (STEPS[5], STEPS[-1])
+    assert run.changes("stash1") == [step for step in STEPS if step not in unknown] + [MASTER, STEPS[-1]]
     assert (machine.files, machine.packages, machine.modules, machine.kernel, machine.stdin) == (
         {},
         set(),
@@ -466,7 +469,7 @@ def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> N
         logstash.SETTINGS,
         logstash.own_file("main"),
         keepalived.CONF,
-        keepalived.SCRIPT,
+        health_script.CHECK,
         sysctl.FILE,
     ):
         assert any(f"Will create {path}" in line for line in run.log)
@@ -485,7 +488,7 @@ def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine."""
     world.deploy()
     world.deploy()
-    assert len(world.machines["stash1"].commands) == 24, world.machines["stash1"].commands
+    assert len(world.machines["stash1"].commands) == 26, world.machines["stash1"].commands
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -548,9 +551,9 @@ def test_a_run_that_broke_is_finished_by_the_next(
     [
         (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
         (keepalived.CONF, [STEPS[11], BACKUPS]),
-        (keepalived.SCRIPT, [STEPS[10]]),
+        (health_script.CHECK, [STEPS[10]]),
         (keepalived.DROP_IN, [STEPS[14]]),
-        (keepalived.GIVE_UP, [STEPS[14]]),
+        (keepalived.RELEASE_VIPS, [STEPS[14]]),
         (packages.REPOSITORY, [STEPS[1]]),
         (modules.FILE, [STEPS[6]]),
     ],
@@ -585,7 +588,7 @@ def test_a_drain_that_a_broken_run_left_is_ended(world: World) -> None:
     world.deploy()
     world.machines["stash1"].flags.add("10.77.0.12")
     run = world.deploy()
-    assert run.changes("stash1") == ["11. No node is left out by a run that was broken off"]
+    assert run.changes("stash1") == ["11. No node is left out by a run that was interrupted"]
     assert world.machines["stash1"].flags == set()
 
 
@@ -601,7 +604,7 @@ def test_direct_routing_comes_and_goes(world: World) -> None:
     assert world.deploy().changes("stash1") == []
     world.settings = {"inputs": tcp}
     run = world.deploy()
-    assert run.changes("stash1")[-1] == "12. No VIP on the loopback interface"
+    assert "12. No unit of an earlier deploy" in run.changes("stash1")
     assert not machine.units[vip.UNIT].active
     assert machine.kernel["net.ipv4.vs.backup_only"] == "0"
     assert world.deploy().changes("stash1") == []

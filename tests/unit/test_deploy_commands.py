@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from pyinfra.api import StringCommand
 
-from facts.files import Files, Text
+from desired import health_script, keepalived
+from desired.logstash import unit as logstash_unit
+from desired.sysctl import FILE as SYSCTL_FILE
+from desired.textfile import TextFile
+from facts.files import Files, FileText
 from facts.record import Record
 from facts.sysctl import Sysctl
-from operations import files, keepalived, logstash, sysctl
-from operations.files import TextFile
-from operations.services import Update
+from operations import files, logstash, sysctl
+from operations.services import PackageChange
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import Machine
 
@@ -45,7 +48,7 @@ def test_put_makes_the_file_and_its_folder(machine: Machine) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "new\n", "")
     assert machine.path(PATH).stat().st_mode & 0o7777 == 0o640
     assert names(machine) == ["file.conf"]
-    assert machine.fact(Record) == {"file": [PATH]}
+    assert machine.fact(Record, path=RECORD) == {"file": [PATH]}
     assert not machine.path(ORIGINALS).exists()
 
 
@@ -64,13 +67,13 @@ def test_put_keeps_the_old_file_when_the_check_fails(machine: Machine) -> None:
     assert (done.stdout, done.stderr) == ("", "line 1 is bad\n")
     assert machine.path(PATH).read_text() == "old\n"
     assert names(machine) == ["file.conf"]
-    assert machine.fact(Record) == {}
+    assert machine.fact(Record, path=RECORD) == {}
 
 
 def test_put_refuses_half_a_file(machine: Machine) -> None:
     done = machine.sh(put(machine), stdin="ne")
     assert done.returncode != 0
-    assert done.stderr == f"{machine.path(PATH)}: the upload broke off\n"
+    assert done.stderr == f"{machine.path(PATH)}: the upload was interrupted\n"
     assert names(machine) == []
 
 
@@ -111,7 +114,7 @@ def test_the_original_is_kept_once(machine: Machine, read_by: str) -> None:
     assert original.read_text() == "original\n"
     assert original.stat().st_mode & 0o7777 == 0o640
     assert machine.path(ORIGINALS).stat().st_mode & 0o7777 == 0o700
-    assert machine.fact(Record) == {"file": [PATH]}
+    assert machine.fact(Record, path=RECORD) == {"file": [PATH]}
 
 
 def test_a_file_of_ours_is_no_original(machine: Machine) -> None:
@@ -141,8 +144,8 @@ def test_what_put_wrote_is_what_the_fact_finds(machine: Machine) -> None:
     content = "authentication {\n    auth_pass hunter22\n}\n"
     file = TextFile("/etc/keepalived/keepalived.conf", content, mode="600")
     machine.run(files.put, files=[file])
-    assert machine.fact(Files, paths=[file.path]) == {file.path: file.wanted}
-    assert machine.fact(Text, path=file.path) == ["authentication {", "    auth_pass ********", "}"]
+    assert machine.fact(Files, paths=[file.path]) == {file.path: file.state}
+    assert machine.fact(FileText, path=file.path) == ["authentication {", "    auth_pass ********", "}"]
 
 
 @pytest.mark.parametrize("change", ["chmod 600", "chown daemon", "chgrp daemon", "truncate --size 1"])
@@ -157,8 +160,8 @@ def test_put_again_when_one_thing_differs(machine: Machine, change: str) -> None
 
 def test_no_file_is_no_failure(machine: Machine) -> None:
     assert machine.fact(Files, paths=[PATH, STAGED]) == {}
-    assert machine.fact(Text, path=PATH) == []
-    assert machine.fact(Record) == {}
+    assert machine.fact(FileText, path=PATH) == []
+    assert machine.fact(Record, path=RECORD) == {}
 
 
 @pytest.mark.parametrize(
@@ -285,17 +288,16 @@ def test_nothing_new_is_not_tested(tested: Machine) -> None:
     assert accepted(tested, [own("logstash.yml", "settings\n")]) == []
 
 
-def test_its_next_version_tests_them_when_it_is_installed(tested: Machine, tmp_path: Path) -> None:
-    def update() -> Update:
-        return Update(install="echo installed", back="echo back")
+def test_its_next_version_tests_them_when_it_is_installed(tested: Machine) -> None:
+    def change() -> PackageChange:
+        return PackageChange(install="echo installed", revert="echo back")
 
     texts = [own("logstash.yml", "settings\n"), own("conf.d/logstash-ha.conf", "new\n")]
     for done in tested.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
-    assert tested.commands(logstash.accepted, files=texts, update=update) == []
-    unit = logstash.unit(make_cluster(tmp_path), listed="true", files=texts, update=update)
-    found = tested.inside(unit.update)
-    assert found.back == "echo back"
+    assert tested.commands(logstash.accepted, files=texts, find_change=change) == []
+    found = tested.inside(lambda: logstash.tested_change(texts, change))
+    assert found.revert == "echo back"
     done = tested.sh(found.install)
     assert (done.returncode, done.stdout) == (0, "installed\n")
     assert seen(tested)["conf.d/logstash-ha.conf"] == "new\n"
@@ -410,7 +412,7 @@ def test_a_drained_node_is_asked_all_the_same(
 ) -> None:
     """The deploy has drained it on every director, so on itself, too, and waits until it is up."""
     script = Path("files/check_logstash_input.py").read_text().replace("PORT = 9600", f"PORT = {api}")
-    machine.write(keepalived.SCRIPT, script.replace("/etc/", f"{machine.root}/etc/"))
+    machine.write(health_script.CHECK, script.replace("/etc/", f"{machine.root}/etc/"))
     machine.write("/etc/keepalived/drained/127.0.0.1", "")
     inputs = [{"id": id, "port": 5514 + number} for number, id in enumerate(ids)]
     cluster = make_cluster(tmp_path, inputs=inputs)
@@ -440,7 +442,7 @@ def test_logstash_is_up_when_its_ports_are_bound(
     inputs = [{"id": f"{port}", "port": port, "protocol": protocol} for port in ports]
     machine.program("ss", f"[ $1 = -nl{protocol[0]}p ] && cat <<'END'\n{SOCKETS.format(waiting=0)}END")
     machine.program("systemctl", "echo MainPID=812")
-    done = machine.sh(logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[]).probe)
+    done = machine.sh(logstash_unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
     assert (done.returncode, done.stdout.strip()) == (1 if said else 0, said)
 
 
@@ -453,7 +455,7 @@ def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
         *({"id": f"{port}", "port": port} for port in ports),
         {"id": "tcp", "port": 15514, "protocol": "tcp"},
     ]
-    unit = logstash.unit(make_cluster(tmp_path, inputs=inputs), listed="true", files=[])
+    unit = logstash_unit(make_cluster(tmp_path, inputs=inputs), listed="true")
     assert (machine.sh(unit.idle).returncode == 0) == idle
 
 
@@ -463,14 +465,14 @@ def test_the_stig_line_becomes_a_comment(machine: Machine) -> None:
         "/etc/sysctl.conf",
         "# net.ipv4.ip_forward = 0\nnet.ipv4.ip_forward=0\nnet.ipv4.ip_forward_use_pmtu = 0\n",
     )
-    for done in machine.run(sysctl.effective, settings={"net.ipv4.ip_forward": "1"}, file=sysctl.FILE):
+    for done in machine.run(sysctl.effective, settings={"net.ipv4.ip_forward": "1"}, file=SYSCTL_FILE):
         assert done.returncode == 0, done.stderr
     assert conf.read_text().splitlines() == [
         "# net.ipv4.ip_forward = 0",
         "# net.ipv4.ip_forward=0",
         "net.ipv4.ip_forward_use_pmtu = 0",
     ]
-    assert machine.fact(Record)["stig"] == ["net.ipv4.ip_forward=0"]
+    assert machine.fact(Record, path=RECORD)["stig"] == ["net.ipv4.ip_forward=0"]
 
 
 def test_the_kernel_is_asked(machine: Machine) -> None:

@@ -13,6 +13,7 @@ import pytest
 from pyinfra_testing.util import FakeHost
 
 from cluster import Cluster
+from desired.firewalld import direct_rules, rules
 from operations import firewalld
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import Machine
@@ -185,9 +186,9 @@ def make_ipv6(**settings: Any) -> Cluster:
     return Cluster.model_validate({**BOTH, **settings})
 
 
-def meant(cluster: Cluster) -> set[str]:
+def desired_files(cluster: Cluster) -> set[str]:
     node = cluster.nodes[0]
-    return {*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)}
+    return {*rules(cluster, node), *direct_rules(cluster, node)}
 
 
 def accept(source: str, destination: str, port: int, protocol: str) -> str:
@@ -223,7 +224,7 @@ def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
     """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP. And the other
     node's health service asks whether somebody listens at the port."""
     cluster = make()
-    assert firewalld.rules(cluster, cluster.nodes[1]) == [
+    assert rules(cluster, cluster.nodes[1]) == [
         vrrp("10.77.0.11"),
         vrrp("10.77.0.12"),
         accept("10.77.0.11", "10.77.0.12", 9600, "tcp"),
@@ -233,12 +234,12 @@ def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
         accept("10.77.0.101", "10.77.0.10", 5514, "udp"),
         accept("10.77.0.11", "10.77.0.12", 5514, "udp"),
     ]
-    assert firewalld.direct(cluster, cluster.nodes[1]) == []
+    assert direct_rules(cluster, cluster.nodes[1]) == []
 
 
 def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluster]) -> None:
     cluster = make(inputs=[{"id": "udp-5514", "port": 5514}, {**SYSLOG, "port": 515, "server_port": 5515, "senders": ["192.0.2.0/24"]}])  # fmt: skip
-    assert meant(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
+    assert desired_files(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
@@ -258,7 +259,7 @@ def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluste
 def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[..., Cluster]) -> None:
     cluster = make(inputs=[{**TCP, "forwarding": "dr"}])
     sync = 'rule family="ipv4" source address="{}" port port="8848" protocol="udp" accept'
-    assert meant(cluster) == {
+    assert desired_files(cluster) == {
         vrrp("10.77.0.11"),
         vrrp("10.77.0.12"),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
@@ -274,19 +275,19 @@ def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[...
 def test_direct_routing_is_not_tracked_beside_translated_sources() -> None:
     routed = {"id": "dr", "port": 7514, "protocol": "both", "forwarding": "dr"}
     cluster = make_ipv6(inputs=[TCP, routed])
-    assert firewalld.direct(cluster, cluster.nodes[1]) == [
+    assert direct_rules(cluster, cluster.nodes[1]) == [
         "ipv4 nat POSTROUTING 0 -p tcp -d 10.77.0.11 --dport 6514 -j SNAT --to-source 10.77.0.12",
         "ipv6 nat POSTROUTING 0 -p tcp -d fd00:77::11 --dport 6514 -j SNAT --to-source fd00:77::12",
         "ipv4 raw PREROUTING 0 -p tcp -d 10.77.0.10 --dport 7514 -j CT --notrack",
         "ipv6 raw PREROUTING 0 -p tcp -d fd00:77::10 --dport 7514 -j CT --notrack",
     ]
     alone = make_ipv6(inputs=[routed])
-    assert firewalld.direct(alone, alone.nodes[1]) == []
+    assert direct_rules(alone, alone.nodes[1]) == []
 
 
 def test_both_families() -> None:
     cluster = make_ipv6()
-    assert meant(cluster) == {
+    assert desired_files(cluster) == {
         *map(vrrp, ("10.77.0.11", "10.77.0.12", "fd00:77::11", "fd00:77::12")),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
@@ -302,7 +303,7 @@ def test_both_families() -> None:
 
 
 def test_multicast_of_ipv6_comes_from_link_local_addresses() -> None:
-    found = {rule for rule in meant(make_ipv6(transport="multicast")) if "vrrp" in rule}
+    found = {rule for rule in desired_files(make_ipv6(transport="multicast")) if "vrrp" in rule}
     assert found == {*map(vrrp, ("10.77.0.11", "10.77.0.12", "fe80::/10"))}
 
 
@@ -313,7 +314,7 @@ def test_ipv6_alone() -> None:
         senders=["fd00:77::65"],
         inputs=[{"id": "u", "port": 5514, "forwarding": "dr"}],
     )
-    assert meant(cluster) == {
+    assert desired_files(cluster) == {
         *map(vrrp, ("fd00:77::11", "fd00:77::12")),
         accept("fd00:77::11", "fd00:77::11", 9600, "tcp"),
         accept("fd00:77::12", "fd00:77::11", 9600, "tcp"),
@@ -326,7 +327,7 @@ def test_ipv6_alone() -> None:
 
 def test_several_vips_share_a_nodes_rules(make: Callable[..., Cluster]) -> None:
     cluster = make(vip=["10.77.0.10", "10.77.0.9"])
-    found = firewalld.rules(cluster, cluster.nodes[0])
+    found = rules(cluster, cluster.nodes[0])
     assert len(found) == len(set(found)) == 4 + 3 + 2
     assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
 
@@ -335,11 +336,15 @@ def test_a_fresh_firewall_gets_all_and_then_nothing(firewall: Firewall, make: Ca
     cluster = make(inputs=[SYSLOG])
     done = firewall.deploy(cluster)
     assert [(each.returncode, each.stdout, each.stderr) for each in done] == [(0, "", "")] * 2
-    assert firewall.rules() == {"runtime": meant(cluster) | {OTHERS}, "permanent": meant(cluster) | {OTHERS}}
-    assert {*firewall.record} == {
-        f"rich internal {rule}" if rule.startswith("rule") else f"direct {rule}" for rule in meant(cluster)
+    assert firewall.rules() == {
+        "runtime": desired_files(cluster) | {OTHERS},
+        "permanent": desired_files(cluster) | {OTHERS},
     }
-    assert len(firewall.record) == len(meant(cluster))
+    assert {*firewall.record} == {
+        f"rich internal {rule}" if rule.startswith("rule") else f"direct {rule}"
+        for rule in desired_files(cluster)
+    }
+    assert len(firewall.record) == len(desired_files(cluster))
     assert firewall.deploy(cluster) == []
     assert not [call for call in firewall.lines("calls") if "reload" in call]
 
@@ -350,18 +355,21 @@ def test_a_side_that_lacks_a_rule_gets_it(
 ) -> None:
     cluster = make(inputs=[SYSLOG])
     firewall.deploy(cluster)
-    firewall.put(f"{side}-internal", OTHERS, *firewalld.rules(cluster, cluster.nodes[0])[1:])
+    firewall.put(f"{side}-internal", OTHERS, *rules(cluster, cluster.nodes[0])[1:])
     firewall.put(f"{side}-direct")
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 0, done.stderr
-    assert firewall.rules() == {"runtime": meant(cluster) | {OTHERS}, "permanent": meant(cluster) | {OTHERS}}
-    assert len(firewall.record) == len(meant(cluster))
+    assert firewall.rules() == {
+        "runtime": desired_files(cluster) | {OTHERS},
+        "permanent": desired_files(cluster) | {OTHERS},
+    }
+    assert len(firewall.record) == len(desired_files(cluster))
 
 
 def test_what_others_put_there_is_not_ours(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     """Also where it is a rule that is meant."""
     cluster = make()
-    theirs = firewalld.rules(cluster, cluster.nodes[0])[0]
+    theirs = rules(cluster, cluster.nodes[0])[0]
     for side in ("runtime", "permanent"):
         firewall.put(f"{side}-internal", OTHERS, theirs)
     firewall.deploy(cluster)
@@ -380,11 +388,11 @@ def test_a_refused_rule_is_named_and_its_call_taken_back(
     firewall: Firewall, make: Callable[..., Cluster], side: str
 ) -> None:
     cluster = make(inputs=[SYSLOG])
-    bad = firewalld.rules(cluster, cluster.nodes[0])[2]
+    bad = rules(cluster, cluster.nodes[0])[2]
     firewall.put("refused", bad)
     if side == "runtime":  # it is already there on the other one
-        firewall.put("permanent-internal", OTHERS, *firewalld.rules(cluster, cluster.nodes[0]))
-        firewall.put("permanent-direct", *firewalld.direct(cluster, cluster.nodes[0]))
+        firewall.put("permanent-internal", OTHERS, *rules(cluster, cluster.nodes[0]))
+        firewall.put("permanent-direct", *direct_rules(cluster, cluster.nodes[0]))
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 1
     assert done.stderr.startswith("firewalld refuses new rules, and they were taken back: ")
@@ -397,7 +405,7 @@ def test_a_refused_direct_rule_is_named_and_all_taken_back(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
     cluster = make(inputs=[SYSLOG])
-    (bad,) = firewalld.direct(cluster, cluster.nodes[0])
+    (bad,) = direct_rules(cluster, cluster.nodes[0])
     firewall.put("refused", bad)
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 1
@@ -443,12 +451,12 @@ def test_what_is_no_longer_meant_goes_after_what_is_new(
     firewall.deploy(before)
     firewall.machine.run(firewalld.allowed, cluster=after, node=after.nodes[0])
     for side in ("runtime", "permanent"):
-        assert firewall.rules()[side] == meant(before) | meant(after) | {OTHERS}
+        assert firewall.rules()[side] == desired_files(before) | desired_files(after) | {OTHERS}
     done = firewall.deploy(after)
     assert {each.returncode for each in done} == {0}
     for side in ("runtime", "permanent"):
-        assert firewall.rules()[side] == meant(after) | {OTHERS}
-    assert len(firewall.record) == len(meant(after))
+        assert firewall.rules()[side] == desired_files(after) | {OTHERS}
+    assert len(firewall.record) == len(desired_files(after))
     assert firewall.deploy(after) == []
 
 
@@ -461,7 +469,7 @@ def test_a_new_zone_gets_the_rules_and_the_old_one_loses_them(
     assert {each.returncode for each in firewall.deploy(cluster)} == {0}
     for side in ("runtime", "permanent"):
         assert {*firewall.lines(f"{side}-internal")} == {OTHERS}
-        assert firewall.rules("public")[side] == meant(cluster)
+        assert firewall.rules("public")[side] == desired_files(cluster)
     assert firewall.deploy(cluster) == []
 
 
@@ -504,6 +512,6 @@ def test_strangers_are_listed(
 def test_the_shell_takes_direct_rules_as_they_are() -> None:
     """They are split at white space, and nothing else in them means anything to it."""
     cluster = make_ipv6(inputs=[TCP, {"id": "dr", "port": 7514, "protocol": "tcp", "forwarding": "dr"}])
-    for rule in firewalld.direct(cluster, cluster.nodes[0]):
+    for rule in direct_rules(cluster, cluster.nodes[0]):
         assert shlex.split(rule) == rule.split()
         assert not set(rule) & set("*?[]$`")

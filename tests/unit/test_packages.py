@@ -10,9 +10,10 @@ from typing import cast
 import pytest
 
 from cluster import Cluster
+from desired.packages import JAVA, KEY, package_names
 from facts.packages import KeyImported
 from operations import packages
-from operations.services import Update
+from operations.services import PackageChange
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import Machine
 
@@ -72,9 +73,9 @@ class Host:
         (self.machine.root / "calls").write_text("")
         return self.machine.run(packages.installed, cluster=cluster, el=el)
 
-    def update(self, cluster: Cluster, el: int = 9) -> Update | None:
+    def update(self, cluster: Cluster, el: int = 9) -> PackageChange | None:
         (self.machine.root / "calls").write_text("")
-        return cast("Update | None", self.machine.inside(lambda: packages.update(cluster, el)))
+        return cast("PackageChange | None", self.machine.inside(lambda: packages.version_change(cluster, el)))
 
     @property
     def changes(self) -> list[str]:
@@ -114,7 +115,7 @@ def test_java_is_for_a_logstash_without_its_own(
     make: Callable[..., Cluster], logstash: int, version: str | None, java: bool
 ) -> None:
     cluster = make(logstash=logstash, version=version)
-    assert packages.names(cluster) == ([packages.JAVA] if java else []) + NEEDED
+    assert package_names(cluster) == ([JAVA] if java else []) + NEEDED
 
 
 @pytest.mark.parametrize(("el", "manager"), [(7, "yum"), (8, "dnf"), (10, "dnf")])
@@ -185,7 +186,7 @@ def test_another_version_is_only_downloaded_until_the_node_s_turn_comes(
     assert host.logstash == [present]
     update = host.update(cluster)
     assert update
-    for command, verb in ((update.install, there), (update.back, back)):
+    for command, verb in ((update.install, there), (update.revert, back)):
         assert host.machine.sh(command).returncode == 0
         assert host.changes[-1] == f"dnf {FROM} {verb}"
         assert host.logstash == [verb.partition("-")[2]]
@@ -242,12 +243,12 @@ def test_the_key_is_imported_once_and_noted_before(
     assert call[-1] == "https://mirror.example.com/elastic/GPG-KEY-elasticsearch"
     assert (call[call.index("--proxy") + 1] if "--proxy" in call else None) == proxy
     assert (machine.root / "imported").read_text() == "KEY\n"
-    assert machine.path(packages.KEY).read_text() == "KEY\n"
+    assert machine.path(KEY).read_text() == "KEY\n"
     noted = ["key gpg-pubkey-d88e42b4-52371eca"]
     assert (machine.root / "noted_before").read_text().splitlines() == noted
-    assert machine.fact(KeyImported, path=packages.KEY) is True
+    assert machine.fact(KeyImported, path=KEY) is True
     assert machine.run(packages.key, cluster=cluster) == []
-    machine.path(packages.KEY).unlink()  # the key itself is there, and then it is not ours to note
+    machine.path(KEY).unlink()  # the key itself is there, and then it is not ours to note
     machine.path(RECORD).write_text("")
     machine.run(packages.key, cluster=cluster)
     assert machine.path(RECORD).read_text() == ""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cluster import Cluster, ClusterError
+from desired import requirements
 from facts.machine import Machine, MachineState
-from operations import preflight
 from tests.unit import machine as machines
 from tests.unit.clusters import make_cluster
 
@@ -57,7 +57,7 @@ STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
 )
 def test_a_fit_machine(tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any]) -> None:
     cluster = make_cluster(tmp_path, **settings)
-    assert preflight.check(cluster, cluster.nodes[0], fit(el, **state)) == el
+    assert requirements.check(cluster, cluster.nodes[0], fit(el, **state)) == el
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_unfit_machine(
 ) -> None:
     cluster = make_cluster(tmp_path, **settings)
     with pytest.raises(ClusterError) as raised:
-        preflight.check(cluster, cluster.nodes[0], fit(el, **state))
+        requirements.check(cluster, cluster.nodes[0], fit(el, **state))
     assert raised.value.args == (error,)
 
 
@@ -102,11 +102,11 @@ def test_both_addresses_must_be_there() -> None:
             "vrrp": 3,
         }
     )
-    assert preflight.check(cluster, cluster.nodes[0], fit()) == 9
+    assert requirements.check(cluster, cluster.nodes[0], fit()) == 9
     with pytest.raises(
         ClusterError, match=r"nodes\.stash1: fd00:77::11 is not on its eth0, which has 10\.77\.0\.11;"
     ):
-        preflight.check(cluster, cluster.nodes[0], fit(interfaces={"eth0": ["10.77.0.11"]}))
+        requirements.check(cluster, cluster.nodes[0], fit(interfaces={"eth0": ["10.77.0.11"]}))
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cluster import Cluster, ClusterError, Input, Node, define
-from operations import firewalld, keepalived, logstash
-from templates import meant
+from desired import firewalld, keepalived, logstash
+from desired.files import desired_files
 from tests.unit import judges
 from tests.unit.clusters import make_cluster
 from tests.unit.judges import objections
@@ -401,7 +401,7 @@ def test_any_cluster_is_refused_in_one_line_or_rendered_well(case: Case, data: s
 def test_those_who_judge_can_refuse(tmp_path: Path) -> None:
     """What is wrong in one place only is told, and nothing else."""
     cluster = make_cluster(tmp_path)
-    files = {path: file.content for path, file in meant(cluster, cluster.nodes[0], 9).items()}
+    files = {path: file.content for path, file in desired_files(cluster, cluster.nodes[0], 9).items()}
     good = files[keepalived.CONF]
     assert judges.of_keepalived(good, "eth0", tmp_path) == []
     assert (
@@ -441,7 +441,7 @@ def _rendered(folder: Path, text: str) -> str:
     pipelines.mkdir()
     (pipelines / "own.conf").write_text(text, encoding="utf-8", newline="")
     cluster = make_cluster(folder, pipelines=pipelines)
-    return meant(cluster, cluster.nodes[1], 9)[f"{logstash.HOME}/conf.d/own.conf"].content
+    return desired_files(cluster, cluster.nodes[1], 9)[f"{logstash.HOME}/conf.d/own.conf"].content
 
 
 @examples(60)

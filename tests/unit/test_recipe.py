@@ -16,8 +16,9 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from cluster import Cluster, Node
-from operations import firewalld, health, keepalived, logstash, modules, packages, sysctl
-from templates import meant
+from desired import firewalld, health, health_script, keepalived, logstash, modules, packages, sysctl
+from desired.files import desired_files
+from desired.paths import VERSION_FILE
 from tests.unit.clusters import PASSWORD, example
 from tests.unit.test_render import parse_keepalived
 
@@ -232,9 +233,10 @@ DIFFERENCES = [
 
 def here(cluster: Cluster, node: Node) -> set[str]:
     """What the deploy puts on a node, in the same form. A file of which nothing is known ends the test."""
-    files = {path: file.content for path, file in meant(cluster, node, 7).items()}
-    del files[keepalived.SCRIPT]  # step 8: tests/unit/test_check_script.py
-    del files[keepalived.GIVE_UP]  # tests/unit/test_give_up_vips.py
+    files = {path: file.content for path, file in desired_files(cluster, node, 7).items()}
+    del files[health_script.CHECK]  # step 8: tests/unit/test_check_script.py
+    del files[keepalived.RELEASE_VIPS]  # tests/unit/test_give_up_vips.py
+    del files[VERSION_FILE]  # of the deploy itself
     service = [
         path
         for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES)
@@ -244,7 +246,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     drop_ins = {path.split("/")[-2].removesuffix(".d"): _ini(files.pop(path)) for path in (keepalived.DROP_IN, logstash.DROP_IN)}  # fmt: skip
     pipeline = Pipeline(files.pop(logstash.own_file("main"))).parse()
     said = {
-        *(f"2 package {name}" for name in (*packages.names(cluster), "logstash")),
+        *(f"2 package {name}" for name in (*packages.package_names(cluster), "logstash")),
         f"2 rpm --import {packages.key_url(cluster)}",
         *(
             f"2 [{name}] {key} = {repository[name][key]}"
@@ -262,7 +264,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
         *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
         *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),
         *(f"8 file {path}" for path in service),
-        *(f"9 {rule}" for rule in [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]),
+        *(f"9 {rule}" for rule in [*firewalld.rules(cluster, node), *firewalld.direct_rules(cluster, node)]),
         *(
             f"11 {unit}: {key} = {value}"
             for unit, drop_in in drop_ins.items()
@@ -270,7 +272,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
         ),
     }
     assert not files, f"not of the recipe: {', '.join(files)}"
-    return {line.replace(keepalived.SCRIPT, "SCRIPT") for line in said}
+    return {line.replace(health_script.CHECK, "SCRIPT") for line in said}
 
 
 def _ini(text: str) -> configparser.RawConfigParser:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from logstash_pipeline_parser import Pipeline
 
-from operations import firewalld, health, keepalived, logstash, packages, sysctl
-from operations.files import TextFile
-from templates import meant
+from desired import firewalld, health, keepalived, logstash, packages, sysctl
+from desired.files import desired_files
+from desired.textfile import TextFile
 from tests.unit.clusters import PASSWORD, make_cluster
 
 IPV6 = {
@@ -64,7 +64,7 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
     cluster = make_cluster(tmp_path, nodes, inputs=inputs, virtual_router_id=51, interface="ens33")
     addresses = [str(node.address) for node in cluster.nodes]
     for node in cluster.nodes:
-        conf = parse_keepalived(meant(cluster, node, 9)[keepalived.CONF].content)
+        conf = parse_keepalived(desired_files(cluster, node, 9)[keepalived.CONF].content)
         instance = only(conf, "vrrp_instance VI_1")
         assert {"virtual_router_id 51", "interface ens33", f"unicast_src_ip {node.address}"} < set(
             map(str, instance)
@@ -98,7 +98,7 @@ def test_half_of_a_slow_node_s_weight_goes(
 ) -> None:
     inputs = [{"id": "a", "port": 5514, "scheduler": scheduler, "weights": weights}]
     cluster = make_cluster(tmp_path, inputs=inputs)
-    files = meant(cluster, cluster.nodes[0], 9)
+    files = desired_files(cluster, cluster.nodes[0], 9)
     conf = parse_keepalived(files[keepalived.CONF].content)
     server = only(conf, "virtual_server 10.77.0.10 5514")
     for node in cluster.nodes:
@@ -119,7 +119,7 @@ def test_half_of_a_slow_node_s_weight_goes(
 def instance_of(tmp_path: Path, **settings: Any) -> list[Any]:
     """The first VRRP instance of the second of three nodes."""
     cluster = make_cluster(tmp_path, 3, **settings)
-    conf = parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
+    conf = parse_keepalived(desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
     return only(conf, "vrrp_instance VI_1")
 
 
@@ -136,7 +136,7 @@ def test_a_master_that_does_not_come_back(tmp_path: Path) -> None:
 
 def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, advert_interval=0.05)
-    conf = parse_keepalived(meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
+    conf = parse_keepalived(desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
     assert "vrrp_version 3" in only(conf, "global_defs")
     instance = only(conf, "vrrp_instance VI_1")
     assert "advert_int 0.05" in instance
@@ -145,7 +145,7 @@ def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
 
 def test_mail_for_nobody(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, notification_email=None)
-    assert "smtp" not in meant(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
+    assert "smtp" not in desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
 
 
 def test_several_vips_are_shared_out(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_several_vips_are_shared_out(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, 3, vip=["10.77.0.20", "10.77.0.30"], virtual_router_id=51)
     found = {}
     for node in cluster.nodes:
-        conf = parse_keepalived(meant(cluster, node, 9)[keepalived.CONF].content)
+        conf = parse_keepalived(desired_files(cluster, node, 9)[keepalived.CONF].content)
         for name, vip in (("VI_1", "10.77.0.20"), ("VI_2", "10.77.0.30")):
             instance = only(conf, f"vrrp_instance {name}")
             assert only(instance, "virtual_ipaddress") == [f"{vip}/32"]
@@ -181,7 +181,7 @@ def test_several_vips_are_shared_out(tmp_path: Path) -> None:
 )
 def test_the_python_of_each_el(tmp_path: Path, el: int, python: str) -> None:
     cluster = make_cluster(tmp_path)
-    service = meant(cluster, cluster.nodes[0], el)[health.FILE].content
+    service = desired_files(cluster, cluster.nodes[0], el)[health.FILE].content
     assert re.findall("^ExecStart=(.*)$", service, re.MULTILINE) == [
         f"{python} {health.SERVICE} {health.SETTINGS}"
     ]
@@ -190,7 +190,7 @@ def test_the_python_of_each_el(tmp_path: Path, el: int, python: str) -> None:
 @pytest.mark.parametrize("el", [7, 8])
 def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: int) -> None:
     cluster = make_cluster(tmp_path)
-    conf = meant(cluster, cluster.nodes[0], el)[keepalived.CONF].content
+    conf = desired_files(cluster, cluster.nodes[0], el)[keepalived.CONF].content
     assert "FILE_CHECK" not in conf
     assert ("away weight 0" in conf) == (el > 7)
     assert re.findall('misc_path "(.*)"', conf) == [
@@ -202,19 +202,19 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     """Each verdict is written by the one, made by systemd-tmpfiles, and read by the other."""
     inputs = [{"id": "udp-5514", "port": 5514}, {"id": "syslog", "port": 5515, "protocol": "both"}]
     cluster = make_cluster(tmp_path, 3, inputs=inputs)
-    files = meant(cluster, cluster.nodes[0], 9)
+    files = desired_files(cluster, cluster.nodes[0], 9)
     settings = json.loads(files[health.SETTINGS].content)
     ports = {"udp-5514": ["udp", 5514], "syslog-udp": ["udp", 5515], "syslog-tcp": ["tcp", 5515]}
     assert settings["nodes"] == {str(node.address): ports for node in cluster.nodes}
     written = {f"{settings['folder']}/{node}/{id}" for node, ids in settings["nodes"].items() for id in ids}
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
         *written,
-        health.AWAY,
+        health.LINK_FAULT,
     }
-    assert (settings["interface"], health.AWAY) == ("eth0", f"{settings['folder']}/away")
+    assert (settings["interface"], health.LINK_FAULT) == ("eth0", f"{settings['folder']}/away")
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
-        health.AWAY,
+        health.LINK_FAULT,
         health.REASONS,
     }
 
@@ -222,7 +222,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
 @pytest.mark.parametrize(("major", "api"), [(6, "http"), (7, "http"), (8, "api.http"), (9, "api.http")])
 def test_logstash_yml(tmp_path: Path, major: int, api: str) -> None:
     cluster = make_cluster(tmp_path, logstash=major)
-    assert yaml.safe_load(meant(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content) == {
+    assert yaml.safe_load(desired_files(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content) == {
         "path.data": "/var/lib/logstash",
         "path.logs": "/var/log/logstash",
         f"{api}.host": "10.77.0.12",
@@ -232,7 +232,7 @@ def test_logstash_yml(tmp_path: Path, major: int, api: str) -> None:
 
 def test_logstash_yml_with_a_queue_on_disk(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, queue="persisted", queue_max_bytes="8g", pipeline_workers=8)
-    settings = yaml.safe_load(meant(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content)
+    settings = yaml.safe_load(desired_files(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content)
     assert {key: settings[key] for key in ("queue.type", "queue.max_bytes", "pipeline.workers")} == {
         "queue.type": "persisted",
         "queue.max_bytes": "8gb",
@@ -254,7 +254,7 @@ def test_an_inputs_settings(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, inputs=[one])
     meanings = {"codec": "json", "type": "edge", "tags": ["a", "b"]}
     common = {"host": cluster.nodes[0].address, "port": 5514, **meanings}
-    found = inputs_of(meant(cluster, cluster.nodes[0], 9))
+    found = inputs_of(desired_files(cluster, cluster.nodes[0], 9))
     assert [(name, {**options, "tags": [*options["tags"]]}) for name, options in found] == [
         ("udp", {"id": "a-udp", **common, **udp}),
         ("tcp", {"id": "a-tcp", **common, "dns_reverse_lookup_enabled": False}),
@@ -273,7 +273,9 @@ def test_an_inputs_settings(tmp_path: Path) -> None:
 )
 def test_where_an_input_listens(tmp_path: Path, settings: dict[str, Any], host: str) -> None:
     cluster = make_cluster(tmp_path, **settings)
-    assert [str(options["host"]) for _, options in inputs_of(meant(cluster, cluster.nodes[1], 9))] == [host]
+    assert [
+        str(options["host"]) for _, options in inputs_of(desired_files(cluster, cluster.nodes[1], 9))
+    ] == [host]
 
 
 def test_pipelines(tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_pipelines(tmp_path: Path) -> None:
     (tmp_path / "own" / "audit" / "out.conf").write_text('output { stdout { id => "<%= node.name %>" } }\n')
     inputs = [{"id": "a", "port": 5514, "pipeline": "yes"}, {"id": "b", "port": 5515, "pipeline": "audit"}]
     cluster = make_cluster(tmp_path, inputs=inputs, pipelines=tmp_path / "own")
-    files = meant(cluster, cluster.nodes[1], 9)
+    files = desired_files(cluster, cluster.nodes[1], 9)
     assert yaml.safe_load(files[logstash.PIPELINES].content) == [
         {"pipeline.id": "yes", "path.config": "/etc/logstash/pipelines.d/yes/*.conf"},
         {"pipeline.id": "audit", "path.config": "/etc/logstash/pipelines.d/audit/*.conf"},
@@ -297,14 +299,14 @@ def test_pipelines(tmp_path: Path) -> None:
 
 def test_pipelines_yml_is_elastics_where_there_is_one_pipeline(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
-    assert logstash.PIPELINES not in meant(cluster, cluster.nodes[0], 9)
+    assert logstash.PIPELINES not in desired_files(cluster, cluster.nodes[0], 9)
 
 
 def test_the_heap_and_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "environment"
     file.write_text('KEY=a "b" $c `d` \\e\n')
     cluster = make_cluster(tmp_path, heap="4g", environment_file=file)
-    files = meant(cluster, cluster.nodes[0], 9)
+    files = desired_files(cluster, cluster.nodes[0], 9)
     assert [line for line in files[logstash.DROP_IN].content.splitlines() if not line.startswith("#")] == [
         "[Unit]",
         "After=logstash-ha-health.service",
@@ -321,7 +323,7 @@ def test_the_heap_and_the_environment(tmp_path: Path) -> None:
 def test_repository(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, logstash=9, artifacts_url="http://10.77.0.1:8080/elastic")
     repository = configparser.ConfigParser()
-    repository.read_string(meant(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content)
+    repository.read_string(desired_files(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content)
     assert repository.sections() == ["logstash-9.x"]
     assert dict(repository["logstash-9.x"]) == {
         "name": "Elastic repository for 9.x packages",
@@ -336,13 +338,13 @@ def test_repository(tmp_path: Path) -> None:
 
 def test_a_repository_behind_a_proxy_that_is_off(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, proxy="http://10.77.0.1:3128", exclusive=True)
-    lines = meant(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content.splitlines()
+    lines = desired_files(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content.splitlines()
     assert {"proxy=http://10.77.0.1:3128", "enabled=0"} < set(lines)
 
 
 def test_sysctl(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
-    lines = meant(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
+    lines = desired_files(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
     assert lines[1:] == [
         "net.ipv4.ip_forward = 1",
         "net.ipv4.ip_nonlocal_bind = 1",
@@ -352,7 +354,7 @@ def test_sysctl(tmp_path: Path) -> None:
 
 def test_only_keepalived_conf_has_the_password(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, vrrp=2)
-    files = meant(cluster, cluster.nodes[0], 9)
+    files = desired_files(cluster, cluster.nodes[0], 9)
     assert [path for path, file in files.items() if PASSWORD in file.content] == [keepalived.CONF]
 
 

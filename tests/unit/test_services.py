@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from facts.services import Services, Units, UnitState
+from desired.paths import LAST_GOOD, STATE
+from desired.textfile import TextFile
+from desired.unit import Unit, needs_restart, reads
+from facts.services import ServiceStates, UnitState, UnitStates
 from operations import files, services
-from operations.files import TextFile
-from operations.services import Unit, Update
+from operations.services import PackageChange
 from tests.unit.machine import Machine
 
 # What the service has read when it starts is in `running`; with the word `unstartable` in it, it does not start.
@@ -90,6 +91,7 @@ class Host:
     def activation(self, texts: dict[str, str], **arguments: Any) -> tuple[str, str] | None:
         """The files put; what is to be run then, and its standard input. None where that is not due."""
         probe = f"! grep -q bad {self.root}/running || {{ echo no such input; false; }}"
+        change = arguments.pop("change", None)
         unit = Unit("logstash", **{"probe": probe, "bound": 2, **arguments})
         meant = [
             *(TextFile(path, f"{text}\n", read_by="logstash") for path, text in texts.items()),
@@ -98,14 +100,16 @@ class Host:
         for done in self.machine.run(files.put, files=meant):
             assert done.returncode == 0, done.stderr
         present = self.present(list(texts))
-        if not (unit.update() or services.due(unit, meant, present)):
+        if not (change or needs_restart("logstash", meant, present)):
             return None
-        script = services.activation(unit, meant, present, unit.update())
-        return script, "\n".join(services.reads(unit, meant))
+        script = services.activation_script(unit, meant, present, change)
+        return script, "\n".join(reads("logstash", meant))
 
-    def present(self, reads: list[str]) -> UnitState:
+    def present(self, paths: list[str]) -> UnitState:
         """The unit as the fact finds it."""
-        found: dict[str, UnitState] = self.machine.fact(Units, units={"logstash": reads})
+        found: dict[str, UnitState] = self.machine.fact(
+            UnitStates, units={"logstash": paths}, fingerprints=STATE, good=LAST_GOOD
+        )
         return found["logstash"]
 
     @property
@@ -164,7 +168,7 @@ def test_a_service_comes_up_with_its_files(host: Host) -> None:
     ]
     present = host.present([A, B])
     assert present["service"] == {"enabled": True, "active": True, "stale": False}
-    assert present["marker"] == ["logstash-1", *(f"{present['files'][path]}  {path}" for path in (A, B))]
+    assert present["fingerprint"] == ["logstash-1", *(f"{present['files'][path]}  {path}" for path in (A, B))]
     assert sorted(present["good"]) == [A, B]
     assert host.good(A).read_text() == "good 1\n"
 
@@ -174,7 +178,7 @@ def test_what_is_to_be_done_then_is_done_with_the_new_files_only(host: Host, tex
     file = TextFile(A, text, read_by="logstash")
     host.machine.run(files.put, files=[file])
     unit = Unit("logstash", probe=f"grep -q good {A}", bound=1, then=f"touch {host.root}/then")
-    host.machine.sh(services.activation(unit, [file], host.present([A])))
+    host.machine.sh(services.activation_script(unit, [file], host.present([A])))
     assert (host.root / "then").exists() is ran
 
 
@@ -226,7 +230,7 @@ def test_its_files_keep_their_modes(host: Host) -> None:
     host.machine.run(files.put, files=[secret])
     unit = Unit("logstash", probe="true")
     for _ in range(2):
-        assert host.machine.sh(services.activation(unit, [secret], host.present([A]))).returncode == 0
+        assert host.machine.sh(services.activation_script(unit, [secret], host.present([A]))).returncode == 0
         assert host.machine.path(A).stat().st_mode & 0o7777 == 0o600
         assert host.good(A).stat().st_mode & 0o7777 == 0o600
 
@@ -240,7 +244,7 @@ def test_selinux_labels_are_set(host: Host) -> None:
 @pytest.mark.parametrize("bad", ["bad", "unstartable"])
 def test_a_service_gets_its_last_good_files_back(host: Host, bad: str) -> None:
     host.deploy(OLD)
-    marker = host.present([A, B])["marker"]
+    marker = host.present([A, B])["fingerprint"]
     lines = told(host.deploy({A: bad, B: "good 2", C: bad}, log=f"{host.root}/log"))
     reason = {"bad": "no such input", "unstartable": "Job failed."}[bad]
     assert lines == [
@@ -251,7 +255,7 @@ def test_a_service_gets_its_last_good_files_back(host: Host, bad: str) -> None:
     assert host.files == OLD
     assert host.noted("running") == ["good 1", "good 1"]
     assert host.noted("active") == ["active"]
-    assert host.present([A, B])["marker"] == marker
+    assert host.present([A, B])["fingerprint"] == marker
     assert host.deploy(OLD) is None
     assert told(host.deploy({A: bad}))[-1] == lines[-1]
     assert host.files == OLD
@@ -327,28 +331,28 @@ def test_a_file_that_was_there_as_it_is_meant_stays(host: Host) -> None:
     assert host.deploy({A: "good 1"}) is None
 
 
-def updated(host: Host, version: str = "2", then: str = "true") -> Callable[[], Update]:
+def updated(host: Host, version: str = "2", then: str = "true") -> PackageChange:
     """An update that notes what ran when it was made."""
 
     def script(version: str) -> str:
         return f"cat {host.root}/active >>{host.root}/updated; echo 'echo logstash-{version}' >{host.root}/bin/rpm"
 
-    return lambda: Update(install=f"{script(version)}; {then}", back=script("1"))
+    return PackageChange(install=f"{script(version)}; {then}", revert=script("1"))
 
 
 def test_a_service_is_stopped_for_its_update(host: Host) -> None:
     host.deploy(OLD)
-    assert good(host.deploy(OLD, update=updated(host)))
+    assert good(host.deploy(OLD, change=updated(host)))
     assert host.noted("updated") == ["inactive"]
     assert host.noted("active") == ["active"]
     assert host.noted("calls").count("daemon-reload") == 1
-    assert host.present([A, B])["marker"][0] == "logstash-2"
+    assert host.present([A, B])["fingerprint"][0] == "logstash-2"
     assert host.deploy(OLD) is None
 
 
 def test_a_service_that_does_not_come_up_gets_its_old_package_back(host: Host) -> None:
     host.deploy(OLD)
-    lines = told(host.deploy({A: "bad"}, update=updated(host)))
+    lines = told(host.deploy({A: "bad"}, change=updated(host)))
     assert lines[0] == "logstash does not come up within 2 s: no such input"
     assert lines[-2:] == [
         "logstash: its old package is back",
@@ -363,10 +367,10 @@ def test_a_service_that_does_not_come_up_gets_its_old_package_back(host: Host) -
 def test_a_package_that_can_not_be_updated_leaves_all_as_it_was(host: Host, changes: bool) -> None:
     """Also when it was installed before that became clear, as when it refuses the configuration."""
     host.deploy(OLD)
-    update = updated(host, then="{ echo no room; false; }")
+    change = updated(host, then="{ echo no room; false; }")
     if not changes:
-        update = lambda: Update(install="echo no room; false", back="echo never; false")  # noqa: E731
-    lines = told(host.deploy(NEW, update=update))
+        change = PackageChange(install="echo no room; false", revert="echo never; false")
+    lines = told(host.deploy(NEW, change=change))
     assert lines[0] == "logstash can't be updated: no room"
     assert ("logstash: its old package is back" in lines) is changes
     assert lines[-1] == "logstash: its old files are back, and it runs with them"
@@ -377,9 +381,9 @@ def test_a_package_that_can_not_be_updated_leaves_all_as_it_was(host: Host, chan
 
 def test_an_old_package_that_can_not_be_had_any_more_is_told(host: Host) -> None:
     host.deploy(OLD)
-    install = updated(host)().install
+    install = updated(host).install
     lines = told(
-        host.deploy({A: "bad"}, update=lambda: Update(install=install, back="echo not there; false"))
+        host.deploy({A: "bad"}, change=PackageChange(install=install, revert="echo not there; false"))
     )
     assert "logstash: its old package can't be installed again: not there" in lines
 
@@ -480,18 +484,20 @@ def test_half_a_copy_of_a_killed_run_is_no_good(host: Host) -> None:
     assert host.present([A])["good"] == [A]
 
 
-def test_a_unit_that_is_no_longer_meant_goes(host: Host) -> None:
-    host.deploy({A: "good 1"})
-    host.machine.run(files.put, files=[TextFile(A, "staged\n", read_by="logstash")])
-    (done,) = host.machine.run(services.absent, unit="logstash", file=A)
+def test_a_unit_of_an_earlier_deploy_goes(host: Host) -> None:
+    file = "/etc/systemd/system/logstash.service"
+    host.deploy({A: "good 1", file: "unit"})
+    host.machine.run(files.put, files=[TextFile(file, "staged\n", read_by="logstash")])
+    assert host.machine.path(file).exists()
+    (done,) = host.machine.run(services.absent, units=["logstash"])
     assert (done.returncode, done.stderr) == (0, "")
     assert "disable --now logstash" in host.noted("calls")
     assert host.noted("calls")[-1] == "daemon-reload"
-    assert host.files == {}
-    assert host.present([A])["marker"] == host.present([A])["good"] == []
-    assert host.machine.commands(services.absent, unit="logstash", file=A) == []
+    assert list(host.machine.path("/etc/systemd/system").iterdir()) == []
+    assert host.present([A])["fingerprint"] == host.present([A])["good"] == []
+    assert host.machine.commands(services.absent, units=["logstash"]) == []
 
 
 def test_a_unit_that_is_absent_is_left_alone(host: Host) -> None:
-    assert host.machine.fact(Services, units=["logstash"])["logstash"]["active"] is False
-    assert host.machine.commands(services.absent, unit="logstash", file=A) == []
+    assert host.machine.fact(ServiceStates, units=["logstash"])["logstash"]["active"] is False
+    assert host.machine.commands(services.absent, units=["logstash"]) == []

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
-from operations import firewalld, health, keepalived, logstash, packages
-from templates import meant
+from desired import firewalld, health, health_script, keepalived, logstash, packages
+from desired.files import desired_files
+from desired.paths import VERSION_FILE
 from tests.unit.clusters import example
 
 PROJECT = Path(__file__).parents[2]
@@ -34,10 +35,16 @@ SHAPES = {
 def rendered(cluster: Cluster, el: int) -> dict[str, str]:
     """By name: the second node's files, but for those that are the same in each cluster; and its rules."""
     node = cluster.nodes[1]
-    files = {path: file.content for path, file in meant(cluster, node, el).items()}
-    for path in (keepalived.SCRIPT, health.SERVICE, keepalived.GIVE_UP, packages.REPOSITORY):
+    files = {path: file.content for path, file in desired_files(cluster, node, el).items()}
+    for path in (
+        health_script.CHECK,
+        health.SERVICE,
+        keepalived.RELEASE_VIPS,
+        packages.REPOSITORY,
+        VERSION_FILE,
+    ):
         del files[path]
-    rules = [*firewalld.rules(cluster, node), *firewalld.direct(cluster, node)]
+    rules = [*firewalld.rules(cluster, node), *firewalld.direct_rules(cluster, node)]
     return {
         # A checksum changes with the script, which is not a matter of shape.
         **{
@@ -80,7 +87,7 @@ def test_the_stand_in_accepts_it(shape: str, tmp_path: Path) -> None:
     cluster = example(shape, tmp_path)
     settings, home = tmp_path / "settings", f"{logstash.HOME}/"
     shutil.copytree(PROJECT / f"lab/standin/root{logstash.HOME}", settings)
-    for path, file in meant(cluster, cluster.nodes[1], 9).items():
+    for path, file in desired_files(cluster, cluster.nodes[1], 9).items():
         if path.startswith(home):
             target = settings / path.removeprefix(home)
             target.parent.mkdir(parents=True, exist_ok=True)

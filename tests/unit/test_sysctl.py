@@ -10,7 +10,9 @@ import pytest
 from pyinfra_testing.util import FakeHost
 
 from cluster import Cluster
-from facts.modules import Missing
+from desired.modules import module_names
+from desired.sysctl import conflicting, kernel_settings
+from facts.modules import MissingModules
 from facts.sysctl import Line, Sysctl
 from operations import modules, sysctl
 from tests.unit.clusters import make_cluster
@@ -49,7 +51,7 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
 )
 def test_settings(make: Callable[..., Cluster], inputs: list[dict[str, Any]], meant: dict[str, str]) -> None:
     named = [{"id": f"in{place}", "port": 5514 + place, **input} for place, input in enumerate(inputs)]
-    assert sysctl.settings(make(inputs=named)) == meant
+    assert kernel_settings(make(inputs=named)) == meant
 
 
 NODE = {4: "10.77.0.1{}", 6: "fd00:77::1{}"}
@@ -79,17 +81,17 @@ def test_settings_by_family(families: list[int], forwarding: str, meant: dict[st
             "vrrp": 3,
         }
     )
-    assert sysctl.settings(cluster) == meant | BUFFER
+    assert kernel_settings(cluster) == meant | BUFFER
 
 
 def test_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
     inputs = [{"id": f"in{place}", "port": 5514 + place, "scheduler": name} for place, name in enumerate(["wlc", "rr", "wlc", "mh"])]  # fmt: skip
-    assert modules.names(make(inputs=inputs)) == ["ip_vs", "ip_vs_wlc", "ip_vs_rr", "ip_vs_mh"]
+    assert module_names(make(inputs=inputs)) == ["ip_vs", "ip_vs_wlc", "ip_vs_rr", "ip_vs_mh"]
 
 
 def test_a_module_that_is_missing_is_noted_and_loaded(machine: Machine) -> None:
     machine.program("modprobe", f'cat {machine.root}/var/lib/logstash-ha/record; echo "$@"')
-    assert machine.fact(Missing, modules=["no_such_module", "kernel"]) == ["no_such_module"]
+    assert machine.fact(MissingModules, modules=["no_such_module", "kernel"]) == ["no_such_module"]
     (done,) = machine.run(modules.loaded, modules=["no_such_module"])
     assert done.stdout == "module no_such_module\n--all no_such_module\n"
 
@@ -123,7 +125,7 @@ CONF, OURS, EARLY, LATE = (
     ],
 )
 def test_what_wins_at_the_next_boot(lines: list[Line], comments: list[str], reported: list[str]) -> None:
-    conf, others = sysctl.against({FORWARD: "1"}, lines, OURS)
+    conf, others = conflicting({FORWARD: "1"}, lines, OURS)
     assert [each["path"] for each in conf] == comments
     assert [each["path"] for each in others] == reported
 

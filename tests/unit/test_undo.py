@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from desired.paths import RECORD
+from desired.sysctl import FILE as SYSCTL_FILE
+from desired.textfile import TextFile
+from desired.unit import Unit
 from facts.record import Record
-from operations import files, services, sysctl, undo, users
-from operations.files import TextFile
-from operations.services import Unit
+from operations import files, record, services, sysctl, undo, users
 from tests.unit.machine import Machine
 
 THEIRS, OURS, SAME = "/etc/x/theirs.conf", "/etc/x/drop.in.d/ours.conf", "/etc/x/same.conf"
@@ -39,21 +41,21 @@ def test_a_deploy_undone_leaves_the_machine_as_it_was(machine: Machine) -> None:
             TextFile(SAME, "same\n"),
         ]
         runs = machine.run(files.put, files=meant)
-        runs += machine.run(sysctl.effective, settings={"net.ipv4.ip_forward": "1"}, file=sysctl.FILE)
+        runs += machine.run(sysctl.effective, settings={"net.ipv4.ip_forward": "1"}, file=SYSCTL_FILE)
         state = {"enabled": False, "active": False, "stale": False}
-        present = {"service": state, "marker": [], "package": "", "files": {}, "good": []}
-        runs.append(machine.sh(services.activation(Unit("logstash", probe="true"), meant, present)))  # type: ignore[arg-type]
+        present = {"service": state, "fingerprint": [], "package": "", "files": {}, "good": []}
+        runs.append(machine.sh(services.activation_script(Unit("logstash", probe="true"), meant, present)))  # type: ignore[arg-type]
         assert [run.stderr for run in runs if run.returncode] == []
     machine.run(files.put, files=[TextFile(THEIRS, "never activated\n", read_by="logstash")])
     assert tree(machine) != before
 
     for _ in range(2):  # the second time it is nothing new
-        for operation in (undo.files, undo.record):
+        for operation in (undo.files, record.removed):
             assert [run.stderr for run in machine.run(operation) if run.returncode] == []
     assert tree(machine) == before
     assert not machine.path(OURS).parent.exists()
     assert not machine.path("/var/lib/logstash-ha").exists()
-    for operation in (undo.rules, undo.files, undo.users, undo.record):
+    for operation in (undo.rules, undo.files, undo.users, record.removed):
         assert machine.commands(operation) == []
 
 
@@ -62,7 +64,7 @@ def test_users_and_packages_of_others_stay(machine: Machine) -> None:
     machine.program("useradd", ":")
     machine.program("getent", ":")
     machine.run(users.system, user="keepalived_script")
-    assert machine.fact(Record) == {"user": ["keepalived_script"]}
+    assert machine.fact(Record, path=RECORD) == {"user": ["keepalived_script"]}
     (command,) = machine.commands(undo.users)
     assert command.get_raw_value() == "! id keepalived_script >/dev/null 2>&1 || userdel keepalived_script"
     assert machine.commands(undo.packages, manager="dnf") == []

@@ -12,14 +12,15 @@ import pytest
 from rich.console import Console
 
 from cluster import Cluster, Node, VirtualServer
+from desired import firewalld, sysctl, vip
+from desired.unit import fingerprint
+from desired.units import unit_names
 from facts.ipvs import VirtualServerState, socket_name
 from facts.services import UnitState
-from operations import firewalld, services, sysctl, vip
-from operations.services import Unit
 from tests.unit.clusters import make_cluster
 from verification.finding import Observations
 from verification.judge import judge
-from verification.observe import Observation, read_by, units
+from verification.observe import Observation, unit_files
 from verification.report import Problem, Report, Status, VipReport
 from verification.send import Delivery, InputDelivery
 from verification.show import document, failure, show
@@ -56,18 +57,18 @@ def unit_states(cluster: Cluster, node: Node) -> dict[str, UnitState]:
     return {
         unit: {
             "service": {"enabled": True, "active": True, "stale": False},
-            "marker": services.marker(Unit(unit, probe=""), files, f"{unit}-1.0"),
+            "fingerprint": fingerprint(unit, files, f"{unit}-1.0"),
             "package": f"{unit}-1.0",
             "files": {file.path: file.sha256 for file in files},
             "good": [file.path for file in files],
         }
-        for unit, files in read_by(cluster, node, 9).items()
+        for unit, files in unit_files(cluster, node, 9).items()
     }
 
 
 def seen_on(cluster: Cluster, node: Node) -> Observation:
     """All is well; the last node holds the VIP, or of several each node in turn."""
-    rules = firewalld.rules(cluster, node) + firewalld.direct(cluster, node)
+    rules = firewalld.rules(cluster, node) + firewalld.direct_rules(cluster, node)
     holders = {
         str(each.vip): max(each.priorities, key=lambda name: each.priorities[name])
         if each.preempt and len(set(each.priorities.values())) > 1
@@ -76,9 +77,9 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
     }
     return Observation(
         el=9,
-        services={unit: {**RUNNING} for unit in units(cluster)},  # type: ignore[typeddict-item]
+        services={unit: {**RUNNING} for unit in unit_names(cluster)},  # type: ignore[typeddict-item]
         units=unit_states(cluster, node),
-        sysctl={"runtime": sysctl.settings(cluster), "lines": []},
+        sysctl={"runtime": sysctl.kernel_settings(cluster), "lines": []},
         selinux={"mode": "Enforcing", "denied": []},
         firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
         record={"rich": [f"public {rule}" for rule in rules]},
@@ -341,7 +342,7 @@ def test_one_fault_on_one_node(cluster: Cluster, name: str) -> None:
 @pytest.mark.parametrize(
     ("part", "checks"),
     [
-        ("services", ["logstash", "keepalived", "firewalld"]),
+        ("services", ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]),
         ("sysctl", ["sysctl"]),
         ("selinux", ["selinux"]),
         ("firewall", ["firewall"]),
@@ -748,7 +749,9 @@ def test_json_is_stable(cluster: Cluster) -> None:
     checks = [(row["check"], row["input"], row["vip"]) for row in json.loads(text)["checks"]]
     assert checks == [
         ("ssh", None, None),
+        ("logstash-ha-health", None, None),
         ("logstash", None, None),
+        ("logstash-ha-leave", None, None),
         ("keepalived", None, None),
         ("firewalld", None, None),
         ("sysctl", None, None),
@@ -837,7 +840,7 @@ def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
         el=9,
         services={},
         units={},
-        sysctl={"runtime": dict.fromkeys(sysctl.settings(cluster), ""), "lines": []},
+        sysctl={"runtime": dict.fromkeys(sysctl.kernel_settings(cluster), ""), "lines": []},
         selinux={"mode": "Enforcing", "denied": []},
         record={},
         health={"missing": "user keepalived_script", "checks": []},
@@ -1076,7 +1079,7 @@ def test_deploy_that_was_broken_off(cluster: Cluster) -> None:
     def wait(found: Any) -> None:
         found["logstash"]["files"][staged] = found["logstash"]["files"]["/etc/logstash/logstash.yml"]
         found["logstash"]["files"]["/etc/logstash/logstash.yml"] = "0ld"
-        marker = found["logstash"]["marker"]
+        marker = found["logstash"]["fingerprint"]
         marker[1:] = [
             each if "logstash.yml" not in each else "0ld  /etc/logstash/logstash.yml" for each in marker[1:]
         ]
@@ -1087,7 +1090,7 @@ def test_deploy_that_was_broken_off(cluster: Cluster) -> None:
     (problem,) = report.problems
     assert (problem.status, problem.node, problem.do) == (Status.WARNING, "stash1", "run the deploy again")
     assert problem.what == (
-        "a deploy was broken off: new content for /etc/logstash/logstash.yml waits for logstash"
+        "a deploy was interrupted: new content for /etc/logstash/logstash.yml waits for logstash"
     )
 
 
@@ -1096,10 +1099,10 @@ def other_marker(line: str | None, package: str = "logstash-1.0") -> Callable[[A
 
     def function(found: Any) -> None:
         unit = found["logstash"]
-        unit["marker"][0] = package
+        unit["fingerprint"][0] = package
         if line:
             sha256, path = line.split("  ")
-            unit["marker"] = [each for each in unit["marker"] if not each.endswith(path)] + [line]
+            unit["fingerprint"] = [each for each in unit["fingerprint"] if not each.endswith(path)] + [line]
             unit["files"][path] = sha256
 
     return function

@@ -14,7 +14,8 @@ import pytest
 from pyinfra.api import Host, State
 
 from cluster import ClusterError
-from verification import command, drift, reach
+from remote import reach
+from verification import command, drift
 from verification.command import main, step
 from verification.drift import Drift
 from verification.report import Problem, Report, Status, VipReport
@@ -234,7 +235,7 @@ def pyinfra_run(
     hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
     state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
     monkeypatch.setattr(reach, "cluster_of", lambda inventory: None)
-    monkeypatch.setattr(reach, "inspect", lambda *_: SimpleNamespace(ok=ok))
+    monkeypatch.setattr(command, "inspect", lambda *_: SimpleNamespace(ok=ok))
     monkeypatch.setattr(command, "show", lambda *_: print("the table"))
     return cast(State, state), cast(list[Host], hosts)
 

@@ -12,16 +12,16 @@ import pytest
 from pyinfra.api import FactBase, State
 
 from cluster import Cluster
-from facts.events import TAG, Arrived, Counts, End, Mark
-from facts.health import Health
+from facts.batch import BatchFacts, split
+from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
+from facts.health import HealthChecks
 from facts.ipvs import VirtualServers
-from facts.together import Together, split
-from facts.vrrp import Held, Loopback
+from facts.vrrp import LoopbackAddresses, VipInterfaces
+from remote import commands
 from tests.unit.clusters import make_cluster
-from verification import observe as module
-from verification import reach
+from verification import inspection
+from verification.inspection import SETTLING, inspect
 from verification.observe import observe
-from verification.reach import SETTLING, inspect
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,16 +44,16 @@ def read(fact: FactBase[Any], search: str | None = None, **arguments: Any) -> An
 
 def test_held() -> None:
     """The loopback interface does not count."""
-    assert read(Held(), vips=["127.0.0.1", "203.0.113.9"]) == {"127.0.0.1": [], "203.0.113.9": []}
+    assert read(VipInterfaces(), vips=["127.0.0.1", "203.0.113.9"]) == {"127.0.0.1": [], "203.0.113.9": []}
 
 
 def test_loopback() -> None:
-    assert "127.0.0.1" in read(Loopback())
+    assert "127.0.0.1" in read(LoopbackAddresses())
 
 
 def test_addresses_without_ip(tmp_path: Path) -> None:
-    assert read(Held(), search=str(tmp_path), vips=["127.0.0.1"]) is None
-    assert read(Loopback(), search=str(tmp_path)) is None
+    assert read(VipInterfaces(), search=str(tmp_path), vips=["127.0.0.1"]) is None
+    assert read(LoopbackAddresses(), search=str(tmp_path)) is None
 
 
 class Words(FactBase[list[str]]):
@@ -72,11 +72,11 @@ def test_together() -> None:
     """Each fact gets its own lines, and none sees what another one did."""
     facts = {
         "one": (Words, {"words": ["a", "b"]}),
-        "none": (Loopback, {}),
+        "none": (LoopbackAddresses, {}),
         "two": (Words, {"words": ["c"]}),
-        "silent": (Held, {"vips": ["nonsense"]}),
+        "silent": (VipInterfaces, {"vips": ["nonsense"]}),
     }
-    seen = read(Together(), facts=facts)
+    seen = read(BatchFacts(), facts=facts)
     assert (seen["one"], seen["two"], seen["silent"]) == (["a", "b"], ["c"], None)
     assert "127.0.0.1" in seen["none"]
 
@@ -109,7 +109,11 @@ def health(tmp_path: Path, **changes: str) -> Any:
     }
     path = f"{tmp_path}:{os.environ['PATH']}"
     return read(
-        Health(), search=path, **arguments, addresses=["10.0.0.1", "10.0.0.2"], inputs=["udp-1", "udp-2"]
+        HealthChecks(),
+        search=path,
+        **arguments,
+        addresses=["10.0.0.1", "10.0.0.2"],
+        inputs=["udp-1", "udp-2"],
     )
 
 
@@ -147,24 +151,24 @@ def line(run: str, port: int, number: int) -> str:
 
 
 def end(*files: Path) -> Any:
-    return read(End(), paths=[str(file) for file in files])
+    return read(FileEnds(), paths=[str(file) for file in files])
 
 
-def arrived(marks: dict[str, Mark]) -> Any:
-    return read(Arrived(), marks=marks, run="5eed")
+def arrived(positions: dict[str, FilePosition]) -> Any:
+    return read(ArrivedEvents(), positions=positions, run="5eed")
 
 
 def test_events(tmp_path: Path) -> None:
     """Only this run's events count, only after the mark, and each line once."""
     file = tmp_path / "events.json"
     file.write_text(line("5eed", 0, 1) + line("0ld", 0, 2))
-    marks = end(file)
-    assert marks == {str(file): {"inode": file.stat().st_ino, "size": file.stat().st_size}}
-    assert arrived(marks) == []
+    positions = end(file)
+    assert positions == {str(file): {"inode": file.stat().st_ino, "size": file.stat().st_size}}
+    assert arrived(positions) == []
     with file.open("a") as stream:
         stream.write(line("5eed", 0, 3) + line("0ther", 0, 4) + '{"message": "more"}\n')
         stream.write(line("5eed", 1, 5) + line("5eed", 0, 3) + line("5eed", 0, 6)[:20])
-    assert arrived(marks) == [(0, 3), (1, 5), (0, 3)]
+    assert arrived(positions) == [(0, 3), (1, 5), (0, 3)]
 
 
 def test_events_of_several_pipelines(tmp_path: Path) -> None:
@@ -172,36 +176,36 @@ def test_events_of_several_pipelines(tmp_path: Path) -> None:
     files = [tmp_path / "events.json", tmp_path / "events-it's.json", tmp_path / "none.json"]
     files[0].write_text(line("5eed", 0, 1))
     files[1].write_text(line("5eed", 1, 1) * 2)
-    marks = end(*files)
-    assert marks[str(files[2])] == {"inode": 0, "size": 0}
+    positions = end(*files)
+    assert positions[str(files[2])] == {"inode": 0, "size": 0}
     for file in files[:2]:
         with file.open("a") as stream:
             stream.write(line("5eed", 2, 7))
-    assert arrived(marks) == [(2, 7), (2, 7)]
+    assert arrived(positions) == [(2, 7), (2, 7)]
 
 
 def test_events_in_a_new_file(tmp_path: Path) -> None:
     """The output makes the file with its first event."""
     file = tmp_path / "events.json"
-    marks = end(file)
-    assert arrived(marks) == []
+    positions = end(file)
+    assert arrived(positions) == []
     file.write_text(line("5eed", 0, 1))
-    assert arrived(marks) == [(0, 1)]
+    assert arrived(positions) == [(0, 1)]
 
 
 def test_events_after_a_rotation(tmp_path: Path) -> None:
     """A new file, or one that was emptied, is read from its start."""
     file = tmp_path / "events.json"
     file.write_text(line("0ld", 0, 1) * 3)
-    marks = end(file)
+    positions = end(file)
     file.rename(tmp_path / "events.json.1")
     file.write_text(line("5eed", 0, 1) * 4)
-    assert arrived(marks) == [(0, 1)] * 4
-    marks = end(file)
+    assert arrived(positions) == [(0, 1)] * 4
+    positions = end(file)
     with file.open("r+") as stream:
         stream.truncate()
         stream.write(line("5eed", 0, 2))
-    assert arrived(marks) == [(0, 2)]
+    assert arrived(positions) == [(0, 2)]
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
@@ -210,7 +214,7 @@ def test_counts(tmp_path: Path, address: str) -> None:
     sample = ROOT / "tests" / "samples" / "7.17.29.08-tcp-port-freed.pipelines.200.json"
     program(tmp_path, "curl", f'echo "$@" >{tmp_path}/arguments; cat {sample}')
     search = f"{tmp_path}:{os.environ['PATH']}"
-    assert read(Counts(), search=search, address=ip_address(address)) == {"tcp-5514": 0, "udp-5514": 0}
+    assert read(EventCounts(), search=search, address=ip_address(address)) == {"tcp-5514": 0, "udp-5514": 0}
     host = "[fd00::1]" if ":" in address else address
     arguments = (tmp_path / "arguments").read_text().split()
     assert arguments[-1] == f"http://{host}:9600/_node/stats/pipelines"
@@ -220,7 +224,7 @@ def test_counts(tmp_path: Path, address: str) -> None:
 def test_counts_without_an_answer(tmp_path: Path) -> None:
     program(tmp_path, "curl", "exit 7")
     search = f"{tmp_path}:{os.environ['PATH']}"
-    assert read(Counts(), search=search, address=ip_address("10.0.0.1")) is None
+    assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
 
 
 @pytest.fixture
@@ -234,7 +238,7 @@ class Nodes:
     def __init__(self, **facts: Any) -> None:
         self.facts = {
             "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes"},
-            "Health": {"missing": None, "checks": []},
+            "HealthChecks": {"missing": None, "checks": []},
             **facts,
         }
         self.asked: dict[str, dict[str, Any]] = {}
@@ -253,7 +257,7 @@ class Nodes:
         arguments = {name: value for name, value in kwargs.items() if not name.startswith("_")}
         fact().command(**arguments)  # they must fit
         self.asked[fact.__name__] = kwargs
-        if fact is Together:
+        if fact is BatchFacts:
             return {name: each.__name__ for name, (each, _) in arguments["facts"].items()}
         return self.facts.get(fact.__name__, fact.__name__)
 
@@ -261,31 +265,45 @@ class Nodes:
 def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every part of an observation comes from its own fact."""
     nodes = Nodes()
-    monkeypatch.setattr(module, "get_fact", nodes.get_fact)
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})
     assert list(seen) == ["stash1", "stash2"]
     assert vars(seen["stash1"]) == {
         "unreachable": None,
         "el": 8,
-        "services": "Services",
-        "units": "Units",
+        "services": "ServiceStates",
+        "units": "UnitStates",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
-        "firewall": "Rules",
+        "firewall": "FirewallRules",
         "record": "Record",
-        "health": nodes.facts["Health"],
+        "health": nodes.facts["HealthChecks"],
         "virtual_servers": "VirtualServers",
-        "held": "Held",
-        "loopback": "Loopback",
+        "held": "VipInterfaces",
+        "loopback": "LoopbackAddresses",
     }
-    assert nodes.asked["Health"]["python"] == "/usr/libexec/platform-python"
-    assert nodes.asked["Health"]["addresses"] == ["10.77.0.11", "10.77.0.12"]
+    assert nodes.asked["HealthChecks"]["python"] == "/usr/libexec/platform-python"
+    assert nodes.asked["HealthChecks"]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert nodes.asked["Machine"]["_sudo"] is False
-    assert list(nodes.asked) == ["Machine", "Health", "Together"]
-    facts = nodes.asked["Together"]["facts"]
+    assert list(nodes.asked) == ["Machine", "HealthChecks", "BatchFacts"]
+    facts = nodes.asked["BatchFacts"]["facts"]
     assert facts["firewall"][1] == {"interface": "eth0"}
-    assert facts["services"][1] == {"units": ["logstash", "keepalived", "firewalld"]}
+    assert facts["services"][1] == {
+        "units": ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]
+    }
     assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
+        "logstash-ha-health": {
+            "/etc/keepalived/logstash_ha_health.py",
+            "/etc/keepalived/.logstash_ha_health.py.staged",
+            "/etc/keepalived/logstash_ha_health.json",
+            "/etc/keepalived/.logstash_ha_health.json.staged",
+            "/etc/systemd/system/logstash-ha-health.service",
+            "/etc/systemd/system/.logstash-ha-health.service.staged",
+        },
+        "logstash-ha-leave": {
+            "/etc/systemd/system/logstash-ha-leave.service",
+            "/etc/systemd/system/.logstash-ha-leave.service.staged",
+        },
         "logstash": {
             "/etc/logstash/logstash.yml",
             "/etc/logstash/.logstash.yml.staged",
@@ -302,15 +320,23 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_observe_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ids for an input of both protocols; no firewalld, no question."""
     nodes = Nodes()
-    monkeypatch.setattr(module, "get_fact", nodes.get_fact)
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     both = {"id": "a", "port": 5514, "protocol": "both"}
     observe(cast(State, nodes), make_cluster(tmp_path, inputs=[both]), {})
-    assert nodes.asked["Health"]["inputs"] == ["a-udp", "a-tcp"]
+    assert nodes.asked["HealthChecks"]["inputs"] == ["a-udp", "a-tcp"]
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
-    facts = nodes.asked["Together"]["facts"]
+    facts = nodes.asked["BatchFacts"]["facts"]
     assert "firewall" not in facts
-    assert facts["services"][1] == {"units": ["logstash", "keepalived", "logstash-ha-vip"]}
+    assert facts["services"][1] == {
+        "units": [
+            "logstash-ha-vip",
+            "logstash-ha-health",
+            "logstash",
+            "logstash-ha-leave",
+            "keepalived",
+        ]
+    }
     assert "logstash-ha-vip" in facts["units"][1]["units"]
 
 
@@ -318,7 +344,7 @@ def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
     """Nothing is asked as root: pyinfra would ask the user for a password."""
     machine = {"os": {}, "root": "sudo: a password is required"}
     nodes = Nodes(Machine=machine)
-    monkeypatch.setattr(module, "get_fact", nodes.get_fact)
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})
     assert seen["stash1"].unreachable == "no sudo (sudo: a password is required)"
     assert list(nodes.asked) == ["Machine"]
@@ -327,7 +353,7 @@ def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
 def test_observe_an_unknown_system(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no health script, and no files of the deploy's."""
     nodes = Nodes(Machine={"os": {"VERSION_ID": "12"}, "root": "yes"})
-    monkeypatch.setattr(module, "get_fact", nodes.get_fact)
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})["stash1"]
     assert (seen.el, seen.health, seen.units) == (None, None, None)
 
@@ -344,9 +370,9 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, settled: float) -> None:
         self.now, self.settled = 0.0, settled
-        monkeypatch.setattr(reach, "time", self)
-        monkeypatch.setattr(reach, "observe", lambda *_: {})
-        monkeypatch.setattr(reach, "judge", lambda *_: self.report())
+        monkeypatch.setattr(inspection, "time", self)
+        monkeypatch.setattr(inspection, "observe", lambda *_: {})
+        monkeypatch.setattr(inspection, "judge", lambda *_: self.report())
 
     def monotonic(self) -> float:
         return self.now

@@ -16,7 +16,7 @@ import pytest
 from pyinfra.api import FactBase, Host, State, StringCommand
 
 from cluster import Cluster, ClusterError
-from facts.events import TAG, Counts
+from facts.events import TAG, EventCounts
 from tests.unit.clusters import make_cluster
 from verification import send
 from verification.report import Report, Row, Status, VipReport
@@ -601,7 +601,7 @@ class Loopback:
         )
 
     def read(self, host: "Loopback", fact: type[FactBase[Any]], **arguments: Any) -> Any:
-        if fact is Counts:
+        if fact is EventCounts:
             counted = self.folder / host.name / "counted"
             return {"c": 70 + (len(counted.read_text().splitlines()) if counted.exists() else 0)}
         command = str(fact().command(**arguments)).replace("/var/log/logstash", f"{self.folder}/{host.name}")

@@ -1,36 +1,18 @@
-"""What must be true of a machine before the deploy touches anything."""
+"""What a machine must be before the deploy changes anything on it."""
 
 from __future__ import annotations
 
-from pyinfra.api import Host
-
 from cluster import Cluster, ClusterError, Node
-from facts.machine import Machine, MachineState
-from facts.packages import ordered
-from operations import packages, session
+from desired import packages
+from facts.machine import MachineState
+from facts.packages import version_key
 
 SUPPORTED = range(7, 11)
 """Major versions of Enterprise Linux."""
 
 
-def prepare(host: Host) -> None:
-    """Make the connection fit for a deploy; raise `ClusterError` when a node could not be reached."""
-    session.discreet()
-    session.complete(host, "nodes")
-    session.fast(host)
-
-
-def inspect(host: Host, cluster: Cluster, node: Node) -> int:
-    """Enterprise Linux's major version on this node; raise `ClusterError` where the deploy can't work."""
-    # Without sudo: where it asks for a password, pyinfra would too.
-    machine = host.get_fact(Machine, _sudo=False)
-    if host.data.get("_sudo_password"):
-        machine["root"] = "yes"
-    return check(cluster, node, machine)
-
-
 def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
-    """Enterprise Linux's major version on this machine; `ClusterError` names the first thing wrong."""
+    """Enterprise Linux's major version on this machine. Raises `ClusterError` for the first thing that is wrong."""
     el = _check_system(node, machine)
     _check_root(node, machine)
     _check_addresses(cluster, node, machine)
@@ -125,8 +107,8 @@ def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int
             "SHA-256 digests; choose 8.6.2 or later"
         )
     installed = machine["logstash"]
-    if installed and cluster.version is None and ordered(installed)[0] != cluster.logstash:
+    if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
         raise ClusterError(
             f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "
-            f"is given; set version='latest' to change it, or logstash={ordered(installed)[0]}"
+            f"is given; set version='latest' to change it, or logstash={version_key(installed)[0]}"
         )

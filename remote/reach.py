@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from gevent import Timeout
@@ -13,22 +12,17 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.inventory import make_inventory
 
-from cluster import Cluster, ClusterError, of
-from operations.keepalived import PYTHON
-from templates import meant
-from verification.judge import judge
-from verification.observe import observe
-from verification.report import Report
+from cluster import Cluster, ClusterError, cluster_of_host
+from desired.files import desired_files
+from desired.health_script import PYTHON
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a machine's ssh port."""
 CONNECT_LIMIT = 20
 """Seconds for a whole login."""
-SETTLING = 15
-"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
 
 
-def inventory(file: str) -> Inventory:
+def load_inventory(file: str) -> Inventory:
     """The inventory in this file. Raises `ClusterError`."""
     if not Path(file).is_file():
         raise ClusterError(f"--inventory: {file} is not a file; name the inventory of the cluster")
@@ -44,13 +38,15 @@ def inventory(file: str) -> Inventory:
 def cluster_of(inventory: Inventory) -> Cluster:
     """The cluster of its group `nodes`. Raises `ClusterError`."""
     try:
-        cluster = of(inventory.get_group("nodes")[0])
+        cluster = cluster_of_host(inventory.get_group("nodes")[0])
     except (NoGroupError, IndexError, AttributeError):
         raise ClusterError(
             "nodes: no such group in the inventory; define it as `nodes = define(…)`"
         ) from None
-    for node in cluster.nodes:  # a pipeline file of the user's that can't be rendered is told before all else
-        meant(cluster, node, max(PYTHON))
+    for node in (
+        cluster.nodes
+    ):  # a user's pipeline file that can't be rendered is reported before anything is touched
+        desired_files(cluster, node, max(PYTHON))
     return cluster
 
 
@@ -94,11 +90,13 @@ def load(file: str) -> tuple[State, Inventory, Cluster]:
     """A state of its own for the inventory in this file, and its cluster; no machine is touched yet."""
     state = State(check_for_changes=False)
     ctx_state.set(state)  # pyinfra's loader of inventories wants one
-    found = inventory(file)
+    found = load_inventory(file)
     return state, found, cluster_of(found)
 
 
-def enter(state: State, inventory: Inventory, cluster: Cluster, sender: Host | None = None) -> dict[str, str]:
+def connect_to_nodes(
+    state: State, inventory: Inventory, cluster: Cluster, sender: Host | None = None
+) -> dict[str, str]:
     """Connect to the nodes, and to a sender; why some can't be reached, by name.
 
     Raises `ClusterError` when no node can, or the sender can't.
@@ -107,23 +105,13 @@ def enter(state: State, inventory: Inventory, cluster: Cluster, sender: Host | N
     state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
     reasons = connect([*hosts, sender] if sender else hosts)
     if not any(host.connected for host in hosts):
-        raise ClusterError(f"no node can be reached by ssh: {told(reasons)}")
+        raise ClusterError(f"no node can be reached by ssh: {describe(reasons)}")
     if sender and not sender.connected:
         why = reasons[sender.name]
         raise ClusterError(f"{sender.name}: {why}; mend that, or choose another sender with --from")
     return reasons
 
 
-def told(reasons: dict[str, str]) -> str:
+def describe(reasons: dict[str, str]) -> str:
     """Why machines can't be reached, in words."""
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())
-
-
-def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
-    """The report on what is seen, once keepalived has had its time. For `reasons`, see `observe`."""
-    start = time.monotonic()
-    while True:
-        report = judge(cluster, observe(state, cluster, reasons))
-        if not report.may_settle or time.monotonic() - start > SETTLING:
-            return report
-        time.sleep(1)

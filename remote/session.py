@@ -1,4 +1,4 @@
-"""The connections that a deploy runs over: fast, complete and discreet."""
+"""The connections that a deploy runs over: all there, without delays, and with no password in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cluster import ClusterError
 from facts.files import mask
 
 
-class _Discreet(logging.Filter):
+class _PasswordFilter(logging.Filter):
     """Hides keepalived's password in whatever pyinfra logs, such as a failed command's output."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -21,16 +21,16 @@ class _Discreet(logging.Filter):
         return True
 
 
-def discreet() -> None:
+def hide_passwords() -> None:
     """Hide passwords in pyinfra's log from now on."""
-    if not any(isinstance(each, _Discreet) for each in logger.filters):
-        logger.addFilter(_Discreet())
+    if not any(isinstance(found, _PasswordFilter) for found in logger.filters):
+        logger.addFilter(_PasswordFilter())
 
 
-def fast(host: Host) -> None:
-    """Send each command at once: without TCP_NODELAY each one waits some 40 ms for an acknowledgement.
+def send_at_once(host: Host) -> None:
+    """Set TCP_NODELAY: without it each command waits some 40 ms for an acknowledgement.
 
-    Behind a jump host or a ProxyCommand the transport's socket is none, and there is nothing to set.
+    Behind a jump host or a ProxyCommand the transport has no socket, and there is nothing to set.
     """
     client = getattr(host.connector, "client", None)
     transport = client.get_transport() if client else None
@@ -38,7 +38,7 @@ def fast(host: Host) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def complete(host: Host, group: str) -> None:
+def require_all_connected(host: Host, group: str) -> None:
     """Raise `ClusterError` when a host of the group that this run is for could not be reached.
 
     With `-y`, pyinfra would go on without it.

@@ -9,8 +9,8 @@ from pyinfra.api import FactBase
 _HEADING = "=== fact "
 
 
-class Together(FactBase[dict[str, Any] | None]):
-    """These facts, each with its arguments, by names of one's own. What one of them prints, no other sees."""
+class BatchFacts(FactBase[dict[str, Any] | None]):
+    """Several facts in one round trip, by names that the caller chooses. Each runs in a subshell of its own."""
 
     def command(self, facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]) -> str:
         self._facts = {name: fact() for name, (fact, _) in facts.items()}

@@ -1,36 +1,27 @@
-"""keepalived's files, and how they are checked."""
+"""keepalived's files, and how they are checked (the recipe's steps 7 and 8)."""
 
 from __future__ import annotations
 
 from cluster import Cluster, Node
-from facts.ipvs import DRAINED
-from operations.services import Unit
+from desired import health
+from desired.health_script import CHECK, PYTHON, USER
+from desired.paths import DRAINED
+from desired.render import program, render
+from desired.textfile import TextFile
+from desired.unit import Unit
 
 UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
-SCRIPT = "/etc/keepalived/check_logstash_input.py"
-SCRIPT_USER = "keepalived_script"
-GIVE_UP = "/etc/keepalived/give_up_vips.py"
+RELEASE_VIPS = "/etc/keepalived/give_up_vips.py"
 """What takes the VIPs off a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
-
-PYTHON = {
-    7: "/usr/bin/python",
-    8: "/usr/libexec/platform-python",
-    9: "/usr/bin/python3",
-    10: "/usr/bin/python3",
-}
-"""By Enterprise Linux's major version: the Python that is always there."""
 
 FILE_CHECK = 9
 """The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
 that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
 
-TRACK_FILE = 8
-"""The first Enterprise Linux whose keepalived's instances follow a file."""
-
 # 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) only names what it does not know, and exits with 0: so any
-# word is a failure. 2.2.5 to 2.2.7 (on no EL) kill themselves half-way when script_user is not root.
+# output is a failure. 2.2.5 to 2.2.7 (on no EL) kill themselves half-way when script_user is not root.
 CONF_CHECK = """\
 tested=$new
 case $(keepalived --version 2>&1 | sed -n 's/^Keepalived v\\([0-9.]*\\).*/\\1/p') in
@@ -48,22 +39,40 @@ fi"""
 """For a `TextFile`: keepalived's own test of the new keepalived.conf."""
 
 
-def script_check(el: int) -> str:
-    """For a `TextFile`: the new health script starts as the user that keepalived runs it as.
-
-    A script that does not would take its check away, and the real server would stay in the pool for ever.
-    """
-    return f'runuser -u {SCRIPT_USER} -- {PYTHON[el]} "$new" --help >/dev/null'
+def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
+    """keepalived.conf, and what lets its unit start again and leaves no VIP behind."""
+    conf = render(
+        "keepalived.conf.j2",
+        cluster=cluster,
+        node=node,
+        script_user=USER,
+        file_check=el >= FILE_CHECK,
+        verdict=health.verdict,
+        slow_aware_inputs=health.slow_aware_inputs(cluster),
+        slow_file=health.slow_file,
+        link_fault=health.link_fault(el),
+    )
+    drop_in = render(
+        "restart.conf.j2",
+        cluster=cluster,
+        command=f"{PYTHON[el]} {RELEASE_VIPS}",
+        vips=" ".join(f"{instance.virtual_router_id}={instance.vip}" for instance in cluster.vrrp_instances),
+    )
+    return [
+        TextFile(CONF, conf, step=7, mode="600", check=CONF_CHECK, read_by=UNIT),
+        TextFile(RELEASE_VIPS, program("give_up_vips.py"), step=11, mode="755"),
+        TextFile(DROP_IN, drop_in, step=11, then="systemctl daemon-reload"),
+    ]
 
 
 def probe(cluster: Cluster, node: Node, el: int) -> str:
     """For a `Unit`: the health script finds each input in this node's Logstash."""
     # Drained or not: it has been restarted, so its own answer counts again.
     undrained = f"rm -f {DRAINED}/{node.address}"
-    return f"{undrained} &&\n{PYTHON[el]} {SCRIPT} {node.address} {' '.join(cluster.input_ids)}"
+    return f"{undrained} &&\n{PYTHON[el]} {CHECK} {node.address} {' '.join(cluster.input_ids)}"
 
 
-# Where SELinux lets it not watch them, keepalived goes by the verdicts of its start, for ever and without a word.
+# Where SELinux does not let it watch them, keepalived goes by the verdicts of its start for ever, and does not say so.
 _WATCHES = """\
 systemctl is-active keepalived &&
 for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"); do

@@ -1,0 +1,129 @@
+"""The health service: what it reads, and where keepalived reads its verdicts (the recipe's step 8)."""
+
+from __future__ import annotations
+
+from cluster import Cluster, Node
+from desired.health_script import PYTHON, USER, check_script, starts
+from desired.paths import DRAINED
+from desired.render import program, render
+from desired.textfile import TextFile
+from desired.unit import Unit
+
+UNIT = "logstash-ha-health"
+FILE = f"/etc/systemd/system/{UNIT}.service"
+SERVICE = "/etc/keepalived/logstash_ha_health.py"
+"""Beside the health script, whose module it is built on."""
+SETTINGS = "/etc/keepalived/logstash_ha_health.json"
+TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
+"""Makes the files of the verdicts at boot, with the owner and the SELinux label that they need."""
+
+FOLDER = "/run/keepalived-health"
+"""Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
+REASONS = f"{FOLDER}/reasons"
+"""Why inputs are down."""
+LINK_FAULT = f"{FOLDER}/away"
+"""Says, with a `1`, that this node's link is down or has just come back."""
+TRACK_FILE = 8
+"""The first Enterprise Linux whose keepalived's instances follow a file."""
+INTERVAL = 0.5
+"""Seconds from one poll of a node to the next; one costs its Logstash about 12 ms."""
+TIMEOUT = 2.0
+"""Seconds for a node's answer; two that are late take it out of the pools."""
+
+LEAVE = "logstash-ha-leave"
+LEAVE_FILE = f"/etc/systemd/system/{LEAVE}.service"
+LEAVE_TIME = 4 * INTERVAL
+"""Seconds for which a Logstash that is to stop still takes events: until all services have asked, and keepalived follows."""
+
+
+def verdict(node: Node, input_id: str) -> str:
+    """The file that says whether this input of this node is up: it is empty then, and holds `1` otherwise."""
+    return f"{FOLDER}/{node.address}/{input_id}"
+
+
+def slow_file(node: Node, input_id: str) -> str:
+    """The file that says whether this input of this node is slow: it holds `1` then, and is empty otherwise."""
+    return f"{FOLDER}/slow/{node.address}/{input_id}"
+
+
+def slow_aware_inputs(cluster: Cluster) -> list[str]:
+    """The ids of the inputs whose nodes have a lower weight while they are slow."""
+    return list(
+        dict.fromkeys(
+            server.input_id
+            for server in cluster.virtual_servers
+            if any(real.slow != real.weight for real in server.real_servers)
+        )
+    )
+
+
+def link_fault(el: int) -> str | None:
+    """The file that keepalived's instances follow, where they can follow one."""
+    return LINK_FAULT if el >= TRACK_FILE else None
+
+
+def settings(cluster: Cluster, node: Node) -> dict[str, object]:
+    """What the service reads."""
+    ports = {
+        input.plugin_id(protocol): [protocol, input.target_port]
+        for input in cluster.inputs
+        for protocol in input.protocols
+    }
+    return {
+        "folder": FOLDER,
+        "interval": INTERVAL,
+        "timeout": TIMEOUT,
+        "own": str(node.address),
+        "interface": cluster.interface,
+        "nodes": {str(member.address): ports for member in cluster.nodes},
+    }
+
+
+def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
+    """The health script and service, and the files by which the service gives keepalived its verdicts."""
+    script = check_script(el)
+    service = render(
+        "health.service.j2",
+        el=el,
+        user=USER,
+        command=f"{PYTHON[el]} {SERVICE} {SETTINGS}",
+        script=script,
+    )
+    verdicts = render(
+        "health.tmpfiles.j2",
+        cluster=cluster,
+        folder=FOLDER,
+        reasons=REASONS,
+        user=USER,
+        verdict=verdict,
+        slow_aware_inputs=slow_aware_inputs(cluster),
+        slow_file=slow_file,
+        link_fault=link_fault(el),
+    )
+    leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
+    return [
+        script,
+        TextFile(TMPFILES, verdicts, step=8, then=f"systemd-tmpfiles --create {TMPFILES}"),
+        TextFile(
+            SERVICE,
+            program("logstash_ha_health.py"),
+            step=8,
+            mode="755",
+            check=starts(el),
+            read_by=UNIT,
+        ),
+        TextFile(SETTINGS, render("health.json.j2", settings=settings(cluster, node)), step=8, read_by=UNIT),
+        TextFile(FILE, service, step=8, read_by=UNIT),
+        TextFile(LEAVE_FILE, leave, step=8, read_by=LEAVE),
+    ]
+
+
+def unit() -> Unit:
+    """The service itself. A restart for changed files keeps its verdicts, and systemd says that it is up when each
+    verdict is settled."""
+    return Unit(UNIT, probe=f"systemctl is-active {UNIT}")
+
+
+def leave_unit() -> Unit:
+    """What takes the node out of all pools before its Logstash stops, whoever stops it."""
+    return Unit(LEAVE, probe=f"systemctl is-active {LEAVE}")

@@ -1,0 +1,110 @@
+"""Logstash's files and its service (the recipe's steps 3 and 4)."""
+
+from __future__ import annotations
+
+from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
+from desired.render import render, render_user_file
+from desired.textfile import TextFile
+from desired.unit import Unit
+
+HOME = "/etc/logstash"
+SETTINGS = f"{HOME}/logstash.yml"
+PIPELINES = f"{HOME}/pipelines.yml"
+ENVIRONMENT = f"{HOME}/logstash-ha.env"
+DROP_IN = "/etc/systemd/system/logstash.service.d/logstash-ha.conf"
+UNIT = "logstash"
+
+
+def folder(pipeline: str) -> str:
+    """Where a pipeline's files are: those of `main` where the package has them (the recipe's step 4)."""
+    return f"{HOME}/conf.d" if pipeline == "main" else f"{HOME}/pipelines.d/{pipeline}"
+
+
+def own_file(pipeline: str) -> str:
+    """The deploy's own file in a pipeline."""
+    return f"{folder(pipeline)}/{OWN_PIPELINE_FILE}"
+
+
+def events_file(pipeline: str) -> str:
+    """The sample output of a pipeline that has no files of the user's: one JSON object a line."""
+    return f"/var/log/logstash/events{'' if pipeline == 'main' else '-' + pipeline}.json"
+
+
+def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
+    """Where an input listens: at the node's own address, or at all of them.
+
+    With direct routing events come to the VIP itself, and with two families to two addresses.
+    """
+    if len(cluster.families) == 1 and input.forwarding != "dr":
+        return str(node.address)
+    return "0.0.0.0" if cluster.families == (4,) else "::"
+
+
+def files(cluster: Cluster, node: Node) -> list[TextFile]:
+    """What Logstash reads. A file that would be as the package has it is not written."""
+    settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT)
+    texts: dict[str, str] = {}
+    for pipeline in cluster.pipeline_ids:
+        user_files = cluster.pipeline_files.get(pipeline, {})
+        texts[own_file(pipeline)] = render(
+            "pipeline.conf.j2",
+            inputs=[
+                (input, protocol)
+                for input in cluster.inputs
+                if input.pipeline == pipeline
+                for protocol in input.protocols
+            ],
+            listen_address=lambda input: listen_address(cluster, node, input),
+            events=None if user_files else events_file(pipeline),
+        )
+        for name, text in user_files.items():
+            texts[f"{folder(pipeline)}/{name}"] = render_user_file(cluster, node, pipeline, name, text)
+    if cluster.pipeline_ids != ("main",):
+        texts[PIPELINES] = render("pipelines.yml.j2", cluster=cluster, folder=folder)
+    texts[DROP_IN] = render("logstash.service.conf.j2", cluster=cluster, environment=ENVIRONMENT)
+    return [
+        TextFile(SETTINGS, settings, step=3, read_by=UNIT),
+        *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
+        *_environment(cluster),
+    ]
+
+
+def _environment(cluster: Cluster) -> list[TextFile]:
+    """The variables that pipelines use, where there are any."""
+    if not cluster.environment:
+        return []
+    # Read by systemd and by a shell: both give these characters a meaning, unless they are escaped.
+    escape = str.maketrans({character: f"\\{character}" for character in '\\"$`'})
+    variables = {
+        name: value.get_secret_value().translate(escape) for name, value in cluster.environment.items()
+    }
+    text = render("environment.j2", variables=variables)
+    return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=True)]
+
+
+def unit(cluster: Cluster, listed: str) -> Unit:
+    """Logstash's service; a Java program, it takes tens of seconds to start.
+
+    `listed` succeeds once its API lists every input. It lists an input also when its port is taken, so the
+    sockets are looked at, too.
+    """
+    udp, tcp = (
+        [input.target_port for input in cluster.inputs if protocol in input.protocols]
+        for protocol in ("udp", "tcp")
+    )
+    bound = [
+        f"sockets=$(ss -nl{option}p | grep -F pid=$(systemctl show -p MainPID logstash | cut -d = -f 2),)"
+        + "".join(
+            f" && {{ echo \"$sockets\" | grep -q ':{port} ' || {{ echo port {port} is not bound; false; }}; }}"
+            for port in ports
+        )
+        for option, ports in (("u", udp), ("t", tcp))
+        if ports
+    ]
+    return Unit(
+        UNIT,
+        probe=" &&\n".join([listed, *bound]),
+        bound=180,
+        log="/var/log/logstash/logstash-plain.log",
+        idle=f"! ss -nlu | awk '$2 > 0 && $4 ~ /:({'|'.join(map(str, udp)) or '-'})$/ {{ found = 1 }} END {{ exit !found }}'",
+    )

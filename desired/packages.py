@@ -1,0 +1,52 @@
+"""Packages, Elastic's repository and the key that signs its packages (the recipe's step 2)."""
+
+from __future__ import annotations
+
+import sys
+
+from cluster import Cluster
+from desired.render import render
+from desired.textfile import TextFile
+from facts.packages import version_key
+
+KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-elasticsearch"
+REPOSITORY = "/etc/yum.repos.d/logstash.repo"
+JAVA = "java-1.8.0-openjdk-headless"
+"""What every Logstash without Java of its own runs on. Enterprise Linux 7 to 9 have it."""
+
+
+def files(cluster: Cluster) -> list[TextFile]:
+    """Elastic's repository, as dnf reads it."""
+    return [TextFile(REPOSITORY, render("logstash.repo.j2", cluster=cluster), step=2)]
+
+
+def key_url(cluster: Cluster) -> str:
+    """Where the key that signs Logstash's packages is."""
+    return f"{cluster.artifacts_url}/GPG-KEY-elasticsearch"
+
+
+def manager(el: int) -> str:
+    """The package manager of this Enterprise Linux."""
+    return "yum" if el == 7 else "dnf"
+
+
+def repository(cluster: Cluster) -> str:
+    """The name of Elastic's repository."""
+    return f"logstash-{cluster.logstash}.x"
+
+
+def release(cluster: Cluster) -> tuple[int, ...]:
+    """The desired Logstash, as `version_key` has it; the newest of its major is above all others of it."""
+    if cluster.version is None or cluster.version == "latest":
+        return cluster.logstash, sys.maxsize
+    return version_key(cluster.version)
+
+
+def bundles_java(cluster: Cluster) -> bool:
+    """Whether this Logstash brings its own Java, as all do from 7.10."""
+    return release(cluster) >= (7, 10)
+
+
+def package_names(cluster: Cluster) -> list[str]:
+    """The packages that are needed beside Logstash itself."""
+    return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]

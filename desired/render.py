@@ -1,0 +1,56 @@
+"""The templates of `templates/`, and those that a user's pipeline files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cluster import Cluster, ClusterError, Node
+
+_ROOT = Path(__file__).parents[1]
+
+_OPTIONS: dict[str, Any] = {
+    "undefined": StrictUndefined,
+    "keep_trailing_newline": True,
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+}
+
+_templates = Environment(loader=FileSystemLoader(_ROOT / "templates"), **_OPTIONS)
+
+# Delimiters that Logstash's own language has no use for, unlike jinja's: `%{`, `{ {` and `#{` are common in it.
+_user_templates = Environment(
+    variable_start_string="<%=",
+    variable_end_string="%>",
+    block_start_string="<%!",
+    block_end_string="%>",
+    comment_start_string="<%#",
+    comment_end_string="%>",
+    **_OPTIONS,
+)
+
+
+def render(template: str, **values: object) -> str:
+    """A file of `templates/`, filled in."""
+    return _templates.get_template(template).render(**values)
+
+
+def program(name: str) -> str:
+    """The text of a program in `files/`."""
+    return (_ROOT / "files" / name).read_text()
+
+
+def render_user_file(cluster: Cluster, node: Node, pipeline: str, name: str, text: str) -> str:
+    """A user's pipeline file, with `<%= node.name %>` and the like filled in.
+
+    Raises `ClusterError` where that fails.
+    """
+    try:
+        return _user_templates.from_string(text).render(cluster=cluster, node=node)
+    except Exception as error:  # whatever the user's expression does
+        where = name if pipeline == "main" else f"{pipeline}/{name}"
+        raise ClusterError(
+            f"pipelines: {where}: {error}; correct it, or write `<%= node.name %>` for what it should say"
+        ) from None

@@ -1,0 +1,74 @@
+"""Kernel settings, in force now and after a reboot (the recipe's step 6)."""
+
+from __future__ import annotations
+
+from cluster import Cluster
+from desired.render import render
+from desired.textfile import TextFile
+from facts.sysctl import CONF, Line, read_order
+
+FILE = "/etc/sysctl.d/90-logstash-ha.conf"
+
+RMEM_MAX = "net.core.rmem_max"
+"""The most that a socket's `receive_buffer_bytes` gets. A higher value in force is as good."""
+RMEM_MAX_DEFAULT = 212992
+"""The kernel's own."""
+
+
+def kernel_settings(cluster: Cluster) -> dict[str, str]:
+    """The kernel settings that the cluster needs, by name (ipvs-sysctl of the kernel's documentation)."""
+    found: dict[str, str] = {}
+    if 4 in cluster.families:
+        # The director is a router, and may use the VIP before it holds it.
+        found |= {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
+    if 6 in cluster.families:
+        # A router takes no default route from the kernel's router advertisements. accept_ra stays as it is all
+        # the same: nodes have static addresses, and NetworkManager takes advertisements by itself.
+        found |= {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
+    if "snat" in cluster.forwardings:
+        # The firewall, which translates the source, must know IPVS's connections.
+        found["net.ipv4.vs.conntrack"] = "1"
+    if not all(server.ops for server in cluster.virtual_servers):
+        # A connection to a node that left the pool ends, instead of falling silent.
+        found["net.ipv4.vs.expire_nodest_conn"] = "1"
+    if "dr" in cluster.forwardings:
+        # A BACKUP takes what the MASTER sent it, and does not schedule it once more.
+        found["net.ipv4.vs.backup_only"] = "1"
+        if 4 in cluster.families:
+            # Every node has the VIP on lo, and the holder alone may answer for it. IPv6 needs no such
+            # setting: a node answers on an interface for that interface's addresses only.
+            found |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+    buffer = max(
+        (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.protocols), default=0
+    )
+    if buffer > RMEM_MAX_DEFAULT:
+        found[RMEM_MAX] = str(buffer)
+    return found
+
+
+def files(cluster: Cluster) -> list[TextFile]:
+    """What sets them at boot."""
+    return [TextFile(FILE, render("sysctl.conf.j2", settings=kernel_settings(cluster)), step=6)]
+
+
+def differing(settings: dict[str, str], runtime: dict[str, str]) -> dict[str, str]:
+    """Those of the settings that have another value, or none, in the running kernel."""
+    return {key: value for key, value in settings.items() if not _fits(key, value, runtime.get(key, ""))}
+
+
+def _fits(key: str, desired: str, value: str) -> bool:
+    return value == desired or (key == RMEM_MAX and value.isdigit() and int(value) >= int(desired))
+
+
+def conflicting(settings: dict[str, str], lines: list[Line], file: str) -> tuple[list[Line], list[Line]]:
+    """The lines that would win over `file`, ours, at the next boot with another value: those in /etc/sysctl.conf,
+    and those in other files that are read after it."""
+
+    def contrary(line: Line) -> bool:
+        return line["key"] in settings and not _fits(line["key"], settings[line["key"]], line["value"])
+
+    conf = [line for line in lines if line["path"] == CONF and contrary(line)]
+    last = {line["key"]: line for line in lines if line not in conf}
+    return conf, [
+        line for line in last.values() if read_order(line["path"]) > read_order(file) and contrary(line)
+    ]

@@ -1,0 +1,54 @@
+"""A file whose whole content is the deploy's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from desired import paths
+from facts.files import FileState
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of root's, as it should be."""
+
+    path: str
+    content: str
+    step: int = 0
+    """The recipe's step that it belongs to, which `deploy.py` names; 0 where none does."""
+    mode: str = "644"
+    check: str = ":"
+    """A shell command that must succeed first. `$new` is the new file, `$work` an empty folder."""
+    read_by: str = ""
+    """The unit that reads it: the file is staged until that unit is restarted (`activation.rolling_restart`)."""
+    then: str = ":"
+    """A shell command to run as soon as the file is in place."""
+    secret: bool = False
+    """Whether its content is never shown."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the content, in hexadecimal."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+    @property
+    def staged(self) -> str:
+        """Where it waits for its unit."""
+        return paths.staged(self.path)
+
+    @property
+    def state(self) -> FileState:
+        """What `facts.files.Files` reads once it is in place."""
+        return FileState(mode=self.mode, user="root", group="root", sha256=self.sha256)
+
+
+def of_step(files: Iterable[TextFile], step: int) -> list[TextFile]:
+    """The files that belong to this step of the recipe."""
+    return [file for file in files if file.step == step]
+
+
+def read_by(files: Iterable[TextFile], unit: str) -> list[TextFile]:
+    """The files that this unit reads."""
+    return [file for file in files if file.read_by == unit]

@@ -1,0 +1,23 @@
+"""The VIP on every node's loopback interface, for direct routing."""
+
+from __future__ import annotations
+
+from cluster import Cluster
+from desired.render import render
+from desired.textfile import TextFile
+from desired.unit import Unit
+
+UNIT = "logstash-ha-vip"
+FILE = f"/etc/systemd/system/{UNIT}.service"
+
+
+def files(cluster: Cluster) -> list[TextFile]:
+    """The unit's file, where an input uses direct routing."""
+    if "dr" not in cluster.forwardings:
+        return []
+    return [TextFile(FILE, render("vip.service.j2", cluster=cluster), step=7, read_by=UNIT)]
+
+
+def unit() -> Unit:
+    """The service that puts the VIP there; stopped first when it changes, so that it takes the old one away."""
+    return Unit(UNIT, probe=f"systemctl is-active {UNIT}", stop_first=True)

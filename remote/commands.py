@@ -1,0 +1,59 @@
+"""Facts and commands on any host of a run, whichever one pyinfra is at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api import FactBase, Host, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.facts import get_fact
+
+READ_TIMEOUT = 40
+"""Seconds for a fact."""
+RUN_TIMEOUT = 600
+"""Seconds for a command that changes something."""
+
+
+class CommandFailed(Exception):
+    """A command has failed, or its connection has; the lines that say why."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines) or "it says nothing")
+        self.lines = lines
+
+
+def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **arguments: Any) -> Any:
+    """A fact of this host; its default when that fails, which takes no host out of the run."""
+    kwargs = {"_timeout": timeout, **arguments}
+    return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
+
+
+def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> None:
+    """Run a shell command as root, in whatever way the inventory has for that. Raises `CommandFailed`."""
+    arguments, _ = pop_global_arguments(host.state, host, {})
+    connector = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    connector |= {"_stdin": stdin, "_timeout": timeout}
+    try:
+        done, output = host.run_shell_command(StringCommand(command), **connector)
+    except (OSError, SSHException) as error:
+        raise CommandFailed([f"the connection broke: {str(error) or 'no reason is given'}"]) from None
+    if not done:
+        raise CommandFailed(output.stderr_lines)
+
+
+def succeeds(host: Host, command: str, stdin: str | None = None) -> bool:
+    """Whether a shell command, run as root, succeeds; the reason of a failure is logged."""
+    try:
+        run(host, command, stdin)
+    except CommandFailed as failure:
+        for line in failure.lines:
+            log_error(host, line)
+        return False
+    return True
+
+
+def log_error(host: Host, line: str) -> None:
+    """A line in pyinfra's log, with the host's name."""
+    logger.error(f"{host.print_prefix}{line}")

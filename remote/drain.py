@@ -1,0 +1,97 @@
+"""A node is drained: no director sends it events, while its services are restarted or stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pyinfra import logger
+from pyinfra.api import Host, State
+
+from cluster import Cluster, Node
+from desired.paths import DRAINED
+from facts.ipvs import VirtualServers, host_of, socket_name
+from facts.vrrp import VipInterfaces
+from remote.commands import read, succeeds
+
+DRAIN_BOUND = 15.0
+"""Seconds until keepalived must have followed a health check: `delay_loop`, `misc_timeout` and some more."""
+
+PoolMember = tuple[str, str, str]
+"""A real server of a virtual server: its protocol, the virtual server's address, the real server's address."""
+
+
+def connected_directors(state: State, cluster: Cluster) -> list[Host]:
+    """The nodes that can be reached, also where this run is for some of them only."""
+    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
+    for member in members:
+        if not member.connected and member not in state.failed_hosts:
+            member.connect(show_errors=False)
+    return [member for member in members if member.connected and member not in state.failed_hosts]
+
+
+def desired_members(cluster: Cluster, node: Node) -> set[PoolMember]:
+    """The pools that the node belongs to."""
+    return {
+        (server.protocol, socket_name(server.vip, server.port), socket_name(real.address, real.port))
+        for server in cluster.virtual_servers
+        for real in server.real_servers
+        if real.node == node and real.weight
+    }
+
+
+def present_members(directors: list[Host], node: Node) -> set[PoolMember]:
+    """The pools that the node is in, of all these directors together."""
+    return {
+        (server["protocol"], server["address"], real["address"])
+        for director in directors
+        for server in read(director, VirtualServers) or []
+        for real in server["real_servers"]
+        if real["weight"] and host_of(real["address"]) in map(str, node.addresses)
+    }
+
+
+def holds_a_vip(director: Host, cluster: Cluster) -> bool:
+    """Whether the node carries a VIP at this moment."""
+    return any((read(director, VipInterfaces, vips=[str(vip) for vip in cluster.vips]) or {}).values())
+
+
+@contextmanager
+def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[None]:
+    """Meanwhile, no director sends events to the node. A drain flag expires by itself after 5 minutes."""
+    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    members = present_members(holders, node)
+
+    def alone() -> set[tuple[str, str]]:
+        """The virtual servers that no other node takes events of."""
+        others = {member[:2] for peer in cluster.peers(node) for member in present_members(holders, peer)}
+        return {member[:2] for member in members} - others
+
+    if not wait_until(lambda: not alone(), DRAIN_BOUND):
+        which = ", ".join(sorted(f"{protocol} {vip}" for protocol, vip in alone()))
+        logger.warning(f"{node.name} alone takes {which}: what is sent there while it restarts is lost")
+        members = set()
+    if not members:
+        yield
+        return
+    flag = f"{DRAINED}/{node.address}"
+    try:
+        for director in directors:
+            succeeds(director, f"install -d -m 755 {DRAINED} && touch {flag}")
+        if not wait_until(lambda: not present_members(holders, node), DRAIN_BOUND):
+            logger.warning(f"{node.name} is still in a pool after {DRAIN_BOUND:.0f} s: events may be lost")
+        yield
+    finally:
+        for director in directors:
+            succeeds(director, f"rm -f {flag}")
+
+
+def wait_until(condition: Callable[[], bool], bound: float) -> bool:
+    """Whether the condition became true within the bound, in seconds."""
+    end = time.monotonic() + bound
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True

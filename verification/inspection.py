@@ -1,0 +1,25 @@
+"""A look at a cluster that waits until it has settled."""
+
+from __future__ import annotations
+
+import time
+
+from pyinfra.api import State
+
+from cluster import Cluster
+from verification.judge import judge
+from verification.observe import observe
+from verification.report import Report
+
+SETTLING = 15
+"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
+
+
+def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
+    """The report on the cluster, once keepalived has had its time. For `reasons`, see `observe`."""
+    start = time.monotonic()
+    while True:
+        report = judge(cluster, observe(state, cluster, reasons))
+        if not report.may_settle or time.monotonic() - start > SETTLING:
+            return report
+        time.sleep(1)
