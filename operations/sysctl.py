@@ -58,10 +58,13 @@ def restored(settings: dict[str, str]) -> Generator[StringCommand]:
     `net.ipv4.vs.backup_only` above all: with it, a director whose connections are not synchronized any more
     may take itself for a BACKUP, and drops all events.
     """
-    before = dict(line.split("=", 1) for line in host.get_fact(Record, path=RECORD).get("sysctl", []))
-    gone = {key: value for key, value in before.items() if key not in settings}
-    for key, value in gone.items():
-        # Not an error where its module is not loaded.
-        yield StringCommand(f"sysctl -q -e -w {key}={value} && {remove_entry('sysctl', f'{key}={value}')}")
+    recorded: dict[str, list[str]] = {}
+    for entry in host.get_fact(Record, path=RECORD).get("sysctl", []):
+        recorded.setdefault(entry.split("=", 1)[0], []).append(entry)
+    gone = [entries for key, entries in recorded.items() if key not in settings]
+    for entries in gone:
+        # The first one is the original: older versions could add a later value. Not an error where its module is not loaded.
+        removals = [remove_entry("sysctl", entry) for entry in entries]
+        yield StringCommand(" && ".join([f"sysctl -q -e -w {entries[0]}", *removals]))
     if not gone:
         host.noop("no setting of an earlier deploy is left")

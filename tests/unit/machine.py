@@ -96,7 +96,10 @@ class Machine:
         return done
 
     def _moved(self, text: str) -> str:
-        for folder in ("/etc/", "/var/lib/"):
+        folders = ["/etc/", "/var/lib/"]
+        if (self.root / "proc/sys").exists():  # a kernel whose settings can be changed
+            folders.append("/proc/sys/")
+        for folder in folders:
             text = text.replace(folder, f"{self.root}{folder}")
         return text
 

@@ -11,6 +11,7 @@ from pyinfra_testing.util import FakeHost
 
 from cluster import Cluster
 from desired.modules import module_names
+from desired.paths import RECORD
 from desired.sysctl import conflicting, kernel_settings
 from facts.modules import MissingModules
 from facts.sysctl import Line, Sysctl
@@ -142,6 +143,46 @@ def test_what_is_no_longer_meant_is_as_it_was_before_the_first_deploy(machine: M
     assert done.returncode == 0, done.stderr
     assert (machine.root / "calls").read_text().splitlines()[-1] == f"-q -e -w {FORWARD}={was}"
     assert record.read_text() == "package x\n"
+    assert machine.run(sysctl.restored, settings={}) == []
+
+
+# The kernel: what `sysctl -w` sets is what is read afterwards.
+KERNEL = """\
+for argument; do
+    case $argument in *=*) echo "${{argument#*=}}" >{root}/proc/sys/$(echo "${{argument%%=*}}" | tr . /) ;; esac
+done
+"""
+
+
+@pytest.fixture
+def kernel(machine: Machine) -> Path:
+    """The file with a setting of the machine's kernel; it is 0."""
+    (machine.root / "proc/sys/net/ipv4").mkdir(parents=True)
+    machine.program("sysctl", KERNEL.format(root=machine.root))
+    return machine.write(f"/proc/sys/{FORWARD.replace('.', '/')}", "0\n")
+
+
+def test_the_value_before_the_first_deploy_is_the_one_that_is_restored(
+    machine: Machine, kernel: Path
+) -> None:
+    for value in ("7", "8"):
+        for done in machine.run(sysctl.effective, settings={FORWARD: value}, file=OURS):
+            assert (done.returncode, done.stderr) == (0, "")
+        assert kernel.read_text() == f"{value}\n"
+    assert machine.path(RECORD).read_text() == f"sysctl {FORWARD}=0\n"
+    machine.run(sysctl.restored, settings={})
+    assert kernel.read_text() == "0\n"
+    assert machine.path(RECORD).read_text() == ""
+
+
+def test_of_two_values_that_an_older_deploy_recorded_the_first_is_restored(
+    machine: Machine, kernel: Path
+) -> None:
+    machine.write(RECORD, f"sysctl {FORWARD}=1\npackage x\nsysctl {FORWARD}=7\n")
+    for done in machine.run(sysctl.restored, settings={}):
+        assert (done.returncode, done.stderr) == (0, "")
+    assert kernel.read_text() == "1\n"
+    assert machine.path(RECORD).read_text() == "package x\n"
     assert machine.run(sysctl.restored, settings={}) == []
 
 

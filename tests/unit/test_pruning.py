@@ -1,0 +1,74 @@
+"""What an earlier deploy has put on a machine under a name of its own goes: the commands really run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from desired.files import desired_files
+from desired.paths import RECORD
+from desired.textfile import TextFile
+from facts.record import Record
+from operations import files
+from tests.unit.clusters import make_cluster
+from tests.unit.machine import Machine
+
+OLD, NEW, THEIRS = "/etc/keepalived/old_name.py", "/etc/keepalived/new_name.py", "/etc/x/theirs.conf"
+
+
+@pytest.fixture
+def deployed(machine: Machine) -> Machine:
+    """A machine on which an earlier version of this project has put its files."""
+    for name in ("chown", "systemctl", "restorecon"):
+        machine.program(name, ":")
+    machine.program("rpm", "false")
+    machine.write(THEIRS, "theirs\n", mode=0o640)
+    put(machine, TextFile(OLD, "old\n", mode="755"), TextFile(THEIRS, "ours\n"))
+    return machine
+
+
+def put(machine: Machine, *texts: TextFile) -> None:
+    for done in machine.run(files.put, files=list(texts)):
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def prune(machine: Machine, *texts: TextFile) -> None:
+    for done in machine.run(files.pruned, files=list(texts)):
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_that_has_another_name_now_goes_under_its_old_one(deployed: Machine) -> None:
+    new = TextFile(NEW, "new\n", mode="755")
+    put(deployed, new)
+    prune(deployed, new, TextFile(THEIRS, "ours\n"))
+    assert not deployed.path(OLD).exists()
+    assert deployed.path(NEW).read_text() == "new\n"
+    assert deployed.path(THEIRS).read_text() == "ours\n"
+    assert deployed.fact(Record, path=RECORD) == {"file": [THEIRS, NEW]}
+    assert deployed.commands(files.pruned, files=[new, TextFile(THEIRS, "ours\n")]) == []
+
+
+def test_what_stood_in_its_place_before_is_put_back(deployed: Machine) -> None:
+    prune(deployed, TextFile(OLD, "old\n"))
+    assert deployed.path(THEIRS).read_text() == "theirs\n"
+    assert deployed.path(THEIRS).stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_waits_for_its_unit_goes_too(deployed: Machine) -> None:
+    staged = TextFile("/etc/logstash/x.conf", "x\n", read_by="logstash")
+    put(deployed, staged)
+    prune(deployed, TextFile(OLD, "old\n"), TextFile(THEIRS, "ours\n"))
+    assert not deployed.path(staged.staged).exists()
+
+
+def test_what_is_in_no_record_stays(machine: Machine) -> None:
+    machine.write(OLD, "somebody's own\n")
+    assert machine.commands(files.pruned, files=[]) == []
+
+
+def test_all_that_is_desired_stays(machine: Machine, tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    desired = list(desired_files(cluster, cluster.nodes[0], 9).values())
+    machine.write(RECORD, "".join(f"file {file.path}\n" for file in desired))
+    assert machine.commands(files.pruned, files=desired) == []
