@@ -36,13 +36,14 @@ def cluster(settings: Settings) -> Cluster:
     return Cluster.model_validate(data["cluster"])
 
 
-def test_defaults(settings: Settings) -> None:
+def test_settings_that_are_left_out_have_their_defaults(settings: Settings) -> None:
     made = cluster(settings)
     assert (made.virtual_router_id, made.logstash, made.artifacts_url) == (
         1,
         8,
         "https://artifacts.elastic.co",
     )
+    assert made.auth_pass is not None
     assert made.auth_pass.get_secret_value() == PASSWORD
     assert [node.name for node in made.peers(made.node("stash1"))] == ["stash2"]
 
@@ -55,9 +56,9 @@ def test_the_group_has_the_connection_and_no_secret(settings: Settings) -> None:
     assert PASSWORD not in repr(cluster(settings))
 
 
-def test_a_stranger_is_none_of_the_nodes(settings: Settings) -> None:
+def test_an_unknown_node_is_refused_with_the_names_of_the_known_ones(settings: Settings) -> None:
     with pytest.raises(
-        ClusterError, match=r"nodes: 'stash9' is none of the cluster's nodes \(stash1, stash2\)"
+        ClusterError, match=r"nodes: 'stash9' is not a node of the cluster \(stash1, stash2\)"
     ):
         cluster(settings).node("stash9")
 
@@ -103,7 +104,7 @@ def _input(**change: Any) -> Settings:
         IPV6,
     ],
 )
-def test_good_values(settings: Settings, change: Settings) -> None:
+def test_a_good_value_is_accepted(settings: Settings, change: Settings) -> None:
     cluster({**settings, **change})
 
 
@@ -124,7 +125,7 @@ def test_good_values(settings: Settings, change: Settings) -> None:
         ),
     ],
 )
-def test_who_holds_a_vip(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_vrrp_instances_say_who_holds_each_vip(settings: Settings, change: Settings, expected: list[Any]) -> None:
     first = {"address": "10.77.0.11", **({"priority": change["priority"]} if "priority" in change else {})}
     nodes = {"stash1": first, "stash2": "10.77.0.12", "stash3": "10.77.0.13"}
     change = {key: value for key, value in change.items() if key != "priority"}
@@ -147,7 +148,7 @@ def test_who_holds_a_vip(settings: Settings, change: Settings, expected: list[An
         ({"ops": False}, [("UDP", "a", False, "nat", 5514)]),
     ],
 )  # fmt: skip
-def test_virtual_servers(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(settings: Settings, change: Settings, expected: list[Any]) -> None:
     made = cluster({**settings, **_input(**change)})
     assert [
         (each.protocol, each.input_id, each.ops, each.forwarding, each.real_servers[1].port)
@@ -171,13 +172,13 @@ def test_virtual_servers(settings: Settings, change: Settings, expected: list[An
         ({}, None),
     ],
 )
-def test_what_must_stick_is_warned_of(settings: Settings, change: Settings, what: str | None) -> None:
+def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(settings: Settings, change: Settings, what: str | None) -> None:
     warnings = cluster({**settings, **_input(**change)}).warnings
     assert len(warnings) == (what is not None)
     if what:
         scheduler = change.get("scheduler", "rr")
         assert warnings == (
-            f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} parts "
+            f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} separates "
             "them; choose 'sh' or 'mh', so that a sender sticks to its node",
         )
 
@@ -185,7 +186,7 @@ def test_what_must_stick_is_warned_of(settings: Settings, change: Settings, what
 IP = "192.0.2.11 or 2001:db8::11"
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
-    ({"nodes": None}, "nodes: None is no dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": None}, "nodes: None is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
     ({"nodes": {"stash1": "10.77.0.11"}}, "nodes: 1 given; name two machines or more, each with its address"),
     ({"nodes": {"a": "10.77.0.11", "b": "10.77.0.11"}}, "nodes: address 10.77.0.11 is given twice; each must be different"),
     ({"nodes": {"Stash": "10.77.0.11", "stash": "10.77.0.12"}}, "nodes: name stash is given twice; each must be different"),
@@ -195,15 +196,15 @@ BAD: list[tuple[Settings, str]] = [
     ({"nodes": {**TWO, "stash3": []}}, "nodes.stash3: has no addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
     ({"nodes": {**TWO, "stash3": "fd77::13"}}, "nodes.stash3: has IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
     ({"nodes": {**TWO, "stash3": ["10.77.0.13", "fd77::13"]}}, "nodes.stash3: has IPv4 and IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
-    ({"nodes": {**TWO, "stash 3": "10.77.0.13"}}, "nodes.stash 3.name: 'stash 3' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
-    ({"nodes": {**TWO, "a\nb": "10.77.0.13"}}, "nodes.a\\nb.name: 'a\\nb' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
+    ({"nodes": {**TWO, "stash 3": "10.77.0.13"}}, "nodes.stash 3.name: 'stash 3' is not a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)"),
+    ({"nodes": {**TWO, "a\nb": "10.77.0.13"}}, "nodes.a\\nb.name: 'a\\nb' is not a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)"),
     ({"nodes": {**TWO, "stash3": "10.78.0.13"}}, "nodes.stash3: 10.78.0.13 is outside network 10.77.0.0/24; choose an address in it"),
     ({"nodes": {**TWO, "stash3": "10.77.0.255"}}, "nodes.stash3: 10.77.0.255 is 10.77.0.0/24's network or broadcast address; choose another one"),
     ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 255}}}, "nodes.stash3.priority: 255 is out of range; choose one from 1 to 254, the highest becomes MASTER"),
     ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "prio": 2}}}, "nodes.stash3.prio: unknown setting; did you mean priority?"),
-    ({"nodes": {**TWO, "a\nb": {"address": "10.77.0.13", "name": "stash3"}}}, "nodes.a\\nb.name: unknown setting; the name is what stands before the colon"),
+    ({"nodes": {**TWO, "a\nb": {"address": "10.77.0.13", "name": "stash3"}}}, "nodes.a\\nb.name: unknown setting; the name is what is before the colon"),
     ({"network": "10.77.0.1/24"}, "network: '10.77.0.1/24' is neither an IP address nor a network; write it as 10.77.0.0/24, or 10.77.0.1 for one address"),
-    ({"network": None}, "network: 'None' is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
+    ({"network": None}, "network: None is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
     ({"network": []}, "network: none given; name one or more"),
     ({"network": ["10.77.0.0/24", "10.78.0.0/24"]}, "network: 10.77.0.0/24 and 10.78.0.0/24 are both IPv4; name the one that holds the nodes and the VIP"),
     ({"vip": "10.77.0.11"}, "vip: 10.77.0.11 is stash1's own address; choose a free address in 10.77.0.0/24"),
@@ -239,16 +240,16 @@ BAD: list[tuple[Settings, str]] = [
     (_input(protocol="tcp", port=96, server_port=9600), "inputs.0.server_port: 9600 is the port of Logstash's API; choose another one"),
     (_input(ops=True, protocol="tcp"), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),
     (_input(ops=True, scheduler="wlc"), "inputs.0.ops: wlc counts connections, and with ops there are none; choose wrr, or take ops out"),
-    (_input(weights={"stash1": 2}), "inputs.0.weights: rr takes no notice of them; choose wrr, or take them out"),
-    (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is none of the nodes; choose from stash1, stash2"),
+    (_input(weights={"stash1": 2}), "inputs.0.weights: rr ignores them; choose wrr, or take them out"),
+    (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is not a node; choose from stash1, stash2"),
     (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 32767"),
     (_input(weights={"stash1": 0, "stash2": 0}, scheduler="wlc"), "inputs.0.weights: all are 0; give one node 1 or more"),
     (_input(weights=[1, 2], scheduler="wrr"), "inputs.0.weights: [1, 2] is not a dictionary; write it as {\"stash1\": 2}"),
     (_input(forwarding="nat", protocol="tcp"), "inputs.0.forwarding: 'nat' can't work for TCP here: the replies would bypass the director; choose 'snat' or 'dr', or leave it out"),
     (_input(forwarding="snat", protocol="both"), "inputs.0.forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"),
-    (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them one"),
+    (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them equal"),
     ({**TWO_VIPS, **_input(forwarding="dr")}, "inputs.0.forwarding: 'dr' can't be used with several VIPs: a node that is MASTER of one and BACKUP of another would send packets round in circles; choose one VIP, or 'snat' for TCP and 'nat' for UDP"),
-    ({"firewall": "none", **_input(protocol="tcp")}, "firewall: 'none' leaves nobody to translate the source for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
+    ({"firewall": "none", **_input(protocol="tcp")}, "firewall: with 'none' nothing translates the source addresses for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
     (_input(codec="JSON Lines"), "inputs.0.codec: 'JSON Lines' is not a codec; write its name, such as json_lines"),
     (_input(type="a b"), "inputs.0.type: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
     (_input(tags="edge"), "inputs.0.tags: 'edge' is not a list; write it in square brackets"),
@@ -280,12 +281,12 @@ BAD: list[tuple[Settings, str]] = [
     ({"virtual_router_id": 256}, "virtual_router_id: 256 is out of range; choose one from 1 to 255 that no other VRRP router here has"),
     ({"virtual_router_id": 255, **TWO_VIPS}, "virtual_router_id: 255 is too high: each VIP takes the next one, up to 256; choose 254 or less"),
     ({"preempt": False, **TWO_VIPS}, "preempt: with several VIPs each node must get its own back when it returns; take it out"),
-    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 200}}, **TWO_VIPS}, "nodes.stash3.priority: 200 can't be used with several VIPs, which are shared out in the nodes' order; take it out"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 200}}, **TWO_VIPS}, "nodes.stash3.priority: 200 can't be used with several VIPs, which the nodes become MASTER of in their order; take it out"),
     ({"transport": "broadcast"}, "transport: 'broadcast' is unknown; choose from 'unicast', 'multicast'"),
     ({"firewall": "iptables"}, "firewall: 'iptables' is unknown; choose from 'firewalld', 'none'"),
     ({"logstash": 5}, "logstash: 5 is unknown; choose from 6, 7, 8, 9"),
     ({"version": "8.19"}, "version: '8.19' is not a version; write it as 8.19.3, or latest for the newest"),
-    ({"version": "9.0.0"}, "version: 9.0.0 is none of Logstash 8; correct it, or set logstash"),
+    ({"version": "9.0.0"}, "version: 9.0.0 is not a Logstash 8 version; correct it, or set logstash"),
     ({"artifacts_url": "ftp://192.0.2.1"}, "artifacts_url: 'ftp://192.0.2.1' is not an http or https URL; write it as https://artifacts.elastic.co, without a final slash"),
     ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password"),
     ({"exclusive": "maybe"}, "exclusive: 'maybe' is neither True nor False; write one of them"),
@@ -293,21 +294,21 @@ BAD: list[tuple[Settings, str]] = [
     ({"queue": "disk"}, "queue: 'disk' is unknown; choose from 'memory', 'persisted'"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
     ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write it"),
-    ({"pipelines": "/nowhere"}, "pipelines: /nowhere is no folder with *.conf files; put yours into it"),
+    ({"pipelines": "/nowhere"}, "pipelines: /nowhere is not a folder with *.conf files; put yours into it"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "line"), BAD, ids=[line.partition(";")[0] for _, line in BAD])
-def test_bad_values(settings: Settings, change: Settings, line: str) -> None:
+def test_a_bad_value_is_refused_in_one_line(settings: Settings, change: Settings, line: str) -> None:
     with pytest.raises(ClusterError) as error:
         define(**{**settings, **change})
     assert error.value.args == (line,)
 
 
 @pytest.mark.parametrize("field", ["network", "interface", "vip", "inputs"])
-def test_missing_fields(settings: Settings, field: str) -> None:
+def test_a_missing_setting_is_named(settings: Settings, field: str) -> None:
     del settings[field]
     with pytest.raises(ClusterError) as error:
         define(**settings)
@@ -341,7 +342,7 @@ def test_no_password_of_a_url_is_shown(settings: Settings) -> None:
         assert "s3cret" not in error.value.args[0]
 
 
-def test_the_files_of_secrets_and_pipelines(settings: Settings, tmp_path: Path) -> None:
+def test_the_files_that_the_inventory_names_are_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "environment").write_text('# for Elasticsearch\n\nES_PASSWORD=a = "b" $c\nEMPTY=\n')
     for name in ("own.conf", "netflow/b.conf", "netflow/a.conf", "notes/readme.txt"):
         (tmp_path / "pipelines" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -380,7 +381,7 @@ def test_bad_lines_of_the_environment_are_not_shown(settings: Settings, line: st
     ("name", "what"),
     [("a b.conf", "a b.conf"), ("logstash-ha.conf", "logstash-ha.conf"), ("a b/c.conf", "a b")],
 )
-def test_bad_names_of_pipeline_files(settings: Settings, name: str, what: str, tmp_path: Path) -> None:
+def test_a_pipeline_file_with_a_bad_name_is_refused(settings: Settings, name: str, what: str, tmp_path: Path) -> None:
     file = tmp_path / "pipelines" / name
     file.parent.mkdir(parents=True)
     file.write_text("")
@@ -401,7 +402,7 @@ def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
         define(**settings, pipelines=str(tmp_path / "pipelines"))
 
 
-def test_the_shipped_inventory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_inventory_is_the_labs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_DIR", str(Path(settings["auth_pass_file"]).parent))
     inventory = runpy.run_path(str(Path(__file__).parents[2] / "inventory.py"))
     assert inventory["nodes"][0] == [("stash1", {}), ("stash2", {})]

@@ -1,0 +1,59 @@
+"""From an inventory to pyinfra and back: `define` makes a group of hosts, `cluster_of_host` finds a host's cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from cluster.errors import ClusterError, explain, one_line, shorten, shown
+from cluster.model import Cluster, Input, Node
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+
+def define(
+    *, nodes: dict[str, Any] | None = None, connection: dict[str, Any] | None = None, **settings: Any
+) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+    """A pyinfra group of the cluster's nodes, for `inventory.py`.
+
+    `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `connection` is pyinfra's
+    connection data for all of them; `settings` are `Cluster`'s other fields. Raises `ClusterError`.
+    """
+    if not isinstance(nodes, dict):
+        raise ClusterError(
+            f'nodes: {shown(nodes)} is not a dictionary; write it as {{"stash1": "192.0.2.11", …}}'
+        )
+    for name, node in nodes.items():
+        if isinstance(node, dict) and "name" in node:
+            raise ClusterError(
+                one_line(f"nodes.{shorten(name)}.name: unknown setting; the name is what is before the colon")
+            )
+    members = [
+        {"name": name, **(node if isinstance(node, dict) else {"address": node})}
+        for name, node in nodes.items()
+    ]
+    cluster = _validate({"nodes": members, **settings})
+    hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
+    return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
+
+
+def cluster_of_host(host: Host) -> Cluster:
+    """The cluster that this host of the group `nodes` belongs to."""
+    return _validate(host.data.cluster)
+
+
+def _validate(data: dict[str, Any]) -> Cluster:
+    try:
+        return Cluster.model_validate(data)
+    except ValidationError as error:
+        raise explain(error, data, _SETTINGS) from None
+
+
+def _settings(model: type[BaseModel]) -> list[str]:
+    """The names of a model's settings, as the inventory has them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_SETTINGS = {"": _settings(Cluster), "nodes": _settings(Node), "inputs": _settings(Input)}
