@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from cluster.constants import API_PORT
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from cluster.model import Cluster, Input
 
 _FAMILY = {4: "IPv4", 6: "IPv6"}
+UNUSABLE = {
+    ip_network("0.0.0.0/8"): "unspecified, RFC 1122",
+    ip_network("127.0.0.0/8"): "loopback, RFC 1122",
+    ip_network("169.254.0.0/16"): "link-local, RFC 3927",
+    ip_network("224.0.0.0/4"): "multicast, RFC 5771",
+    ip_network("240.0.0.0/4"): "reserved, RFC 1112",
+    ip_network("::/128"): "unspecified, RFC 4291",
+    ip_network("::1/128"): "loopback, RFC 4291",
+    ip_network("::/8"): "reserved, RFC 4291",
+    ip_network("fe80::/10"): "link-local, RFC 4291",
+    ip_network("ff00::/8"): "multicast, RFC 4291",
+}
+"""Networks whose addresses a cluster can't have, and why."""
 _STICKY_PORTS = {
     2055: "NetFlow",
     4739: "IPFIX",
@@ -115,10 +129,27 @@ def _check_networks(cluster: Cluster) -> None:
                 f"network: {same[0]} and {same[1]} are both {family}; name the one that holds the nodes and the VIP"
             )
     for network in cluster.networks:
-        if network.is_multicast or network.is_link_local:
+        for part, why in UNUSABLE.items():
+            if network.version == part.version and network.overlaps(part):
+                raise ValueError(
+                    f"network: {network} overlaps {part} ({why}), which no cluster can use; "
+                    "name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64"
+                )
+        addresses = [*cluster.vips, *(address for node in cluster.nodes for address in node.addresses)]
+        needed = sum(address.version == network.version for address in addresses)
+        if needed > (usable := _usable(network)):
             raise ValueError(
-                f"network: {network} is for multicast or for one link; name the one that holds the nodes"
+                f"network: {network} has {usable} address{'es' if usable > 1 else ''} for machines, and the nodes and "
+                f"VIPs need {needed}; name the larger network that they are in"
             )
+
+
+def _usable(network: Network) -> int:
+    """How many machines' addresses a network has: without IPv4's network and broadcast addresses, which a /31 has not
+    (RFC 3021), and without IPv6's anycast address of the routers (RFC 4291, section 2.6.1), which a /127 has not (RFC
+    6164)."""
+    others = 2 if network.version == 4 else 1
+    return network.num_addresses - (others if network.num_addresses > 2 else 0)
 
 
 def _check_ports(cluster: Cluster) -> None:

@@ -22,10 +22,11 @@ class ClusterError(PyinfraError):
 
 
 def shorten(text: str, length: int | None = None) -> str:
-    """A text for a message: whole, or its beginning, its end and its length (default: the text's own)."""
-    if len(text) <= LIMIT:
-        return text
-    return f"{text[: LIMIT - 50]}…{text[-50:]} ({length or len(text):,} characters)"
+    """A text for a message: in one line, and whole or its beginning, its end and its length (default: the text's own)."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    if len(line) <= LIMIT:
+        return line
+    return f"{line[: LIMIT - 50]}…{line[-50:]} ({length or len(text):,} characters)"
 
 
 def shown(value: object) -> str:
@@ -47,11 +48,6 @@ def listed(names: Iterable[str]) -> str:
     return f"{text[:LIMIT].rpartition(', ')[0]}, … ({len(names)} in all)"
 
 
-def one_line(text: str) -> str:
-    """The text with escapes for whatever cannot be printed in a line, such as a line break in a name."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def explain(
     error: ValidationError, data: Mapping[str, Any], settings: Mapping[str, Sequence[str]]
 ) -> ClusterError:
@@ -63,19 +59,23 @@ def explain(
     # No input in pydantic's own text: it may hold more than the field at fault.
     errors = error.errors(include_url=False)
     # A misspelt setting is often a missing one too: the spelling is what helps.
-    return ClusterError(
-        one_line(_line(min(errors, key=lambda it: it["type"] != "extra_forbidden"), data, settings))
-    )
+    first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
+    return ClusterError(_line(first, data, settings))
 
 
 _EXPLANATIONS = {
     "missing": "is missing; add it",
+    "invalid_key": "is not the name of a setting; write the name in quotes",
     "tuple_type": "is not a list; write it in square brackets",
+    "iteration_error": "is not a list; write it in square brackets",
     "dict_type": 'is not a dictionary; write it as {"stash1": 2}',
     "string_type": "is not a string; write it in quotes",
+    "string_unicode": "is not text; write it in letters and digits",
     "int_parsing": "is not a whole number; write it in digits",
     "int_type": "is not a whole number; write it in digits",
     "int_from_float": "is not a whole number; write it in digits",
+    "int_parsing_size": "is out of range; write a smaller number",
+    "finite_number": "is not a whole number; write it in digits",
     "float_parsing": "is not a number; write it as 0.1",
     "float_type": "is not a number; write it as 0.1",
     "bool_parsing": "is neither True nor False; write one of them",
@@ -91,11 +91,13 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
     kind, path, value = error["type"], list(error["loc"]), error["input"]
     if not path:  # a check of the whole cluster, which names the field itself
         return str(error["ctx"]["error"])
-    if path[0] == "nodes" and len(path) > 1:  # by name, as in the inventory
+    if path[0] == "nodes":  # by name, as in the inventory
         path[1] = data["nodes"][path[1]]["name"]
     # The position in a list of one says nothing, and a node's address is the value beside its name.
     if path[0] in ("vip", "network") or (path[2:3] == ["address"] and kind != "missing"):
         path = [part for part in path if part != "address" and not isinstance(part, int)]
+    if path[-1] == "[key]":  # the name itself is at fault, and is the value
+        path = path[:-2]
     field = ".".join(shorten(str(part)) for part in path)
     if kind == "value_error":
         between = "." if path[0] == "inputs" and len(path) == 2 else ": "  # `check_input` names its field
@@ -105,10 +107,10 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         near = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
         return f"{field}: unknown setting; {hint}"
-    if kind == "missing":
+    if kind in ("missing", "invalid_key"):
         return f"{field}: {_EXPLANATIONS[kind]}"
     if kind == "literal_error":
         choices = error["ctx"]["expected"].replace(" or ", ", ")
         return f"{field}: {shown(value)} is unknown; choose from {choices}"
-    explanation = _EXPLANATIONS.get(kind) or f"is wrong; {error['msg']}"
+    explanation = _EXPLANATIONS.get(kind) or f"is wrong; {shorten(error['msg'])}"
     return f"{field}: {shown(value)} {explanation}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from cluster.errors import ClusterError, explain, one_line, shorten, shown
+from cluster.errors import ClusterError, explain, shorten, shown
 from cluster.model import Cluster, Input, Node
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ def define(
             f'nodes: {shown(nodes)} is not a dictionary; write it as {{"stash1": "192.0.2.11", …}}'
         )
     for name, node in nodes.items():
+        if not isinstance(name, str):
+            raise ClusterError(f"nodes: {shown(name)} is not a name; write it in quotes")
         if isinstance(node, dict) and "name" in node:
             raise ClusterError(
-                one_line(f"nodes.{shorten(name)}.name: unknown setting; the name is what is before the colon")
+                f"nodes.{shorten(name)}.name: unknown setting; the name is what is before the colon"
             )
+    _check_connection(connection)
     members = [
         {"name": name, **(node if isinstance(node, dict) else {"address": node})}
         for name, node in nodes.items()
@@ -42,6 +45,21 @@ def define(
 def cluster_of_host(host: Host) -> Cluster:
     """The cluster that this host of the group `nodes` belongs to."""
     return _validate(host.data.cluster)
+
+
+def _check_connection(connection: object) -> None:
+    """Raises `ClusterError`, which shows no value: it may be a password."""
+    example = 'write it as {"ssh_user": "admin"}'
+    if connection is None:
+        return
+    if not isinstance(connection, dict):
+        kind = type(connection).__name__
+        raise ClusterError(f"connection: is of type {kind}, not a dictionary; {example}")
+    for name in connection:
+        if not isinstance(name, str):
+            raise ClusterError(f"connection: {shown(name)} is not the name of a setting; {example}")
+    if "cluster" in connection:
+        raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
 
 
 def _validate(data: dict[str, Any]) -> Cluster:

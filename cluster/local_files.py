@@ -6,6 +6,8 @@ Every function raises `ValueError` with the setting, the path and what to do; no
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -33,7 +35,9 @@ def read_auth_pass(file: Path) -> SecretStr:
 def read_environment(file: Path) -> dict[str, SecretStr]:
     """Logstash's variables by name, from lines `NAME=value`; empty lines and lines that begin with `#` don't count."""
     variables = {}
-    for number, line in enumerate(_read("environment_file", file, "write it").splitlines(), 1):
+    for number, line in enumerate(
+        _read("environment_file", file, "write lines NAME=value into it").splitlines(), 1
+    ):
         if not line.strip() or line.startswith("#"):
             continue
         name, equals, value = line.partition("=")
@@ -48,20 +52,20 @@ def read_environment(file: Path) -> dict[str, SecretStr]:
 
 def read_pipelines(folder: Path) -> dict[str, dict[str, str]]:
     """The user's pipeline files: text by file name, by pipeline. `*.conf` belong to `main`, `NAME/*.conf` to `NAME`."""
-    folders = {"main": folder}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.is_dir() and path.name == "main":
-            raise ValueError(
-                f"pipelines: {_path(path)} would be the same pipeline; put its files into {_path(folder)}"
-            )
-        if path.is_dir():
-            folders[path.name] = path
-    found = {}
-    for pipeline, path in folders.items():
-        if files := sorted(path.glob("*.conf")):
-            found[pipeline] = {file.name: _read("pipelines", file, "make it a text file") for file in files}
+    with _readable("pipelines", folder, "name a folder with *.conf files"):
+        folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+        files = {path.name: _conf_files(path) for path in folders} | {"main": _conf_files(folder)}
+    if folder / "main" in folders:
+        raise ValueError(
+            f"pipelines: {_path(folder / 'main')} would be the same pipeline; put its files into {_path(folder)}"
+        )
+    found = {
+        pipeline: {file.name: _read("pipelines", file, "make it a text file") for file in files[pipeline]}
+        for pipeline in sorted(files, key=lambda name: (name != "main", name))
+        if files[pipeline]
+    }
     if not found:
-        raise ValueError(f"pipelines: {_path(folder)} is not a folder with *.conf files; put yours into it")
+        raise ValueError(f"pipelines: {_path(folder)} has no *.conf files; put yours into it")
     for pipeline, texts in found.items():
         for name in (pipeline, *texts):
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == OWN_PIPELINE_FILE:
@@ -72,13 +76,30 @@ def read_pipelines(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _path(path: Path) -> str:
-    return shorten(str(path))
+def _conf_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.endswith(".conf"))
 
 
 def _read(setting: str, file: Path, fix: str) -> str:
-    try:
+    with _readable(setting, file, fix):
         return file.read_text()
-    except (OSError, ValueError) as error:  # ValueError: not text, or not a path
-        reason = "not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
-        raise ValueError(f"{setting}: {_path(file)} can't be read ({reason}); {fix}") from None
+
+
+@contextmanager
+def _readable(setting: str, path: Path, fix: str) -> Iterator[None]:
+    """An error in reading `path` becomes a `ValueError` that names it."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        reason = "not a name that a file can have"
+    except UnicodeDecodeError:
+        reason = "not text"
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+    else:
+        return
+    raise ValueError(f"{setting}: {_path(path)} can't be read ({reason}); {fix}")
+
+
+def _path(path: Path) -> str:
+    return shorten(str(path))

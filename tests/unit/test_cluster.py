@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,11 @@ def _input(**change: Any) -> Settings:
         _input(protocol="tcp", forwarding="dr"),
         _input(receive_buffer_bytes=33554432),
         IPV6,
+        {"network": "10.77.0.8/29"},
+        {**IPV6, "network": "fd77::10/126", "vip": "fd77::13"},
+        {"network": ["10.77.0.0/24", "fd77::/127"]},  # no VIP is IPv6
+        {"nodes": {**TWO, f"stash.{'x' * 59}.{'x' * 63}.{'x' * 63}.{'x' * 59}": "10.77.0.13"}},
+        {"connection": {}},
     ],
 )
 def test_a_good_value_is_accepted(settings: Settings, change: Settings) -> None:
@@ -125,7 +132,9 @@ def test_a_good_value_is_accepted(settings: Settings, change: Settings) -> None:
         ),
     ],
 )
-def test_vrrp_instances_say_who_holds_each_vip(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_vrrp_instances_say_who_holds_each_vip(
+    settings: Settings, change: Settings, expected: list[Any]
+) -> None:
     first = {"address": "10.77.0.11", **({"priority": change["priority"]} if "priority" in change else {})}
     nodes = {"stash1": first, "stash2": "10.77.0.12", "stash3": "10.77.0.13"}
     change = {key: value for key, value in change.items() if key != "priority"}
@@ -148,7 +157,9 @@ def test_vrrp_instances_say_who_holds_each_vip(settings: Settings, change: Setti
         ({"ops": False}, [("UDP", "a", False, "nat", 5514)]),
     ],
 )  # fmt: skip
-def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(
+    settings: Settings, change: Settings, expected: list[Any]
+) -> None:
     made = cluster({**settings, **_input(**change)})
     assert [
         (each.protocol, each.input_id, each.ops, each.forwarding, each.real_servers[1].port)
@@ -172,7 +183,9 @@ def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(settings: Se
         ({}, None),
     ],
 )
-def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(settings: Settings, change: Settings, what: str | None) -> None:
+def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(
+    settings: Settings, change: Settings, what: str | None
+) -> None:
     warnings = cluster({**settings, **_input(**change)}).warnings
     assert len(warnings) == (what is not None)
     if what:
@@ -183,7 +196,37 @@ def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(sett
         )
 
 
+def test_a_warning_tells_that_a_family_of_vips_has_no_senders(settings: Settings) -> None:
+    dual = {
+        **VRRP3,
+        "nodes": {"stash1": ["10.77.0.11", "fd77::11"], "stash2": ["10.77.0.12", "fd77::12"]},
+        "network": ["10.77.0.0/24", "fd77::/64"],
+        "vip": ["10.77.0.10", "fd77::10"],
+    }
+    assert cluster({**settings, **dual}).warnings == (
+        "senders: udp-5514 has no IPv6 sender, though there is an IPv6 VIP; add one, or take that VIP out",
+    )
+    assert cluster({**settings, **dual, "senders": ["10.77.0.101", "fd77::101"]}).warnings == ()
+
+
 IP = "192.0.2.11 or 2001:db8::11"
+NO_MACHINES = {
+    "0.0.0.0/0": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "0.0.0.0": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "0.1.0.0/16": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "127.0.0.0/8": "127.0.0.0/8 (loopback, RFC 1122)",
+    "64.0.0.0/2": "127.0.0.0/8 (loopback, RFC 1122)",
+    "169.254.0.0/16": "169.254.0.0/16 (link-local, RFC 3927)",
+    "224.0.0.0/4": "224.0.0.0/4 (multicast, RFC 5771)",
+    "240.0.0.0/4": "240.0.0.0/4 (reserved, RFC 1112)",
+    "255.255.255.255": "240.0.0.0/4 (reserved, RFC 1112)",
+    "::": "::/128 (unspecified, RFC 4291)",
+    "::1": "::1/128 (loopback, RFC 4291)",
+    "::ffff:10.77.0.0/120": "::/8 (reserved, RFC 4291)",
+    "fe80::/64": "fe80::/10 (link-local, RFC 4291)",
+    "ff02::/16": "ff00::/8 (multicast, RFC 4291)",
+}
+"""Networks, and the part of each that is for no cluster."""
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
     ({"nodes": None}, "nodes: None is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
@@ -207,6 +250,14 @@ BAD: list[tuple[Settings, str]] = [
     ({"network": None}, "network: None is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
     ({"network": []}, "network: none given; name one or more"),
     ({"network": ["10.77.0.0/24", "10.78.0.0/24"]}, "network: 10.77.0.0/24 and 10.78.0.0/24 are both IPv4; name the one that holds the nodes and the VIP"),
+    *(({"network": network}, f"network: {ip_network(network)} overlaps {part}, which no cluster can use; name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64") for network, part in NO_MACHINES.items()),
+    (IPV6 | {"network": "::/0"}, "network: ::/0 overlaps ::/128 (unspecified, RFC 4291), which no cluster can use; name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64"),
+    ({"network": "10.77.0.11"}, "network: 10.77.0.11/32 has 1 address for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    ({"nodes": {"stash1": "10.77.0.10", "stash2": "10.77.0.11"}, "network": "10.77.0.10/31"}, "network: 10.77.0.10/31 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    ({"nodes": {"stash1": "10.77.0.9", "stash2": "10.77.0.10"}, "network": "10.77.0.8/30", "vip": "10.77.0.11"}, "network: 10.77.0.8/30 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"nodes": {"stash1": "fd77::10", "stash2": "fd77::11"}, "network": "fd77::10/127"}, "network: fd77::10/127 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"network": "fd77::11"}, "network: fd77::11/128 has 1 address for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"nodes": {f"stash{n}": f"fd77::{n}" for n in (1, 2, 3)}, "network": "fd77::/126", "vip": "fd77::10"}, "network: fd77::/126 has 3 addresses for machines, and the nodes and VIPs need 4; name the larger network that they are in"),
     ({"vip": "10.77.0.11"}, "vip: 10.77.0.11 is stash1's own address; choose a free address in 10.77.0.0/24"),
     ({"vip": "10.78.0.10"}, "vip: 10.78.0.10 is outside network 10.77.0.0/24; choose an address in it"),
     ({"vip": "10.77.0.0"}, "vip: 10.77.0.0 is 10.77.0.0/24's network or broadcast address; choose another one"),
@@ -293,8 +344,8 @@ BAD: list[tuple[Settings, str]] = [
     ({"heap": "4G"}, "heap: '4G' is not a size; write it as 512m or 4g"),
     ({"queue": "disk"}, "queue: 'disk' is unknown; choose from 'memory', 'persisted'"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
-    ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write it"),
-    ({"pipelines": "/nowhere"}, "pipelines: /nowhere is not a folder with *.conf files; put yours into it"),
+    ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
+    ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
 ]  # fmt: skip
@@ -305,6 +356,136 @@ def test_a_bad_value_is_refused_in_one_line(settings: Settings, change: Settings
     with pytest.raises(ClusterError) as error:
         define(**{**settings, **change})
     assert error.value.args == (line,)
+
+
+CONNECTION = 'write it as {"ssh_user": "admin"}'
+KINDS: list[tuple[Settings, str]] = [
+    *(({"connection": value}, f"connection: is of type {type(value).__name__}, not a dictionary; {CONNECTION}") for value in ("x", "", 0, 5, ["ssh_user"], ("ssh_user", "admin"), {"ssh_user"}, b"x", object())),
+    ({"connection": {5: "admin"}}, f"connection: 5 is not the name of a setting; {CONNECTION}"),
+    ({"connection": {None: "admin"}}, f"connection: None is not the name of a setting; {CONNECTION}"),
+    ({"connection": {"cluster": {}}}, "connection.cluster: is not a setting of a connection; take it out"),
+    ({"nodes": ["stash1", "stash2"]}, "nodes: ['stash1', 'stash2'] is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": "stash1"}, "nodes: 'stash1' is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": 2}, "nodes: 2 is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": {**TWO, 3: "10.77.0.13"}}, "nodes: 3 is not a name; write it in quotes"),
+    ({"nodes": {**TWO, None: "10.77.0.13"}}, "nodes: None is not a name; write it in quotes"),
+    ({"nodes": {**TWO, ("a", "b"): "10.77.0.13"}}, "nodes: ('a', 'b') is not a name; write it in quotes"),
+    ({"nodes": {**TWO, 10**5000: "10.77.0.13"}}, "nodes: a value of type int is not a name; write it in quotes"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", 5: 1}}}, "nodes.stash3.5: is not the name of a setting; write the name in quotes"),
+    ({"inputs": "x"}, "inputs: 'x' is not a list; write it in square brackets"),
+    ({"inputs": 5514}, "inputs: 5514 is not a list; write it in square brackets"),
+    ({"inputs": None}, "inputs: None is not a list; write it in square brackets"),
+    ({"inputs": [{"id": "a", "port": 5514, 5: 1}]}, "inputs.0.5: is not the name of a setting; write the name in quotes"),
+    (_input(weights={5: 1}, scheduler="wrr"), "inputs.0.weights: 5 is not a string; write it in quotes"),
+    (_input(port="9" * 20), "inputs.0.port: 99999999999999999999 is out of range; choose one from 1 to 65535"),
+    (_input(port=float("nan")), "inputs.0.port: nan is not a whole number; write it in digits"),
+    (_input(port=10**5000), "inputs.0.port: a value of type int is out of range; choose one from 1 to 65535"),
+    ({"vrrp": 10**400}, f"vrrp: {'1' + '0' * 149}…{'0' * 50} (401 characters) is out of range; write a smaller number"),
+    ({"interface": "\ud800"}, "interface: '\\ud800' is not an interface name; use one that `ip link` shows, 15 characters at most"),
+    ({"heap": b"\xff"}, "heap: b'\\xff' is not text; write it in letters and digits"),
+    ({"preempt": "\ud800"}, "preempt: '\\ud800' is not text; write it in letters and digits"),
+    ({"pipelines": 5}, "pipelines: 5 is not a path; write it in quotes"),
+    ({"pipelines": ["x"]}, "pipelines: ['x'] is not a path; write it in quotes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "line"), KINDS, ids=[line.partition(";")[0] for _, line in KINDS])
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line(
+    settings: Settings, change: Settings, line: str
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **change})
+    assert error.value.args == (line,)
+
+
+def test_an_input_list_that_ends_in_an_error_is_refused_in_one_line(settings: Settings) -> None:
+    def inputs() -> Iterator[Settings]:
+        yield {"id": "a", "port": 5514}
+        raise KeyError("b")
+
+    with pytest.raises(ClusterError, match=r"^inputs\.\d: .* is not a list; write it in square brackets$"):
+        define(**{**settings, "inputs": inputs()})
+
+
+def test_no_password_of_a_connection_is_shown(settings: Settings) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, "connection": [("ssh_password", PASSWORD)]})
+    assert PASSWORD not in error.value.args[0]
+
+
+LONG = "x" * 5000
+LENGTHS: list[tuple[Settings, str]] = [
+    ({"interface": LONG}, f"interface: '{'x' * 149}…{'x' * 49}' (5,000 characters) is not an interface name; "),
+    ({"interface": "x" * 198}, f"interface: '{'x' * 198}' is not an interface name; "),
+    ({"interface": "x" * 199}, f"interface: '{'x' * 149}…{'x' * 49}' (199 characters) is not an interface name; "),
+    ({"interface": [LONG]}, f"interface: ['{'x' * 148}…{'x' * 48}'] (5,004 characters) is not a string; "),
+    ({"vip": LONG}, "vip: 'xxx"),
+    ({"network": LONG}, "network: 'xxx"),
+    ({"senders": [LONG]}, "senders.0: 'xxx"),
+    ({"nodes": LONG}, "nodes: 'xxx"),
+    ({"nodes": {**TWO, LONG: "10.77.0.13"}}, f"nodes.{'x' * 150}…{'x' * 50} (5,000 characters).name: 'xxx"),
+    ({"nodes": {**TWO, LONG: {"name": "a"}}}, f"nodes.{'x' * 150}…{'x' * 50} (5,000 characters).name: unknown setting; "),
+    ({"nodes": {**TWO, "stash3": LONG}}, "nodes.stash3: 'xxx"),
+    ({LONG: 1}, f"{'x' * 150}…{'x' * 50} (5,000 characters): unknown setting; "),
+    (_input(**{LONG: 1}), f"inputs.0.{'x' * 150}…{'x' * 50} (5,000 characters): unknown setting; "),
+    (_input(id=LONG), "inputs.0.id: 'xxx"),
+    (_input(port="9" * 5000), "inputs.0.port: '999"),
+    (_input(weights={LONG: 1}, scheduler="wrr"), "inputs.0.weights: 'xxx"),
+    (_input(weights={LONG: -1}, scheduler="wrr"), f"inputs.0.weights.{'x' * 150}…{'x' * 50} (5,000 characters): -1 is out of range"),
+    ({"inputs": [LONG]}, "inputs.0: 'xxx"),
+    ({"connection": LONG}, "connection: "),
+    ({"connection": {(LONG,): 1}}, "connection: ('xxx"),
+    ({"version": f"9.{'0' * 5000}.1"}, f"version: 9.{'0' * 148}…{'0' * 48}.1 (5,004 characters) is not a Logstash 8 version; "),
+    ({"artifacts_url": f"http://u:{PASSWORD}@{LONG} "}, "artifacts_url: 'http://***@xxx"),
+    ({"proxy": f"http://{LONG}:{PASSWORD}@h:1"}, "proxy: 'http://***@h:1' is not a proxy's URL; "),
+    ({"auth_pass_file": f"/{LONG}"}, f"auth_pass_file: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+    ({"environment_file": f"/{LONG}"}, f"environment_file: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+    ({"pipelines": f"/{LONG}"}, f"pipelines: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "start"), LENGTHS)
+def test_a_long_value_is_shortened_in_its_message(settings: Settings, change: Settings, start: str) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **change})
+    (line,) = error.value.args
+    assert line.startswith(start)
+    assert "; " in line
+    assert len(line) < 700
+    assert PASSWORD not in line
+
+
+def test_a_long_list_of_names_is_shortened_in_its_message(settings: Settings) -> None:
+    nodes = {f"stash{n}.{'x' * 50}.example": f"10.77.0.{n}" for n in range(11, 201)}
+    settings |= {"nodes": nodes}
+    shown = ", ".join(list(nodes)[:2]) + ", … (190 in all)"
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **_input(weights={"stash9": 1}, scheduler="wrr")})
+    assert error.value.args == (f"inputs.0.weights: 'stash9' is not a node; choose from {shown}",)
+    with pytest.raises(ClusterError) as error:
+        cluster({**settings, "vip": "10.77.0.250"}).node(LONG)
+    (line,) = error.value.args
+    assert line.endswith(f"(5,000 characters) is not a node of the cluster ({shown}); add it in inventory.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "embedded null byte"),
+        ("\ud800", "not a name that a file can have"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("field", ["auth_pass_file", "environment_file", "pipelines"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(
+    settings: Settings, field: str, name: str, reason: str
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, field: f"/{name}"})
+    (line,) = error.value.args
+    assert line.startswith(f"{field}: /")
+    assert f" can't be read ({reason}); " in line
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("field", ["network", "interface", "vip", "inputs"])
@@ -381,7 +562,9 @@ def test_bad_lines_of_the_environment_are_not_shown(settings: Settings, line: st
     ("name", "what"),
     [("a b.conf", "a b.conf"), ("logstash-ha.conf", "logstash-ha.conf"), ("a b/c.conf", "a b")],
 )
-def test_a_pipeline_file_with_a_bad_name_is_refused(settings: Settings, name: str, what: str, tmp_path: Path) -> None:
+def test_a_pipeline_file_with_a_bad_name_is_refused(
+    settings: Settings, name: str, what: str, tmp_path: Path
+) -> None:
     file = tmp_path / "pipelines" / name
     file.parent.mkdir(parents=True)
     file.write_text("")
@@ -391,6 +574,40 @@ def test_a_pipeline_file_with_a_bad_name_is_refused(settings: Settings, name: st
         f"pipelines: {what!r} can't be used; choose a name of letters, digits, `_`, `.` and `-` "
         "other than logstash-ha.conf",
     )
+
+
+def test_two_settings_of_the_heap_are_refused(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text("LS_JAVA_OPTS=-Xmx1g\n")
+    cluster({**settings, "environment_file": str(file)})
+    with pytest.raises(ClusterError) as error:
+        define(**settings, environment_file=str(file), heap="4g")
+    assert error.value.args == (f"heap: {file} sets LS_JAVA_OPTS, which overrides it; take one of them out",)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("own.conf", "can't be read (Not a directory); name a folder with *.conf files"),
+        ("", "has no *.conf files; put yours into it"),
+        ("bytes", "/x.conf can't be read (not text); make it a text file"),
+        ("folder", "/x.conf can't be read (Is a directory); make it a text file"),
+    ],
+)
+def test_a_folder_without_pipeline_files_is_refused(
+    settings: Settings, tmp_path: Path, name: str, reason: str
+) -> None:
+    folder = tmp_path / "pipelines"
+    (folder / "folder" / "x.conf").mkdir(parents=True)
+    (folder / "bytes").mkdir()
+    (folder / "bytes" / "x.conf").write_bytes(b"\xff")
+    (folder / "own.conf").write_text("")
+    folder = folder / name if name else folder / "folder" / "x.conf"
+    with pytest.raises(ClusterError) as error:
+        define(**settings, pipelines=str(folder))
+    (line,) = error.value.args
+    assert line.startswith(f"pipelines: {folder}")
+    assert line.removeprefix(f"pipelines: {folder}").lstrip() == reason
 
 
 def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
