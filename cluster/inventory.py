@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,9 +20,15 @@ def define(
 ) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
     """A pyinfra group of the cluster's nodes, for `inventory.py`.
 
-    `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `connection` is pyinfra's
-    connection data for all of them; `settings` are `Cluster`'s other fields. Raises `ClusterError`.
+    `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `settings` are `Cluster`'s other fields. A
+    relative path in them begins at the folder of the file that calls `define`, and `~` is the user's home.
+
+    `connection` is pyinfra's connection data for all nodes. It is passed on as it is: the paths in it (`ssh_key`,
+    `ssh_config_file`, …) begin at the current directory, as pyinfra has them.
+
+    Raises `ClusterError`.
     """
+    folder = Path(sys._getframe(1).f_code.co_filename).parent.resolve()
     if not isinstance(nodes, dict):
         raise ClusterError(
             f'nodes: {shown(nodes)} is not a dictionary; write it as {{"stash1": "192.0.2.11", …}}'
@@ -37,7 +45,8 @@ def define(
         {"name": name, **(node if isinstance(node, dict) else {"address": node})}
         for name, node in nodes.items()
     ]
-    cluster = _validate({"nodes": members, **settings})
+    paths = {name: _absolute(name, settings[name], folder) for name in _PATHS if name in settings}
+    cluster = _validate({"nodes": members, **settings, **paths})
     hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
 
@@ -62,6 +71,18 @@ def _check_connection(connection: object) -> None:
         raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
 
 
+def _absolute(setting: str, path: object, folder: Path) -> object:
+    """A path of the inventory in `folder`; what is none is left for the model to refuse."""
+    if not isinstance(path, str | Path):
+        return path
+    try:
+        return folder / Path(path).expanduser()
+    except (RuntimeError, ValueError):  # no such user; a name that no user can have
+        raise ClusterError(
+            f"{setting}: {shown(str(path))} names no user's home; write the whole path"
+        ) from None
+
+
 def _validate(data: dict[str, Any]) -> Cluster:
     try:
         return Cluster.model_validate(data)
@@ -74,4 +95,5 @@ def _settings(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+_PATHS = [name for name, field in Cluster.model_fields.items() if field.annotation == Path | None]
 _SETTINGS = {"": _settings(Cluster), "nodes": _settings(Node), "inputs": _settings(Input)}

@@ -170,7 +170,8 @@ class Cluster(_Model):
     """Whether a node with a higher priority takes the VIP back when it returns (default: yes where
     priorities are given or a family has several VIPs, and in VRRP 2; else the VIP stays where it is)."""
     auth_pass_file: Path | None = None
-    """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there."""
+    """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there. A relative path
+    begins at the inventory's folder."""
     logstash: Literal[6, 7, 8, 9] = 8
     """Logstash's major version."""
     version: Version | None = None
@@ -186,9 +187,11 @@ class Cluster(_Model):
     notification_email: Email | None = "root@localhost"
     """Who gets keepalived's mails when a node's state changes (the recipe's step 7); `None` for nobody."""
     pipelines: Path | None = None
-    """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others."""
+    """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others.
+    A relative path begins at the inventory's folder."""
     environment_file: Path | None = None
-    """A local file of lines `NAME=value` that pipelines use as `${NAME}`: the place for secrets."""
+    """A local file of lines `NAME=value` that pipelines use as `${NAME}`: the place for secrets. A relative path begins
+    at the inventory's folder."""
     heap: Size | None = None
     """Logstash's Java heap, such as `4g` (default: Logstash's own)."""
     queue: Literal["memory", "persisted"] = "memory"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import runpy
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pyinfra_cli.util
 import pytest
 
 from cluster import Cluster, ClusterError, define
+from remote import reach
 
 Settings = dict[str, Any]
 PASSWORD = "hunter22"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -322,7 +329,7 @@ BAD: list[tuple[Settings, str]] = [
     ({**IPV6, "vrrp": 2}, "vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP"),
     ({"auth_pass_file": None}, "auth_pass_file: is missing; name the file with the VRRP password, or leave vrrp at 3"),
     ({"auth_pass_file": "/nowhere"}, "auth_pass_file: /nowhere can't be read (No such file or directory); write the VRRP password of 1 to 8 characters into it"),
-    ({"auth_pass_file": "a\0b"}, "auth_pass_file: a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
+    ({"auth_pass_file": "/a\0b"}, "auth_pass_file: /a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
     ({"advert_interval": 0.5}, "advert_interval: 0.5 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
     ({"advert_interval": 256}, "advert_interval: 256 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
     ({**VRRP3, "advert_interval": 41}, "advert_interval: 41 is not possible in VRRP 3; choose 0.01 to 40.95 seconds in hundredths"),
@@ -619,8 +626,102 @@ def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
         define(**settings, pipelines=str(tmp_path / "pipelines"))
 
 
+def _made_by_python(file: str) -> Cluster:
+    return Cluster.model_validate(runpy.run_path(file)["nodes"][1]["cluster"])
+
+
+def _made_by_verify(file: str) -> Cluster:
+    return reach.load(file)[2]
+
+
+def _made_by_pyinfra(file: str) -> Cluster:
+    """As the program `pyinfra` has it, in a process of its own."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pyinfra"), "--json", file, "debug-inventory"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Cluster.model_validate(json.loads(done.stdout)[0]["data"]["cluster"])
+
+
+@pytest.mark.parametrize("load", [_made_by_python, _made_by_verify, _made_by_pyinfra])
+@pytest.mark.parametrize(
+    ("here", "named"),
+    [
+        (".", "logs/inventory.py"),
+        ("logs", "inventory.py"),
+        ("logs/pipelines", "../inventory.py"),
+        ("logs", "link.py"),
+        ("/", "{}/logs/inventory.py"),
+    ],
+)
+def test_paths_begin_at_the_inventorys_folder(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    load: Callable[[str], Cluster],
+    here: str,
+    named: str,
+) -> None:
+    """Whatever the current directory is, then and later."""
+    folder = tmp_path / "logs"
+    (folder / "pipelines").mkdir(parents=True)
+    (folder / "pipelines" / "own.conf").write_text("output {}")
+    (folder / "environment").write_text("A=1\n")
+    settings |= {
+        "auth_pass_file": "../auth_pass",
+        "environment_file": "./environment",
+        "pipelines": "pipelines",
+    }
+    (folder / "inventory.py").write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
+    (folder / "link.py").symlink_to("inventory.py")
+    monkeypatch.setattr(pyinfra_cli.util, "PYTHON_CODES", {})  # keeps files by relative names, too
+    monkeypatch.chdir(tmp_path / here)
+    made = load(named.format(tmp_path))
+    monkeypatch.chdir("/")
+    assert made.pipelines == folder / "pipelines"
+    assert made.environment_file == folder / "environment"
+    assert made.auth_pass_file == folder / "../auth_pass"
+    again = Cluster.model_validate(made.model_dump(mode="json", by_alias=True))
+    assert again.pipeline_files == {"main": {"own.conf": "output {}"}}
+    assert [*again.environment] == ["A"]
+    assert again.auth_pass is not None
+
+
+def test_a_tilde_in_a_path_is_the_users_home(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "environment").write_text("A=1\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    made = cluster({**settings, "environment_file": "~/environment"})
+    assert made.environment_file == tmp_path / "home" / "environment"
+
+
+@pytest.mark.parametrize("field", ["auth_pass_file", "environment_file", "pipelines"])
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "~a\0b", "~\ud800"])
+def test_a_tilde_without_a_home_is_refused(settings: Settings, field: str, path: str) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, field: path})
+    assert error.value.args == (f"{field}: {path!r} names no user's home; write the whole path",)
+
+
+def test_each_path_of_the_model_begins_at_the_inventorys_folder(settings: Settings) -> None:
+    """No field of another kind names a file."""
+    paths = {"auth_pass_file", "environment_file", "pipelines"}
+    assert paths == {name for name, field in Cluster.model_fields.items() if "Path" in str(field.annotation)}
+    for field in paths:
+        with pytest.raises(ClusterError) as error:
+            define(**{**settings, field: "nowhere/x"})
+        assert error.value.args[0].startswith(f"{field}: {Path(__file__).parent}/nowhere/x can't be read")
+
+
 def test_the_shipped_inventory_is_the_labs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_DIR", str(Path(settings["auth_pass_file"]).parent))
-    inventory = runpy.run_path(str(Path(__file__).parents[2] / "inventory.py"))
+    inventory = runpy.run_path(str(ROOT / "inventory.py"))
     assert inventory["nodes"][0] == [("stash1", {}), ("stash2", {})]
     assert inventory["senders"][0] == ["sender"]
