@@ -45,7 +45,8 @@ def listed(names: Iterable[str]) -> str:
     text = ", ".join(names)
     if len(text) <= LIMIT:
         return text
-    return f"{text[:LIMIT].rpartition(', ')[0]}, … ({len(names)} in all)"
+    some = text[:LIMIT].rpartition(", ")[0] or shorten(names[0])
+    return f"{some}, … ({len(names)} in all)"
 
 
 def explain(
@@ -56,7 +57,7 @@ def explain(
     `data` is what was validated; `settings` are the known settings of the cluster (by `""`) and of its `nodes` and
     `inputs`.
     """
-    # No input in pydantic's own text: it may hold more than the field at fault.
+    # Not in pydantic's words, which show the whole input, with what is secret in it.
     errors = error.errors(include_url=False)
     # A misspelt setting is often a missing one too: the spelling is what helps.
     first = min(errors, key=lambda error: error["type"] != "extra_forbidden")

@@ -52,8 +52,13 @@ def define(
 
 
 def cluster_of_host(host: Host) -> Cluster:
-    """The cluster that this host of the group `nodes` belongs to."""
-    return _validate(host.data.cluster)
+    """The cluster that this host of the group `nodes` belongs to. Raises `ClusterError`."""
+    data = host.data.get("cluster")
+    if not isinstance(data, dict):
+        raise ClusterError(
+            f"nodes: {host.name} is not of a group with a cluster; define it as `nodes = define(…)`"
+        )
+    return _validate(data)
 
 
 def _check_connection(connection: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 import pyinfra_cli.util
 import pytest
+from pyinfra.api import Inventory
 
-from cluster import Cluster, ClusterError, define
+from cluster import Cluster, ClusterError, cluster_of_host, define
 from remote import reach
 
 Settings = dict[str, Any]
@@ -70,6 +72,22 @@ def test_an_unknown_node_is_refused_with_the_names_of_the_known_ones(settings: S
         ClusterError, match=r"nodes: 'stash9' is not a node of the cluster \(stash1, stash2\)"
     ):
         cluster(settings).node("stash9")
+
+
+def test_a_host_has_the_cluster_of_its_group(settings: Settings) -> None:
+    hosts, data = define(**settings)
+    inventory = Inventory((["stash1", "stash2"], {}), nodes=(hosts, data))
+    assert cluster_of_host(inventory.get_host("stash2")) == cluster(settings)
+
+
+@pytest.mark.parametrize("data", [{}, {"cluster": "x"}, {"cluster": None}])
+def test_a_host_without_a_cluster_is_refused(data: Settings) -> None:
+    inventory = Inventory((["stash1"], {}), nodes=(["stash1"], data))
+    with pytest.raises(ClusterError) as error:
+        cluster_of_host(inventory.get_host("stash1"))
+    assert error.value.args == (
+        "nodes: stash1 is not of a group with a cluster; define it as `nodes = define(…)`",
+    )
 
 
 TWO = {"stash1": "10.77.0.11", "stash2": "10.77.0.12"}
@@ -473,6 +491,12 @@ def test_a_long_list_of_names_is_shortened_in_its_message(settings: Settings) ->
         cluster({**settings, "vip": "10.77.0.250"}).node(LONG)
     (line,) = error.value.args
     assert line.endswith(f"(5,000 characters) is not a node of the cluster ({shown}); add it in inventory.py")
+    longest = f"{'x' * 63}.{'x' * 63}.{'x' * 63}.{'x' * 59}"
+    settings["nodes"] = {longest: "10.77.0.11", "stash2": "10.77.0.12"}
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **_input(weights={"stash9": 1}, scheduler="wrr")})
+    (line,) = error.value.args
+    assert re.search(r"; choose from (x+\.)+x*…x+ \(251 characters\), … \(2 in all\)$", line)
 
 
 @pytest.mark.parametrize(
