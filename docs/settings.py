@@ -18,7 +18,7 @@ END = "<!-- settings: end -->\n"
 
 TABLES: list[tuple[type[BaseModel], str]] = [
     (Cluster, "Settings of `define()`:"),
-    (Node, "Settings of a node, where more than its address is to be said:"),
+    (Node, "Settings of a node that needs more than an address:"),
     (Input, "Settings of an input:"),
 ]
 
@@ -38,9 +38,9 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 def row(name: str, field: FieldInfo, text: str) -> str:
     """A table's line: the setting as the inventory names it, its default, its meaning."""
-    told = re.search(r" \(default: (.*)\)\.?$", text)
-    if told:
-        default, text = told[1], text[: told.start()] + "."
+    stated = re.search(r" \(default: (.*)\)\.?$", text)
+    if stated:
+        default, text = stated[1], text[: stated.start()] + "."
     elif field.is_required():
         default = "needed"
     else:

@@ -12,5 +12,5 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
-    environment_file="logstash.env",
+    environment_file="logstash.env",  # beside this file
 )

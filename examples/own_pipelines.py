@@ -15,5 +15,5 @@ nodes = define(
         {"id": "netflow", "port": 2055, "scheduler": "sh", "codec": "netflow", "pipeline": "netflow"},
     ],
     senders=["192.0.2.64/26"],
-    pipelines="examples/pipelines",
+    pipelines="pipelines",  # beside this file
 )

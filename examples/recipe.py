@@ -10,6 +10,6 @@ nodes = define(
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.101"],
     vrrp=2,
-    auth_pass_file="auth_pass",
+    auth_pass_file="auth_pass",  # beside this file
     logstash=6,
 )

@@ -39,7 +39,7 @@ def cluster_of(inventory: Inventory) -> Cluster:
     """The cluster of its group `nodes`. Raises `ClusterError`."""
     try:
         cluster = cluster_of_host(inventory.get_group("nodes")[0])
-    except (NoGroupError, IndexError, AttributeError):
+    except (NoGroupError, IndexError):
         raise ClusterError(
             "nodes: no such group in the inventory; define it as `nodes = define(…)`"
         ) from None

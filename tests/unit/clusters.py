@@ -1,7 +1,7 @@
 """The clusters that the unit tests speak of."""
 
 import runpy
-from contextlib import chdir
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,9 @@ def make_cluster(folder: Path, count: int = 2, **settings: Any) -> Cluster:
 
 
 def example(name: str, folder: Path) -> Cluster:
-    """The cluster of `examples/NAME.py`, read as the deploy reads it; the secrets that it names are in `folder`."""
-    (folder / "auth_pass").write_text(PASSWORD)
-    (folder / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
-    (folder / "examples").symlink_to(EXAMPLES)
-    with chdir(folder):
-        _, data = runpy.run_path(f"examples/{name}.py")["nodes"]
-        return Cluster.model_validate(data["cluster"])
+    """The cluster of `examples/NAME.py`, read as the deploy reads it, from a copy in `folder` with the secrets that it names."""
+    copy = shutil.copytree(EXAMPLES, folder / "examples")
+    (copy / "auth_pass").write_text(PASSWORD)
+    (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
+    _, data = runpy.run_path(str(copy / f"{name}.py"))["nodes"]
+    return Cluster.model_validate(data["cluster"])

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pyinfra_cli.util
 import pytest
+from pyinfra.api import Inventory
 
-from cluster import Cluster, ClusterError, define
+from cluster import Cluster, ClusterError, cluster_of_host, define
+from remote import reach
 
 Settings = dict[str, Any]
 PASSWORD = "hunter22"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -36,13 +47,14 @@ def cluster(settings: Settings) -> Cluster:
     return Cluster.model_validate(data["cluster"])
 
 
-def test_defaults(settings: Settings) -> None:
+def test_settings_that_are_left_out_have_their_defaults(settings: Settings) -> None:
     made = cluster(settings)
     assert (made.virtual_router_id, made.logstash, made.artifacts_url) == (
         1,
         8,
         "https://artifacts.elastic.co",
     )
+    assert made.auth_pass is not None
     assert made.auth_pass.get_secret_value() == PASSWORD
     assert [node.name for node in made.peers(made.node("stash1"))] == ["stash2"]
 
@@ -55,11 +67,27 @@ def test_the_group_has_the_connection_and_no_secret(settings: Settings) -> None:
     assert PASSWORD not in repr(cluster(settings))
 
 
-def test_a_stranger_is_none_of_the_nodes(settings: Settings) -> None:
+def test_an_unknown_node_is_refused_with_the_names_of_the_known_ones(settings: Settings) -> None:
     with pytest.raises(
-        ClusterError, match=r"nodes: 'stash9' is none of the cluster's nodes \(stash1, stash2\)"
+        ClusterError, match=r"nodes: 'stash9' is not a node of the cluster \(stash1, stash2\)"
     ):
         cluster(settings).node("stash9")
+
+
+def test_a_host_has_the_cluster_of_its_group(settings: Settings) -> None:
+    hosts, data = define(**settings)
+    inventory = Inventory((["stash1", "stash2"], {}), nodes=(hosts, data))
+    assert cluster_of_host(inventory.get_host("stash2")) == cluster(settings)
+
+
+@pytest.mark.parametrize("data", [{}, {"cluster": "x"}, {"cluster": None}])
+def test_a_host_without_a_cluster_is_refused(data: Settings) -> None:
+    inventory = Inventory((["stash1"], {}), nodes=(["stash1"], data))
+    with pytest.raises(ClusterError) as error:
+        cluster_of_host(inventory.get_host("stash1"))
+    assert error.value.args == (
+        "nodes: stash1 is not of a group with a cluster; define it as `nodes = define(…)`",
+    )
 
 
 TWO = {"stash1": "10.77.0.11", "stash2": "10.77.0.12"}
@@ -101,9 +129,14 @@ def _input(**change: Any) -> Settings:
         _input(protocol="tcp", forwarding="dr"),
         _input(receive_buffer_bytes=33554432),
         IPV6,
+        {"network": "10.77.0.8/29"},
+        {**IPV6, "network": "fd77::10/126", "vip": "fd77::13"},
+        {"network": ["10.77.0.0/24", "fd77::/127"]},  # no VIP is IPv6
+        {"nodes": {**TWO, f"stash.{'x' * 59}.{'x' * 63}.{'x' * 63}.{'x' * 59}": "10.77.0.13"}},
+        {"connection": {}},
     ],
 )
-def test_good_values(settings: Settings, change: Settings) -> None:
+def test_a_good_value_is_accepted(settings: Settings, change: Settings) -> None:
     cluster({**settings, **change})
 
 
@@ -124,7 +157,9 @@ def test_good_values(settings: Settings, change: Settings) -> None:
         ),
     ],
 )
-def test_who_holds_a_vip(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_vrrp_instances_say_who_holds_each_vip(
+    settings: Settings, change: Settings, expected: list[Any]
+) -> None:
     first = {"address": "10.77.0.11", **({"priority": change["priority"]} if "priority" in change else {})}
     nodes = {"stash1": first, "stash2": "10.77.0.12", "stash3": "10.77.0.13"}
     change = {key: value for key, value in change.items() if key != "priority"}
@@ -147,7 +182,9 @@ def test_who_holds_a_vip(settings: Settings, change: Settings, expected: list[An
         ({"ops": False}, [("UDP", "a", False, "nat", 5514)]),
     ],
 )  # fmt: skip
-def test_virtual_servers(settings: Settings, change: Settings, expected: list[Any]) -> None:
+def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(
+    settings: Settings, change: Settings, expected: list[Any]
+) -> None:
     made = cluster({**settings, **_input(**change)})
     assert [
         (each.protocol, each.input_id, each.ops, each.forwarding, each.real_servers[1].port)
@@ -171,21 +208,53 @@ def test_virtual_servers(settings: Settings, change: Settings, expected: list[An
         ({}, None),
     ],
 )
-def test_what_must_stick_is_warned_of(settings: Settings, change: Settings, what: str | None) -> None:
+def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(
+    settings: Settings, change: Settings, what: str | None
+) -> None:
     warnings = cluster({**settings, **_input(**change)}).warnings
     assert len(warnings) == (what is not None)
     if what:
         scheduler = change.get("scheduler", "rr")
         assert warnings == (
-            f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} parts "
+            f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} separates "
             "them; choose 'sh' or 'mh', so that a sender sticks to its node",
         )
 
 
+def test_a_warning_tells_that_a_family_of_vips_has_no_senders(settings: Settings) -> None:
+    dual = {
+        **VRRP3,
+        "nodes": {"stash1": ["10.77.0.11", "fd77::11"], "stash2": ["10.77.0.12", "fd77::12"]},
+        "network": ["10.77.0.0/24", "fd77::/64"],
+        "vip": ["10.77.0.10", "fd77::10"],
+    }
+    assert cluster({**settings, **dual}).warnings == (
+        "senders: udp-5514 has no IPv6 sender, though there is an IPv6 VIP; add one, or take that VIP out",
+    )
+    assert cluster({**settings, **dual, "senders": ["10.77.0.101", "fd77::101"]}).warnings == ()
+
+
 IP = "192.0.2.11 or 2001:db8::11"
+NO_MACHINES = {
+    "0.0.0.0/0": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "0.0.0.0": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "0.1.0.0/16": "0.0.0.0/8 (unspecified, RFC 1122)",
+    "127.0.0.0/8": "127.0.0.0/8 (loopback, RFC 1122)",
+    "64.0.0.0/2": "127.0.0.0/8 (loopback, RFC 1122)",
+    "169.254.0.0/16": "169.254.0.0/16 (link-local, RFC 3927)",
+    "224.0.0.0/4": "224.0.0.0/4 (multicast, RFC 5771)",
+    "240.0.0.0/4": "240.0.0.0/4 (reserved, RFC 1112)",
+    "255.255.255.255": "240.0.0.0/4 (reserved, RFC 1112)",
+    "::": "::/128 (unspecified, RFC 4291)",
+    "::1": "::1/128 (loopback, RFC 4291)",
+    "::ffff:10.77.0.0/120": "::/8 (reserved, RFC 4291)",
+    "fe80::/64": "fe80::/10 (link-local, RFC 4291)",
+    "ff02::/16": "ff00::/8 (multicast, RFC 4291)",
+}
+"""Networks, and the part of each that is for no cluster."""
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
-    ({"nodes": None}, "nodes: None is no dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": None}, "nodes: None is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
     ({"nodes": {"stash1": "10.77.0.11"}}, "nodes: 1 given; name two machines or more, each with its address"),
     ({"nodes": {"a": "10.77.0.11", "b": "10.77.0.11"}}, "nodes: address 10.77.0.11 is given twice; each must be different"),
     ({"nodes": {"Stash": "10.77.0.11", "stash": "10.77.0.12"}}, "nodes: name stash is given twice; each must be different"),
@@ -195,17 +264,25 @@ BAD: list[tuple[Settings, str]] = [
     ({"nodes": {**TWO, "stash3": []}}, "nodes.stash3: has no addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
     ({"nodes": {**TWO, "stash3": "fd77::13"}}, "nodes.stash3: has IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
     ({"nodes": {**TWO, "stash3": ["10.77.0.13", "fd77::13"]}}, "nodes.stash3: has IPv4 and IPv6 addresses, the VIPs are IPv4; give it one address of each family that the VIPs have"),
-    ({"nodes": {**TWO, "stash 3": "10.77.0.13"}}, "nodes.stash 3.name: 'stash 3' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
-    ({"nodes": {**TWO, "a\nb": "10.77.0.13"}}, "nodes.a\\nb.name: 'a\\nb' is not a host name; use letters, digits, hyphens and dots (RFC 1123)"),
+    ({"nodes": {**TWO, "stash 3": "10.77.0.13"}}, "nodes.stash 3.name: 'stash 3' is not a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)"),
+    ({"nodes": {**TWO, "a\nb": "10.77.0.13"}}, "nodes.a\\nb.name: 'a\\nb' is not a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)"),
     ({"nodes": {**TWO, "stash3": "10.78.0.13"}}, "nodes.stash3: 10.78.0.13 is outside network 10.77.0.0/24; choose an address in it"),
     ({"nodes": {**TWO, "stash3": "10.77.0.255"}}, "nodes.stash3: 10.77.0.255 is 10.77.0.0/24's network or broadcast address; choose another one"),
     ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 255}}}, "nodes.stash3.priority: 255 is out of range; choose one from 1 to 254, the highest becomes MASTER"),
     ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "prio": 2}}}, "nodes.stash3.prio: unknown setting; did you mean priority?"),
-    ({"nodes": {**TWO, "a\nb": {"address": "10.77.0.13", "name": "stash3"}}}, "nodes.a\\nb.name: unknown setting; the name is what stands before the colon"),
+    ({"nodes": {**TWO, "a\nb": {"address": "10.77.0.13", "name": "stash3"}}}, "nodes.a\\nb.name: unknown setting; the name is what is before the colon"),
     ({"network": "10.77.0.1/24"}, "network: '10.77.0.1/24' is neither an IP address nor a network; write it as 10.77.0.0/24, or 10.77.0.1 for one address"),
-    ({"network": None}, "network: 'None' is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
+    ({"network": None}, "network: None is neither an IP address nor a network; write it as 192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"),
     ({"network": []}, "network: none given; name one or more"),
     ({"network": ["10.77.0.0/24", "10.78.0.0/24"]}, "network: 10.77.0.0/24 and 10.78.0.0/24 are both IPv4; name the one that holds the nodes and the VIP"),
+    *(({"network": network}, f"network: {ip_network(network)} overlaps {part}, which no cluster can use; name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64") for network, part in NO_MACHINES.items()),
+    (IPV6 | {"network": "::/0"}, "network: ::/0 overlaps ::/128 (unspecified, RFC 4291), which no cluster can use; name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64"),
+    ({"network": "10.77.0.11"}, "network: 10.77.0.11/32 has 1 address for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    ({"nodes": {"stash1": "10.77.0.10", "stash2": "10.77.0.11"}, "network": "10.77.0.10/31"}, "network: 10.77.0.10/31 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    ({"nodes": {"stash1": "10.77.0.9", "stash2": "10.77.0.10"}, "network": "10.77.0.8/30", "vip": "10.77.0.11"}, "network: 10.77.0.8/30 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"nodes": {"stash1": "fd77::10", "stash2": "fd77::11"}, "network": "fd77::10/127"}, "network: fd77::10/127 has 2 addresses for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"network": "fd77::11"}, "network: fd77::11/128 has 1 address for machines, and the nodes and VIPs need 3; name the larger network that they are in"),
+    (IPV6 | {"nodes": {f"stash{n}": f"fd77::{n}" for n in (1, 2, 3)}, "network": "fd77::/126", "vip": "fd77::10"}, "network: fd77::/126 has 3 addresses for machines, and the nodes and VIPs need 4; name the larger network that they are in"),
     ({"vip": "10.77.0.11"}, "vip: 10.77.0.11 is stash1's own address; choose a free address in 10.77.0.0/24"),
     ({"vip": "10.78.0.10"}, "vip: 10.78.0.10 is outside network 10.77.0.0/24; choose an address in it"),
     ({"vip": "10.77.0.0"}, "vip: 10.77.0.0 is 10.77.0.0/24's network or broadcast address; choose another one"),
@@ -239,16 +316,16 @@ BAD: list[tuple[Settings, str]] = [
     (_input(protocol="tcp", port=96, server_port=9600), "inputs.0.server_port: 9600 is the port of Logstash's API; choose another one"),
     (_input(ops=True, protocol="tcp"), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),
     (_input(ops=True, scheduler="wlc"), "inputs.0.ops: wlc counts connections, and with ops there are none; choose wrr, or take ops out"),
-    (_input(weights={"stash1": 2}), "inputs.0.weights: rr takes no notice of them; choose wrr, or take them out"),
-    (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is none of the nodes; choose from stash1, stash2"),
+    (_input(weights={"stash1": 2}), "inputs.0.weights: rr ignores them; choose wrr, or take them out"),
+    (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is not a node; choose from stash1, stash2"),
     (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 32767"),
     (_input(weights={"stash1": 0, "stash2": 0}, scheduler="wlc"), "inputs.0.weights: all are 0; give one node 1 or more"),
     (_input(weights=[1, 2], scheduler="wrr"), "inputs.0.weights: [1, 2] is not a dictionary; write it as {\"stash1\": 2}"),
     (_input(forwarding="nat", protocol="tcp"), "inputs.0.forwarding: 'nat' can't work for TCP here: the replies would bypass the director; choose 'snat' or 'dr', or leave it out"),
     (_input(forwarding="snat", protocol="both"), "inputs.0.forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"),
-    (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them one"),
+    (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them equal"),
     ({**TWO_VIPS, **_input(forwarding="dr")}, "inputs.0.forwarding: 'dr' can't be used with several VIPs: a node that is MASTER of one and BACKUP of another would send packets round in circles; choose one VIP, or 'snat' for TCP and 'nat' for UDP"),
-    ({"firewall": "none", **_input(protocol="tcp")}, "firewall: 'none' leaves nobody to translate the source for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
+    ({"firewall": "none", **_input(protocol="tcp")}, "firewall: with 'none' nothing translates the source addresses for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
     (_input(codec="JSON Lines"), "inputs.0.codec: 'JSON Lines' is not a codec; write its name, such as json_lines"),
     (_input(type="a b"), "inputs.0.type: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
     (_input(tags="edge"), "inputs.0.tags: 'edge' is not a list; write it in square brackets"),
@@ -270,7 +347,7 @@ BAD: list[tuple[Settings, str]] = [
     ({**IPV6, "vrrp": 2}, "vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP"),
     ({"auth_pass_file": None}, "auth_pass_file: is missing; name the file with the VRRP password, or leave vrrp at 3"),
     ({"auth_pass_file": "/nowhere"}, "auth_pass_file: /nowhere can't be read (No such file or directory); write the VRRP password of 1 to 8 characters into it"),
-    ({"auth_pass_file": "a\0b"}, "auth_pass_file: a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
+    ({"auth_pass_file": "/a\0b"}, "auth_pass_file: /a\\x00b can't be read (embedded null byte); write the VRRP password of 1 to 8 characters into it"),
     ({"advert_interval": 0.5}, "advert_interval: 0.5 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
     ({"advert_interval": 256}, "advert_interval: 256 is not possible in VRRP 2; choose whole seconds from 1 to 255, or vrrp=3"),
     ({**VRRP3, "advert_interval": 41}, "advert_interval: 41 is not possible in VRRP 3; choose 0.01 to 40.95 seconds in hundredths"),
@@ -280,34 +357,170 @@ BAD: list[tuple[Settings, str]] = [
     ({"virtual_router_id": 256}, "virtual_router_id: 256 is out of range; choose one from 1 to 255 that no other VRRP router here has"),
     ({"virtual_router_id": 255, **TWO_VIPS}, "virtual_router_id: 255 is too high: each VIP takes the next one, up to 256; choose 254 or less"),
     ({"preempt": False, **TWO_VIPS}, "preempt: with several VIPs each node must get its own back when it returns; take it out"),
-    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 200}}, **TWO_VIPS}, "nodes.stash3.priority: 200 can't be used with several VIPs, which are shared out in the nodes' order; take it out"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", "priority": 200}}, **TWO_VIPS}, "nodes.stash3.priority: 200 can't be used with several VIPs, which the nodes become MASTER of in their order; take it out"),
     ({"transport": "broadcast"}, "transport: 'broadcast' is unknown; choose from 'unicast', 'multicast'"),
     ({"firewall": "iptables"}, "firewall: 'iptables' is unknown; choose from 'firewalld', 'none'"),
     ({"logstash": 5}, "logstash: 5 is unknown; choose from 6, 7, 8, 9"),
     ({"version": "8.19"}, "version: '8.19' is not a version; write it as 8.19.3, or latest for the newest"),
-    ({"version": "9.0.0"}, "version: 9.0.0 is none of Logstash 8; correct it, or set logstash"),
+    ({"version": "9.0.0"}, "version: 9.0.0 is not a Logstash 8 version; correct it, or set logstash"),
     ({"artifacts_url": "ftp://192.0.2.1"}, "artifacts_url: 'ftp://192.0.2.1' is not an http or https URL; write it as https://artifacts.elastic.co, without a final slash"),
     ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password"),
     ({"exclusive": "maybe"}, "exclusive: 'maybe' is neither True nor False; write one of them"),
     ({"heap": "4G"}, "heap: '4G' is not a size; write it as 512m or 4g"),
     ({"queue": "disk"}, "queue: 'disk' is unknown; choose from 'memory', 'persisted'"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
-    ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write it"),
-    ({"pipelines": "/nowhere"}, "pipelines: /nowhere is no folder with *.conf files; put yours into it"),
+    ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
+    ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "line"), BAD, ids=[line.partition(";")[0] for _, line in BAD])
-def test_bad_values(settings: Settings, change: Settings, line: str) -> None:
+def test_a_bad_value_is_refused_in_one_line(settings: Settings, change: Settings, line: str) -> None:
     with pytest.raises(ClusterError) as error:
         define(**{**settings, **change})
     assert error.value.args == (line,)
 
 
+CONNECTION = 'write it as {"ssh_user": "admin"}'
+KINDS: list[tuple[Settings, str]] = [
+    *(({"connection": value}, f"connection: is of type {type(value).__name__}, not a dictionary; {CONNECTION}") for value in ("x", "", 0, 5, ["ssh_user"], ("ssh_user", "admin"), {"ssh_user"}, b"x", object())),
+    ({"connection": {5: "admin"}}, f"connection: 5 is not the name of a setting; {CONNECTION}"),
+    ({"connection": {None: "admin"}}, f"connection: None is not the name of a setting; {CONNECTION}"),
+    ({"connection": {"cluster": {}}}, "connection.cluster: is not a setting of a connection; take it out"),
+    ({"nodes": ["stash1", "stash2"]}, "nodes: ['stash1', 'stash2'] is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": "stash1"}, "nodes: 'stash1' is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": 2}, "nodes: 2 is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
+    ({"nodes": {**TWO, 3: "10.77.0.13"}}, "nodes: 3 is not a name; write it in quotes"),
+    ({"nodes": {**TWO, None: "10.77.0.13"}}, "nodes: None is not a name; write it in quotes"),
+    ({"nodes": {**TWO, ("a", "b"): "10.77.0.13"}}, "nodes: ('a', 'b') is not a name; write it in quotes"),
+    ({"nodes": {**TWO, 10**5000: "10.77.0.13"}}, "nodes: a value of type int is not a name; write it in quotes"),
+    ({"nodes": {**TWO, "stash3": {"address": "10.77.0.13", 5: 1}}}, "nodes.stash3.5: is not the name of a setting; write the name in quotes"),
+    ({"inputs": "x"}, "inputs: 'x' is not a list; write it in square brackets"),
+    ({"inputs": 5514}, "inputs: 5514 is not a list; write it in square brackets"),
+    ({"inputs": None}, "inputs: None is not a list; write it in square brackets"),
+    ({"inputs": [{"id": "a", "port": 5514, 5: 1}]}, "inputs.0.5: is not the name of a setting; write the name in quotes"),
+    (_input(weights={5: 1}, scheduler="wrr"), "inputs.0.weights: 5 is not a string; write it in quotes"),
+    (_input(port="9" * 20), "inputs.0.port: 99999999999999999999 is out of range; choose one from 1 to 65535"),
+    (_input(port=float("nan")), "inputs.0.port: nan is not a whole number; write it in digits"),
+    (_input(port=10**5000), "inputs.0.port: a value of type int is out of range; choose one from 1 to 65535"),
+    ({"vrrp": 10**400}, f"vrrp: {'1' + '0' * 149}…{'0' * 50} (401 characters) is out of range; write a smaller number"),
+    ({"interface": "\ud800"}, "interface: '\\ud800' is not an interface name; use one that `ip link` shows, 15 characters at most"),
+    ({"heap": b"\xff"}, "heap: b'\\xff' is not text; write it in letters and digits"),
+    ({"preempt": "\ud800"}, "preempt: '\\ud800' is not text; write it in letters and digits"),
+    ({"pipelines": 5}, "pipelines: 5 is not a path; write it in quotes"),
+    ({"pipelines": ["x"]}, "pipelines: ['x'] is not a path; write it in quotes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "line"), KINDS, ids=[line.partition(";")[0] for _, line in KINDS])
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line(
+    settings: Settings, change: Settings, line: str
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **change})
+    assert error.value.args == (line,)
+
+
+def test_an_input_list_that_ends_in_an_error_is_refused_in_one_line(settings: Settings) -> None:
+    def inputs() -> Iterator[Settings]:
+        yield {"id": "a", "port": 5514}
+        raise KeyError("b")
+
+    with pytest.raises(ClusterError, match=r"^inputs\.\d: .* is not a list; write it in square brackets$"):
+        define(**{**settings, "inputs": inputs()})
+
+
+def test_no_password_of_a_connection_is_shown(settings: Settings) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, "connection": [("ssh_password", PASSWORD)]})
+    assert PASSWORD not in error.value.args[0]
+
+
+LONG = "x" * 5000
+LENGTHS: list[tuple[Settings, str]] = [
+    ({"interface": LONG}, f"interface: '{'x' * 149}…{'x' * 49}' (5,000 characters) is not an interface name; "),
+    ({"interface": "x" * 198}, f"interface: '{'x' * 198}' is not an interface name; "),
+    ({"interface": "x" * 199}, f"interface: '{'x' * 149}…{'x' * 49}' (199 characters) is not an interface name; "),
+    ({"interface": [LONG]}, f"interface: ['{'x' * 148}…{'x' * 48}'] (5,004 characters) is not a string; "),
+    ({"vip": LONG}, "vip: 'xxx"),
+    ({"network": LONG}, "network: 'xxx"),
+    ({"senders": [LONG]}, "senders.0: 'xxx"),
+    ({"nodes": LONG}, "nodes: 'xxx"),
+    ({"nodes": {**TWO, LONG: "10.77.0.13"}}, f"nodes.{'x' * 150}…{'x' * 50} (5,000 characters).name: 'xxx"),
+    ({"nodes": {**TWO, LONG: {"name": "a"}}}, f"nodes.{'x' * 150}…{'x' * 50} (5,000 characters).name: unknown setting; "),
+    ({"nodes": {**TWO, "stash3": LONG}}, "nodes.stash3: 'xxx"),
+    ({LONG: 1}, f"{'x' * 150}…{'x' * 50} (5,000 characters): unknown setting; "),
+    (_input(**{LONG: 1}), f"inputs.0.{'x' * 150}…{'x' * 50} (5,000 characters): unknown setting; "),
+    (_input(id=LONG), "inputs.0.id: 'xxx"),
+    (_input(port="9" * 5000), "inputs.0.port: '999"),
+    (_input(weights={LONG: 1}, scheduler="wrr"), "inputs.0.weights: 'xxx"),
+    (_input(weights={LONG: -1}, scheduler="wrr"), f"inputs.0.weights.{'x' * 150}…{'x' * 50} (5,000 characters): -1 is out of range"),
+    ({"inputs": [LONG]}, "inputs.0: 'xxx"),
+    ({"connection": LONG}, "connection: "),
+    ({"connection": {(LONG,): 1}}, "connection: ('xxx"),
+    ({"version": f"9.{'0' * 5000}.1"}, f"version: 9.{'0' * 148}…{'0' * 48}.1 (5,004 characters) is not a Logstash 8 version; "),
+    ({"artifacts_url": f"http://u:{PASSWORD}@{LONG} "}, "artifacts_url: 'http://***@xxx"),
+    ({"proxy": f"http://{LONG}:{PASSWORD}@h:1"}, "proxy: 'http://***@h:1' is not a proxy's URL; "),
+    ({"auth_pass_file": f"/{LONG}"}, f"auth_pass_file: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+    ({"environment_file": f"/{LONG}"}, f"environment_file: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+    ({"pipelines": f"/{LONG}"}, f"pipelines: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "start"), LENGTHS)
+def test_a_long_value_is_shortened_in_its_message(settings: Settings, change: Settings, start: str) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **change})
+    (line,) = error.value.args
+    assert line.startswith(start)
+    assert "; " in line
+    assert len(line) < 700
+    assert PASSWORD not in line
+
+
+def test_a_long_list_of_names_is_shortened_in_its_message(settings: Settings) -> None:
+    nodes = {f"stash{n}.{'x' * 50}.example": f"10.77.0.{n}" for n in range(11, 201)}
+    settings |= {"nodes": nodes}
+    shown = ", ".join(list(nodes)[:2]) + ", … (190 in all)"
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **_input(weights={"stash9": 1}, scheduler="wrr")})
+    assert error.value.args == (f"inputs.0.weights: 'stash9' is not a node; choose from {shown}",)
+    with pytest.raises(ClusterError) as error:
+        cluster({**settings, "vip": "10.77.0.250"}).node(LONG)
+    (line,) = error.value.args
+    assert line.endswith(f"(5,000 characters) is not a node of the cluster ({shown}); add it in inventory.py")
+    longest = f"{'x' * 63}.{'x' * 63}.{'x' * 63}.{'x' * 59}"
+    settings["nodes"] = {longest: "10.77.0.11", "stash2": "10.77.0.12"}
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, **_input(weights={"stash9": 1}, scheduler="wrr")})
+    (line,) = error.value.args
+    assert re.search(r"; choose from (x+\.)+x*…x+ \(251 characters\), … \(2 in all\)$", line)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\0b", "embedded null byte"),
+        ("\ud800", "not a name that a file can have"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("field", ["auth_pass_file", "environment_file", "pipelines"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(
+    settings: Settings, field: str, name: str, reason: str
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, field: f"/{name}"})
+    (line,) = error.value.args
+    assert line.startswith(f"{field}: /")
+    assert f" can't be read ({reason}); " in line
+    assert line.isprintable()
+
+
 @pytest.mark.parametrize("field", ["network", "interface", "vip", "inputs"])
-def test_missing_fields(settings: Settings, field: str) -> None:
+def test_a_missing_setting_is_named(settings: Settings, field: str) -> None:
     del settings[field]
     with pytest.raises(ClusterError) as error:
         define(**settings)
@@ -341,7 +554,7 @@ def test_no_password_of_a_url_is_shown(settings: Settings) -> None:
         assert "s3cret" not in error.value.args[0]
 
 
-def test_the_files_of_secrets_and_pipelines(settings: Settings, tmp_path: Path) -> None:
+def test_the_files_that_the_inventory_names_are_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "environment").write_text('# for Elasticsearch\n\nES_PASSWORD=a = "b" $c\nEMPTY=\n')
     for name in ("own.conf", "netflow/b.conf", "netflow/a.conf", "notes/readme.txt"):
         (tmp_path / "pipelines" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -380,7 +593,9 @@ def test_bad_lines_of_the_environment_are_not_shown(settings: Settings, line: st
     ("name", "what"),
     [("a b.conf", "a b.conf"), ("logstash-ha.conf", "logstash-ha.conf"), ("a b/c.conf", "a b")],
 )
-def test_bad_names_of_pipeline_files(settings: Settings, name: str, what: str, tmp_path: Path) -> None:
+def test_a_pipeline_file_with_a_bad_name_is_refused(
+    settings: Settings, name: str, what: str, tmp_path: Path
+) -> None:
     file = tmp_path / "pipelines" / name
     file.parent.mkdir(parents=True)
     file.write_text("")
@@ -392,6 +607,40 @@ def test_bad_names_of_pipeline_files(settings: Settings, name: str, what: str, t
     )
 
 
+def test_two_settings_of_the_heap_are_refused(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text("LS_JAVA_OPTS=-Xmx1g\n")
+    cluster({**settings, "environment_file": str(file)})
+    with pytest.raises(ClusterError) as error:
+        define(**settings, environment_file=str(file), heap="4g")
+    assert error.value.args == (f"heap: {file} sets LS_JAVA_OPTS, which overrides it; take one of them out",)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("own.conf", "can't be read (Not a directory); name a folder with *.conf files"),
+        ("", "has no *.conf files; put yours into it"),
+        ("bytes", "/x.conf can't be read (not text); make it a text file"),
+        ("folder", "/x.conf can't be read (Is a directory); make it a text file"),
+    ],
+)
+def test_a_folder_without_pipeline_files_is_refused(
+    settings: Settings, tmp_path: Path, name: str, reason: str
+) -> None:
+    folder = tmp_path / "pipelines"
+    (folder / "folder" / "x.conf").mkdir(parents=True)
+    (folder / "bytes").mkdir()
+    (folder / "bytes" / "x.conf").write_bytes(b"\xff")
+    (folder / "own.conf").write_text("")
+    folder = folder / name if name else folder / "folder" / "x.conf"
+    with pytest.raises(ClusterError) as error:
+        define(**settings, pipelines=str(folder))
+    (line,) = error.value.args
+    assert line.startswith(f"pipelines: {folder}")
+    assert line.removeprefix(f"pipelines: {folder}").lstrip() == reason
+
+
 def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
     """A folder `main` would take the place of the files beside it."""
     for name in ("own.conf", "main/own.conf"):
@@ -401,8 +650,102 @@ def test_no_pipeline_file_is_lost(settings: Settings, tmp_path: Path) -> None:
         define(**settings, pipelines=str(tmp_path / "pipelines"))
 
 
-def test_the_shipped_inventory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _made_by_python(file: str) -> Cluster:
+    return Cluster.model_validate(runpy.run_path(file)["nodes"][1]["cluster"])
+
+
+def _made_by_verify(file: str) -> Cluster:
+    return reach.load(file)[2]
+
+
+def _made_by_pyinfra(file: str) -> Cluster:
+    """As the program `pyinfra` has it, in a process of its own."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pyinfra"), "--json", file, "debug-inventory"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Cluster.model_validate(json.loads(done.stdout)[0]["data"]["cluster"])
+
+
+@pytest.mark.parametrize("load", [_made_by_python, _made_by_verify, _made_by_pyinfra])
+@pytest.mark.parametrize(
+    ("here", "named"),
+    [
+        (".", "logs/inventory.py"),
+        ("logs", "inventory.py"),
+        ("logs/pipelines", "../inventory.py"),
+        ("logs", "link.py"),
+        ("/", "{}/logs/inventory.py"),
+    ],
+)
+def test_paths_begin_at_the_inventorys_folder(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    load: Callable[[str], Cluster],
+    here: str,
+    named: str,
+) -> None:
+    """Whatever the current directory is, then and later."""
+    folder = tmp_path / "logs"
+    (folder / "pipelines").mkdir(parents=True)
+    (folder / "pipelines" / "own.conf").write_text("output {}")
+    (folder / "environment").write_text("A=1\n")
+    settings |= {
+        "auth_pass_file": "../auth_pass",
+        "environment_file": "./environment",
+        "pipelines": "pipelines",
+    }
+    (folder / "inventory.py").write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
+    (folder / "link.py").symlink_to("inventory.py")
+    monkeypatch.setattr(pyinfra_cli.util, "PYTHON_CODES", {})  # keeps files by relative names, too
+    monkeypatch.chdir(tmp_path / here)
+    made = load(named.format(tmp_path))
+    monkeypatch.chdir("/")
+    assert made.pipelines == folder / "pipelines"
+    assert made.environment_file == folder / "environment"
+    assert made.auth_pass_file == folder / "../auth_pass"
+    again = Cluster.model_validate(made.model_dump(mode="json", by_alias=True))
+    assert again.pipeline_files == {"main": {"own.conf": "output {}"}}
+    assert [*again.environment] == ["A"]
+    assert again.auth_pass is not None
+
+
+def test_a_tilde_in_a_path_is_the_users_home(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "environment").write_text("A=1\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    made = cluster({**settings, "environment_file": "~/environment"})
+    assert made.environment_file == tmp_path / "home" / "environment"
+
+
+@pytest.mark.parametrize("field", ["auth_pass_file", "environment_file", "pipelines"])
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "~a\0b", "~\ud800"])
+def test_a_tilde_without_a_home_is_refused(settings: Settings, field: str, path: str) -> None:
+    with pytest.raises(ClusterError) as error:
+        define(**{**settings, field: path})
+    assert error.value.args == (f"{field}: {path!r} names no user's home; write the whole path",)
+
+
+def test_each_path_of_the_model_begins_at_the_inventorys_folder(settings: Settings) -> None:
+    """No field of another kind names a file."""
+    paths = {"auth_pass_file", "environment_file", "pipelines"}
+    assert paths == {name for name, field in Cluster.model_fields.items() if "Path" in str(field.annotation)}
+    for field in paths:
+        with pytest.raises(ClusterError) as error:
+            define(**{**settings, field: "nowhere/x"})
+        assert error.value.args[0].startswith(f"{field}: {Path(__file__).parent}/nowhere/x can't be read")
+
+
+def test_the_shipped_inventory_is_the_labs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_DIR", str(Path(settings["auth_pass_file"]).parent))
-    inventory = runpy.run_path(str(Path(__file__).parents[2] / "inventory.py"))
+    inventory = runpy.run_path(str(ROOT / "inventory.py"))
     assert inventory["nodes"][0] == [("stash1", {}), ("stash2", {})]
     assert inventory["senders"][0] == ["sender"]

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cluster import Cluster, ClusterError, Input, Node, define
+from cluster.errors import shorten
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
 from tests.unit import judges
@@ -271,7 +272,13 @@ CHOICES: dict[str, list[Any]] = {
         ["0.0.0.0/0", "::/0"],
         ["192.0.2.0/25", "192.0.2.128/25"],
         "192.0.2.0/31",
+        "192.0.2.8/29",
+        "192.0.2.8/30",
+        "192.0.2.11",
+        "2001:db8::8/125",
+        "2001:db8::a/127",
         "127.0.0.0/8",
+        "240.0.0.0/4",
         "::/0",
     ],
     "vip": [
@@ -305,6 +312,8 @@ CHOICES: dict[str, list[Any]] = {
     "transport": ["unicast", "multicast"],
     "preempt": [True, False],
     "auth_pass_file": [None, "auth_pass", "a\0b"],
+    "pipelines": ["pipelines", "a\0b", "a" * 5000],
+    "environment_file": ["environment", "a\0b", "a" * 5000],
     "logstash": [6, 7, 8, 9],
     "version": ["latest", "6.8.23", "8.19.3", "9.0.0", "8.19"],
     "firewall": ["firewalld", "none"],
@@ -369,7 +378,7 @@ def names_a_field(place: str, case: Case) -> bool:
     """Whether an error's first words are a setting's name: a node's after the node, an input's after its number."""
     field, _, rest = place.partition(".")
     if field == "nodes" and rest:
-        shown = [repr(name)[1:-1] + "." for name in case.settings["nodes"]]
+        shown = [shorten(name) + "." for name in case.settings["nodes"]]
         return any(f"{rest}.".startswith(name) and _is_of(Node, rest[len(name) :]) for name in shown)
     if field == "inputs" and rest:
         number, _, rest = rest.partition(".")
@@ -390,6 +399,7 @@ def test_any_cluster_is_refused_in_one_line_or_rendered_well(case: Case, data: s
         except ClusterError as error:
             (line,) = error.args
             assert line.isprintable(), "more than one line"
+            assert len(line) < 1000, "more than fits on a screen"
             place, _, text = line.partition(": ")
             assert "; " in text, "no mend"
             assert "unknown setting" in text or names_a_field(place, case), f"no setting: {place}"

@@ -12,7 +12,7 @@ from docs.settings import BEGIN, END, README, docstrings, renewed, tables
 def test_readme_has_todays_tables() -> None:
     text = README.read_text()
     assert text.count(BEGIN) == text.count(END) == 1
-    assert text == renewed(text), "README.md is behind cluster.py; run `python -m docs.settings`"
+    assert text == renewed(text), "README.md is behind cluster/model.py; run `python -m docs.settings`"
 
 
 @pytest.mark.parametrize("model", [Cluster, Node, Input])

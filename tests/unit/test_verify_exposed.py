@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from pyinfra.api import Host, StringCommand
 
-from cluster import Cluster
+from cluster import Cluster, checks
 from tests.unit.clusters import make_cluster
 from tests.unit.test_verify_send import pythons
 from verification import exposed
@@ -32,7 +32,8 @@ class Sender:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setattr(checks, "UNUSABLE", {})  # the nodes are this machine
     nodes = [{"name": f"stash{n}", "address": f"127.0.7.{n}"} for n in (1, 2, 3)]
     settings = {"nodes": nodes, "network": "127.0.0.0/8", "vip": "127.0.7.10", "senders": ["127.0.0.0/8"]}
     return Cluster.model_validate(make_cluster(tmp_path).model_dump(mode="json", by_alias=True) | settings)

@@ -1,0 +1,28 @@
+"""The cluster as its user describes it in `inventory.py`: a typed, validated model.
+
+Every error is a `ClusterError`: one line that names the field, its value and what to write instead.
+"""
+
+from cluster.constants import API_PORT, OWN_PIPELINE_FILE
+from cluster.errors import ClusterError
+from cluster.inventory import cluster_of_host, define
+from cluster.ipvs import RealServer, VirtualServer
+from cluster.model import Cluster, Input, Node
+from cluster.types import Address, Network
+from cluster.vrrp import VrrpInstance
+
+__all__ = [
+    "API_PORT",
+    "OWN_PIPELINE_FILE",
+    "Address",
+    "Cluster",
+    "ClusterError",
+    "Input",
+    "Network",
+    "Node",
+    "RealServer",
+    "VirtualServer",
+    "VrrpInstance",
+    "cluster_of_host",
+    "define",
+]

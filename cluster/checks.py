@@ -1,0 +1,331 @@
+"""Checks that concern several settings, and warnings. Each names the setting, its value and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from cluster.constants import API_PORT
+from cluster.errors import listed, shorten, shown
+from cluster.types import Address, Network
+
+if TYPE_CHECKING:
+    from cluster.model import Cluster, Input
+
+_FAMILY = {4: "IPv4", 6: "IPv6"}
+UNUSABLE = {
+    ip_network("0.0.0.0/8"): "unspecified, RFC 1122",
+    ip_network("127.0.0.0/8"): "loopback, RFC 1122",
+    ip_network("169.254.0.0/16"): "link-local, RFC 3927",
+    ip_network("224.0.0.0/4"): "multicast, RFC 5771",
+    ip_network("240.0.0.0/4"): "reserved, RFC 1112",
+    ip_network("::/128"): "unspecified, RFC 4291",
+    ip_network("::1/128"): "loopback, RFC 4291",
+    ip_network("::/8"): "reserved, RFC 4291",
+    ip_network("fe80::/10"): "link-local, RFC 4291",
+    ip_network("ff00::/8"): "multicast, RFC 4291",
+}
+"""Networks whose addresses a cluster can't have, and why."""
+_STICKY_PORTS = {
+    2055: "NetFlow",
+    4739: "IPFIX",
+    6343: "sFlow",
+    9995: "NetFlow",
+    9996: "NetFlow",
+    12201: "GELF",
+}
+"""UDP ports whose protocols spread one thing over several datagrams."""
+_STICKY_CODECS = {"netflow": "NetFlow", "sflow": "sFlow", "gelf": "GELF"}
+
+
+def check_input(input: Input) -> None:
+    """Raises `ValueError`, which begins with the setting's name without the input's."""
+    if input.target_port < 1024:
+        field = "server_port" if input.server_port else "port"
+        if input.forwarding == "dr":
+            raise ValueError(
+                f"{field}: {input.target_port} is below 1024, where only root may listen, and direct routing "
+                "can't change a port; leave forwarding out, or choose one from 1024"
+            )
+        raise ValueError(
+            f"{field}: {input.target_port} is below 1024, where only root may listen; "
+            f"set server_port to one from 1024 to 65535, such as {input.target_port + 5000}"
+        )
+    if "tcp" in input.protocols and input.forwarding == "nat":
+        raise ValueError(
+            "forwarding: 'nat' can't work for TCP here: the replies would bypass the director; "
+            "choose 'snat' or 'dr', or leave it out"
+        )
+    if "udp" in input.protocols and input.forwarding == "snat":
+        raise ValueError(
+            "forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"
+        )
+    if input.forwarding == "dr" and input.target_port != input.port:
+        raise ValueError(
+            f"server_port: {input.server_port} differs from port {input.port}, and direct routing can't "
+            "change a port; leave forwarding out, or make them equal"
+        )
+    if input.ops and input.protocol == "tcp":
+        raise ValueError("ops: one-packet scheduling is for UDP only; take it out")
+    if input.ops and input.scheduler in ("lc", "wlc"):
+        raise ValueError(
+            f"ops: {input.scheduler} counts connections, and with ops there are none; choose wrr, or take ops out"
+        )
+    if input.weights and input.scheduler in ("rr", "lc"):
+        raise ValueError(
+            f"weights: {input.scheduler} ignores them; choose w{input.scheduler}, or take them out"
+        )
+    if input.protocol == "tcp":
+        for field in ("workers", "queue_size", "receive_buffer_bytes"):
+            if getattr(input, field) not in (None, type(input).model_fields[field].default):
+                raise ValueError(f"{field}: Logstash's tcp input has no such setting; take it out")
+    if input.senders == ():
+        raise ValueError("senders: none given; name one or more, or leave it out")
+
+
+def check_cluster(cluster: Cluster) -> None:
+    """Raises `ValueError`, which begins with the setting's name."""
+    if len(cluster.nodes) < 2:
+        raise ValueError(
+            f"nodes: {len(cluster.nodes)} given; name two machines or more, each with its address"
+        )
+    for field, values in (("inputs", cluster.inputs), ("vip", cluster.vips), ("network", cluster.networks)):
+        if not values:
+            raise ValueError(f"{field}: none given; name one or more")
+    _unique("nodes", "name", (node.name.lower() for node in cluster.nodes))
+    _unique("nodes", "address", (address for node in cluster.nodes for address in node.addresses))
+    _unique("inputs", "id", (input.id for input in cluster.inputs))
+    _unique("inputs", "id", cluster.input_ids)
+    _unique("vip", "address", cluster.vips)
+    _unique("senders", "entry", cluster.senders)
+    if cluster.interface == "lo":
+        raise ValueError(
+            "interface: lo is the loopback interface; use the one that carries the nodes' addresses"
+        )
+    _check_networks(cluster)
+    _check_ports(cluster)
+    _check_weights(cluster)
+    _check_addresses(cluster)
+    _check_senders(cluster)
+    _check_vrrp(cluster)
+    _check_forwarding(cluster)
+    _check_logstash(cluster)
+
+
+def _unique(field: str, part: str, values: Iterable[Hashable]) -> None:
+    seen: set[Hashable] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{field}: {part} {value} is given twice; each must be different")
+        seen.add(value)
+
+
+def _check_networks(cluster: Cluster) -> None:
+    for version, family in _FAMILY.items():
+        same = [network for network in cluster.networks if network.version == version]
+        if len(same) > 1:
+            raise ValueError(
+                f"network: {same[0]} and {same[1]} are both {family}; name the one that holds the nodes and the VIP"
+            )
+    for network in cluster.networks:
+        for part, why in UNUSABLE.items():
+            if network.version == part.version and network.overlaps(part):
+                raise ValueError(
+                    f"network: {network} overlaps {part} ({why}), which no cluster can use; "
+                    "name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64"
+                )
+        addresses = [*cluster.vips, *(address for node in cluster.nodes for address in node.addresses)]
+        needed = sum(address.version == network.version for address in addresses)
+        if needed > (usable := _usable(network)):
+            raise ValueError(
+                f"network: {network} has {usable} address{'es' if usable > 1 else ''} for machines, and the nodes and "
+                f"VIPs need {needed}; name the larger network that they are in"
+            )
+
+
+def _usable(network: Network) -> int:
+    """How many machines' addresses a network has: without IPv4's network and broadcast addresses, which a /31 has not
+    (RFC 3021), and without IPv6's anycast address of the routers (RFC 4291, section 2.6.1), which a /127 has not (RFC
+    6164)."""
+    others = 2 if network.version == 4 else 1
+    return network.num_addresses - (others if network.num_addresses > 2 else 0)
+
+
+def _check_ports(cluster: Cluster) -> None:
+    for protocol in ("udp", "tcp"):
+        inputs = [input for input in cluster.inputs if protocol in input.protocols]
+        _unique("inputs", f"{protocol} port", (input.port for input in inputs))
+        _unique("inputs", f"{protocol} server_port", (input.target_port for input in inputs))
+    for index, input in enumerate(cluster.inputs):
+        if "tcp" in input.protocols and API_PORT in (input.port, input.target_port):
+            field = "port" if input.port == API_PORT else "server_port"
+            raise ValueError(
+                f"inputs.{index}.{field}: {API_PORT} is the port of Logstash's API; choose another one"
+            )
+        if "udp" in input.protocols and input.target_port == API_PORT:
+            field = "server_port" if input.server_port else "port"
+            raise ValueError(
+                f"inputs.{index}.{field}: {API_PORT} is where the nodes' health services ask each other; choose another one"
+            )
+
+
+def _check_weights(cluster: Cluster) -> None:
+    names = [node.name for node in cluster.nodes]
+    for index, input in enumerate(cluster.inputs):
+        for name in input.weights:
+            if name not in names:
+                raise ValueError(
+                    f"inputs.{index}.weights: {shown(name)} is not a node; choose from {listed(names)}"
+                )
+        if input.weights and not any(input.weights.get(name, 1) for name in names):
+            raise ValueError(f"inputs.{index}.weights: all are 0; give one node 1 or more")
+
+
+def _check_addresses(cluster: Cluster) -> None:
+    families = cluster.families
+    words = " and ".join(_FAMILY[version] for version in families)
+    for node in cluster.nodes:
+        have = sorted(address.version for address in node.addresses)
+        if have != list(families):
+            has = " and ".join(_FAMILY[version] for version in have) or "no"
+            raise ValueError(
+                f"nodes.{node.name}: has {has} addresses, the VIPs are {words}; "
+                "give it one address of each family that the VIPs have"
+            )
+        for address in node.addresses:
+            network = _network_of(cluster, f"nodes.{node.name}", address)
+            if address in cluster.vips:
+                raise ValueError(
+                    f"vip: {address} is {node.name}'s own address; choose a free address in {network}"
+                )
+    for vip in cluster.vips:
+        _network_of(cluster, "vip", vip)
+
+
+def _network_of(cluster: Cluster, field: str, address: Address) -> Network:
+    """The network that a machine's address is in. Raises `ValueError` where there is none, or no machine can have it."""
+    network = next((network for network in cluster.networks if address in network), None)
+    if network is None:
+        networks = " and ".join(map(str, cluster.networks))
+        raise ValueError(f"{field}: {address} is outside network {networks}; choose an address in it")
+    ends = {network.network_address, *([network.broadcast_address] if network.version == 4 else [])}
+    if address in ends:
+        raise ValueError(
+            f"{field}: {address} is {network}'s network or broadcast address; choose another one"
+        )
+    return network
+
+
+def _check_senders(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        field = "senders" if input.senders is None else f"inputs.{index}.senders"
+        senders = cluster.senders_of(input)
+        if not senders:
+            raise ValueError(f"senders: none given for {input.id}; name one or more, there or for all inputs")
+        _unique(field, "entry", senders)
+        for sender in senders:
+            if sender.version not in cluster.families:
+                raise ValueError(
+                    f"{field}: {sender} is {_FAMILY[sender.version]}, and no VIP is; add one to vip, or take it out"
+                )
+
+
+def _check_vrrp(cluster: Cluster) -> None:
+    instances = cluster.vrrp_instances
+    several = len(instances) > len(cluster.families)
+    last = max(instance.virtual_router_id for instance in instances)
+    if last > 255:
+        raise ValueError(
+            f"virtual_router_id: {cluster.virtual_router_id} is too high: each VIP takes the next one, up to {last}; "
+            f"choose {cluster.virtual_router_id - last + 255} or less"
+        )
+    for node in cluster.nodes:
+        if node.priority and several:
+            raise ValueError(
+                f"nodes.{node.name}.priority: {node.priority} can't be used with several VIPs, which the nodes "
+                "become MASTER of in their order; take it out"
+            )
+    if several and cluster.preempt is False:
+        raise ValueError(
+            "preempt: with several VIPs each node must get its own back when it returns; take it out"
+        )
+    if cluster.vrrp == 2:
+        _check_vrrp_2(cluster)
+    else:
+        _check_vrrp_3(cluster)
+
+
+def _check_vrrp_2(cluster: Cluster) -> None:
+    if 6 in cluster.families:
+        raise ValueError("vrrp: version 2 is for IPv4 only; choose 3 for an IPv6 VIP")
+    if cluster.auth_pass is None:
+        raise ValueError(
+            "auth_pass_file: is missing; name the file with the VRRP password, or leave vrrp at 3"
+        )
+    if cluster.advert_int not in range(1, 256):
+        raise ValueError(
+            f"advert_interval: {cluster.advert_int:g} is not possible in VRRP 2; "
+            "choose whole seconds from 1 to 255, or vrrp=3"
+        )
+
+
+def _check_vrrp_3(cluster: Cluster) -> None:
+    if cluster.auth_pass_file is not None:
+        raise ValueError("auth_pass_file: VRRP 3 has no password; take it out, or choose vrrp=2")
+    hundredths = round(cluster.advert_int * 100, 6)
+    if not 1 <= hundredths <= 4095 or hundredths != round(hundredths):
+        raise ValueError(
+            f"advert_interval: {cluster.advert_int:g} is not possible in VRRP 3; "
+            "choose 0.01 to 40.95 seconds in hundredths"
+        )
+
+
+def _check_forwarding(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        if input.forwarding == "dr" and len(cluster.vips) > len(cluster.families):
+            raise ValueError(
+                f"inputs.{index}.forwarding: 'dr' can't be used with several VIPs: a node that is MASTER of one "
+                "and BACKUP of another would send packets round in circles; choose one VIP, or 'snat' for TCP "
+                "and 'nat' for UDP"
+            )
+    if "snat" in cluster.forwardings and cluster.firewall == "none":
+        raise ValueError(
+            "firewall: with 'none' nothing translates the source addresses for 'snat'; "
+            "choose 'firewalld', or forwarding 'dr' for TCP inputs"
+        )
+
+
+def _check_logstash(cluster: Cluster) -> None:
+    version = cluster.version
+    if version not in (None, "latest") and version.split(".")[0] != str(cluster.logstash):
+        raise ValueError(
+            f"version: {shorten(version)} is not a Logstash {cluster.logstash} version; correct it, or set logstash"
+        )
+    if cluster.queue_max_bytes and cluster.queue == "memory":
+        raise ValueError("queue_max_bytes: a queue in memory has no such limit; set queue='persisted'")
+    if cluster.heap and "LS_JAVA_OPTS" in cluster.environment:
+        raise ValueError(
+            f"heap: {shorten(str(cluster.environment_file))} sets LS_JAVA_OPTS, which overrides it; "
+            "take one of them out"
+        )
+    _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+
+
+def warnings(cluster: Cluster) -> tuple[str, ...]:
+    """What works, but may not be what the user wants; one line each, with what to do."""
+    lines = []
+    for index, input in enumerate(cluster.inputs):
+        what = _STICKY_CODECS.get(input.codec or "") or _STICKY_PORTS.get(input.port)
+        if what and "udp" in input.protocols and input.scheduler not in ("sh", "mh"):
+            lines.append(
+                f"inputs.{index}.scheduler: {input.id} looks like {what}, whose datagrams belong together, and "
+                f"{input.scheduler} separates them; choose 'sh' or 'mh', so that a sender sticks to its node"
+            )
+        for version in cluster.families:
+            if not any(sender.version == version for sender in cluster.senders_of(input)):
+                lines.append(
+                    f"senders: {input.id} has no {_FAMILY[version]} sender, though there is an {_FAMILY[version]} VIP; "
+                    "add one, or take that VIP out"
+                )
+    return tuple(lines)

@@ -1,0 +1,104 @@
+"""From an inventory to pyinfra and back: `define` makes a group of hosts, `cluster_of_host` finds a host's cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from cluster.errors import ClusterError, explain, shorten, shown
+from cluster.model import Cluster, Input, Node
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+
+def define(
+    *, nodes: dict[str, Any] | None = None, connection: dict[str, Any] | None = None, **settings: Any
+) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+    """A pyinfra group of the cluster's nodes, for `inventory.py`.
+
+    `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `settings` are `Cluster`'s other fields. A
+    relative path in them begins at the folder of the file that calls `define`, and `~` is the user's home.
+
+    `connection` is pyinfra's connection data for all nodes. It is passed on as it is: the paths in it (`ssh_key`,
+    `ssh_config_file`, …) begin at the current directory, as pyinfra has them.
+
+    Raises `ClusterError`.
+    """
+    folder = Path(sys._getframe(1).f_code.co_filename).parent.resolve()
+    if not isinstance(nodes, dict):
+        raise ClusterError(
+            f'nodes: {shown(nodes)} is not a dictionary; write it as {{"stash1": "192.0.2.11", …}}'
+        )
+    for name, node in nodes.items():
+        if not isinstance(name, str):
+            raise ClusterError(f"nodes: {shown(name)} is not a name; write it in quotes")
+        if isinstance(node, dict) and "name" in node:
+            raise ClusterError(
+                f"nodes.{shorten(name)}.name: unknown setting; the name is what is before the colon"
+            )
+    _check_connection(connection)
+    members = [
+        {"name": name, **(node if isinstance(node, dict) else {"address": node})}
+        for name, node in nodes.items()
+    ]
+    paths = {name: _absolute(name, settings[name], folder) for name in _PATHS if name in settings}
+    cluster = _validate({"nodes": members, **settings, **paths})
+    hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
+    return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
+
+
+def cluster_of_host(host: Host) -> Cluster:
+    """The cluster that this host of the group `nodes` belongs to. Raises `ClusterError`."""
+    data = host.data.get("cluster")
+    if not isinstance(data, dict):
+        raise ClusterError(
+            f"nodes: {host.name} is not of a group with a cluster; define it as `nodes = define(…)`"
+        )
+    return _validate(data)
+
+
+def _check_connection(connection: object) -> None:
+    """Raises `ClusterError`, which shows no value: it may be a password."""
+    example = 'write it as {"ssh_user": "admin"}'
+    if connection is None:
+        return
+    if not isinstance(connection, dict):
+        kind = type(connection).__name__
+        raise ClusterError(f"connection: is of type {kind}, not a dictionary; {example}")
+    for name in connection:
+        if not isinstance(name, str):
+            raise ClusterError(f"connection: {shown(name)} is not the name of a setting; {example}")
+    if "cluster" in connection:
+        raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
+
+
+def _absolute(setting: str, path: object, folder: Path) -> object:
+    """A path of the inventory in `folder`; what is none is left for the model to refuse."""
+    if not isinstance(path, str | Path):
+        return path
+    try:
+        return folder / Path(path).expanduser()
+    except (RuntimeError, ValueError):  # no such user; a name that no user can have
+        raise ClusterError(
+            f"{setting}: {shown(str(path))} names no user's home; write the whole path"
+        ) from None
+
+
+def _validate(data: dict[str, Any]) -> Cluster:
+    try:
+        return Cluster.model_validate(data)
+    except ValidationError as error:
+        raise explain(error, data, _SETTINGS) from None
+
+
+def _settings(model: type[BaseModel]) -> list[str]:
+    """The names of a model's settings, as the inventory has them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_PATHS = [name for name, field in Cluster.model_fields.items() if field.annotation == Path | None]
+_SETTINGS = {"": _settings(Cluster), "nodes": _settings(Node), "inputs": _settings(Input)}

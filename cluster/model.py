@@ -1,0 +1,287 @@
+"""The cluster as its user describes it in `inventory.py`, and what follows from it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from cluster import checks
+from cluster.errors import ClusterError, listed, shown
+from cluster.ipvs import VirtualServer, virtual_servers
+from cluster.local_files import read_auth_pass, read_environment, read_pipelines
+from cluster.types import (
+    Address,
+    Addresses,
+    Codec,
+    Count,
+    Email,
+    HostName,
+    InputId,
+    Interface,
+    Network,
+    Networks,
+    PipelineId,
+    Port,
+    Priority,
+    ProxyUrl,
+    RouterId,
+    Size,
+    Url,
+    Version,
+    Weight,
+    Word,
+)
+from cluster.vrrp import VrrpInstance, vrrp_instances, vrrp_pairs
+
+RECEIVE_BUFFER = 16 << 20
+"""Bytes that a UDP input's socket may hold of waiting events. They are taken only while events wait."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(_Model):
+    """One machine of the cluster: a director and a real server at once."""
+
+    name: HostName
+    """Its name in the inventory, and keepalived's `router_id`."""
+    addresses: Addresses = Field(alias="address")
+    """Its own address, or two: one IPv4, one IPv6. Logstash listens here, and VRRP adverts come from here."""
+    priority: Priority | None = None
+    """VRRP's priority, 1 to 254: of the nodes that are up, the highest becomes MASTER, and the higher, the sooner
+    (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where others have one, 100)."""
+
+    @property
+    def address(self) -> Address:
+        """Where its Logstash's API listens, which the health checks ask: the IPv4 address where it has one."""
+        return min(self.addresses, key=lambda address: address.version)
+
+    def at(self, version: int) -> Address:
+        """Its address of this family, 4 or 6."""
+        return next(address for address in self.addresses if address.version == version)
+
+
+class Input(_Model):
+    """One input of Logstash behind the VIP: a virtual server for each VIP and protocol."""
+
+    id: InputId
+    """The input's `id`, which the health check looks for in Logstash's API."""
+    port: Port
+    """Port at the VIP, 1 to 65535."""
+    server_port: Port | None = None
+    """Port at the nodes, 1024 to 65535, where it differs: below 1024 only root may listen (default: `port`)."""
+    protocol: Literal["udp", "tcp", "both"] = "udp"
+    """`udp`, `tcp` or `both`."""
+    scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "rr"
+    """How IPVS picks a node (ipvsadm(8)): in turn (`rr`, `wrr`), the least connections (`lc`, `wlc`), by the
+    sender's address (`sh`, `mh`: a sender sticks to its node)."""
+    ops: bool | None = None
+    """One-packet scheduling, UDP only: each datagram is scheduled anew (default: on, but off with `lc`, `wlc`)."""
+    weights: dict[str, Weight] = {}
+    """Weight by node's name, with `wrr`, `wlc`, `sh` and `mh`; 0 gets no events (default: 1 each)."""
+    forwarding: Literal["nat", "snat", "dr"] | None = None
+    """How events get from the director to a node: `nat` (UDP only), `snat` (TCP only; Logstash sees the
+    director's address) or `dr` (direct routing; no `server_port`) (default: `nat` for UDP, `snat` for TCP)."""
+    codec: Codec | None = None
+    """Logstash's codec, by name (default: the plugin's own)."""
+    type: Word | None = None
+    """The events' `type`."""
+    tags: tuple[Word, ...] = ()
+    """The events' `tags`."""
+    workers: Count | None = None
+    """Threads that take datagrams out of the input's queue; UDP only."""
+    queue_size: Count | None = None
+    """Datagrams that the input holds in memory; UDP only."""
+    receive_buffer_bytes: Count | None = RECEIVE_BUFFER
+    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; UDP only.
+    `net.core.rmem_max` is raised to it. `None` leaves the kernel's own, 208 kB as a rule."""
+    senders: Networks | None = None
+    """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
+    pipeline: PipelineId = "main"
+    """The Logstash pipeline it belongs to."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """`udp`, `tcp` or both of them."""
+        return ("udp", "tcp") if self.protocol == "both" else (self.protocol,)
+
+    @property
+    def target_port(self) -> int:
+        """Port at the nodes."""
+        return self.server_port or self.port
+
+    def plugin_id(self, protocol: str) -> str:
+        """The `id` of the Logstash input for this protocol: where there are two, each has its own."""
+        return f"{self.id}-{protocol}" if self.protocol == "both" else self.id
+
+    def forwards(self, protocol: str) -> str:
+        """`nat`, `snat` or `dr`: how this protocol of the input is forwarded."""
+        return self.forwarding or ("nat" if protocol == "udp" else "snat")
+
+    def one_packet(self, protocol: str) -> bool:
+        """Whether each datagram of this protocol is scheduled anew."""
+        if protocol == "tcp":
+            return False
+        return self.scheduler not in ("lc", "wlc") if self.ops is None else self.ops
+
+    def weights_of(self, node: str) -> tuple[int, int]:
+        """A node's weight in IPVS, and its weight while it is slow. With a scheduler that uses weights in turn, both
+        are twice the inventory's, so that the half is a whole number."""
+        weight = self.weights.get(node, 1)
+        return (2 * weight, weight) if self.scheduler in ("wrr", "wlc") else (weight, weight)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_input(self)
+        return self
+
+
+class Cluster(_Model):
+    """The whole cluster: settings that are the same on all of its nodes, and the nodes."""
+
+    nodes: tuple[Node, ...]
+    """Two machines or more: names and addresses, or a dictionary with `address` and `priority` for each."""
+    networks: Networks = Field(alias="network")
+    """The layer-2 network that holds the nodes and the VIP; two where IPv4 and IPv6 are used."""
+    interface: Interface
+    """The network interface that carries a node's address, and the VIP."""
+    vips: Addresses = Field(alias="vip")
+    """The virtual address that events are sent to; one node holds it at a time. Where there
+    are several of a family, each of the first nodes is MASTER of one."""
+    inputs: tuple[Input, ...]
+    """One input or more: a dictionary for each, with the settings below."""
+    senders: Networks = ()
+    """Who may send events: addresses and networks. An input may have senders of its own."""
+    vrrp: Literal[2, 3] = 3
+    """VRRP's version: 3 (RFC 5798; hundredths of a second, IPv4 and IPv6) or the recipe's 2 (RFC 3768; whole seconds,
+    a password, IPv4), which Enterprise Linux 7 needs."""
+    virtual_router_id: RouterId = 1
+    """VRRP's number of this cluster, 1 to 255; the second VIP of a family has the next one, and so on."""
+    advert_interval: float | None = None
+    """Seconds between VRRP adverts: 0.01 to 40.95 in VRRP 3, 1 to 255 in VRRP 2; a BACKUP takes over after three
+    (default: 0.1 in VRRP 3, 1 in VRRP 2)."""
+    transport: Literal["unicast", "multicast"] = "unicast"
+    """How adverts are sent: to each other node, or to VRRP's multicast group."""
+    preempt: bool | None = None
+    """Whether a node with a higher priority takes the VIP back when it returns (default: yes where
+    priorities are given or a family has several VIPs, and in VRRP 2; else the VIP stays where it is)."""
+    auth_pass_file: Path | None = None
+    """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there. A relative path
+    begins at the inventory's folder."""
+    logstash: Literal[6, 7, 8, 9] = 8
+    """Logstash's major version."""
+    version: Version | None = None
+    """Logstash's exact version, or `latest` of its major (default: installed once, then left alone)."""
+    artifacts_url: Url = "https://artifacts.elastic.co"
+    """Where Elastic's packages and their GPG key come from: a mirror of your own."""
+    proxy: ProxyUrl | None = None
+    """The proxy to reach `artifacts_url` through."""
+    exclusive: bool = False
+    """Whether Elastic's repository is enabled only during the deploy, so that no other package upgrade moves Logstash."""
+    firewall: Literal["firewalld", "none"] = "firewalld"
+    """`firewalld`, which must run; `none` leaves the firewall to you."""
+    notification_email: Email | None = "root@localhost"
+    """Who gets keepalived's mails when a node's state changes (the recipe's step 7); `None` for nobody."""
+    pipelines: Path | None = None
+    """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others.
+    A relative path begins at the inventory's folder."""
+    environment_file: Path | None = None
+    """A local file of lines `NAME=value` that pipelines use as `${NAME}`: the place for secrets. A relative path begins
+    at the inventory's folder."""
+    heap: Size | None = None
+    """Logstash's Java heap, such as `4g` (default: Logstash's own)."""
+    queue: Literal["memory", "persisted"] = "memory"
+    """Where events wait inside Logstash: `persisted` keeps them over a crash."""
+    queue_max_bytes: Size | None = None
+    """The most that a persisted queue takes on disk (default: Logstash's own, 1g)."""
+    pipeline_workers: Count | None = None
+    """Threads that filter and output (default: one for each CPU)."""
+
+    @cached_property
+    def auth_pass(self) -> SecretStr | None:
+        """The VRRP password in `auth_pass_file`."""
+        return read_auth_pass(self.auth_pass_file) if self.auth_pass_file else None
+
+    @cached_property
+    def environment(self) -> dict[str, SecretStr]:
+        """Logstash's variables in `environment_file`, by name."""
+        return read_environment(self.environment_file) if self.environment_file else {}
+
+    @cached_property
+    def pipeline_files(self) -> dict[str, dict[str, str]]:
+        """The user's own pipeline files: text by name, by pipeline."""
+        return read_pipelines(self.pipelines) if self.pipelines else {}
+
+    @property
+    def pipeline_ids(self) -> tuple[str, ...]:
+        """All pipelines: those that inputs belong to, and those of the user's files."""
+        return tuple(dict.fromkeys([*(input.pipeline for input in self.inputs), *self.pipeline_files]))
+
+    @property
+    def input_ids(self) -> tuple[str, ...]:
+        """The ids that Logstash has: one for each protocol of an input."""
+        return tuple(input.plugin_id(protocol) for input in self.inputs for protocol in input.protocols)
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The VIPs' address families: 4, 6 or both."""
+        return tuple(sorted({vip.version for vip in self.vips}))
+
+    @property
+    def forwardings(self) -> frozenset[str]:
+        """All ways of forwarding in use."""
+        return frozenset(server.forwarding for server in self.virtual_servers)
+
+    def senders_of(self, input: Input) -> tuple[Network, ...]:
+        """Who may send to this input."""
+        return self.senders if input.senders is None else input.senders
+
+    @cached_property
+    def virtual_servers(self) -> tuple[VirtualServer, ...]:
+        """One for each input, protocol and VIP, in this order."""
+        return virtual_servers(self)
+
+    @property
+    def advert_int(self) -> float:
+        """Seconds between VRRP adverts."""
+        if self.advert_interval is None:
+            return 1 if self.vrrp == 2 else 0.1
+        return self.advert_interval
+
+    @cached_property
+    def vrrp_instances(self) -> tuple[VrrpInstance, ...]:
+        """One for each VIP, the IPv4 ones first."""
+        return vrrp_instances(self)
+
+    @property
+    def vrrp_pairs(self) -> tuple[tuple[VrrpInstance, VrrpInstance], ...]:
+        """The instances of an IPv4 and an IPv6 VIP that belong on one node."""
+        return vrrp_pairs(self.vrrp_instances)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works, but may not be what the user wants; one line each, with what to do."""
+        return checks.warnings(self)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_cluster(self)
+        return self
+
+    def node(self, name: str) -> Node:
+        """The node of that name; `ClusterError` when there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        names = listed(node.name for node in self.nodes)
+        raise ClusterError(
+            f"nodes: {shown(name)} is not a node of the cluster ({names}); add it in inventory.py"
+        )
+
+    def peers(self, node: Node) -> tuple[Node, ...]:
+        """All nodes but this one, in the inventory's order."""
+        return tuple(peer for peer in self.nodes if peer != node)

@@ -1,0 +1,128 @@
+"""Constrained types of the model's fields, and their parsers.
+
+These strings end up in configuration files and commands: a type accepts only what all of their readers accept.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from cluster.errors import shown
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def _matching(pattern: str, meaning: str) -> AfterValidator:
+    """A check that a string matches `pattern`; `meaning` says what it must be, and how to write it."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{shown(value)} is not {meaning}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _between(low: int, high: int, fix: str) -> AfterValidator:
+    """A check that a number is in a range, its ends included."""
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueError(f"{shown(value)} is out of range; {fix}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _parse_address(value: object) -> Address:
+    try:
+        # No zone: an address of one link is no address for a cluster.
+        known = isinstance(value, str | IPv4Address | IPv6Address) and "%" not in str(value)
+        return ip_address(value if known else "")  # type: ignore[arg-type]
+    except ValueError:
+        raise ValueError(
+            f"{shown(value)} is not an IP address; write it as 192.0.2.11 or 2001:db8::11"
+        ) from None
+
+
+def _parse_network(value: object) -> Network:
+    example = "192.0.2.11, 192.0.2.0/24 or 2001:db8::/64"
+    if isinstance(value, str | IPv4Network | IPv6Network | IPv4Address | IPv6Address):
+        text = str(value)
+        try:
+            network = ip_network(text if "%" not in text else "", strict=False)
+            address = ip_address(text.partition("/")[0])
+            if address == network.network_address:
+                return network
+            example = f"{network}, or {address} for one address"
+        except ValueError:
+            pass
+    raise ValueError(f"{shown(value)} is neither an IP address nor a network; write it as {example}")
+
+
+def _in_a_list(value: object) -> object:
+    """Wrap a single value in a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+HostName = Annotated[
+    str,
+    _matching(
+        rf"(?!.{{254}}){_LABEL}(\.{_LABEL})*",
+        "a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)",
+    ),
+]
+Interface = Annotated[
+    str,
+    _matching(r"\w[\w.-]{0,14}", "an interface name; use one that `ip link` shows, 15 characters at most"),
+]
+InputId = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "an input id; use 1 to 64 letters, digits, `_`, `.` and `-`"
+    ),
+]
+PipelineId = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a pipeline id; use 1 to 64 letters, digits, `_` and `-`"),
+]
+Word = Annotated[str, _matching(r"[\w.-]{1,64}", "a word; use letters, digits, `_`, `.` and `-`")]
+Codec = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "a codec; write its name, such as json_lines")]
+Email = Annotated[str, _matching(r"[\w.%+-]+@[\w.-]+", "a mail address; write it as root@localhost")]
+Url = Annotated[
+    str,
+    _matching(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~-]+)*",
+        "an http or https URL; write it as https://artifacts.elastic.co, without a final slash",
+    ),
+]
+ProxyUrl = Annotated[
+    str,
+    _matching(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]+)?",
+        "a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password",
+    ),
+]
+Version = Annotated[
+    str,
+    _matching(r"latest|[0-9]+\.[0-9]+\.[0-9]+", "a version; write it as 8.19.3, or latest for the newest"),
+]
+Size = Annotated[str, _matching(r"[1-9][0-9]*[mg]", "a size; write it as 512m or 4g")]
+Port = Annotated[int, _between(1, 65535, "choose one from 1 to 65535")]
+Count = Annotated[int, _between(1, 2**31 - 1, f"choose one from 1 to {2**31 - 1}")]
+Weight = Annotated[int, _between(0, 32767, "choose one from 0, for no events, to 32767")]
+Priority = Annotated[int, _between(1, 254, "choose one from 1 to 254, the highest becomes MASTER")]
+RouterId = Annotated[int, _between(1, 255, "choose one from 1 to 255 that no other VRRP router here has")]
+Addresses = Annotated[
+    tuple[Annotated[Address, BeforeValidator(_parse_address)], ...], BeforeValidator(_in_a_list)
+]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_parse_network)], ...], BeforeValidator(_in_a_list)
+]
