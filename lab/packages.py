@@ -84,7 +84,7 @@ def create_keys(cache: Path) -> Path:
             gpg = ("gpg", "--batch", "--quiet", "--homedir", folder / name)
             run(*gpg, "--passphrase", "", "--quick-generate-key", user, "rsa3072", "sign", "never")
             (folder / f"{name}.asc").write_text(run(*gpg, "--armor", "--export", user))
-            run("gpgconf", "--homedir", folder / name, "--kill", "gpg-agent")
+            _stop_gpg_agent(folder / name)
         (folder / "done").touch()
     return folder
 
@@ -222,7 +222,6 @@ def _lay_out_logstash(version: str, tree: Path, libraries: Path) -> Package:
     """Lay out the stand-in's files in ``tree`` as Elastic's package does, and describe the package."""
     home = tree / "usr/share/logstash"
     shutil.copytree(STANDIN / "root", tree, symlinks=True)
-    home.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(STANDIN / "logstash_standin", home / "lib/logstash_standin", ignore=ignore)
     shutil.copytree(libraries, home / "vendor", ignore=ignore)
@@ -282,7 +281,7 @@ def _sign(keys: Path, name: str, folder: Path) -> None:
     macros = ("__gpg /usr/bin/gpg", f"_gpg_path {keys / name}", f"_gpg_name {KEYS[name]}")
     defines = [word for macro in macros for word in ("--define", macro)]
     run("rpmsign", *defines, "--addsign", *sorted(folder.glob("*.rpm")))
-    run("gpgconf", "--homedir", keys / name, "--kill", "gpg-agent")
+    _stop_gpg_agent(keys / name)
 
 
 def _index(folder: Path) -> None:
@@ -300,7 +299,12 @@ def _forge(keys: Path, served: Path) -> None:
     _index(forged)
     index = forged / "repodata/repomd.xml"
     run("gpg", "--batch", "--quiet", "--homedir", keys / "forger", "--armor", "--detach-sign", index)
-    run("gpgconf", "--homedir", keys / "forger", "--kill", "gpg-agent")
+    _stop_gpg_agent(keys / "forger")
+
+
+def _stop_gpg_agent(home: Path) -> None:
+    """Stop the agent that gpg has started for a GnuPG home; it would keep running."""
+    run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
 
 
 def _make_readable(folder: Path) -> None:
