@@ -160,7 +160,7 @@ class Lab:
                     raise LabError(
                         f"{guest.name} stopped while booting: {guest.last_console_lines()}; see {guest.console}"
                     )
-                if guest.answers() and self.booted(guest):
+                if guest.answers() and self.has_booted(guest):
                     waiting.remove(guest)
             if waiting and seconds > limit:
                 raise LabError(
@@ -169,21 +169,20 @@ class Lab:
                 )
             time.sleep(0.5)
 
-    def booted(self, guest: Guest) -> bool:
-        """Wait for the guest's systemd to finish booting, and return whether it has."""
-        state = self.ssh(guest.name, "systemctl", "is-system-running", "--wait").stdout.strip()
-        return state in ("running", "degraded")
-
-    def ssh(self, name: str, *command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-        """Run a command on a guest as its admin user."""
-        return subprocess.run(
-            (*self.ssh_command(name), *command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def has_booted(self, guest: Guest) -> bool:
+        """Wait up to a minute for the guest's systemd to finish booting, and return whether it has."""
+        try:
+            done = subprocess.run(
+                (*self.ssh_command(guest.name), "systemctl", "is-system-running", "--wait"),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.stdout.strip() in ("running", "degraded")
 
     def ssh_command(self, name: str) -> tuple[str, ...]:
         """The command that logs in to a guest. Raises LabError where there is no such guest."""

@@ -3,6 +3,7 @@
 import configparser
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,18 @@ def test_a_guest_reuses_the_tap_of_its_last_boot(monkeypatch: pytest.MonkeyPatch
     assert (("tuntap", "add", "tap-stash1", "mode", "tap") in commands) is not tap_exists
     assert ("link", "set", "tap-stash1", "master", "br0") in commands
     assert ("link", "set", "tap-stash1", "up") in commands
+
+
+def test_a_boot_that_takes_long_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Lab.wait_until_up` asks again until its own limit is over, and reports the console's last lines then."""
+
+    def never_ends(command: tuple[str, ...], timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    lab = Lab(tmp_path)
+    (tmp_path / "guests/stash1").mkdir(parents=True)
+    monkeypatch.setattr(subprocess, "run", never_ends)
+    assert not lab.has_booted(lab.guest("stash1"))
 
 
 def test_a_failed_program_is_reported_with_the_last_lines_of_its_output() -> None:
