@@ -20,7 +20,7 @@ console = Console(stderr=True)
 def cli() -> None:
     """Run a lab: several machines with real kernels on this one, to try the cluster on.
 
-    LAB_DIR names the lab's folder (default .lab). Each folder is a lab of its own, and several can run at once.
+    LAB_DIR names the lab's folder (default .lab). Each folder is its own lab, and several can run at once.
     """
 
 

@@ -1,4 +1,4 @@
-"""The cache of disk images and package repositories: it keeps the newest, and those that a lab was created from."""
+"""The cache of images and repositories. It keeps the newest, and those that a lab was created from."""
 
 import shutil
 from pathlib import Path

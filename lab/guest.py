@@ -185,10 +185,10 @@ class Guest:
             time.sleep(0.01)
 
     def _cpu(self) -> str:
-        """The one CPU for the kernel and its programs: moving them between CPUs costs as much time as their work.
+        """The one CPU for the kernel and its programs: switching between CPUs takes as long as the work.
 
-        The CPUs are assigned in turn. The sender comes after nine nodes, so that of two CPUs it gets the one with
-        fewer of three nodes.
+        The CPUs are assigned in turn. The sender comes after nine nodes, so that of two CPUs it gets the one
+        with fewer of three nodes.
         """
         cpus = sorted(os.sched_getaffinity(0))
         index = [machine.name for machine in machines(MAX_NODES)].index(self.name)
@@ -222,7 +222,7 @@ class Guest:
         self.forget_connection()
 
     def forget_connection(self) -> None:
-        """Remove the socket of ssh's shared connection, whose other end is gone; the next ssh makes a new one."""
+        """Remove the socket of ssh's shared connection, whose other end is gone."""
         (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)
 
     def last_console_lines(self) -> str:

@@ -60,7 +60,7 @@ Host {name}
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab, which consists of its folder (ssh_config, keys and the guests' disks) and its network namespace."""
+    """A lab: its folder, with ssh_config, keys and the guests' disks, and its network namespace."""
 
     folder: Path
 
@@ -102,7 +102,7 @@ class Lab:
         progress: Callable[[str], None],
         el: Sequence[int] = (DEFAULT_RELEASE,),
     ) -> None:
-        """Boot a lab of this many nodes and a sender. Of a lab that exists already, boot the guests that are off.
+        """Boot a lab of this many nodes and a sender. Of an existing lab, boot the guests that are off.
 
         ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over.
         """
@@ -130,7 +130,7 @@ class Lab:
         self.wait_until_up((guest,), progress)
 
     def clone(self, source: str, name: str, progress: Callable[[str], None]) -> None:
-        """Boot one guest from a byte-for-byte copy of another's disk. Raises LabError when either of them is on.
+        """Boot one guest from a byte-for-byte copy of another's disk. Raises LabError when either is on.
 
         It comes up with the name and the addresses of its source, but with its own MAC address.
         """
@@ -158,7 +158,8 @@ class Lab:
             for guest in list(waiting):
                 if not guest.running():
                     raise LabError(
-                        f"{guest.name} stopped while booting: {guest.last_console_lines()}; see {guest.console}"
+                        f"{guest.name} stopped while booting: {guest.last_console_lines()}; "
+                        f"see {guest.console}"
                     )
                 if guest.answers() and self.has_booted(guest):
                     waiting.remove(guest)
@@ -229,9 +230,9 @@ class Lab:
 
 @contextmanager
 def build_artifacts(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path]]:
-    """Build the disk image and the package repository where they are missing; yield the cache's folder and both.
+    """Build the disk image and the package repository where they are missing.
 
-    The cache is locked until the block ends.
+    Yields the paths of the cache, the image and the repository. The cache is locked until the block ends.
     """
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ class Network:
 
     @property
     def sockets(self) -> Path:
-        """The folder of the kernels' and ssh's sockets. Paths of sockets must be short, so it is not in the lab's."""
+        """The folder of the kernels' and ssh's sockets. The lab's own may have too long a path for a socket."""
         return SOCKETS / self.namespace
 
     @property
@@ -51,7 +51,7 @@ class Network:
         """Create the guest's tap, unless it is left from an earlier boot, and attach it to the bridge."""
         if f" {machine.tap}: " not in self._ip("-oneline", "link", "show"):
             self._ip("tuntap", "add", machine.tap, "mode", "tap")
-            # With segmentation offload each datagram would take 64 kB of a socket's buffer, and three would fill it.
+            # With segmentation offload each datagram would take 64 kB of a socket's buffer, which holds three.
             self._ip("link", "set", machine.tap, "gso_max_segs", "1")
         self.heal(machine)
         self._ip("link", "set", machine.tap, "up")

@@ -1,8 +1,8 @@
 """The package server's content: signed RPM repositories with the layout of EL's and Elastic's.
 
 Debian's builds of keepalived, ipvsadm, tcpdump and Java are repackaged as RPMs. The stand-in for Logstash is
-packaged once for each version. There are three signing keys: the distribution's, one in place of Elastic's, and one
-that nobody trusts.
+packaged once for each version. Three keys sign: the distribution's, one in place of Elastic's, and an untrusted
+one.
 """
 
 import shutil
@@ -169,7 +169,7 @@ def _build_release(el: int, keys: Path, out: Path, work: Path) -> None:
 
 
 def _download(cache: Path, progress: Callable[[str], None]) -> dict[str, Path]:
-    """Download Debian's packages, unless the cache has today's versions; their paths by name. Raises LabError."""
+    """Download Debian's current packages, unless the cache has them; return their paths. Raises LabError."""
     folder = cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)
     debs = {}

@@ -92,5 +92,5 @@ def cache_dir() -> Path:
 
 
 def namespace(directory: Path) -> str:
-    """The name of a lab's network namespace. It is derived from the lab's folder, so that no two labs share one."""
+    """The name of a lab's network namespace, derived from its folder so that no two labs share one."""
     return "lab-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
