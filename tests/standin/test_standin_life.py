@@ -48,7 +48,7 @@ def test_sigterm_during_the_start_ends_the_process_with_its_signal(make_standin:
 
 
 def test_sigterm_loses_no_accepted_event(make_standin: MakeStandin) -> None:
-    standin = make_standin(STOP_DELAY=2).start()
+    standin = make_standin(STOP_DELAY=3).start()
     until(lambda: not refused(standin.udp))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for number in range(3000):
@@ -59,7 +59,8 @@ def test_sigterm_loses_no_accepted_event(make_standin: MakeStandin) -> None:
     status, body = standin.get()  # the API outlives the socket, and still reports green
     assert (status, body["status"]) == (200, "green")
     assert body["pipelines"]["main"].keys() >= {"hash"}
-    accepted = body["pipelines"]["main"]["events"]["in"]
+    until(lambda: "Pipeline terminated" in standin.log())  # by now the count of events is final
+    accepted = standin.main_stats()["events"]["in"]
     assert accepted > 0
     assert standin.wait() == 0
     messages = [event["message"] for event in standin.events(accepted)]
