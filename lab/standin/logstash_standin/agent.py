@@ -159,10 +159,9 @@ class Agent:
 
     def _create(self, source: PipelineSource, managed: ManagedPipeline) -> bool:
         managed.start_attempted = True
-        try:
-            pipeline = Pipeline(source, self.totals, self.delays, self._all_logs)
-        except ConfigurationError as error:
-            return self._record_failure(source, managed, str(error))
+        pipeline = self._make_pipeline(source, managed)
+        if pipeline is None:
+            return False
         managed.pipeline = pipeline
         if self._start(pipeline, managed):
             return True
@@ -172,10 +171,9 @@ class Agent:
         )
 
     def _reload(self, source: PipelineSource, managed: ManagedPipeline, old: Pipeline) -> bool:
-        try:
-            pipeline = Pipeline(source, self.totals, self.delays, self._all_logs)
-        except ConfigurationError as error:
-            return self._record_failure(source, managed, str(error))
+        pipeline = self._make_pipeline(source, managed)
+        if pipeline is None:
+            return False
         self._log.info("Reloading pipeline", **{"pipeline.id": Symbol(source.id)})
         managed.loading = True
         old.stop()
@@ -191,6 +189,13 @@ class Agent:
         self.reloads.successes += 1
         managed.reloads.last_success_timestamp = self._now()
         return True
+
+    def _make_pipeline(self, source: PipelineSource, managed: ManagedPipeline) -> Pipeline | None:
+        try:
+            return Pipeline(source, self.totals, self.delays, self._all_logs)
+        except ConfigurationError as error:
+            self._record_failure(source, managed, str(error))
+            return None
 
     def _start(self, pipeline: Pipeline, managed: ManagedPipeline) -> bool:
         managed.loading = True

@@ -56,8 +56,9 @@ class Codec:
     def _encode(self, event: Event) -> str:
         raise NotImplementedError
 
-    def _formatted(self, event: Event, default: str) -> str:
-        return event.format(self._options["format"] or default)
+    def _formatted(self, event: Event) -> str:
+        """An event in the option `format`, which only `plain` and `line` have."""
+        return event.format(self._options["format"] or "%{@timestamp} %{host} %{message}")
 
 
 class Plain(Codec):
@@ -68,7 +69,7 @@ class Plain(Codec):
         return [self._event_factory.from_message(_text(data))]
 
     def _encode(self, event: Event) -> str:
-        return self._formatted(event, "%{@timestamp} %{host} %{message}")
+        return self._formatted(event)
 
 
 class _Lines(Codec):
@@ -105,7 +106,7 @@ class Line(_Lines):
         return [self._event_factory.from_message(line.removesuffix("\r"))]
 
     def _encode(self, event: Event) -> str:
-        return self._formatted(event, "%{@timestamp} %{host} %{message}") + str(self._options["delimiter"])
+        return self._formatted(event) + str(self._options["delimiter"])
 
 
 class Json(Codec):

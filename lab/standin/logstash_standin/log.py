@@ -50,9 +50,6 @@ class Logger:
     def __init__(self, log: Log, name: str, context: tuple[str, ...]) -> None:
         self._log, self._name, self._context = log, name, context
 
-    def debug(self, message: str, /, **fields: Any) -> None:
-        self._write("debug", message, fields)
-
     def info(self, message: str, /, **fields: Any) -> None:
         self._write("info", message, fields)
 

@@ -71,7 +71,7 @@ class Pipeline:
 
     @property
     def codecs(self) -> list[Codec]:
-        return [*(input.codec for input in self.inputs), *(output.codec for output in self.outputs)]
+        return [plugin.codec for plugin in (*self.inputs, *self.outputs)]
 
     def start(self, on_finished: Callable[[], None]) -> None:
         """Run until `stop` is called, the inputs end, or a filter or output raises; then call `on_finished`.
@@ -112,10 +112,8 @@ class Pipeline:
 
     def discard(self) -> None:
         """Close the plugins of a pipeline that has ended or never started."""
-        for input in self.inputs:
-            input.close()
-        for output in self.outputs:
-            output.close()
+        for plugin in (*self.inputs, *self.outputs):
+            plugin.close()
 
     def _manage(self, worker: threading.Thread, on_finished: Callable[[], None]) -> None:
         """Wait for the end of the inputs and then of the worker, and clean up."""

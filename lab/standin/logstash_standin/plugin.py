@@ -5,19 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .codecs import Codec, make_codec
 from .delays import Delays
-from .event import Event, EventFactory
+from .event import EventFactory
 from .log import Log
 from .metrics import PluginMetrics
 from .options import Option
 from .version import Version
-
-DECORATIONS: Mapping[str, Option] = {
-    "add_field": Option("hash"),
-    "tags": Option("array"),
-    "type": Option("string"),
-}
-"""The options of an input that `decorate` applies."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,16 @@ class Plugin:
             self.log.warn("The stand-in does not implement this plugin: it has no effect")
 
 
-def decorate(event: Event, options: Mapping[str, Any]) -> None:
-    """Apply an input's options `type`, `tags` and `add_field` to an event."""
-    if options["type"] and event.get("type") is None:
-        event.set("type", options["type"])
-    for tag in options["tags"] or ():
-        event.tag(tag)
-    for name, value in (options["add_field"] or {}).items():
-        event.add(name, value)
+class CodecPlugin(Plugin):
+    """The base of plugins that have a codec: inputs and outputs."""
+
+    def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
+        super().__init__(options, id, context)
+        self.codec: Codec = make_codec(
+            options["codec"],
+            context.event_factory,
+            lambda name: context.log.logger(name, context.pipeline_id),
+        )
+
+    def close(self) -> None:
+        """Write what is buffered, and release files and sockets. The pipeline has ended or never started."""

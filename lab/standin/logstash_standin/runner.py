@@ -152,9 +152,10 @@ def _create_data_folders(path: Path) -> None:
     try:
         for folder in (path, path / "queue", path / "dead_letter_queue"):
             folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path, os.W_OK)
     except OSError:
-        raise SettingsError(f'Path "{path}" must be a writable directory. It is not writable.') from None
-    if not os.access(path, os.W_OK):
+        writable = False
+    if not writable:
         raise SettingsError(f'Path "{path}" must be a writable directory. It is not writable.')
 
 

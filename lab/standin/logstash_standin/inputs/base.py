@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..buffer import Buffer
-from ..codecs import Codec, make_codec
 from ..event import Event
 from ..metrics import PipelineMetrics, Timed
 from ..options import Option, extend
-from ..plugin import DECORATIONS, Context, Plugin, decorate
+from ..plugin import CodecPlugin, Context
 
 
 @functools.lru_cache(maxsize=1024)
@@ -28,19 +27,20 @@ def java_address(address: str) -> str:
     return ":".join(f"{int(group, 16):x}" for group in parsed.exploded.split(":")) + scope + zone
 
 
-class Input(Plugin):
+class Input(CodecPlugin):
     """An input. `run` is called in a thread of its own and returns after `stop` has been called."""
 
     SECTION = "input"
-    OPTIONS = extend({**Plugin.OPTIONS, **DECORATIONS}, codec=Option("codec", "plain"))
+    OPTIONS = extend(
+        CodecPlugin.OPTIONS,
+        codec=Option("codec", "plain"),
+        add_field=Option("hash"),
+        tags=Option("array"),
+        type=Option("string"),
+    )
 
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
         super().__init__(options, id, context)
-        self.codec: Codec = make_codec(
-            options["codec"],
-            context.event_factory,
-            lambda name: context.log.logger(name, context.pipeline_id),
-        )
         self.stopping = threading.Event()
         self._stop_event = -1
         self._stop_lock = threading.Lock()
@@ -65,7 +65,6 @@ class Input(Plugin):
                 os.eventfd_write(self._stop_event, 1)
 
     def close(self) -> None:
-        """Release sockets and files. `run` has returned or was never called."""
         with self._stop_lock:
             self.stopping.set()
             if self._stop_event >= 0:
@@ -84,9 +83,18 @@ class Input(Plugin):
         if not events:
             return
         for event in events:
-            decorate(event, self.options)
+            self._decorate(event)
         with Timed(self.metrics.queue_push, *(total.queue_push for total in self._totals)):
             self._queue.put(events)
         self.metrics.events_out.add(len(events))
         for total in self._totals:
             total.events_in.add(len(events))
+
+    def _decorate(self, event: Event) -> None:
+        """Apply the options `type`, `tags` and `add_field` to an event."""
+        if self.options["type"] and event.get("type") is None:
+            event.set("type", self.options["type"])
+        for tag in self.options["tags"] or ():
+            event.tag(tag)
+        for name, value in (self.options["add_field"] or {}).items():
+            event.add(name, value)
