@@ -88,7 +88,16 @@ def silence(lab: Lab, failure: Failure) -> float:
     (holder,) = holders(lab)
     answers: list[tuple[float, str]] = []
     with subprocess.Popen(
-        (*lab.network.enter, sys.executable, "-m", "bench.echo", VIP, "br0", f"{INTERVAL}", f"{WATCH}"),
+        (
+            *lab.network.enter_command,
+            sys.executable,
+            "-m",
+            "bench.echo",
+            VIP,
+            "br0",
+            f"{INTERVAL}",
+            f"{WATCH}",
+        ),
         stdout=subprocess.PIPE,
         text=True,
     ) as echo:

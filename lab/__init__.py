@@ -1,5 +1,5 @@
-"""The lab: real machines on one machine.
+"""The lab: several machines with real kernels, run on one machine.
 
-Guests are User Mode Linux kernels with systemd, IPVS, netfilter and SELinux, dressed as EL 7 to 10. They live in
-one network namespace together with a package server, and nothing of them reaches any other network.
+Guests are User Mode Linux kernels with systemd, IPVS, netfilter and SELinux, set up to look like EL 7 to 10.
+They share one network namespace with a package server; no packet leaves that namespace.
 """

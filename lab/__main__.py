@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lab.lab import Lab, built, check_machine
+from lab.lab import Lab, build_artifacts, check_machine
 from lab.settings import DEFAULT_RELEASE, MAX_NODES, RELEASES
 from lab.shell import LabError
 
@@ -18,56 +18,64 @@ console = Console(stderr=True)
 
 @click.group()
 def cli() -> None:
-    """Real machines on one machine, to try the cluster on.
+    """Run a lab: several machines with real kernels on this one, to try the cluster on.
 
-    A lab is a folder, named by LAB_DIR (default .lab). Another folder is another lab; both can run.
+    LAB_DIR names the lab's folder (default .lab). Each folder is its own lab, and several can run at once.
     """
 
 
 @cli.command()
 @click.option(
-    "--nodes", type=click.IntRange(2, MAX_NODES), default=2, show_default=True, help="stash1, stash2, …"
+    "--nodes",
+    type=click.IntRange(2, MAX_NODES),
+    default=2,
+    show_default=True,
+    help="Number of nodes: stash1, stash2, …",
 )
 @click.option(
-    "--logstash-start-delay", type=float, default=2.0, show_default=True, help="Seconds a Logstash takes."
+    "--logstash-start-delay",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="Seconds that Logstash takes to start.",
 )
 @click.option(
     "--el",
-    callback=lambda context, option, text: releases(text),
+    callback=lambda context, option, text: parse_releases(text),
     default=str(DEFAULT_RELEASE),
     show_default=True,
-    help="EL 7 to 10; several, as 7,9, are given to the nodes in turn.",
+    help="EL version, 7 to 10. A list such as 7,9 is assigned to the nodes in turn.",
 )
 def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
-    """Build what is not built yet, boot the guests and wait until they are up."""
+    """Build what is missing, boot the guests and wait until they are up."""
     lab = Lab.here()
     try:
-        with progress() as say:
-            lab.up(nodes, logstash_start_delay, say, el)
+        with show_progress() as progress:
+            lab.up(nodes, logstash_start_delay, progress, el)
     except KeyboardInterrupt:
         lab.down()
-        raise LabError("stopped; the lab is removed") from None
-    show(lab)
+        raise LabError("interrupted; the lab has been removed") from None
+    print_status(lab)
 
 
 @cli.command()
 def build() -> None:
-    """Build what is not built yet, and boot nothing."""
+    """Build what is missing, and boot nothing."""
     check_machine(0)
-    with progress() as say, built(say):
+    with show_progress() as progress, build_artifacts(progress):
         pass
 
 
 @cli.command()
 def down() -> None:
-    """End the guests and remove all that `up` made."""
+    """Stop the guests and remove everything that `up` created."""
     Lab.here().down()
 
 
 @cli.command()
 def status() -> None:
-    """Show the guests."""
-    show(Lab.here())
+    """Show the guests and whether they run."""
+    print_status(Lab.here())
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -81,41 +89,41 @@ def ssh(name: str, command: tuple[str, ...]) -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...]) -> None:
-    """Run a command of this machine inside the lab's network."""
+    """Run a command on this machine, inside the lab's network."""
     network = Lab.here().network
     if not network.exists():
-        raise LabError("no lab here; run `python -m lab up`")
-    sys.exit(subprocess.run((*network.enter, *command), check=False).returncode)
+        raise LabError("no lab is running here; run `python -m lab up`")
+    sys.exit(subprocess.run((*network.enter_command, *command), check=False).returncode)
 
 
 @cli.command("power-off")
 @click.argument("name")
 def power_off(name: str) -> None:
-    """Take the power from a guest, as if its plug were pulled."""
+    """Stop a guest at once, as if its power failed."""
     Lab.here().guest(name).power_off()
 
 
 @cli.command("power-on")
 @click.argument("name")
 def power_on(name: str) -> None:
-    """Boot a guest that is off, with the disk it had."""
-    with progress() as say:
-        Lab.here().power_on(name, say)
+    """Boot a guest that is off, from its own disk."""
+    with show_progress() as progress:
+        Lab.here().power_on(name, progress)
 
 
 @cli.command()
 @click.argument("source")
 @click.argument("name")
 def clone(source: str, name: str) -> None:
-    """Boot NAME from a copy of SOURCE's disk: it comes up as SOURCE. Both must be off."""
-    with progress() as say:
-        Lab.here().clone(source, name, say)
+    """Boot NAME from a copy of SOURCE's disk, so that it comes up as SOURCE. Both must be off."""
+    with show_progress() as progress:
+        Lab.here().clone(source, name, progress)
 
 
 @cli.command()
 @click.argument("name")
 def cut(name: str) -> None:
-    """Part a guest's link from the others, silently."""
+    """Disconnect a guest from the others while its own link stays up."""
     lab = Lab.here()
     lab.network.cut(lab.guest(name).machine)
 
@@ -123,7 +131,7 @@ def cut(name: str) -> None:
 @cli.command()
 @click.argument("name")
 def heal(name: str) -> None:
-    """Join a guest's link again."""
+    """Reconnect a guest that was cut off."""
     lab = Lab.here()
     lab.network.heal(lab.guest(name).machine)
 
@@ -131,26 +139,26 @@ def heal(name: str) -> None:
 @cli.command("console")
 @click.argument("name")
 def console_log(name: str) -> None:
-    """Print what a guest's console has shown."""
+    """Print the log of a guest's console."""
     click.echo(Lab.here().guest(name).console.read_text(errors="replace"), nl=False)
 
 
-def releases(text: str) -> tuple[int, ...]:
-    """The option `--el`. Raises LabError."""
+def parse_releases(text: str) -> tuple[int, ...]:
+    """Parse the option `--el`: EL versions, separated by commas. Raises LabError."""
     versions = {str(version): version for version in RELEASES}
     if unknown := [word for word in text.split(",") if word not in versions]:
-        raise LabError(f"--el: {', '.join(unknown)} can't be played; choose of {', '.join(versions)}")
+        raise LabError(f"--el: {', '.join(unknown)}: not supported; choose from {', '.join(versions)}")
     return tuple(versions[word] for word in text.split(","))
 
 
-def show(lab: Lab) -> None:
-    """One row a guest, and how to reach them."""
+def print_status(lab: Lab) -> None:
+    """Print one row for each guest, and how to log in. Raises LabError where there is no lab."""
     if not lab.guests:
         raise LabError(f"no lab in {lab.folder}; run `python -m lab up`")
     table = Table("guest", "address", "power", "link", box=None)
     for guest in lab.guests:
         on = guest.running()
-        link = "" if not on else "cut" if lab.network.is_cut(guest.machine) else "joined"
+        link = "" if not on else "cut" if lab.network.is_cut(guest.machine) else "connected"
         addresses = ", ".join(map(str, (*guest.machine.addresses, *guest.machine.addresses6)))
         table.add_row(guest.name, addresses, "on" if on else "off", link)
     Console().print(table)
@@ -158,21 +166,21 @@ def show(lab: Lab) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A line that says what is going on; on a log, one line for each new thing."""
+def show_progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being done: in a terminal on one line that changes, else on one line for each new step."""
     if console.is_terminal:
         with console.status("") as spinner:
             yield spinner.update
     else:
-        said = set()
+        printed = set()
 
-        def say(text: str) -> None:
-            heading = text.split("(")[0]
-            if heading not in said:
-                said.add(heading)
-                console.print(heading)
+        def print_once(text: str) -> None:
+            step = text.split("(")[0]
+            if step not in printed:
+                printed.add(step)
+                console.print(step)
 
-        yield say
+        yield print_once
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What was built is kept in the cache: the newest, and what a lab was made from."""
+"""The cache of images and repositories. It keeps the newest, and those that a lab was created from."""
 
 import shutil
 from pathlib import Path
@@ -7,14 +7,14 @@ from lab.settings import namespace
 
 BUILT = ("debian-*.tar", "image-*.ext4", "repository-*")
 KEPT = 2
-"""So many of each kind stay although no lab needs them: enough to go back to another branch."""
+"""How many of each kind stay even if no lab needs them: enough to switch between two branches."""
 
 ORIGINS = ("image", "packages")
-"""The files in a lab's folder that name what it was made from."""
+"""The files in a lab's folder that name the image and the repository it was created from."""
 
 
 def register(cache: Path, lab: Path) -> None:
-    """Let the cache know of a lab, for as long as its folder is there."""
+    """Record a lab in the cache. The record counts for as long as the lab's folder exists."""
     labs = cache / "labs"
     labs.mkdir(exist_ok=True)
     link = labs / namespace(lab)
@@ -23,7 +23,7 @@ def register(cache: Path, lab: Path) -> None:
 
 
 def prune(cache: Path) -> None:
-    """Remove what is neither among the newest of its kind nor needed by a lab."""
+    """Remove every artifact that is neither among the newest of its kind nor needed by a lab."""
     needed = set()
     for lab in (cache / "labs").glob("*"):
         if lab.exists():

@@ -1,11 +1,11 @@
-"""Keys for the cache: the same content gives the same key, any change another."""
+"""Keys for the cache: the same content gives the same key, and any change gives another one."""
 
 import hashlib
 from pathlib import Path
 
 
 def content_key(*parts: str | Path) -> str:
-    """A short key over texts and over the names and contents of files and folders."""
+    """A hash of 16 digits over texts, and over the names, modes and contents of files and folders."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -1,4 +1,4 @@
-"""One guest: a User Mode Linux kernel run as a process of this machine."""
+"""One guest: a User Mode Linux kernel that runs as a process of this machine."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from lab.network import Network, end_all
+from lab.network import Network, kill_all
 from lab.packages import release_file
 from lab.settings import (
     GATEWAY,
@@ -22,8 +22,8 @@ from lab.settings import (
     MAX_NODES,
     NETWORK,
     NETWORK6,
+    UNPRIVILEGED_USER,
     USER,
-    VISITOR,
     Machine,
     machines,
 )
@@ -62,7 +62,7 @@ gateway={gateway6}
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest's files lie in ``folder``: its disk, its console's log and the seed that makes it itself."""
+    """A guest. ``folder`` holds its disk, its console's log and the seed that gives it its identity."""
 
     machine: Machine
     network: Network
@@ -76,10 +76,10 @@ class Guest:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def prepare(self, el: int, packages: Path, authorized_key: str, logstash_start_delay: float) -> str:
-        """Write the seed for the first boot and return the guest's ssh host key.
+    def write_seed(self, el: int, packages: Path, authorized_key: str, logstash_start_delay: float) -> str:
+        """Write the seed for the first boot and return the guest's public ssh host key.
 
-        It becomes an EL by that EL's release RPM. Installed in the seed, it brings the rpm database along.
+        The EL's release RPM is installed into the seed, so that the guest takes over the rpm database, too.
         """
         seed = self.folder / "seed"
         seed.mkdir(parents=True)
@@ -99,16 +99,16 @@ class Guest:
         run(
             "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", ssh / "ssh_host_ed25519_key"
         )
-        everyone = "".join(f"{machine.address} {machine.name}\n" for machine in machines(MAX_NODES))
+        hosts = "".join(f"{machine.address} {machine.name}\n" for machine in machines(MAX_NODES))
+        network_path, network_text = self.network_file(el)
         files = {
             "etc/hostname": f"{self.name}\n",
-            "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{everyone}",
+            "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{hosts}",
             "etc/default/logstash": f"LOGSTASH_STANDIN_START_DELAY={logstash_start_delay}\n",
             f"home/{USER}/.ssh/authorized_keys": authorized_key,
-            f"home/{VISITOR}/.ssh/authorized_keys": authorized_key,
+            f"home/{UNPRIVILEGED_USER}/.ssh/authorized_keys": authorized_key,
+            network_path: network_text,
         }
-        network, text = self.profile(el)
-        files[network] = text
         for name, text in files.items():
             path = seed / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +116,8 @@ class Guest:
             path.chmod(0o600 if name.endswith((".nmconnection", "default/logstash")) else 0o644)
         return (ssh / "ssh_host_ed25519_key.pub").read_text()
 
-    def profile(self, el: int) -> tuple[str, str]:
-        """The file that configures the guest's network, as this EL keeps it: its path and its text."""
+    def network_file(self, el: int) -> tuple[str, str]:
+        """The path and the text of the file that configures the guest's network on this EL."""
         return self._ifcfg() if el == 7 else self._keyfile()
 
     def _keyfile(self) -> tuple[str, str]:
@@ -149,19 +149,19 @@ class Guest:
 
     @property
     def disk(self) -> Path:
-        """What the guest wrote over the image; there is no such file before the first boot."""
+        """The copy-on-write file over the image. The first boot creates it."""
         return self.folder / "disk.cow"
 
     def start(self, image: Path) -> None:
-        """Power the guest on. The first boot makes it itself: by its seed, and by the machine id it is given."""
+        """Power the guest on. At the first boot it takes over its seed and gets a machine id of its own."""
         machine_id = hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]
         first = () if self.disk.exists() else (f"systemd.machine_id={machine_id}",)
         shutil.rmtree(self.network.sockets / self.name, ignore_errors=True)
-        self.network.plug(self.machine)
+        self.network.connect(self.machine)
         with self.console.open("ab") as console:
             kernel = subprocess.Popen(
                 (
-                    *self.network.enter,
+                    *self.network.enter_command,
                     *("taskset", "--cpu-list", self._cpu()),
                     HERE / "kernel",
                     f"mem={GUEST_MEMORY}M",
@@ -171,7 +171,7 @@ class Guest:
                     f"vec0:transport=tap,ifname={self.machine.tap},mac={self.machine.mac}",
                     *first,
                     *("security=selinux", "selinux=1", "quiet", f"lab.seed={self.folder / 'seed'}"),
-                    *(f"systemd.mask={unit}" for unit in self.machine.masked),
+                    *(f"systemd.mask={unit}" for unit in self.machine.masked_units),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -179,27 +179,28 @@ class Guest:
                 start_new_session=True,
             )
         (self.folder / "pid").write_text(str(kernel.pid))
-        # It has to get into the namespace first: until then it does not count as running.
+        # `running` counts processes inside the namespace, and the kernel has to enter it first.
         deadline = time.monotonic() + 10
         while kernel.poll() is None and not self.running() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _cpu(self) -> str:
-        """One CPU for the kernel and its programs: handing over to another one takes as long as the work.
+        """The one CPU for the kernel and its programs: switching between CPUs takes as long as the work.
 
-        The guests take turns, and the sender comes after nine nodes: of two CPUs it has the one with fewer of three.
+        The CPUs are assigned in turn. The sender comes after nine nodes, so that of two CPUs it gets the one
+        with fewer of three nodes.
         """
         cpus = sorted(os.sched_getaffinity(0))
-        place = [machine.name for machine in machines(MAX_NODES)].index(self.name)
-        return str(cpus[place % len(cpus)])
+        index = [machine.name for machine in machines(MAX_NODES)].index(self.name)
+        return str(cpus[index % len(cpus)])
 
     def processes(self) -> list[int]:
-        """The kernel's process and those it runs its programs in: one session."""
+        """The kernel's process and those that it runs the guest's programs in. They share one session."""
         try:
             kernel = int((self.folder / "pid").read_text())
         except FileNotFoundError:
             return []
-        return [pid for pid in self.network.processes() if session(pid) == kernel]
+        return [pid for pid in self.network.processes() if session_of(pid) == kernel]
 
     def running(self) -> bool:
         return bool(self.processes())
@@ -208,7 +209,7 @@ class Guest:
         """Whether sshd sends its greeting."""
         probe = ("socat", "-T1", "-u", f"TCP:{self.machine.address}:22,connect-timeout=1", "STDOUT")
         done = subprocess.run(
-            (*self.network.enter, "timeout", "1", *probe),
+            (*self.network.enter_command, "timeout", "1", *probe),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -216,20 +217,20 @@ class Guest:
         return done.stdout.startswith(b"SSH-")
 
     def power_off(self) -> None:
-        """Take the power away: no goodbye, no flushing."""
-        end_all(self.name, self.processes)
+        """Stop the guest as a power failure does: nothing is shut down or flushed."""
+        kill_all(self.name, self.processes)
         self.forget_connection()
 
     def forget_connection(self) -> None:
-        """Let the next ssh make a connection of its own: the one that is kept open leads to nobody."""
+        """Remove the socket of ssh's shared connection, whose other end is gone."""
         (self.network.sockets / f"ssh-{self.name}").unlink(missing_ok=True)
 
-    def last_words(self) -> str:
+    def last_console_lines(self) -> str:
         return last_lines(self.console.read_text(errors="replace"))
 
 
-def session(pid: int) -> int | None:
-    """The session that a process belongs to; None when it has ended."""
+def session_of(pid: int) -> int | None:
+    """The id of the session that a process belongs to; None when the process has ended."""
     with suppress(ProcessLookupError):
         return os.getsid(pid)
     return None

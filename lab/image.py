@@ -1,4 +1,4 @@
-"""The guests' disk image: Debian underneath, with SELinux's labels on every file. The seed makes it an EL."""
+"""The guests' disk image: Debian with SELinux labels on every file. A guest's seed turns it into an EL."""
 
 import shutil
 import tempfile
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.content import content_key
-from lab.settings import HERE, USER, VISITOR
+from lab.settings import HERE, UNPRIVILEGED_USER, USER
 from lab.shell import LabError, run
 
 SUITE = "bookworm"
 DISK_SIZE = "4G"
-"""Sparse: it takes only what is written."""
+"""The image is a sparse file and takes only the space that is written to."""
 
 PACKAGES = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "netbase"),
@@ -20,13 +20,13 @@ PACKAGES = (
     *("network-manager", "firewalld", "iptables", "ipset", "dnf", "rpm"),
     *("selinux-policy-default", "policycoreutils", "policycoreutils-python-utils", "selinux-utils", "auditd"),
 )
-"""What an EL guest has before anyone deploys to it, under Debian's names."""
+"""The packages of a fresh EL machine, by Debian's names."""
 
 LIBRARIES = (
     *("libnl-3-200", "libnl-genl-3-200", "libnftnl11", "libmnl0", "libsnmp40", "libpopt0", "libpcap0.8"),
     *("libglib2.0-0", "libpcre2-8-0", "libssl3"),
 )
-"""Shared libraries of the programs in the lab's RPMs."""
+"""Shared libraries that the programs in the lab's RPMs need."""
 
 MASKED = (
     *("e2scrub_reap.service", "systemd-pstore.service", "systemd-binfmt.service", "systemd-sysusers.service"),
@@ -43,38 +43,38 @@ MASKED = (
     ),
     *("NetworkManager-wait-online.service", "user@.service", "systemd-machine-id-commit.service"),
 )
-"""Units that a guest has no use for and that would make it boot slowly."""
+"""Units that a guest does not need and that would slow down its boot."""
 
 
-def modules() -> Path:
-    """The folder of the User Mode Linux kernel's modules."""
+def find_kernel_modules() -> Path:
+    """The folder of the User Mode Linux kernel's modules. Raises LabError where there is none."""
     found = sorted(Path("/usr/lib/uml/modules").glob("*"))
     if not found:
-        raise LabError("/usr/lib/uml/modules: no kernel modules there; run `make packages`")
+        raise LabError("/usr/lib/uml/modules: no kernel modules found; run `make packages`")
     return found[-1]
 
 
-def image(cache: Path, progress: Callable[[str], None]) -> Path:
-    """The base disk all guests start from; built when what it is made of has changed.
+def build_image(cache: Path, progress: Callable[[str], None]) -> Path:
+    """Build the disk image that all guests start from, unless the cache has it, and return its path.
 
-    Guests write to copy-on-write files of their own, which are good for as long as this file is left alone.
+    Guests write to copy-on-write files of their own, which are valid only while this file does not change.
     """
-    kernel_modules = modules()
+    kernel_modules = find_kernel_modules()
     key = content_key(Path(__file__), HERE / "rootfs", HERE / "selinux", kernel_modules.name)
     target = cache / f"image-{key}.ext4"
     if target.exists():
         return target
-    debian = _debian(cache, progress)
+    debian = _build_debian(cache, progress)
     with tempfile.TemporaryDirectory(dir=cache, prefix="image.") as scratch:
         work = Path(scratch)
         root = work / "root"
         root.mkdir()
         progress("unpacking the base system")
         run("tar", "-C", root, "-xf", debian)
-        progress("preparing it for any EL")
-        _prepare(root, kernel_modules, _policy(work))
+        progress("configuring the base system")
+        _configure(root, kernel_modules, _compile_policy(work))
         progress("labelling files for SELinux")
-        _label(root)
+        _label_files(root)
         progress("writing the disk image")
         disk = work / "disk"
         run(
@@ -84,8 +84,8 @@ def image(cache: Path, progress: Callable[[str], None]) -> Path:
     return target
 
 
-def _debian(cache: Path, progress: Callable[[str], None]) -> Path:
-    """The plain Debian system as a tar file; the slowest part, so it is kept apart."""
+def _build_debian(cache: Path, progress: Callable[[str], None]) -> Path:
+    """Build the plain Debian system as a tar file. This is the slowest part, so it is cached separately."""
     names = ",".join((*PACKAGES, *LIBRARIES))
     target = cache / f"debian-{content_key(SUITE, names)}.tar"
     if not target.exists():
@@ -102,8 +102,8 @@ def _debian(cache: Path, progress: Callable[[str], None]) -> Path:
     return target
 
 
-def _policy(work: Path) -> Path:
-    """Compile the lab's SELinux modules."""
+def _compile_policy(work: Path) -> Path:
+    """Compile the lab's SELinux modules and return the folder that holds them."""
     sources = work / "selinux"
     shutil.copytree(HERE / "selinux", sources)
     modules = [f"{source.stem}.pp" for source in sorted(sources.glob("*.te"))]
@@ -115,23 +115,23 @@ def _policy(work: Path) -> Path:
     return compiled
 
 
-def _prepare(root: Path, kernel_modules: Path, policy: Path) -> None:
-    for name in ("usr/lib/os-release", "usr/bin/dnf", "etc/debian_version"):  # an EL's release brings its own
+def _configure(root: Path, kernel_modules: Path, policy: Path) -> None:
+    for name in ("usr/lib/os-release", "usr/bin/dnf", "etc/debian_version"):  # each EL's seed brings its own
         (root / name).unlink()
     run("cp", "--recursive", "--no-dereference", "--preserve=mode", f"{HERE / 'rootfs'}/.", root)
     shutil.copytree(kernel_modules, root / "usr/lib/modules" / kernel_modules.name)
     (root / "etc/machine-id").write_text("")
-    (root / "etc/sysconfig").mkdir()  # each EL has it, and Debian does not
+    (root / "etc/sysconfig").mkdir()  # every EL has this folder; Debian does not
     shutil.copytree(policy, root / "var/tmp/policy")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
-    _inside(
+    _run_inside(
         root,
         f"depmod {kernel_modules.name}",
         f"useradd --create-home --shell /bin/bash --password '*' {USER}",
-        f"useradd --create-home --shell /bin/bash --password '*' {VISITOR}",
+        f"useradd --create-home --shell /bin/bash --password '*' {UNPRIVILEGED_USER}",
         "semodule --noreload --install /var/tmp/policy/*.pp",
-        # The kernel has no nf_tables families for IP, so firewalld uses its other backend, as on EL 7.
+        # The kernel lacks nf_tables' IP families, so firewalld uses its iptables backend, as on EL 7.
         "sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf",
         "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy",
         "update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-legacy",
@@ -141,13 +141,13 @@ def _prepare(root: Path, kernel_modules: Path, policy: Path) -> None:
     )
 
 
-def _label(root: Path) -> None:
+def _label_files(root: Path) -> None:
     contexts = "/etc/selinux/default/contexts/files/file_contexts"
-    _inside(root, f"setfiles -F {contexts} /")
+    _run_inside(root, f"setfiles -F {contexts} /")
 
 
-def _inside(root: Path, *commands: str) -> None:
-    """Run shell commands with the image as their root, in a mount namespace of their own."""
+def _run_inside(root: Path, *commands: str) -> None:
+    """Run shell commands with ``root`` as their root folder, in a mount namespace of their own."""
     script = "\n".join(
         (
             "set -e",

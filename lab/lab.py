@@ -1,4 +1,4 @@
-"""A lab as a whole: what `up` makes and `down` removes."""
+"""A lab as a whole: `up` creates it, `down` removes it."""
 
 import fcntl
 import itertools
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lab.cache import prune, register
 from lab.guest import Guest
-from lab.image import image
+from lab.image import build_image
 from lab.network import Network
-from lab.packages import repository
+from lab.packages import build_repository
 from lab.settings import (
     BOOT_TIMEOUT,
     DEFAULT_RELEASE,
@@ -60,7 +60,7 @@ Host {name}
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab is its folder: ssh_config, keys, and the guests' disks."""
+    """A lab: its folder, with ssh_config, keys and the guests' disks, and its network namespace."""
 
     folder: Path
 
@@ -75,22 +75,24 @@ class Lab:
 
     @property
     def guests(self) -> tuple[Guest, ...]:
-        """The guests that `up` made, in the order of their addresses."""
-        made = {path.name for path in (self.folder / "guests").glob("*")}
+        """The guests that `up` created, in the order of their addresses."""
+        created = {path.name for path in (self.folder / "guests").glob("*")}
         return tuple(
             Guest(machine, self.network, self.folder / "guests" / machine.name)
             for machine in machines(MAX_NODES)
-            if machine.name in made
+            if machine.name in created
         )
 
     def guest(self, name: str) -> Guest:
-        """One guest by name. Raises LabError with the names there are."""
+        """One guest by name. Raises LabError, with the names that exist."""
         for guest in self.guests:
             if guest.name == name:
                 return guest
         names = ", ".join(guest.name for guest in self.guests)
         raise LabError(
-            f"{name}: no such guest; there are {names}" if names else "no lab here; run `python -m lab up`"
+            f"{name}: no such guest; choose from {names}"
+            if names
+            else "no lab is running here; run `python -m lab up`"
         )
 
     def up(
@@ -100,52 +102,53 @@ class Lab:
         progress: Callable[[str], None],
         el: Sequence[int] = (DEFAULT_RELEASE,),
     ) -> None:
-        """Boot a lab of this many nodes and a sender; where there is one already, boot what of it is off.
+        """Boot a lab of this many nodes and a sender. Of an existing lab, boot the guests that are off.
 
-        ``el`` are the nodes' versions of Enterprise Linux in turn, over again where they are fewer.
+        ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over.
         """
         check_machine((nodes + 1) * GUEST_MEMORY)
-        with built(progress) as (cache, disk, packages):
+        with build_artifacts(progress) as (cache, disk, packages):
             if not self.guests:
                 self._create(nodes, el, logstash_start_delay, disk, packages)
             register(cache, self.folder)
             prune(cache)
         if not self.network.exists():
             self.network.create()
-            self.network.serve(Path((self.folder / "packages").read_text()), self.folder / "packages.log")
+            packages = Path((self.folder / "packages").read_text())
+            self.network.start_package_server(packages, self.folder / "packages.log")
         for guest in self.guests:
             if not guest.running():
                 guest.start(self._image())
-        self.wait(self.guests, progress)
+        self.wait_until_up(self.guests, progress)
 
     def power_on(self, name: str, progress: Callable[[str], None]) -> None:
-        """Boot one guest with the disk it had. Raises LabError when it runs already."""
+        """Boot one guest from its own disk. Raises LabError when it is on already."""
         guest = self.guest(name)
         if guest.running():
             raise LabError(f"{name} is on already")
         guest.start(self._image())
-        self.wait((guest,), progress)
+        self.wait_until_up((guest,), progress)
 
     def clone(self, source: str, name: str, progress: Callable[[str], None]) -> None:
-        """Boot one guest from a byte-for-byte copy of another's disk. Raises LabError while one of them is on.
+        """Boot one guest from a byte-for-byte copy of another's disk. Raises LabError when either is on.
 
-        It comes up as its source, at the source's addresses, with a MAC of its own.
+        It comes up with the name and the addresses of its source, but with its own MAC address.
         """
         original, copy = self.guest(source), self.guest(name)
         for guest in (original, copy):
             if guest.running():
                 raise LabError(f"{guest.name} is on; run `python -m lab power-off {guest.name}`")
         run("cp", "--sparse=always", original.disk, copy.disk)
-        known = self.folder / "known_hosts"  # the machine that was known by this name is gone
-        lines = known.read_text().splitlines(keepends=True)
-        known.write_text("".join(line for line in lines if not line.startswith(f"{name},")))
+        known_hosts = self.folder / "known_hosts"  # the copy has overwritten the host key of this name
+        lines = known_hosts.read_text().splitlines(keepends=True)
+        known_hosts.write_text("".join(line for line in lines if not line.startswith(f"{name},")))
         copy.start(self._image())
-        alike = Machine(source, original.machine.addresses)
-        self.wait((Guest(alike, self.network, copy.folder),), progress)
+        machine = Machine(source, original.machine.addresses)
+        self.wait_until_up((Guest(machine, self.network, copy.folder),), progress)
         original.forget_connection()
 
-    def wait(self, guests: tuple[Guest, ...], progress: Callable[[str], None]) -> None:
-        """Wait until systemd has come up on each guest. Raises LabError when one ends or takes too long."""
+    def wait_until_up(self, guests: tuple[Guest, ...], progress: Callable[[str], None]) -> None:
+        """Wait until systemd has booted each guest. Raises LabError when one stops or takes too long."""
         start = time.monotonic()
         limit = BOOT_TIMEOUT * (1 + len(guests) / 2)
         waiting = list(guests)
@@ -155,38 +158,39 @@ class Lab:
             for guest in list(waiting):
                 if not guest.running():
                     raise LabError(
-                        f"{guest.name} ended while booting: {guest.last_words()}; see {guest.console}"
+                        f"{guest.name} stopped while booting: {guest.last_console_lines()}; "
+                        f"see {guest.console}"
                     )
-                if guest.answers() and self.booted(guest):
+                if guest.answers() and self.has_booted(guest):
                     waiting.remove(guest)
             if waiting and seconds > limit:
                 raise LabError(
-                    f"{waiting[0].name} is not up after {limit:.0f} s: {waiting[0].last_words()}; "
+                    f"{waiting[0].name} is not up after {limit:.0f} s: {waiting[0].last_console_lines()}; "
                     f"see {waiting[0].console}"
                 )
             time.sleep(0.5)
 
-    def booted(self, guest: Guest) -> bool:
-        """Whether the guest's systemd says that all it starts at boot has been started; it waits for that."""
-        state = self.ssh(guest.name, "systemctl", "is-system-running", "--wait").stdout.strip()
-        return state in ("running", "degraded")
-
-    def ssh(self, name: str, *command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-        """Run a command on a guest as its admin user."""
-        return subprocess.run(
-            (*self.ssh_command(name), *command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def has_booted(self, guest: Guest) -> bool:
+        """Wait up to a minute for the guest's systemd to finish booting, and return whether it has."""
+        try:
+            done = subprocess.run(
+                (*self.ssh_command(guest.name), "systemctl", "is-system-running", "--wait"),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.stdout.strip() in ("running", "degraded")
 
     def ssh_command(self, name: str) -> tuple[str, ...]:
+        """The command that logs in to a guest. Raises LabError where there is no such guest."""
         return ("ssh", "-F", str(self.folder / "ssh_config"), "-o", "LogLevel=ERROR", self.guest(name).name)
 
     def down(self) -> None:
-        """End all and remove all that `up` made, also after a crash; the cache stays."""
+        """Stop all guests and remove everything that `up` created, even after a crash. The cache stays."""
         self.network.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -196,11 +200,11 @@ class Lab:
         self.folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
-        known, config = [], []
+        known_hosts, config = [], []
         for machine, version in zip(machines(nodes), itertools.cycle(el), strict=False):
             guest = Guest(machine, self.network, self.folder / "guests" / machine.name)
-            host_key = guest.prepare(version, packages, public, logstash_start_delay)
-            known.append(f"{machine.name},{machine.address} {host_key}")
+            host_key = guest.write_seed(version, packages, public, logstash_start_delay)
+            known_hosts.append(f"{machine.name},{machine.address} {host_key}")
             config.append(
                 SSH_HOST.format(
                     name=machine.name,
@@ -211,50 +215,53 @@ class Lab:
                     sockets=self.network.sockets,
                 )
             )
-        (self.folder / "known_hosts").write_text("".join(known))
+        (self.folder / "known_hosts").write_text("".join(known_hosts))
         (self.folder / "ssh_config").write_text("\n".join(config))
         (self.folder / "image").write_text(str(disk))
         (self.folder / "packages").write_text(str(packages))
 
     def _image(self) -> Path:
-        """The image this lab was made from: its disks fit no other."""
+        """The image that this lab was created from: its guests' disks depend on it. Raises LabError."""
         disk = Path((self.folder / "image").read_text())
         if not disk.exists():
-            raise LabError(f"{disk}: the image of this lab is gone; run `python -m lab down`, then `up`")
+            raise LabError(f"{disk}: this lab's image is missing; run `python -m lab down`, then `up`")
         return disk
 
 
 @contextmanager
-def built(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path]]:
-    """The cache, and in it the guests' image and packages, built where they are not; nobody else builds meanwhile."""
+def build_artifacts(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path]]:
+    """Build the disk image and the package repository where they are missing.
+
+    Yields the paths of the cache, the image and the repository. The cache is locked until the block ends.
+    """
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
-        for half_built in (*cache.glob("image.*"), *cache.glob("repository.*")):
-            shutil.rmtree(half_built)
-        yield cache, image(cache, progress), repository(cache, progress)
+        for unfinished in (*cache.glob("image.*"), *cache.glob("repository.*")):
+            shutil.rmtree(unfinished)
+        yield cache, build_image(cache, progress), build_repository(cache, progress)
 
 
 def check_machine(memory: int) -> None:
-    """Say at once what this machine lacks. ``memory`` in MiB. Raises LabError."""
+    """Check that this machine can run a lab whose guests need ``memory`` MiB. Raises LabError."""
     if os.geteuid() != 0:
-        raise LabError("the lab makes network namespaces and disk images: run it as root")
+        raise LabError("the lab creates network namespaces and disk images; run it as root")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
         raise LabError(f"{', '.join(missing)}: not found; run `make packages`")
     if not os.access("/dev/net/tun", os.W_OK):
-        raise LabError("/dev/net/tun: cannot be opened; load the module with `modprobe tun`")
+        raise LabError("/dev/net/tun cannot be opened; load its module with `modprobe tun`")
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     available = int(fields["MemAvailable"].split()[0]) // 1024
     if available < memory:
         raise LabError(
-            f"memory: the guests may take {memory} MiB and {available} MiB are free; use fewer nodes"
+            f"memory: the guests may use {memory} MiB, but only {available} MiB are free; use fewer nodes"
         )
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One builder at a time in the cache."""
+    """Hold an exclusive lock on a file, so that only one process builds in the cache."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

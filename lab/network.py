@@ -1,4 +1,4 @@
-"""The lab's network: a namespace with a bridge, a tap for each guest and the package server."""
+"""The lab's network: a namespace with a bridge, one tap for each guest, and the package server."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from lab.shell import LabError, run
 
 @dataclass(frozen=True)
 class Network:
-    """A network namespace of the lab's own. It has no way out, and nothing outside has a way in."""
+    """The lab's network namespace. It has no route to any other network, nor has any other a route to it."""
 
     namespace: str
 
@@ -27,12 +27,12 @@ class Network:
 
     @property
     def sockets(self) -> Path:
-        """Where the kernels and ssh keep their sockets: the paths must be short, and no other lab's."""
+        """The folder of the kernels' and ssh's sockets. The lab's own may have too long a path for a socket."""
         return SOCKETS / self.namespace
 
     @property
-    def enter(self) -> tuple[str, ...]:
-        """The words that run a program inside."""
+    def enter_command(self) -> tuple[str, ...]:
+        """The command prefix that runs a program inside the namespace."""
         return ("nsenter", f"--net={self.path}", "--")
 
     def exists(self) -> bool:
@@ -47,38 +47,38 @@ class Network:
         self._ip("address", "add", f"{GATEWAY6}/{NETWORK6.prefixlen}", "dev", "br0", "nodad")
         self._ip("link", "set", "br0", "up")
 
-    def plug(self, machine: Machine) -> None:
-        """Make the guest's tap, unless it has one from before it went off; join it to the bridge."""
+    def connect(self, machine: Machine) -> None:
+        """Create the guest's tap, unless it is left from an earlier boot, and attach it to the bridge."""
         if f" {machine.tap}: " not in self._ip("-oneline", "link", "show"):
             self._ip("tuntap", "add", machine.tap, "mode", "tap")
-            # A guest's card takes single packets. It could take trains of segments, but then each datagram would
-            # fill 64 kB of a socket's buffer, and three of them all of it.
+            # With segmentation offload each datagram would take 64 kB of a socket's buffer, which holds three.
             self._ip("link", "set", machine.tap, "gso_max_segs", "1")
         self.heal(machine)
         self._ip("link", "set", machine.tap, "up")
 
     def cut(self, machine: Machine) -> None:
-        """Part the guest from all others. It sees its link up, as behind a switch that died."""
+        """Disconnect the guest from all others. Its own link stays up, as behind a switch that has failed."""
         self._ip("link", "set", machine.tap, "nomaster")
 
     def heal(self, machine: Machine) -> None:
+        """Reconnect a guest that was cut off."""
         self._ip("link", "set", machine.tap, "master", "br0")
 
     def is_cut(self, machine: Machine) -> bool:
         return "master br0" not in self._ip("link", "show", machine.tap)
 
-    def serve(self, folder: Path, log: Path) -> None:
-        """Start the package server on the bridge's addresses, port 80."""
+    def start_package_server(self, folder: Path, log: Path) -> None:
+        """Serve a folder by HTTP on the bridge's addresses, port 80."""
         with log.open("ab") as output:
             subprocess.Popen(
                 (
-                    *self.enter,
+                    *self.enter_command,
                     sys.executable,
                     "-m",
                     "http.server",
                     "80",
                     "--bind",
-                    "::",  # and by IPv4 too
+                    "::",  # accepts IPv4, too
                     "--directory",
                     folder,
                 ),
@@ -89,14 +89,14 @@ class Network:
             )
 
     def processes(self) -> list[int]:
-        """All processes inside: the lab's own, since nobody else comes here."""
+        """The process ids of all that runs inside the namespace."""
         return (
             [int(pid) for pid in run("ip", "netns", "pids", self.namespace).split()] if self.exists() else []
         )
 
     def remove(self) -> None:
-        """End every process inside and remove the namespace with all its links."""
-        end_all(self.namespace, self.processes)
+        """Kill every process inside and remove the namespace with all its links."""
+        kill_all(self.namespace, self.processes)
         if self.exists():
             run("ip", "netns", "delete", self.namespace)
         shutil.rmtree(self.sockets, ignore_errors=True)
@@ -105,13 +105,13 @@ class Network:
         return run("ip", "-netns", self.namespace, *words)
 
 
-def end_all(name: str, processes: Callable[[], list[int]]) -> None:
-    """Kill processes until there are none left. Raises LabError, with what they are of, after 10 s."""
+def kill_all(name: str, processes: Callable[[], list[int]]) -> None:
+    """Kill the processes of the named guest or lab until none is left. Raises LabError after 10 s."""
     deadline = time.monotonic() + 10
     while pids := processes():
         if time.monotonic() > deadline:
-            raise LabError(f"{name}: processes {pids} do not end; see `ps -fp {pids[0]}`")
+            raise LabError(f"{name}: processes {pids} cannot be killed; see `ps -fp {pids[0]}`")
         for pid in pids:
-            with suppress(ProcessLookupError):  # it may be gone already
+            with suppress(ProcessLookupError):  # it may have ended already
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)

@@ -1,7 +1,8 @@
-"""The lab's package server: signed RPM repositories that are laid out like EL's and Elastic's.
+"""The package server's content: signed RPM repositories with the layout of EL's and Elastic's.
 
-Debian's builds of keepalived, ipvsadm, tcpdump and Java become RPMs, and so does the stand-in for Logstash,
-once for each version that is played. Three keys sign: the distribution's, one in Elastic's place, and a forger's.
+Debian's builds of keepalived, ipvsadm, tcpdump and Java are repackaged as RPMs. The stand-in for Logstash is
+packaged once for each version. Three keys sign: the distribution's, one in place of Elastic's, and an untrusted
+one.
 """
 
 import shutil
@@ -28,7 +29,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Package:
-    """What an RPM says of itself, beside its files."""
+    """The metadata of an RPM."""
 
     name: str
     version: str
@@ -39,9 +40,11 @@ class Package:
     provides: Sequence[str] = ()
     requires: Sequence[str] = ()
     config: Sequence[str] = ()
-    owned: Mapping[str, str] = field(default_factory=dict)
-    """Attributes of single paths, as ``%attr`` takes them."""
+    """Paths that are marked ``%config(noreplace)``."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """The arguments of ``%attr`` (mode, user, group) by path."""
     scripts: Mapping[str, str] = field(default_factory=dict)
+    """Scriptlets by section, such as ``post``."""
 
 
 FROM_DEBIAN = {
@@ -53,15 +56,13 @@ FROM_DEBIAN = {
         "OpenJDK 17 runtime without graphics",
         (
             *("java = 1:17", "java-headless = 1:17", "jre-headless = 1:17"),
-            *(
-                "java-1.8.0-openjdk-headless = 1:1.8.0",
-                "java-11-openjdk-headless = 1:11",
-            ),  # Debian 12 has none of these
+            # Debian 12 has neither Java 8 nor 11, which Logstash 6 asks for.
+            *("java-1.8.0-openjdk-headless = 1:1.8.0", "java-11-openjdk-headless = 1:11"),
         ),
         (),
     ),
 }
-"""Debian package: the RPM's name, summary, provides and requires."""
+"""The RPM's name, summary, provides and requires, by Debian package."""
 
 LOGSTASH_PRE = """\
 getent group logstash >/dev/null || groupadd -r logstash
@@ -70,27 +71,30 @@ getent passwd logstash >/dev/null || \\
 """
 
 
-def keys(cache: Path) -> Path:
-    """The folder with one GnuPG home and one public key (``NAME.asc``) for each signing key; made once."""
-    home = cache / "keys"
-    if not (home / "done").exists():
-        shutil.rmtree(home, ignore_errors=True)
+def create_keys(cache: Path) -> Path:
+    """Create the signing keys, unless they exist, and return their folder.
+
+    It holds a GnuPG home ``NAME`` and a public key ``NAME.asc`` for each.
+    """
+    folder = cache / "keys"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
         for name, user in KEYS.items():
-            (home / name).mkdir(parents=True, mode=0o700)
-            gpg = ("gpg", "--batch", "--quiet", "--homedir", home / name)
+            (folder / name).mkdir(parents=True, mode=0o700)
+            gpg = ("gpg", "--batch", "--quiet", "--homedir", folder / name)
             run(*gpg, "--passphrase", "", "--quick-generate-key", user, "rsa3072", "sign", "never")
-            (home / f"{name}.asc").write_text(run(*gpg, "--armor", "--export", user))
-            run("gpgconf", "--homedir", home / name, "--kill", "gpg-agent")
-        (home / "done").touch()
-    return home
+            (folder / f"{name}.asc").write_text(run(*gpg, "--armor", "--export", user))
+            _stop_gpg_agent(folder / name)
+        (folder / "done").touch()
+    return folder
 
 
-def repository(cache: Path, progress: Callable[[str], None]) -> Path:
-    """The folder that the package server serves; built when what it is made of has changed."""
-    signing = keys(cache)
+def build_repository(cache: Path, progress: Callable[[str], None]) -> Path:
+    """Build the folder that the package server serves, unless the cache has it, and return its path."""
+    keys = create_keys(cache)
     debs = _download(cache, progress)
     key = content_key(
-        *(Path(__file__), HERE / "rpm", HERE / "releases", STANDIN, signing / "elastic.asc"),
+        *(Path(__file__), HERE / "rpm", HERE / "releases", STANDIN, keys / "elastic.asc"),
         *(deb.name for deb in debs.values()),
     )
     target = cache / f"repository-{key}"
@@ -102,46 +106,46 @@ def repository(cache: Path, progress: Callable[[str], None]) -> Path:
         packages = work / "packages"
         packages.mkdir()
         for deb_name, (name, summary, provides, requires) in FROM_DEBIAN.items():
-            progress(f"packing {name}")
+            progress(f"packaging {name}")
             tree = work / deb_name
-            unpacked = _unpack(debs[deb_name], tree)
+            version = _unpack(debs[deb_name], tree)
             package = Package(
                 name,
-                unpacked,
+                version,
                 summary,
                 provides=provides,
                 requires=requires,
                 config=[path for path in ("/etc/keepalived/keepalived.conf",) if (tree / path[1:]).exists()],
             )
             _build(package, tree, packages, work)
-        _sign(signing / "base", KEYS["base"], packages)
+        _sign(keys, "base", packages)
         for el in RELEASES:
             folder = served / f"el{el}" / "os"
             folder.mkdir(parents=True)
-            _release(el, signing, folder, work)
-            _sign(signing / "base", KEYS["base"], folder)
+            _build_release(el, keys, folder, work)
+            _sign(keys, "base", folder)
             for rpm in packages.glob("*.rpm"):
                 (folder / rpm.name).hardlink_to(rpm)
             _index(folder)
-        library = _vendor(work, progress)
+        libraries = _install_libraries(work, progress)
         for version in LOGSTASH_VERSIONS:
-            progress(f"packing logstash {version} (the stand-in)")
+            progress(f"packaging logstash {version} (the stand-in)")
             yum = served / "packages" / f"{version.split('.')[0]}.x" / "yum"
             yum.mkdir(parents=True, exist_ok=True)
             tree = work / f"logstash-{version}"
-            _build(_logstash(version, tree, library), tree, yum, work)
+            _build(_lay_out_logstash(version, tree, libraries), tree, yum, work)
         for yum in (served / "packages").glob("*/yum"):
-            _sign(signing / "elastic", KEYS["elastic"], yum)
+            _sign(keys, "elastic", yum)
             _index(yum)
-        _forge(signing, served)
-        shutil.copy(signing / "elastic.asc", served / "GPG-KEY-elasticsearch")
-        _open_to_readers(served)
+        _forge(keys, served)
+        shutil.copy(keys / "elastic.asc", served / "GPG-KEY-elasticsearch")
+        _make_readable(served)
         served.rename(target)
     return target
 
 
 def release_file(el: int) -> str:
-    """The file name of the RPM that makes a guest this EL, to people and to dnf."""
+    """The file name of an EL's release RPM, by which people and dnf recognize the EL."""
     return f"{_release_name(el)}-{el}.0-{RELEASE}.x86_64.rpm"
 
 
@@ -149,12 +153,12 @@ def _release_name(el: int) -> str:
     return "centos-release" if el == 7 else "centos-stream-release"
 
 
-def _release(el: int, signing: Path, out: Path, work: Path) -> None:
-    """The release RPM of an EL: its files in ``releases/``, and the key its packages are signed with."""
+def _build_release(el: int, keys: Path, out: Path, work: Path) -> None:
+    """Build an EL's release RPM: its files in ``releases/``, and the public key of its packages."""
     tree = work / f"release-{el}"
     shutil.copytree(HERE / "releases" / f"el{el}", tree, symlinks=True)
     (tree / "etc/pki/rpm-gpg").mkdir(parents=True)
-    shutil.copy(signing / "base.asc", tree / "etc/pki/rpm-gpg/RPM-GPG-KEY-lab")
+    shutil.copy(keys / "base.asc", tree / "etc/pki/rpm-gpg/RPM-GPG-KEY-lab")
     provides = (
         f"{name} = {el}" for name in ("system-release", "system-release(releasever)", "redhat-release")
     )
@@ -165,46 +169,46 @@ def _release(el: int, signing: Path, out: Path, work: Path) -> None:
 
 
 def _download(cache: Path, progress: Callable[[str], None]) -> dict[str, Path]:
-    """Debian's packages, at the versions Debian offers today, kept in the cache."""
+    """Download Debian's current packages, unless the cache has them; return their paths. Raises LabError."""
     folder = cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
+    debs = {}
     for name in FROM_DEBIAN:
-        uri = run("apt-get", "download", "--print-uris", "-qq", name).strip().split()
-        if len(uri) < 2:
+        uri_and_file = run("apt-get", "download", "--print-uris", "-qq", name).strip().split()
+        if len(uri_and_file) < 2:
             raise LabError(f"{name}: apt-get knows no such package; run `apt-get update`")
-        deb = folder / uri[1]
+        deb = folder / uri_and_file[1]
         if not deb.exists():
             progress(f"downloading {name}")
             run("apt-get", "download", "-qq", name, cwd=folder)
-        found[name] = deb
-    return found
+        debs[name] = deb
+    return debs
 
 
 def _unpack(deb: Path, tree: Path) -> str:
-    """Unpack a Debian package as EL lays it out, and return its upstream version."""
+    """Unpack a Debian package in EL's layout, and return its upstream version."""
     run("dpkg-deb", "-x", deb, tree)
-    for name in ("lib", "bin", "sbin"):  # EL and the guests have these below /usr
+    for name in ("lib", "bin", "sbin"):  # on EL and on the guests these are links to folders below /usr
         if (tree / name).is_dir():
             shutil.copytree(tree / name, tree / "usr" / name, symlinks=True, dirs_exist_ok=True)
             shutil.rmtree(tree / name)
     for name in ("etc/init.d", "etc/default", "usr/share/doc-base", "usr/share/lintian", "usr/share/bug"):
         shutil.rmtree(tree / name, ignore_errors=True)
     samples = tree / "usr/share/doc/keepalived/samples"
-    if samples.is_dir():  # EL's package brings this sample as its configuration
+    if samples.is_dir():  # EL's package installs this sample as its configuration
         (tree / "etc/keepalived").mkdir(parents=True, exist_ok=True)
         shutil.copy(samples / "keepalived.conf.sample", tree / "etc/keepalived/keepalived.conf")
     shutil.rmtree(tree / "usr/share/doc", ignore_errors=True)
-    for java in sorted(tree.glob("usr/lib/jvm/*/bin/java"))[-1:]:  # Debian makes this link when it installs
+    for java in sorted(tree.glob("usr/lib/jvm/*/bin/java"))[-1:]:  # Debian's scriptlets create this link
         (tree / "usr/bin").mkdir(exist_ok=True)
         (tree / "usr/bin/java").symlink_to(f"/{java.relative_to(tree)}")
     version = run("dpkg-deb", "-f", deb, "Version").strip().split(":")[-1]
     return version.split("-")[0].split("+")[0].replace("~", "")
 
 
-def _vendor(work: Path, progress: Callable[[str], None]) -> Path:
-    """The libraries the stand-in brings along, for the guests' Python 3.11."""
-    progress("fetching the stand-in's libraries")
+def _install_libraries(work: Path, progress: Callable[[str], None]) -> Path:
+    """Install the stand-in's libraries, for the guests' Python 3.11, into a folder and return it."""
+    progress("installing the stand-in's libraries")
     target = work / "vendor"
     run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", target),
@@ -214,14 +218,14 @@ def _vendor(work: Path, progress: Callable[[str], None]) -> Path:
     return target
 
 
-def _logstash(version: str, tree: Path, vendor: Path) -> Package:
+def _lay_out_logstash(version: str, tree: Path, libraries: Path) -> Package:
+    """Lay out the stand-in's files in ``tree`` as Elastic's package does, and describe the package."""
     home = tree / "usr/share/logstash"
     shutil.copytree(STANDIN / "root", tree, symlinks=True)
-    home.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(STANDIN / "logstash_standin", home / "lib/logstash_standin", ignore=ignore)
-    shutil.copytree(vendor, home / "vendor", ignore=ignore)
-    # The user logstash can't write here: without this, each start would compile all of it again.
+    shutil.copytree(libraries, home / "vendor", ignore=ignore)
+    # The user logstash cannot write here, so without this every start would compile everything again.
     run(sys.executable, "-m", "compileall", "-q", "-s", tree, "-p", "/", home / "lib", home / "vendor")
     (home / "VERSION").write_text(f"{version}\n")
     for folder in ("etc/logstash/conf.d", "var/lib/logstash", "var/log/logstash"):
@@ -233,18 +237,22 @@ def _logstash(version: str, tree: Path, vendor: Path) -> Package:
         epoch=1,
         release="1",
         config=[f"/{file.relative_to(tree)}" for file in tree.glob("etc/logstash/*") if file.is_file()],
-        owned={"/var/lib/logstash": "0755,logstash,logstash", "/var/log/logstash": "0755,logstash,logstash"},
+        attributes={
+            "/var/lib/logstash": "0755,logstash,logstash",
+            "/var/log/logstash": "0755,logstash,logstash",
+        },
         scripts={"pre": LOGSTASH_PRE, "post": "systemctl daemon-reload >/dev/null 2>&1 || :"},
     )
 
 
 def _build(package: Package, tree: Path, out: Path, work: Path) -> None:
+    """Build the RPM of all files in ``tree`` into the folder ``out``."""
     files = []
     for path in sorted(tree.rglob("*")):
         name = f"/{path.relative_to(tree)}"
-        attributes = f"%attr({package.owned[name]}) " if name in package.owned else ""
+        attributes = f"%attr({package.attributes[name]}) " if name in package.attributes else ""
         if path.is_dir() and not path.is_symlink():
-            if name in package.owned or not _shared_folder(name):
+            if name in package.attributes or not _is_shared_folder(name):
                 files.append(f'{attributes}%dir "{name}"')
         else:
             files.append(f'{attributes}{"%config(noreplace) " if name in package.config else ""}"{name}"')
@@ -263,43 +271,43 @@ def _build(package: Package, tree: Path, out: Path, work: Path) -> None:
     )
 
 
-def _shared_folder(name: str) -> bool:
-    """Folders that belong to the base system, not to one package."""
+def _is_shared_folder(name: str) -> bool:
+    """Whether a folder belongs to the base system and not to one package."""
     return name.count("/") <= 2 or name in ("/usr/lib/systemd/system", "/usr/share/man", "/usr/lib/systemd")
 
 
-def _sign(home: Path, user: str, folder: Path) -> None:
-    macros = (
-        "--define",
-        "__gpg /usr/bin/gpg",
-        "--define",
-        f"_gpg_path {home}",
-        "--define",
-        f"_gpg_name {user}",
-    )
-    run("rpmsign", *macros, "--addsign", *sorted(folder.glob("*.rpm")))
-    run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
+def _sign(keys: Path, name: str, folder: Path) -> None:
+    """Sign all RPMs of a folder with the named key."""
+    macros = ("__gpg /usr/bin/gpg", f"_gpg_path {keys / name}", f"_gpg_name {KEYS[name]}")
+    defines = [word for macro in macros for word in ("--define", macro)]
+    run("rpmsign", *defines, "--addsign", *sorted(folder.glob("*.rpm")))
+    _stop_gpg_agent(keys / name)
 
 
 def _index(folder: Path) -> None:
     run("createrepo_c", "--quiet", folder)
 
 
-def _forge(signing: Path, served: Path) -> None:
-    """A repository whose package and index a stranger has signed: dnf must refuse both."""
+def _forge(keys: Path, served: Path) -> None:
+    """Add a repository whose packages and index are signed with an untrusted key: dnf must refuse both."""
     forged = served / "packages" / "forged" / "yum"
     forged.mkdir(parents=True)
     for package in (served / "packages" / "8.x" / "yum").glob("*.rpm"):
         shutil.copy(package, forged)
     run("rpmsign", "--delsign", *sorted(forged.glob("*.rpm")))
-    _sign(signing / "forger", KEYS["forger"], forged)
+    _sign(keys, "forger", forged)
     _index(forged)
     index = forged / "repodata/repomd.xml"
-    run("gpg", "--batch", "--quiet", "--homedir", signing / "forger", "--armor", "--detach-sign", index)
-    run("gpgconf", "--homedir", signing / "forger", "--kill", "gpg-agent")
+    run("gpg", "--batch", "--quiet", "--homedir", keys / "forger", "--armor", "--detach-sign", index)
+    _stop_gpg_agent(keys / "forger")
 
 
-def _open_to_readers(folder: Path) -> None:
+def _stop_gpg_agent(home: Path) -> None:
+    """Stop the agent that gpg has started for a GnuPG home; it would keep running."""
+    run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
+
+
+def _make_readable(folder: Path) -> None:
     folder.chmod(0o755)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

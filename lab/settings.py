@@ -1,4 +1,4 @@
-"""What the lab is made of: addresses, names, sizes and places."""
+"""The lab's settings: addresses, names, sizes and paths."""
 
 import hashlib
 import os
@@ -10,45 +10,45 @@ HERE = Path(__file__).resolve().parent
 
 NETWORK = IPv4Network("10.77.0.0/24")
 GATEWAY = NETWORK[1]
-"""The bridge: the package server listens here, and ssh comes from here."""
+"""The bridge's address: the package server listens on it, and ssh connects from it."""
 
 NETWORK6 = IPv6Network("fd77::/64")
 GATEWAY6 = NETWORK6[1]
 
 INTERFACE = "eth0"
 USER = "admin"
-VISITOR = "visitor"
+UNPRIVILEGED_USER = "visitor"
 """A user who may not run sudo."""
 
 FORBIDDEN_SENDER = NETWORK[102]
-"""The sender's second address: a device that is on nobody's list."""
+"""The sender's second address, which is not on the cluster's list of senders."""
 
 MAX_NODES = 9
 SOCKETS = Path("/run/logstash-ha-lab")
-"""Where labs keep their sockets."""
+"""The folder of all labs' sockets."""
 
 GUEST_MEMORY = 768
-"""Memory of a guest in MiB. It is taken from the machine only as the guest uses it."""
+"""Memory of a guest in MiB. The machine provides it only as far as the guest uses it."""
 
 BOOT_TIMEOUT = 120.0
-"""Seconds until a guest that does not answer is given up, and half of it more for each: they share the CPUs."""
+"""Seconds to wait for guests to boot. Each guest adds half of it, since they share the CPUs."""
 
 LOGSTASH_VERSIONS = ("6.8.23", "7.17.29", "8.19.17", "8.19.18", "9.3.8")
-"""The versions the stand-in plays: each major, and of the default one a version before the latest."""
+"""The versions that the package server offers: one of each major, and an older one of the default major."""
 
 RELEASES = (7, 8, 9, 10)
-"""The versions of Enterprise Linux that a guest can be."""
+"""The versions of Enterprise Linux (EL) that a guest can have."""
 DEFAULT_RELEASE = 9
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A guest as it is planned: its name and its place in the network."""
+    """A guest's name, addresses and masked units, as planned before it exists."""
 
     name: str
     addresses: tuple[IPv4Address, ...]
-    masked: tuple[str, ...] = ()
-    """Units that this one does without, to boot sooner."""
+    masked_units: tuple[str, ...] = ()
+    """systemd units that this guest does not need; without them it boots sooner."""
 
     @property
     def address(self) -> IPv4Address:
@@ -56,7 +56,7 @@ class Machine:
 
     @property
     def addresses6(self) -> tuple[IPv6Address, ...]:
-        return tuple(twin(address) for address in self.addresses)
+        return tuple(matching_ipv6(address) for address in self.addresses)
 
     @property
     def mac(self) -> str:
@@ -67,31 +67,30 @@ class Machine:
         return f"tap-{self.name}"
 
 
-def twin(address: IPv4Address) -> IPv6Address:
-    """The IPv6 address that ends in the same figures: fd77::11 for 10.77.0.11."""
+def matching_ipv6(address: IPv4Address) -> IPv6Address:
+    """The IPv6 address with the same last number: fd77::11 for 10.77.0.11."""
     return IPv6Address(f"{NETWORK6.network_address}{address.packed[-1]}")
 
 
 def machines(nodes: int) -> tuple[Machine, ...]:
     """The guests of a lab with this many nodes: stash1, stash2, … and the sender."""
-    stashes = tuple(Machine(f"stash{n}", (NETWORK[10 + n],)) for n in range(1, nodes + 1))
     return (
-        *stashes,
+        *(Machine(f"stash{n}", (NETWORK[10 + n],)) for n in range(1, nodes + 1)),
         Machine("sender", (NETWORK[101], FORBIDDEN_SENDER), ("firewalld.service", "auditd.service")),
     )
 
 
 def lab_dir() -> Path:
-    """Where this lab keeps its disks and keys. Another ``LAB_DIR`` is another lab."""
+    """The folder of this lab's disks and keys, by ``LAB_DIR``. Each folder is a lab of its own."""
     return Path(os.environ.get("LAB_DIR", ".lab")).resolve()
 
 
 def cache_dir() -> Path:
-    """Where images and packages are kept, for all labs of this user."""
+    """The folder of disk images and packages, shared by all labs of this user. ``LAB_CACHE`` sets another."""
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "logstash-ha-lab"
     return Path(os.environ.get("LAB_CACHE", default)).resolve()
 
 
 def namespace(directory: Path) -> str:
-    """The name of a lab's network namespace, made from the lab's directory so that two labs never meet."""
+    """The name of a lab's network namespace, derived from its folder so that no two labs share one."""
     return "lab-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Running programs, and saying plainly what is wrong when one fails."""
+"""Run programs, and report a failure in one line."""
 
 import subprocess
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class LabError(Exception):
-    """What went wrong and what to do about it, in one line."""
+    """An error with its remedy, in one line."""
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -25,17 +25,17 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
         raise LabError(f"{words[0]}: not found; run `make packages`") from None
     output = done.stdout.decode(errors="replace")
     if done.returncode:
-        raise LabError(f"{describe(words)} failed with status {done.returncode}: {last_lines(output)}")
+        raise LabError(f"{abbreviate(words)} failed with status {done.returncode}: {last_lines(output)}")
     return output
 
 
-def describe(words: Sequence[str]) -> str:
-    """The start of a command, enough to know it again."""
+def abbreviate(words: Sequence[str]) -> str:
+    """The first 70 characters of a command."""
     text = " ".join(words)
     return text if len(text) <= 70 else text[:67] + "..."
 
 
 def last_lines(text: str, count: int = 3) -> str:
-    """The last lines that say something, joined into one."""
+    """The last lines that are not empty, joined into one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-count:]) or "no output"

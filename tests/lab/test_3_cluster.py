@@ -87,7 +87,7 @@ def test_nothing_of_the_lab_leaves_its_namespace(cluster: Cluster) -> None:
     links = subprocess.run(("ip", "-brief", "link"), capture_output=True, text=True, check=True).stdout
     assert "tap-stash1" not in links
     routes = subprocess.run(
-        (*cluster.lab.network.enter, "ip", "route"), capture_output=True, text=True, check=True
+        (*cluster.lab.network.enter_command, "ip", "route"), capture_output=True, text=True, check=True
     ).stdout
     assert routes.split()[0] == "10.77.0.0/24"
     assert "default" not in routes

@@ -39,7 +39,7 @@ def untouched(cluster: Cluster) -> bool:
 def at(cluster: Cluster, guest: str) -> Iterator[None]:
     """stash1's address leads to this guest, whoever else has it."""
     network = cluster.lab.network
-    neighbour = (*network.enter, "ip", "neighbour")
+    neighbour = (*network.enter_command, "ip", "neighbour")
     who = (ADDRESSES["stash1"], "dev", "br0")
     mac = cluster.lab.guest(guest).machine.mac
     subprocess.run((*neighbour, "replace", *who, "lladdr", mac, "nud", "permanent"), check=True)

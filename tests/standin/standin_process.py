@@ -1,4 +1,4 @@
-"""The stand-in as a process on loopback, with ports and folders of its own."""
+"""The stand-in as a process on loopback, with its own ports and folders."""
 
 import json
 import os
@@ -12,26 +12,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import yaml
 
 PROJECT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
-MAJORS = ("6.8.23", "7.17.29", "8.19.18", "9.3.8")
+every_major = pytest.mark.parametrize("version", ["6.8.23", "7.17.29", "8.19.18", "9.3.8"])
 
 T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], seconds: float = 10) -> T:
-    """Wait for a condition to give something true; what it gave."""
+    """Wait until a condition returns something true, and return that. Fails when the time is over."""
     end = time.monotonic() + seconds
     while not (result := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"not met within {seconds} s"
         time.sleep(0.02)
     return result
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody has now."""
+    """A port that no process uses at the moment."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((ADDRESS, 0))
         port: int = probe.getsockname()[1]
@@ -39,9 +40,9 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 class Standin:
-    """One stand-in: its settings, its pipeline, its process."""
+    """A stand-in with its settings, its pipeline and its process."""
 
-    def __init__(self, folder: Path, version: str, **knobs: float) -> None:
+    def __init__(self, folder: Path, version: str, **delays: float) -> None:
         self.folder, self.version = folder, version
         self.udp, self.tcp = free_port(socket.SOCK_DGRAM), free_port()
         self.port = free_port()
@@ -50,7 +51,7 @@ class Standin:
             "PYTHONPATH": str(PROJECT / "lab/standin"),
             "LOGSTASH_STANDIN_VERSION": version,
             "LOGSTASH_STANDIN_STOP_DELAY": "0.2",
-            **{f"LOGSTASH_STANDIN_{name}": str(value) for name, value in knobs.items()},
+            **{f"LOGSTASH_STANDIN_{name}": str(value) for name, value in delays.items()},
         }
         self.output = folder / "events.json"
         self.process: subprocess.Popen[str] | None = None
@@ -62,7 +63,7 @@ class Standin:
         }
         if version.startswith("9."):
             self.settings["allow_superuser"] = True  # the tests may run as root
-        self.configure(self.pipeline())
+        self.configure(self.pipeline_text())
         self.write_settings()
         (folder / "pipelines.yml").write_text(f"- pipeline.id: main\n  path.config: {folder}/conf.d/*.conf\n")
 
@@ -70,8 +71,8 @@ class Standin:
     def api_prefix(self) -> str:
         return "" if tuple(map(int, self.version.split("."))) < (7, 16, 0) else "api."
 
-    def pipeline(self, inputs: str = "udp tcp", udp: str = "", outputs: str = "") -> str:
-        """The recipe's pipeline, with more options or outputs."""
+    def pipeline_text(self, inputs: str = "udp tcp", udp: str = "", outputs: str = "") -> str:
+        """The recipe's pipeline, with further options of the udp input or further outputs."""
         blocks = {
             "udp": f'udp {{ host => "{ADDRESS}" port => {self.udp} id => "udp-5514" {udp} }}',
             "tcp": f'tcp {{ host => "{ADDRESS}" port => {self.tcp} id => "tcp-5514"'
@@ -84,7 +85,7 @@ class Standin:
         )
 
     def configure(self, text: str, name: str = "pipeline.conf") -> None:
-        """Write a file of conf.d, at once: a running one may be reading."""
+        """Write a file of conf.d atomically, since a running stand-in may be reading it."""
         new = self.folder / "new"
         new.write_text(text)
         new.rename(self.folder / "conf.d" / name)
@@ -96,7 +97,7 @@ class Standin:
         return [sys.executable, "-m", "logstash_standin", "--path.settings", str(self.folder), *arguments]
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+        """Run the stand-in until it ends."""
         return subprocess.run(
             self.command(*arguments),
             env=self.environment,
@@ -107,7 +108,7 @@ class Standin:
         )
 
     def launch(self, *arguments: str) -> "Standin":
-        """Start it, and don't wait for anything."""
+        """Start the stand-in, and return at once."""
         self.process = subprocess.Popen(
             self.command(*arguments),
             env=self.environment,
@@ -118,10 +119,10 @@ class Standin:
         return self
 
     def start(self, *arguments: str) -> "Standin":
-        """Start it, and wait until its pipelines run."""
+        """Start the stand-in, and wait until its pipelines run."""
         self.launch(*arguments)
         until(lambda: "Pipelines running" in self.log() or self.ended())
-        assert not self.ended(), self.rest()
+        assert not self.ended(), self.printed()
         return self
 
     def ended(self) -> bool:
@@ -133,49 +134,49 @@ class Standin:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for its end; its exit status."""
+        """Wait until the process ends, and return its exit status."""
         assert self.process is not None
         return self.process.wait(10)
 
-    def rest(self) -> str:
-        """What it has printed, once it has ended."""
+    def printed(self) -> str:
+        """Wait until the process ends, and return its output."""
         assert self.process is not None
         return self.process.communicate(timeout=10)[0]
 
     def get(self, path: str = "/_node/stats") -> tuple[int, Any]:
-        """Status and body of an answer; (0, None) without one."""
+        """The status and body of a response, or (0, None) where there is none."""
         try:
-            with urllib.request.urlopen(f"http://{ADDRESS}:{self.port}{path}", timeout=5) as answer:
-                return answer.status, json.load(answer)
+            with urllib.request.urlopen(f"http://{ADDRESS}:{self.port}{path}", timeout=5) as response:
+                return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
         except OSError:
             return 0, None
 
-    def main(self) -> dict[str, Any]:
-        """What the statistics say of the pipeline `main`."""
+    def main_stats(self) -> dict[str, Any]:
+        """The statistics of the pipeline `main`."""
         status, body = self.get()
         assert status == 200
         main: dict[str, Any] = body["pipelines"]["main"]
         return main
 
-    def input(self, id: str = "udp-5514") -> dict[str, Any]:
-        """What the statistics say of an input."""
-        return next(plugin for plugin in self.main()["plugins"]["inputs"] if plugin["id"] == id)
+    def input_stats(self, id: str = "udp-5514") -> dict[str, Any]:
+        """The statistics of an input."""
+        return next(plugin for plugin in self.main_stats()["plugins"]["inputs"] if plugin["id"] == id)
 
     def log(self) -> str:
         path = self.folder / "logs/logstash-plain.log"
         return path.read_text() if path.exists() else ""
 
     def send(self, *messages: bytes) -> None:
-        """Send datagrams, one each, once somebody listens."""
+        """Send each message as a datagram, once the input listens."""
         until(lambda: not refused(self.udp))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for message in messages:
                 sender.sendto(message, (ADDRESS, self.udp))
 
     def events(self, count: int, path: Path | None = None) -> list[dict[str, Any]]:
-        """Wait for that many events in the file; all that are there."""
+        """Wait until the file has this many events, and return all of its events."""
 
         def lines() -> list[str]:
             file = path or self.output
@@ -185,18 +186,22 @@ class Standin:
         return [json.loads(line) for line in lines()]
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kill the process, unless it has ended."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
         if self.process is not None:
             self.process.communicate()
 
 
+MakeStandin = Callable[..., Standin]
+"""The fixture `make_standin`: a stand-in of a version, with `LOGSTASH_STANDIN_*` as keyword arguments."""
+
+
 def refused(port: int) -> bool:
-    """Whether nothing listens on a UDP port: a zero-length datagram is answered by ICMP."""
+    """Whether nothing listens on a UDP port. The kernel then answers a zero-length datagram by ICMP."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((ADDRESS, port))
-        probe.settimeout(0.05)  # on loopback the refusal comes at once
+        probe.settimeout(0.05)  # on loopback the refusal arrives at once
         probe.send(b"")
         try:
             probe.recv(1)
@@ -208,6 +213,6 @@ def refused(port: int) -> bool:
 
 
 def unread(port: int) -> int:
-    """Bytes that wait in the kernel for the listener on a UDP port (proc(5): net/udp)."""
+    """Bytes in the kernel's buffer of the listener on a UDP port (proc(5): net/udp)."""
     rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
     return sum(int(row[4].split(":")[1], 16) for row in rows if int(row[1].split(":")[1], 16) == port)

@@ -1,28 +1,23 @@
-"""The API's routes, and what differs between the versions played."""
+"""The API's routes, and the differences between the simulated versions."""
 
 import json
 import urllib.request
-from typing import Any
 
-import pytest
-
-from tests.standin.standin_process import ADDRESS, MAJORS, until
-
-every_major = pytest.mark.parametrize("version", MAJORS)
+from tests.standin.standin_process import ADDRESS, MakeStandin, every_major, until
 
 
 @every_major
-def test_what_each_major_has(standin: Any, version: str) -> None:
-    it = standin(version).start()
-    _, stats = it.get()
+def test_the_api_has_the_keys_of_its_major_version(make_standin: MakeStandin, version: str) -> None:
+    standin = make_standin(version).start()
+    _, stats = standin.get()
     main = stats["pipelines"]["main"]
     major = int(version[0])
     assert ("status" in stats) == ("codecs" in main["plugins"]) == ("hash" in main) == (major >= 7)
     assert ("flow" in stats) == ("flow" in main) == ("pipeline" in main) == (major >= 8)
     assert ("batch" in main) == (major >= 9)
-    assert it.get("/_health_report")[0] == (200 if major >= 8 else 404)
+    assert standin.get("/_health_report")[0] == (200 if major >= 8 else 404)
 
-    _, node = it.get("/_node/pipelines/main")
+    _, node = standin.get("/_node/pipelines/main")
     config = node["pipelines"]["main"]
     assert ("hash" in config) == (major >= 7)
     assert ("config_reload_automatic" in config) == (major < 9)
@@ -30,54 +25,54 @@ def test_what_each_major_has(standin: Any, version: str) -> None:
 
 
 @every_major
-def test_routes(standin: Any, version: str) -> None:
-    it = standin(version).start()
-    status, root = it.get("/")
-    assert (status, root["version"], root["http_address"]) == (200, version, f"{ADDRESS}:{it.port}")
-    assert it.get("/_node")[1].keys() == root.keys() - {"build_date", "build_sha", "build_snapshot"} | {
+def test_every_route_answers_and_unknown_paths_are_not_found(make_standin: MakeStandin, version: str) -> None:
+    standin = make_standin(version).start()
+    status, root = standin.get("/")
+    assert (status, root["version"], root["http_address"]) == (200, version, f"{ADDRESS}:{standin.port}")
+    assert standin.get("/_node")[1].keys() == root.keys() - {"build_date", "build_sha", "build_snapshot"} | {
         "pipelines",
         "os",
         "jvm",
     }
-    assert it.get("/_node/stats/pipelines/main")[1]["pipelines"].keys() == {"main"}
-    assert it.get("/_node/stats/jvm,reloads")[1].keys() >= {"jvm", "reloads"}
-    assert "events" not in it.get("/_node/stats/jvm")[1]
+    assert standin.get("/_node/stats/pipelines/main")[1]["pipelines"].keys() == {"main"}
+    assert standin.get("/_node/stats/jvm,reloads")[1].keys() >= {"jvm", "reloads"}
+    assert "events" not in standin.get("/_node/stats/jvm")[1]
     for path in (
         "/_node/stats/pipelines/nosuch",
         "/_node/pipelines/nosuch",
         "/_node/stats/nosuch",
         "/nosuch",
     ):
-        assert it.get(path) == (404, {"path": path, "status": 404, "error": {"message": "Not Found"}})
+        assert standin.get(path) == (404, {"path": path, "status": 404, "error": {"message": "Not Found"}})
 
 
-def test_pretty(standin: Any) -> None:
-    it = standin().start()
-    with urllib.request.urlopen(f"http://{ADDRESS}:{it.port}/?pretty") as answer:
-        assert answer.headers["Content-Type"] == "application/json"
-        text = answer.read().decode()
+def test_the_query_pretty_indents_the_json(make_standin: MakeStandin) -> None:
+    standin = make_standin().start()
+    with urllib.request.urlopen(f"http://{ADDRESS}:{standin.port}/?pretty") as response:
+        assert response.headers["Content-Type"] == "application/json"
+        text = response.read().decode()
     assert text.startswith('{\n  "host"')
     assert json.loads(text)["version"] == "8.19.18"
 
 
-def test_before_7_2_the_first_answer_is_an_error(standin: Any) -> None:
-    it = standin("6.8.23", START_DELAY=2).launch()
-    status, body = until(lambda: [each for each in [it.get()] if each[0]])[0]
+def test_before_7_2_the_first_response_is_an_error(make_standin: MakeStandin) -> None:
+    standin = make_standin("6.8.23", START_DELAY=2).launch()
+    status, body = until(lambda: [response for response in [standin.get()] if response[0]])[0]
     assert (status, body["class"]) == (500, "LogStash::Instrument::MetricStore::MetricNotFound")
-    assert until(lambda: it.get()[0] == 200)
+    assert until(lambda: standin.get()[0] == 200)
 
 
-def test_counters_of_every_plugin(standin: Any) -> None:
-    it = standin()
-    it.configure("filter { mutate { add_field => { a => b } } }\n", "filter.conf")
-    it.start()
-    it.send(b"one", b"two", b"three")
-    it.events(3)
-    until(lambda: it.main()["events"]["out"] == 3)
-    main = it.main()
+def test_every_plugin_counts_its_events(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.configure("filter { mutate { add_field => { a => b } } }\n", "filter.conf")
+    standin.start()
+    standin.send(b"one", b"two", b"three")
+    standin.events(3)
+    until(lambda: standin.main_stats()["events"]["out"] == 3)
+    main = standin.main_stats()
     plugins = main["plugins"]
     assert (main["events"]["in"], main["events"]["filtered"]) == (3, 3)
-    assert it.input()["events"]["out"] == 3
+    assert standin.input_stats()["events"]["out"] == 3
     assert [(step["name"], step["events"]["in"], step["events"]["out"]) for step in plugins["filters"]] == [
         ("mutate", 3, 3)
     ]
@@ -88,28 +83,28 @@ def test_counters_of_every_plugin(standin: Any) -> None:
     assert main["flow"]["input_throughput"]["lifetime"] > 0
 
 
-def test_a_persisted_queue_and_the_heap(standin: Any) -> None:
-    it = standin()
-    it.settings |= {"queue.type": "persisted", "queue.max_bytes": "256mb", "pipeline.workers": 3}
-    it.write_settings()
-    it.environment["LS_JAVA_OPTS"] = "-Xms256m -Xmx512m"
-    it.start()
-    queue = it.main()["queue"]
+def test_the_api_reports_the_queue_and_the_heap_as_configured(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.settings |= {"queue.type": "persisted", "queue.max_bytes": "256mb", "pipeline.workers": 3}
+    standin.write_settings()
+    standin.environment["LS_JAVA_OPTS"] = "-Xms256m -Xmx512m"
+    standin.start()
+    queue = standin.main_stats()["queue"]
     assert (queue["type"], queue["max_queue_size_in_bytes"]) == ("persisted", 2**28)
-    assert it.get("/_node/stats/jvm")[1]["jvm"]["mem"]["heap_max_in_bytes"] == 2**29
-    assert it.get("/_node/pipelines")[1]["pipelines"]["main"]["workers"] == 3
+    assert standin.get("/_node/stats/jvm")[1]["jvm"]["mem"]["heap_max_in_bytes"] == 2**29
+    assert standin.get("/_node/pipelines")[1]["pipelines"]["main"]["workers"] == 3
 
 
-def test_several_pipelines(standin: Any) -> None:
-    it = standin()
-    (it.folder / "pipelines.yml").write_text(
-        f"- pipeline.id: main\n  path.config: {it.folder}/conf.d/*.conf\n"
+def test_the_health_report_lists_each_of_several_pipelines(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    (standin.folder / "pipelines.yml").write_text(
+        f"- pipeline.id: main\n  path.config: {standin.folder}/conf.d/*.conf\n"
         "- pipeline.id: other\n  config.string: 'input { generator { count => 2 } } output { null { } }'\n"
     )
-    it.start()
-    until(lambda: it.get("/_node/stats/pipelines/other")[1]["pipelines"]["other"]["events"]["out"] == 2)
+    standin.start()
+    until(lambda: standin.get("/_node/stats/pipelines/other")[1]["pipelines"]["other"]["events"]["out"] == 2)
     report = until(
-        lambda: [body for _, body in [it.get("/_health_report")] if body["status"] == "yellow"],
+        lambda: [body for _, body in [standin.get("/_health_report")] if body["status"] == "yellow"],
     )[0]
     assert report["indicators"]["pipelines"]["symptom"] == (
         "1 indicator is concerning (`other`) and 1 indicator is healthy (`main`)"

@@ -1,17 +1,17 @@
-"""What is checked before anything runs: settings and pipelines, without a process."""
+"""Checks of settings and pipelines before anything runs; no process is started."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.standin.logstash_standin.delays import Delays
 from lab.standin.logstash_standin.errors import ConfigurationError, JavaError, SettingsError
 from lab.standin.logstash_standin.filters import Mutate
 from lab.standin.logstash_standin.grammar import parse
-from lab.standin.logstash_standin.knobs import Knobs
 from lab.standin.logstash_standin.log import Log
 from lab.standin.logstash_standin.metrics import PipelineMetrics
-from lab.standin.logstash_standin.options import read
+from lab.standin.logstash_standin.options import read_options
 from lab.standin.logstash_standin.pipeline import Pipeline
 from lab.standin.logstash_standin.process import heap
 from lab.standin.logstash_standin.runner import check_superuser
@@ -23,9 +23,9 @@ EIGHT = Version(8, 19, 18)
 
 
 def check(text: str, version: Version = EIGHT) -> None:
-    """Make a pipeline of a text, as a configuration test does."""
+    """Create a pipeline from its text, as a configuration test does."""
     source = PipelineSource("main", text, (), Settings(version, {}))
-    Pipeline(source, PipelineMetrics(), Knobs(0, 0, 0), Log()).discard()
+    Pipeline(source, PipelineMetrics(), Delays(0, 0, 0), Log()).discard()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,9 @@ def check(text: str, version: Version = EIGHT) -> None:
         ("output { file { path => '/%{host}/x' } }", "The starting part of the path should not be dynamic."),
     ],
 )
-def test_a_bad_pipeline(capsys: pytest.CaptureFixture[str], text: str, reason: str) -> None:
+def test_a_wrong_pipeline_is_refused_with_the_real_message(
+    capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
     with pytest.raises(ConfigurationError) as error:
         check(text)
     assert reason in f"{capsys.readouterr().out}{error.value}"
@@ -77,8 +79,8 @@ def test_before_7_0_errors_name_no_class() -> None:
         check("filter { nosuch { } }", Version(6, 8, 23))
 
 
-def test_a_good_pipeline_touches_nothing(tmp_path: Path) -> None:
-    """The recipe's, and all that its language has: comments, numbers as texts, hashes in hashes, branches."""
+def test_a_good_pipeline_is_accepted_and_creates_no_file(tmp_path: Path) -> None:
+    """The recipe's pipeline, with all that the language has: comments, numbers as text, nested hashes."""
     check(
         f"""
         input {{ udp {{ host => "10.0.0.1" port => "5514" id => "udp-5514" }} }} # the recipe's
@@ -90,7 +92,7 @@ def test_a_good_pipeline_touches_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_plugins_that_are_not_played_are_taken_with_any_options(
+def test_plugins_that_are_not_implemented_accept_any_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ES_PASSWORD", "secret")
@@ -123,17 +125,17 @@ def test_plugins_that_are_not_played_are_taken_with_any_options(
         }
         """
     )
-    assert "does not play this plugin" in (said := capsys.readouterr().out)
-    assert "secret" not in said
+    assert "does not implement this plugin" in (log := capsys.readouterr().out)
+    assert "secret" not in log
 
 
-def test_values_of_options() -> None:
+def test_option_values_have_the_types_of_the_real_grammar() -> None:
     text = """filter { mutate {
         add_field => { "a" => { "b" => [1, "two", three] } 'c' => -1.5 d => true "e" => "10.0.0.1" "f" => { } }
         add_tag => single  remove_field => ["x", "y"]  id => "an id"  enable_metric => false
     } }"""
     ((_, ((name, given),)),) = parse(text)
-    values = read("filter", name, Mutate.OPTIONS, given, Log().logger("test"))
+    values = read_options("filter", name, Mutate.OPTIONS, given, Log().logger("test"))
     assert values["add_field"] == {
         "a": {"b": [1, "two", "three"]},
         "c": -1.5,
@@ -162,7 +164,9 @@ def test_values_of_options() -> None:
         (EIGHT, "nosuch", False),
     ],
 )
-def test_which_settings_a_version_has(version: Version, name: str, known: bool) -> None:
+def test_a_setting_is_known_only_to_the_versions_that_have_it(
+    version: Version, name: str, known: bool
+) -> None:
     settings = Settings(version, {name: "true"})
     if known:
         settings.validate()
@@ -188,7 +192,7 @@ def test_which_settings_a_version_has(version: Version, name: str, known: bool) 
         ("queue.max_bytes", True),
     ],
 )
-def test_values_that_a_setting_does_not_take(name: str, value: Any) -> None:
+def test_a_setting_refuses_wrong_values(name: str, value: Any) -> None:
     with pytest.raises(SettingsError):
         Settings(EIGHT, {name: value}).validate()
 
@@ -196,7 +200,7 @@ def test_values_that_a_setting_does_not_take(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "size"), [("4gb", 4 * 2**30), ("4g", 4 * 2**30), ("512mb", 2**29), ("1.5kb", 1536), (7, 7)]
 )
-def test_bytes(value: Any, size: int) -> None:
+def test_a_size_with_a_unit_is_read_as_bytes(value: Any, size: int) -> None:
     assert Settings(EIGHT, {"queue.max_bytes": value})["queue.max_bytes"] == size
 
 
@@ -211,7 +215,9 @@ def test_bytes(value: Any, size: int) -> None:
         ("-Xms2g -Xmx1g", "Initial heap size set to a larger value than the maximum heap size"),
     ],
 )
-def test_the_heap(monkeypatch: pytest.MonkeyPatch, options: str, sizes: tuple[int, int] | str) -> None:
+def test_the_heap_follows_ls_java_opts_and_wrong_sizes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, options: str, sizes: tuple[int, int] | str
+) -> None:
     monkeypatch.setenv("LS_JAVA_OPTS", options)
     if isinstance(sizes, str):
         with pytest.raises(JavaError, match=sizes):
@@ -220,7 +226,7 @@ def test_the_heap(monkeypatch: pytest.MonkeyPatch, options: str, sizes: tuple[in
         assert heap() == sizes
 
 
-def test_root_is_refused_from_9_0() -> None:
+def test_root_is_refused_from_9_0_unless_allow_superuser_is_set() -> None:
     for version, given, allowed in (
         (Version(8, 19, 18), {}, True),
         (Version(8, 19, 18), {"allow_superuser": False}, False),

@@ -1,100 +1,99 @@
-"""The command line: settings, configuration tests, and their exit statuses and words."""
+"""The command line: settings and configuration tests, with their exit statuses and messages."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.standin.standin_process import ADDRESS, MAJORS, PROJECT, until
-
-every_major = pytest.mark.parametrize("version", MAJORS)
+from tests.standin.standin_process import ADDRESS, PROJECT, MakeStandin, every_major, until
 
 
 @every_major
-def test_a_good_configuration(standin: Any, version: str) -> None:
-    done = standin(version).run("-t")
+def test_a_good_configuration_passes_the_test(make_standin: MakeStandin, version: str) -> None:
+    done = make_standin(version).run("-t")
     assert (done.returncode, "Configuration OK\n" in done.stdout) == (0, True)
     assert "this is the lab's stand-in" in done.stdout
 
 
-def test_a_bad_configuration(standin: Any) -> None:
-    it = standin()
-    it.configure("input { udp { port = 5514 } }")
-    done = it.run("-t")
+def test_a_syntax_error_fails_the_test_with_its_position(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.configure("input { udp { port = 5514 } }")
+    done = standin.run("-t")
     assert done.returncode == 1
-    words = 'Expected one of [ \\t\\r\\n], "#", "=>" at line 1, column 20 (byte 20) after input { udp { port '
-    reason = f"The given configuration is invalid. Reason: {words}"
+    message = (
+        'Expected one of [ \\t\\r\\n], "#", "=>" at line 1, column 20 (byte 20) after input { udp { port '
+    )
+    reason = f"The given configuration is invalid. Reason: {message}"
     assert f"[FATAL][logstash.runner          ] {reason}" in done.stdout
 
 
-def test_no_configuration_is_no_error_of_a_test_but_ends_a_start(standin: Any) -> None:
-    it = standin()
-    (it.folder / "conf.d/pipeline.conf").unlink()
-    test, start = it.run("-t"), it.run()
-    words = "[ERROR][logstash.config.sourceloader] No configuration found in the configured sources."
-    assert (test.returncode, words in test.stdout) == (0, True)
-    assert (start.returncode, words in start.stdout) == (1, True)
+def test_a_missing_configuration_passes_the_test_but_ends_a_start(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    (standin.folder / "conf.d/pipeline.conf").unlink()
+    test, start = standin.run("-t"), standin.run()
+    message = "[ERROR][logstash.config.sourceloader] No configuration found in the configured sources."
+    assert (test.returncode, message in test.stdout) == (0, True)
+    assert (start.returncode, message in start.stdout) == (1, True)
 
 
-def test_a_bad_configuration_ends_a_start(standin: Any) -> None:
-    it = standin()
-    it.configure("input { udp { } }")
-    done = it.run()
+def test_a_wrong_configuration_ends_a_start(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.configure("input { udp { } }")
+    done = standin.run()
     assert done.returncode == 1
     assert "Failed to execute action {:id=>:main" in done.stdout
 
 
-def test_an_unknown_setting(standin: Any) -> None:
-    it = standin()
-    it.settings["nosuch.thing"] = 1
-    it.write_settings()
-    done = it.run("-t")
+def test_an_unknown_setting_is_refused(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.settings["nosuch.thing"] = 1
+    standin.write_settings()
+    done = standin.run("-t")
     assert done.returncode == 1
     assert "Setting \"nosuch.thing\" doesn't exist. Please check if you haven't made a typo." in done.stderr
 
 
-def test_both_names_of_a_setting(standin: Any) -> None:
-    it = standin()
-    it.settings |= {"http.host": ADDRESS, "api.http.host": ADDRESS}
-    it.write_settings()
-    done = it.run("-t")
+def test_a_setting_given_by_both_of_its_names_is_refused(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.settings |= {"http.host": ADDRESS, "api.http.host": ADDRESS}
+    standin.write_settings()
+    done = standin.run("-t")
     assert done.returncode == 1
     assert "Both `api.http.host` and its deprecated alias `http.host` have been set." in done.stderr
 
 
-def test_settings_by_nested_keys_and_from_the_environment(standin: Any) -> None:
-    it = standin()
-    it.settings = {
-        "path": {"data": "${DATA}", "logs": str(it.folder / "logs")},
+def test_settings_are_read_from_nested_keys_and_from_the_environment(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.settings = {
+        "path": {"data": "${DATA}", "logs": str(standin.folder / "logs")},
         "api": {"http": {"port": "${PORT:1}"}},
     }
-    it.environment |= {"DATA": str(it.folder / "elsewhere"), "PORT": str(it.port)}
-    it.write_settings()
-    it.start()
-    assert it.get("/")[0] == 200
-    assert (it.folder / "elsewhere/uuid").read_text() == it.get("/")[1]["id"]
+    standin.environment |= {"DATA": str(standin.folder / "elsewhere"), "PORT": str(standin.port)}
+    standin.write_settings()
+    standin.start()
+    assert standin.get("/")[0] == 200
+    assert (standin.folder / "elsewhere/uuid").read_text() == standin.get("/")[1]["id"]
 
 
-def test_pipelines_yml_is_ignored_with_f_and_e(standin: Any) -> None:
-    it = standin()
-    (it.folder / "pipelines.yml").write_text("not: a list\n")
-    assert it.run("-t").returncode == 1
-    other = it.folder / "other.conf"
+def test_pipelines_yml_is_ignored_with_f_and_e(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    (standin.folder / "pipelines.yml").write_text("not: a list\n")
+    assert standin.run("-t").returncode == 1
+    other = standin.folder / "other.conf"
     other.write_text("input { stdin { } } output { stdout { codec => json_lines } }")
     for source in (("-f", str(other)), ("-e", other.read_text())):
-        done = it.run(*source, stdin="hello\n")
+        done = standin.run(*source, stdin="hello\n")
         assert done.returncode == 0
         assert '"message":"hello"' in done.stdout
         assert "Ignoring the 'pipelines.yml' file" in done.stdout
-    assert it.run("-f", str(other), "-e", "").returncode == 1
+    assert standin.run("-f", str(other), "-e", "").returncode == 1
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (None, "Failed to read pipelines yaml file."),
         ("", "Pipelines YAML file is empty."),
@@ -105,32 +104,34 @@ def test_pipelines_yml_is_ignored_with_f_and_e(standin: Any) -> None:
         ),
     ],
 )
-def test_a_bad_pipelines_yml(standin: Any, content: str | None, words: str) -> None:
-    it = standin()
-    path = it.folder / "pipelines.yml"
+def test_a_wrong_pipelines_yml_is_refused(
+    make_standin: MakeStandin, content: str | None, message: str
+) -> None:
+    standin = make_standin()
+    path = standin.folder / "pipelines.yml"
     path.unlink() if content is None else path.write_text(content)
-    done = it.run("-t")
+    done = standin.run("-t")
     assert done.returncode == 1
-    assert words in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
-def test_the_command_line_wins_over_the_file(standin: Any) -> None:
-    it = standin().launch("--node.name", "mine", "--log.level=error")
-    until(lambda: it.get("/")[0])
-    assert it.get("/")[1]["name"] == "mine"
-    assert it.log() == ""
+def test_the_command_line_wins_over_the_file(make_standin: MakeStandin) -> None:
+    standin = make_standin().launch("--node.name", "mine", "--log.level=error")
+    until(lambda: standin.get("/")[0])
+    assert standin.get("/")[1]["name"] == "mine"
+    assert standin.log() == ""
 
 
-def test_an_unknown_flag(standin: Any) -> None:
-    done = standin().run("--nosuch")
+def test_an_unknown_flag_is_refused(make_standin: MakeStandin) -> None:
+    done = make_standin().run("--nosuch")
     assert done.returncode == 1
     assert "ERROR: " in done.stderr
 
 
-def test_a_heap_that_java_would_refuse(standin: Any) -> None:
-    it = standin()
-    it.environment["LS_JAVA_OPTS"] = "-Xmx4x"
-    done = it.run("-t")
+def test_a_heap_that_java_would_refuse_ends_the_start(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.environment["LS_JAVA_OPTS"] = "-Xmx4x"
+    done = standin.run("-t")
     assert done.returncode == 1
     assert (
         "Invalid maximum heap size: -Xmx4x\nError: Could not create the Java Virtual Machine." in done.stderr
@@ -147,9 +148,7 @@ def test_a_heap_that_java_would_refuse(standin: Any) -> None:
         ("8.19.18", False, 0),
     ],
 )
-def test_java_is_needed_where_it_is_not_brought(
-    tmp_path: Path, version: str, java: bool, status: int
-) -> None:
+def test_versions_that_bundle_no_java_need_one(tmp_path: Path, version: str, java: bool, status: int) -> None:
     home, path = tmp_path / "logstash", tmp_path / "path"
     shutil.copytree(PROJECT / "lab/standin/root/usr/share/logstash/bin", home / "bin")
     shutil.copytree(PROJECT / "lab/standin/logstash_standin", home / "lib/logstash_standin")
@@ -167,8 +166,8 @@ def test_java_is_needed_where_it_is_not_brought(
     assert ("could not find java; set JAVA_HOME" in done.stderr) == (status == 1)
 
 
-def test_the_packaged_tree(tmp_path: Path) -> None:
-    """The launcher finds the package, what it needs, and the version, wherever the tree lies."""
+def test_the_packaged_tree_runs_from_any_folder(tmp_path: Path) -> None:
+    """The launcher finds the package, its libraries and the version wherever the tree is."""
     import logstash_pipeline_parser
     import pyparsing
     import yaml

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin.standin_process import ADDRESS, Standin, refused, until
+from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, refused, until
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PATHS = {"node_stats": "/_node/stats", "pipelines": "/_node/stats/pipelines", "health": "/_health_report"}
@@ -16,9 +16,9 @@ NO_DELAY_BETWEEN_RELOADS = {"config.reload.automatic": True, "config.reload.inte
 
 
 def shape(value: Any) -> Any:
-    """Keys and types without values; plugins by name, whatever their order."""
+    """The keys and types of a body without its values. Plugins are sorted by name."""
     if isinstance(value, dict):
-        # A rate is a number, "Infinity", or missing before there is anything to divide.
+        # A rate is a number or "Infinity", and missing while the denominator and the numerator are 0.
         if value.keys() <= RATES and all(
             isinstance(rate, float) or rate == "Infinity" for rate in value.values()
         ):
@@ -31,7 +31,7 @@ def shape(value: Any) -> Any:
 
 
 def assert_like(standin: Standin, state: str) -> None:
-    """Compare the three recorded answers of a state."""
+    """Compare the three responses with those recorded in a state."""
     for document, path in PATHS.items():
         (sample,) = SAMPLES.glob(f"{standin.version}.{state}.{document}.*.json")
         status, body = standin.get(path)
@@ -45,55 +45,63 @@ recorded = pytest.mark.parametrize("version", ["7.17.29", "8.19.18"])
 
 
 @recorded
-def test_from_the_first_answer_to_a_crash(standin: Any, version: str) -> None:
-    it = standin(version, START_DELAY=2.5)
-    it.settings |= NO_DELAY_BETWEEN_RELOADS
-    it.write_settings()
-    it.launch()
-    until(lambda: it.get()[0])
-    assert_like(it, "01-first-answer")
+def test_the_api_has_the_recorded_shape_from_the_first_response_to_a_crash(
+    make_standin: MakeStandin, version: str
+) -> None:
+    standin = make_standin(version, START_DELAY=2.5)
+    standin.settings |= NO_DELAY_BETWEEN_RELOADS
+    standin.write_settings()
+    standin.launch()
+    until(lambda: standin.get()[0])
+    assert_like(standin, "01-first-answer")
 
-    until(lambda: it.get()[1]["pipelines"])
-    it.send(b"one")
-    it.events(1)
-    until(lambda: it.main()["events"]["out"] == 1)
-    assert_like(it, "02-ok")
+    until(lambda: standin.get()[1]["pipelines"])
+    standin.send(b"one")
+    standin.events(1)
+    until(lambda: standin.main_stats()["events"]["out"] == 1)
+    assert_like(standin, "02-ok")
 
-    good = it.pipeline()
-    it.configure(it.pipeline(outputs="nosuch { }"))
-    until(lambda: it.main()["reloads"]["failures"] >= 2)
-    assert_like(it, "03-bad-reload-old-pipeline-still-running")
+    good = standin.pipeline_text()
+    standin.configure(standin.pipeline_text(outputs="nosuch { }"))
+    until(lambda: standin.main_stats()["reloads"]["failures"] >= 2)
+    assert_like(standin, "03-bad-reload-old-pipeline-still-running")
 
-    it.configure(good)
-    it.send(b"crash")
-    until(lambda: "hash" not in it.main())
-    assert_like(it, "04-crashed-socket-closed")
-    assert refused(it.udp)
-    assert it.get("/")[1]["status"] == {"7.17.29": "green", "8.19.18": "red"}[version]
-    assert it.main()["events"] | {"in": 2, "filtered": 1, "out": 1} == it.main()["events"]
+    standin.configure(good)
+    standin.send(b"crash")
+    until(lambda: "hash" not in standin.main_stats())
+    assert_like(standin, "04-crashed-socket-closed")
+    assert refused(standin.udp)
+    assert standin.get("/")[1]["status"] == {"7.17.29": "green", "8.19.18": "red"}[version]
+    assert (
+        standin.main_stats()["events"] | {"in": 2, "filtered": 1, "out": 1} == standin.main_stats()["events"]
+    )
 
 
 @recorded
-def test_udp_bind_failing_and_recovered(standin: Any, version: str) -> None:
-    it = standin(version, RETRY=0.2)
-    it.configure(it.pipeline("udp"))
+def test_the_api_has_the_recorded_shape_while_udp_cannot_bind_and_after_it_can(
+    make_standin: MakeStandin, version: str
+) -> None:
+    standin = make_standin(version, RETRY=0.2)
+    standin.configure(standin.pipeline_text("udp"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as occupant:
-        occupant.bind((ADDRESS, it.udp))
-        it.start()
-        until(lambda: it.input().get("errors", {}).get("listener", 0) >= 3)
-        assert_like(it, "05-udp-bind-failing")
-    until(lambda: not refused(it.udp))
-    assert_like(it, "06-udp-bind-recovered")
+        occupant.bind((ADDRESS, standin.udp))
+        standin.start()
+        until(lambda: standin.input_stats().get("errors", {}).get("listener", 0) >= 3)
+        assert_like(standin, "05-udp-bind-failing")
+    until(lambda: not refused(standin.udp))
+    assert_like(standin, "06-udp-bind-recovered")
 
 
 @recorded
-def test_tcp_bind_failing_and_port_freed(standin: Any, version: str) -> None:
-    it = standin(version)
-    with socket.create_server((ADDRESS, it.tcp)):
-        it.start()
-        until(lambda: "unrecoverable error" in it.log())
-        assert_like(it, "07-tcp-bind-failing")
-    until(lambda: "event executor terminated" in it.log())
-    assert_like(it, "08-tcp-port-freed")
+def test_the_api_has_the_recorded_shape_while_tcp_cannot_bind_and_never_binds_again(
+    make_standin: MakeStandin, version: str
+) -> None:
+    standin = make_standin(version)
+    with socket.create_server((ADDRESS, standin.tcp)):
+        standin.start()
+        until(lambda: "unrecoverable error" in standin.log())
+        assert_like(standin, "07-tcp-bind-failing")
+    until(lambda: "event executor terminated" in standin.log())
+    assert_like(standin, "08-tcp-port-freed")
     with socket.socket() as client:
-        assert client.connect_ex((ADDRESS, it.tcp)) != 0
+        assert client.connect_ex((ADDRESS, standin.tcp)) != 0

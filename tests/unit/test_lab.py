@@ -1,8 +1,9 @@
-"""The lab's parts that need no guest: names, keys, and what it says when something is missing."""
+"""The parts of the lab that need no guest: names, addresses, the cache, and messages for what is missing."""
 
 import configparser
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,22 +26,22 @@ def test_two_labs_share_neither_a_network_nor_an_ssh_connection(tmp_path: Path) 
 
 
 def test_each_machine_has_addresses_a_mac_and_a_tap_of_its_own() -> None:
-    all_of_them = machines(MAX_NODES)
-    addresses = [address for machine in all_of_them for address in machine.addresses]
+    guests = machines(MAX_NODES)
+    addresses = [address for machine in guests for address in machine.addresses]
     assert len(set(addresses)) == len(addresses) == MAX_NODES + 2
-    twins = [address for machine in all_of_them for address in machine.addresses6]
-    assert len(set(twins)) == len(addresses)
-    assert all(address in NETWORK6 for address in twins)
-    assert [str(address) for address in (*all_of_them[0].addresses6, *all_of_them[-1].addresses6)] == [
+    addresses6 = [address for machine in guests for address in machine.addresses6]
+    assert len(set(addresses6)) == len(addresses)
+    assert all(address in NETWORK6 for address in addresses6)
+    assert [str(address) for address in (*guests[0].addresses6, *guests[-1].addresses6)] == [
         "fd77::11",
         "fd77::101",
         "fd77::102",
     ]
-    assert len({machine.mac for machine in all_of_them}) == MAX_NODES + 1
-    assert all(len(machine.tap) <= 15 for machine in all_of_them), "Linux takes no longer interface names"
+    assert len({machine.mac for machine in guests}) == MAX_NODES + 1
+    assert all(len(machine.tap) <= 15 for machine in guests), "Linux limits interface names to 15 characters"
 
 
-def test_a_key_changes_with_content_names_and_modes_and_with_nothing_else(tmp_path: Path) -> None:
+def test_a_cache_key_changes_with_contents_names_and_modes_and_with_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "file"
     file.parent.mkdir()
     file.write_text("one")
@@ -63,7 +64,7 @@ def test_a_key_changes_with_content_names_and_modes_and_with_nothing_else(tmp_pa
     assert content_key("text", file.parent) != key
 
 
-def test_the_newest_and_what_a_lab_is_made_from_stay_in_the_cache(tmp_path: Path) -> None:
+def test_the_cache_keeps_the_newest_artifacts_and_those_that_a_lab_was_created_from(tmp_path: Path) -> None:
     lab, gone = tmp_path / "lab", tmp_path / "gone"
     lab.mkdir()
     kinds = ("image-{}.ext4", "debian-{}.tar", "repository-{}")
@@ -81,14 +82,14 @@ def test_the_newest_and_what_a_lab_is_made_from_stay_in_the_cache(tmp_path: Path
     register(tmp_path, gone)
     prune(tmp_path)
     newest = {kind.format(age) for kind in kinds for age in range(KEPT)}
-    here = {path.name for path in tmp_path.iterdir()} - {"lab", "labs"}
-    assert here == newest | {"image-3.ext4", "repository-4"}
+    kept = {path.name for path in tmp_path.iterdir()} - {"lab", "labs"}
+    assert kept == newest | {"image-3.ext4", "repository-4"}
     shutil.rmtree(lab)
     prune(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} - {"labs"} == newest
 
 
-def test_each_el_is_one_to_whoever_asks() -> None:
+def test_the_release_files_of_each_el_name_its_version_and_its_tools() -> None:
     for el in RELEASES:
         tree = HERE / "releases" / f"el{el}"
         assert f'VERSION_ID="{el}"' in (tree / "etc/os-release").resolve().read_text().splitlines()
@@ -99,16 +100,16 @@ def test_each_el_is_one_to_whoever_asks() -> None:
     assert (HERE / "releases/el8/usr/libexec/platform-python").is_symlink()
 
 
-def test_an_unknown_el_is_told() -> None:
+def test_an_unknown_el_is_refused_with_the_supported_versions() -> None:
     result = CliRunner().invoke(cli, ["up", "--el", "9,6,x"])
     assert isinstance(result.exception, LabError)
-    assert str(result.exception) == "--el: 6, x can't be played; choose of 7, 8, 9, 10"
+    assert str(result.exception) == "--el: 6, x: not supported; choose from 7, 8, 9, 10"
 
 
-def test_a_network_as_each_el_keeps_it(tmp_path: Path) -> None:
-    """On EL 7 the initscripts' variables, elsewhere a keyfile; both are read back by who reads them there."""
+def test_a_guest_network_is_configured_as_its_el_does_it(tmp_path: Path) -> None:
+    """EL 7 has an ifcfg file of shell variables, later ELs have a keyfile; each is parsed as its reader does."""
     sender = Guest(machines(2)[-1], Network("none"), tmp_path)
-    path, text = sender.profile(7)
+    path, text = sender.network_file(7)
     assert path == "etc/sysconfig/network-scripts/ifcfg-eth0"
     script = (
         f'{text}\necho "$DEVICE|$IPADDR/$PREFIX $IPADDR1/$PREFIX1|$IPV6ADDR $IPV6ADDR_SECONDARIES|$GATEWAY"'
@@ -116,7 +117,7 @@ def test_a_network_as_each_el_keeps_it(tmp_path: Path) -> None:
     assert run("bash", "-c", script).strip() == (
         "eth0|10.77.0.101/24 10.77.0.102/24|fd77::101/64 fd77::102/64|10.77.0.1"
     )
-    path, text = sender.profile(9)
+    path, text = sender.network_file(9)
     assert path == "etc/NetworkManager/system-connections/eth0.nmconnection"
     keyfile = configparser.ConfigParser()
     keyfile.read_string(text)
@@ -129,34 +130,46 @@ def test_a_network_as_each_el_keeps_it(tmp_path: Path) -> None:
     assert (keyfile["ipv4"]["address2"], keyfile["ipv4"]["gateway"]) == ("10.77.0.102/24", "10.77.0.1")
 
 
-@pytest.mark.parametrize("left", [False, True])
-def test_a_guest_takes_over_the_tap_it_had(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
-    words: list[tuple[str, ...]] = []
+@pytest.mark.parametrize("tap_exists", [False, True])
+def test_a_guest_reuses_the_tap_of_its_last_boot(monkeypatch: pytest.MonkeyPatch, tap_exists: bool) -> None:
+    commands: list[tuple[str, ...]] = []
 
     def ip(network: Network, *command: str) -> str:
-        words.append(command)
-        return "2: br0: <UP>\n" + ("3: tap-stash1: <DOWN>\n" if left else "")
+        commands.append(command)
+        return "2: br0: <UP>\n" + ("3: tap-stash1: <DOWN>\n" if tap_exists else "")
 
     monkeypatch.setattr(Network, "_ip", ip)
-    Network("none").plug(machines(2)[0])
-    assert (("tuntap", "add", "tap-stash1", "mode", "tap") in words) is not left
-    assert ("link", "set", "tap-stash1", "master", "br0") in words
-    assert ("link", "set", "tap-stash1", "up") in words
+    Network("none").connect(machines(2)[0])
+    assert (("tuntap", "add", "tap-stash1", "mode", "tap") in commands) is not tap_exists
+    assert ("link", "set", "tap-stash1", "master", "br0") in commands
+    assert ("link", "set", "tap-stash1", "up") in commands
 
 
-def test_a_failed_program_is_told_with_its_last_words() -> None:
+def test_a_boot_that_takes_long_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Lab.wait_until_up` asks again until its own limit is over, and reports the console's last lines then."""
+
+    def never_ends(command: tuple[str, ...], timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    lab = Lab(tmp_path)
+    (tmp_path / "guests/stash1").mkdir(parents=True)
+    monkeypatch.setattr(subprocess, "run", never_ends)
+    assert not lab.has_booted(lab.guest("stash1"))
+
+
+def test_a_failed_program_is_reported_with_the_last_lines_of_its_output() -> None:
     with pytest.raises(LabError, match=r"^sh -c echo no room; exit 3 failed with status 3: no room$"):
         run("sh", "-c", "echo no room; exit 3")
     with pytest.raises(LabError, match=r"^no-such-tool: not found; run `make packages`$"):
         run("no-such-tool")
 
 
-def test_what_the_machine_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_run_a_lab_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "access", lambda *_: True)
     monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
     check_machine(1)
-    with pytest.raises(LabError, match=r"memory: the guests may take 999999999 MiB and .* are free"):
+    with pytest.raises(LabError, match=r"memory: the guests may use 999999999 MiB, but only .* are free"):
         check_machine(999_999_999)
     monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "linux.uml" else tool)
     with pytest.raises(LabError, match=r"linux\.uml: not found; run `make packages`"):
@@ -170,7 +183,7 @@ def test_what_the_machine_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
     "command",
     [["status"], ["ssh", "stash1"], ["run", "true"], ["power-off", "stash1"], ["console", "stash1"]],
 )
-def test_without_a_lab_the_mend_is_told(
+def test_a_command_that_needs_a_lab_says_how_to_start_one(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAB_DIR", str(tmp_path / "none"))

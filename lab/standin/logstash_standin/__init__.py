@@ -1,1 +1,1 @@
-"""The lab's stand-in for Logstash: it plays what a cluster sees of Logstash 6 to 9. see README.md."""
+"""The lab's stand-in for Logstash: it simulates what a cluster sees of Logstash 6 to 9. See README.md."""

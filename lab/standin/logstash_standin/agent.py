@@ -1,4 +1,4 @@
-"""The agent: makes what runs equal to what is configured, at the start, on SIGHUP and on reload."""
+"""The agent: runs the pipelines that are configured, and reloads them on SIGHUP or by itself."""
 
 import signal
 import time
@@ -7,31 +7,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .delays import Delays
 from .errors import ConfigurationError, SettingsError, UsageError
 from .event import timestamp
-from .knobs import Knobs
 from .log import Log
 from .metrics import PipelineMetrics
 from .pipeline import Pipeline
-from .ruby import Literal as Raw
-from .ruby import Symbol
+from .ruby import Raw, Symbol
 from .settings import Settings
 from .signals import Signals
-from .sources import PipelineSource, fetch
+from .sources import PipelineSource, fetch_sources
 
 State = Literal["UNKNOWN", "LOADING", "RUNNING", "FINISHED", "TERMINATED"]
 
-BOOT = 0.8
-"""Of the start delay, the part before the API answers."""
-DRAIN = 0.8
-"""Of the stop delay, the part for which the pipelines still count as running."""
-FAILED_START = 2.0
-"""Seconds for which a pipeline that can't start is loading: its file output takes them to close."""
+SHARE_BEFORE_API = 0.8
+"""The share of the start delay that passes before the API answers."""
+SHARE_STILL_RUNNING = 0.8
+"""The share of the stop delay for which the pipelines still count as running."""
+FAILED_START_SECONDS = 2.0
+"""How long a pipeline that cannot start is LOADING: the real one's file output takes this to close."""
 
 
 @dataclass
 class Reloads:
-    """How reloads of a pipeline went."""
+    """The outcomes of reloads, of one pipeline or of all."""
 
     successes: int = 0
     failures: int = 0
@@ -41,19 +40,19 @@ class Reloads:
 
 
 @dataclass
-class Slot:
-    """What the agent knows of a configured pipeline."""
+class ManagedPipeline:
+    """A configured pipeline and what the agent knows of it."""
 
     pipeline: Pipeline | None = None
     loading: bool = False
     draining: bool = False
-    tried: bool = False
-    """Whether it was started, or an attempt failed; before that the API does not list it."""
+    start_attempted: bool = False
+    """Whether the agent has tried to start it; before that the API does not list it."""
     reloads: Reloads = field(default_factory=Reloads)
 
     @property
     def state(self) -> State:
-        """What the health report says of it."""
+        """Its state in the health report."""
         if self.pipeline is None:
             return "UNKNOWN"
         if self.loading:
@@ -66,15 +65,15 @@ class Slot:
 
 
 class Agent:
-    """Runs pipelines until it is told to end, or until none is left and none can come."""
+    """Runs pipelines until a signal ends it, or until none runs and no reload can start one."""
 
-    def __init__(self, settings: Settings, knobs: Knobs, log: Log, signals: Signals) -> None:
-        self.settings, self.knobs = settings, knobs
+    def __init__(self, settings: Settings, delays: Delays, log: Log, signals: Signals) -> None:
+        self.settings, self.delays = settings, delays
         self.version = settings.version
         self.name: str = settings["node.name"]
         self.ephemeral_id = str(uuid.uuid4())
         self.http_address: str | None = None
-        self.slots: dict[str, Slot] = {}
+        self.managed: dict[str, ManagedPipeline] = {}
         self.totals = PipelineMetrics()
         self.flows = self.totals.flows()
         self.reloads = Reloads()
@@ -83,34 +82,34 @@ class Agent:
         self._runner_log = log.logger("logstash.runner")
         self._signals = signals
         self.terminating = False
-        self._hung_up = False
+        self._reload_requested = False
         self._sources: list[PipelineSource] | None = None
         self.id = self._persistent_id(Path(settings["path.data"]) / "uuid")
 
     def prepare(self) -> None:
-        """Learn the names of the pipelines to come."""
+        """Read the configured pipelines, so that the health report can name them before they start."""
         self._sources = self._fetch()
-        self.slots = {source.id: Slot() for source in self._sources or ()}
+        self.managed = {source.id: ManagedPipeline() for source in self._sources or ()}
 
     def run(self) -> int:
-        """Start the pipelines and keep them; the exit status when it is over."""
+        """Start the pipelines, keep them running and return the exit status."""
         self._converge(self._sources)
         reload = self.settings["config.reload.automatic"]
-        if not reload and not any(slot.pipeline for slot in self.slots.values()):
+        if not reload and not any(managed.pipeline for managed in self.managed.values()):
             return 1
         while not self.terminating and (reload or self._running()):
             self._wait(self.settings["config.reload.interval"] if reload else None)
-            if not self.terminating and (reload or self._hung_up):
-                self._hung_up = False
+            if not self.terminating and (reload or self._reload_requested):
+                self._reload_requested = False
                 self._converge(self._fetch())
         self._shut_down()
         return 0
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, unless it is told to end."""
+        """Wait, but not beyond the signal that ends the process."""
         end = time.monotonic() + seconds
-        while not self.terminating and (left := end - time.monotonic()) > 0:
-            self._wait(left)
+        while not self.terminating and (remaining := end - time.monotonic()) > 0:
+            self._wait(remaining)
 
     def _wait(self, seconds: float | None) -> None:
         for number in self._signals.wait(seconds):
@@ -119,14 +118,14 @@ class Agent:
                 self.terminating = True
             elif number == signal.SIGHUP:
                 self._runner_log.warn("SIGHUP received.")
-                self._hung_up = True
+                self._reload_requested = True
 
     def _running(self) -> list[str]:
-        return [id for id, slot in self.slots.items() if slot.state in ("RUNNING", "LOADING")]
+        return [id for id, managed in self.managed.items() if managed.state in ("RUNNING", "LOADING")]
 
     def _fetch(self) -> list[PipelineSource] | None:
         try:
-            return fetch(self.settings, self._all_logs)
+            return fetch_sources(self.settings, self._all_logs)
         except (ConfigurationError, SettingsError, UsageError) as error:
             self._all_logs.logger("logstash.config.sourceloader").error(
                 "Could not fetch all the sources", exception=error, message=str(error), backtrace=[]
@@ -136,76 +135,85 @@ class Agent:
     def _converge(self, sources: list[PipelineSource] | None) -> None:
         if sources is None:
             return
-        done = []
+        results = []
         for source in sources:
-            slot = self.slots.setdefault(source.id, Slot())
-            if slot.pipeline is None:
-                done.append(self._create(source, slot))
-            elif slot.pipeline.source != source:
-                done.append(self._reload(source, slot, slot.pipeline))
-        wanted = {source.id for source in sources}
-        for id in [id for id in self.slots if id not in wanted]:
-            if pipeline := self.slots[id].pipeline:
+            managed = self.managed.setdefault(source.id, ManagedPipeline())
+            if managed.pipeline is None:
+                results.append(self._create(source, managed))
+            elif managed.pipeline.source != source:
+                results.append(self._reload(source, managed, managed.pipeline))
+        configured = {source.id for source in sources}
+        for id in [id for id in self.managed if id not in configured]:
+            if pipeline := self.managed[id].pipeline:
                 pipeline.stop()
-            del self.slots[id]
-            done.append(True)
-        if done and all(done):
+            del self.managed[id]
+            results.append(True)
+        if results and all(results):
             running = self._running()
             self._log.info(
                 "Pipelines running",
                 count=len(running),
                 running_pipelines=[Symbol(id) for id in running],
-                non_running_pipelines=[Symbol(id) for id in self.slots if id not in running],
+                non_running_pipelines=[Symbol(id) for id in self.managed if id not in running],
             )
 
-    def _create(self, source: PipelineSource, slot: Slot) -> bool:
-        slot.tried = True
-        try:
-            pipeline = Pipeline(source, self.totals, self.knobs, self._all_logs)
-        except ConfigurationError as error:
-            return self._failed(source, slot, str(error))
-        slot.pipeline = pipeline
-        if self._start(pipeline, slot):
+    def _create(self, source: PipelineSource, managed: ManagedPipeline) -> bool:
+        managed.start_attempted = True
+        pipeline = self._make_pipeline(source, managed)
+        if pipeline is None:
+            return False
+        managed.pipeline = pipeline
+        if self._start(pipeline, managed):
             return True
-        slot.pipeline = None
-        return self._failed(source, slot, f"Could not execute action: PipelineAction::Create<{source.id}>")
+        managed.pipeline = None
+        return self._record_failure(
+            source, managed, f"Could not execute action: PipelineAction::Create<{source.id}>"
+        )
 
-    def _reload(self, source: PipelineSource, slot: Slot, old: Pipeline) -> bool:
-        try:
-            pipeline = Pipeline(source, self.totals, self.knobs, self._all_logs)
-        except ConfigurationError as error:
-            return self._failed(source, slot, str(error))
+    def _reload(self, source: PipelineSource, managed: ManagedPipeline, old: Pipeline) -> bool:
+        pipeline = self._make_pipeline(source, managed)
+        if pipeline is None:
+            return False
         self._log.info("Reloading pipeline", **{"pipeline.id": Symbol(source.id)})
-        slot.loading = True
+        managed.loading = True
         old.stop()
-        # Stopping and starting takes the real one time, in which nothing listens.
-        self.pause(self.knobs.stop_delay / 4)
-        slot.pipeline = pipeline
-        if not self._start(pipeline, slot):
+        # The real one takes time to stop and to start, and does not listen meanwhile.
+        self.pause(self.delays.stop / 4)
+        managed.pipeline = pipeline
+        if not self._start(pipeline, managed):
             pipeline.crashed = True
-            return self._failed(
-                source, slot, f"Could not execute action: PipelineAction::Reload<{source.id}>"
+            return self._record_failure(
+                source, managed, f"Could not execute action: PipelineAction::Reload<{source.id}>"
             )
-        slot.reloads.successes += 1
+        managed.reloads.successes += 1
         self.reloads.successes += 1
-        slot.reloads.last_success_timestamp = self._now()
+        managed.reloads.last_success_timestamp = self._now()
         return True
 
-    def _start(self, pipeline: Pipeline, slot: Slot) -> bool:
-        slot.loading = True
+    def _make_pipeline(self, source: PipelineSource, managed: ManagedPipeline) -> Pipeline | None:
         try:
-            pipeline.start(self._signals.tell)
+            return Pipeline(source, self.totals, self.delays, self._all_logs)
+        except ConfigurationError as error:
+            self._record_failure(source, managed, str(error))
+            return None
+
+    def _start(self, pipeline: Pipeline, managed: ManagedPipeline) -> bool:
+        managed.loading = True
+        try:
+            pipeline.start(self._signals.wake)
             return True
         except ConfigurationError as error:
             self._log.error("Pipeline error", pipeline_id=pipeline.id, exception=error, backtrace=[])
-            self.pause(FAILED_START)
+            self.pause(FAILED_START_SECONDS)
             pipeline.discard()
             pipeline.finished.set()
             return False
         finally:
-            slot.loading = False
+            managed.loading = False
 
-    def _failed(self, source: PipelineSource, slot: Slot, message: str) -> bool:
+    def _record_failure(
+        self, source: PipelineSource, managed: ManagedPipeline, message: str
+    ) -> Literal[False]:
         backtrace = ["no backtrace: this is the lab's stand-in"]
         self._log.error(
             "Failed to execute action",
@@ -214,26 +222,26 @@ class Agent:
             message=message,
             backtrace=backtrace,
         )
-        slot.reloads.failures += 1
+        managed.reloads.failures += 1
         self.reloads.failures += 1
-        slot.reloads.last_error = {"message": message, "backtrace": backtrace}
-        slot.reloads.last_failure_timestamp = self._now()
+        managed.reloads.last_error = {"message": message, "backtrace": backtrace}
+        managed.reloads.last_failure_timestamp = self._now()
         return False
 
     def _shut_down(self) -> None:
-        """Close the inputs at once and lose nothing; then stay up for a while, as the real one does."""
+        """Close the inputs, write all accepted events, and end after the stop delay as the real one does."""
         began = time.monotonic()
-        running = [slot for slot in self.slots.values() if slot.state == "RUNNING"]
-        for slot in running:
-            slot.draining = True
-        for slot in running:
-            assert slot.pipeline is not None
-            slot.pipeline.stop()
-        for slot in running:
-            time.sleep(max(0.0, began + DRAIN * self.knobs.stop_delay - time.monotonic()))
-            slot.draining = False
+        running = [managed for managed in self.managed.values() if managed.state == "RUNNING"]
+        for managed in running:
+            managed.draining = True
+        for managed in running:
+            assert managed.pipeline is not None
+            managed.pipeline.stop()
+        for managed in running:
+            time.sleep(max(0.0, began + SHARE_STILL_RUNNING * self.delays.stop - time.monotonic()))
+            managed.draining = False
         if running:
-            time.sleep(max(0.0, began + self.knobs.stop_delay - time.monotonic()))
+            time.sleep(max(0.0, began + self.delays.stop - time.monotonic()))
 
     def _now(self) -> str:
         return timestamp(time.time_ns(), precise=self.version >= (8, 0))

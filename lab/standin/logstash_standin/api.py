@@ -1,4 +1,4 @@
-"""The HTTP API: addresses to answers."""
+"""The HTTP API: its routes and its server."""
 
 import errno
 import json
@@ -9,24 +9,27 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .answers import Answers, NotReadyError
 from .log import Log
+from .responses import NotReadyError, Responses
 
 IDLE = 60.0
-"""Seconds after which a connection that asks nothing is closed, and between two idle wake-ups."""
+"""Seconds until a connection without a request is closed, and between wake-ups of an idle server."""
 
 
 class Api:
-    """Listens once it is made. Raises `OSError` when it can't, with the real words for a taken port."""
+    """A server that listens from its creation on, and answers once `serve` is called.
+
+    Raises `OSError` when it cannot listen, with Logstash's message where the ports are taken.
+    """
 
     def __init__(self, host: str, ports: range, option: str, log: Log) -> None:
         self._server = _listen(host, ports, option)
         self.port: int = self._server.server_address[1]
         self._log = log.logger("logstash.agent")
 
-    def serve(self, answers: Answers) -> None:
-        """Answer from now on until the process ends, in threads."""
-        self._server.answers = answers
+    def serve(self, responses: Responses) -> None:
+        """Answer requests in threads until the process ends."""
+        self._server.responses = responses
         threading.Thread(
             target=self._server.serve_forever, args=(IDLE,), name="Api Webserver", daemon=True
         ).start()
@@ -36,10 +39,10 @@ class Api:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
-    answers: Answers
+    responses: Responses
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever does not wait for the answer is no error; the real one says nothing of it."""
+        """Ignore clients that disconnect before the response, as the real one does."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -52,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urllib.parse.urlsplit(self.path)
         try:
-            status, body = _answer(self.server.answers, address.path)
+            status, body = _route(self.server.responses, address.path)
         except NotReadyError:
             status, body = 500, _not_ready(address, self.headers["Accept"])
         pretty = "pretty" in urllib.parse.parse_qs(address.query, keep_blank_values=True)
@@ -66,34 +69,35 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the real one logs requests at debug only."""
+        """Log no requests: the real one logs them at the level debug only."""
 
 
-def _answer(answers: Answers, path: str) -> tuple[int, Any]:
-    """Status and body for a path, by the real one's routes: names of parts filter, a pipeline's id picks."""
-    parts: dict[str, Any] | None
+def _route(responses: Responses, path: str) -> tuple[int, Any]:
+    """The status and body for a path, by the real routes: sections are selected by name, pipelines by id."""
+    sections: dict[str, Any] | None
     match [part for part in path.split("/") if part]:
         case []:
-            return 200, answers.root()
+            return 200, responses.root()
         case ["_health_report"]:
-            health = answers.health()
+            health = responses.health()
             return (200, health) if health else (404, _not_found(path))
         case ["_node", "stats", "pipelines", id]:
-            parts = answers.stats_pipeline(id)
+            sections = responses.stats_pipeline(id)
         case ["_node", "stats", *names] if len(names) < 2:
-            parts = _only(names, answers.stats())
+            sections = _select(names, responses.stats())
         case ["_node", "pipelines", id]:
-            parts = answers.node_pipeline(id)
+            sections = responses.node_pipeline(id)
         case ["_node", *names] if len(names) < 2:
-            parts = _only(names, answers.node())
+            sections = _select(names, responses.node())
         case _:
-            parts = None
-    return (200, answers.with_node(parts)) if parts else (404, _not_found(path))
+            sections = None
+    return (200, responses.with_node(sections)) if sections else (404, _not_found(path))
 
 
-def _only(names: list[str], parts: dict[str, Any]) -> dict[str, Any]:
-    wanted = names[0].split(",") if names else list(parts)
-    return {name: part for name, part in parts.items() if name in wanted}
+def _select(names: list[str], sections: dict[str, Any]) -> dict[str, Any]:
+    """The sections whose names a path gives, separated by commas; all where it gives none."""
+    selected = names[0].split(",") if names else list(sections)
+    return {name: section for name, section in sections.items() if name in selected}
 
 
 def _not_found(path: str) -> dict[str, Any]:
@@ -125,9 +129,10 @@ def _listen(host: str, ports: range, option: str) -> _Server:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-    taken = f"port range {ports[0]}..{ports[-1]}, but all the ports are"
     if len(ports) == 1:
         taken = f"port {ports[0]}, but the port is"
+    else:
+        taken = f"port range {ports[0]}..{ports[-1]}, but all the ports are"
     raise OSError(
         errno.EADDRINUSE,
         f"Address already in use - Logstash tried to bind to {taken} already in use. You can specify a new"

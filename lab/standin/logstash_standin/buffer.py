@@ -1,4 +1,4 @@
-"""A bounded queue that moves many items at once, and can be closed."""
+"""A bounded queue that moves several items at once and can be closed."""
 
 import collections
 import threading
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Buffer(Generic[T]):
-    """Between the threads of a pipeline: a full one blocks who puts, an empty one blocks who takes."""
+    """A queue between the threads of a pipeline. `put` waits while it is full, `take` while it is empty."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -19,7 +19,7 @@ class Buffer(Generic[T]):
         self._abandoned = False
 
     def put(self, items: Sequence[T]) -> None:
-        """Add items in order, waiting for room. Once abandoned, drops them."""
+        """Add items in order, and wait for room where it is full. An abandoned queue drops them."""
         with self._changed:
             for item in items:
                 while len(self._items) >= self._capacity and not self._abandoned:
@@ -30,23 +30,23 @@ class Buffer(Generic[T]):
                 self._items.clear()
             self._changed.notify_all()
 
-    def take(self, most: int) -> list[T]:
-        """At most so many items, waiting for the first. None at all: it is closed and empty."""
+    def take(self, limit: int) -> list[T]:
+        """Wait for an item and take up to `limit`. An empty list means that the queue is closed and empty."""
         with self._changed:
             while not self._items and not self._closed:
                 self._changed.wait()
-            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
             self._changed.notify_all()
             return taken
 
     def close(self) -> None:
-        """Nothing more will be put; what is inside can still be taken."""
+        """Accept no more items. Those inside can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Drop what is inside and what still comes: nobody takes any more."""
+        """Drop the items inside and all that are still put."""
         with self._changed:
             self._abandoned = self._closed = True
             self._items.clear()

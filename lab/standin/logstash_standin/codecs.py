@@ -1,36 +1,38 @@
-"""Codecs: between bytes and events."""
+"""Codecs: they decode bytes into events, and encode events as text."""
 
 import json
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from . import unplayed
+from . import stubs
 from .errors import PluginLoadingError
-from .event import Event, Maker
+from .event import Event, EventFactory
 from .log import Logger
 from .metrics import CodecMetrics, Timed
-from .options import Option, extend, read
+from .options import Option, extend, read_options
 from .ruby import inspect
 
 
 class Codec:
-    """One end's codec. An input takes a `copy` for each connection, so that their lines don't mix."""
+    """The codec of an input or output. An input takes a `copy` for each connection to keep lines apart."""
 
     NAME: ClassVar[str]
-    PLAYED: ClassVar[bool] = True
+    IMPLEMENTED: ClassVar[bool] = True
     OPTIONS: ClassVar[Mapping[str, Option]] = {"id": Option("string"), "charset": Option("string", "UTF-8")}
 
-    def __init__(self, options: Mapping[str, Any], maker: Maker, metrics: CodecMetrics | None = None) -> None:
-        self._options, self._maker = options, maker
+    def __init__(
+        self, options: Mapping[str, Any], event_factory: EventFactory, metrics: CodecMetrics | None = None
+    ) -> None:
+        self._options, self._event_factory = options, event_factory
         self.metrics = metrics or CodecMetrics(self.NAME, options["id"] or f"{self.NAME}_{uuid.uuid4()}")
 
     def copy(self) -> "Codec":
-        """The same codec with nothing buffered; both count together."""
-        return type(self)(self._options, self._maker, self.metrics)
+        """The same codec with an empty buffer. Both share their counters."""
+        return type(self)(self._options, self._event_factory, self.metrics)
 
     def decode(self, data: bytes) -> list[Event]:
-        """The events that are complete with these bytes."""
+        """Take in bytes and return the events that they complete."""
         with Timed(self.metrics.decode_time):
             events = self._decode(data)
         self.metrics.decode_in.add(1)
@@ -38,11 +40,11 @@ class Codec:
         return events
 
     def flush(self) -> list[Event]:
-        """The event of what is left, at the end of a datagram or stream."""
+        """The events of the remaining bytes, at the end of a datagram or stream."""
         return []
 
     def encode(self, events: list[Event]) -> list[str]:
-        """What an output writes for each event."""
+        """The text that an output writes for each event."""
         with Timed(self.metrics.encode_time):
             texts = [self._encode(event) for event in events]
         self.metrics.encode_in.add(len(events))
@@ -54,8 +56,9 @@ class Codec:
     def _encode(self, event: Event) -> str:
         raise NotImplementedError
 
-    def _formatted(self, event: Event, default: str) -> str:
-        return event.format(self._options["format"] or default)
+    def _formatted(self, event: Event) -> str:
+        """An event in the option `format`, which only `plain` and `line` have."""
+        return event.format(self._options["format"] or "%{@timestamp} %{host} %{message}")
 
 
 class Plain(Codec):
@@ -63,17 +66,19 @@ class Plain(Codec):
     OPTIONS = extend(Codec.OPTIONS, format=Option("string"))
 
     def _decode(self, data: bytes) -> list[Event]:
-        return [self._maker.from_message(_text(data))]
+        return [self._event_factory.from_message(_text(data))]
 
     def _encode(self, event: Event) -> str:
-        return self._formatted(event, "%{@timestamp} %{host} %{message}")
+        return self._formatted(event)
 
 
 class _Lines(Codec):
     """A codec that decodes line by line."""
 
-    def __init__(self, options: Mapping[str, Any], maker: Maker, metrics: CodecMetrics | None = None) -> None:
-        super().__init__(options, maker, metrics)
+    def __init__(
+        self, options: Mapping[str, Any], event_factory: EventFactory, metrics: CodecMetrics | None = None
+    ) -> None:
+        super().__init__(options, event_factory, metrics)
         self._delimiter = options["delimiter"].encode()
         self._rest = b""
 
@@ -98,17 +103,17 @@ class Line(_Lines):
     OPTIONS = extend(Plain.OPTIONS, delimiter=Option("string", "\n"))
 
     def _line(self, line: str) -> list[Event]:
-        return [self._maker.from_message(line.removesuffix("\r"))]
+        return [self._event_factory.from_message(line.removesuffix("\r"))]
 
     def _encode(self, event: Event) -> str:
-        return self._formatted(event, "%{@timestamp} %{host} %{message}") + str(self._options["delimiter"])
+        return self._formatted(event) + str(self._options["delimiter"])
 
 
 class Json(Codec):
     NAME = "json"
 
     def _decode(self, data: bytes) -> list[Event]:
-        return _from_json(_text(data), self._maker)
+        return _from_json(_text(data), self._event_factory)
 
     def _encode(self, event: Event) -> str:
         return event.to_json()
@@ -119,7 +124,7 @@ class JsonLines(_Lines):
     OPTIONS = extend(Codec.OPTIONS, delimiter=Option("string", "\n"))
 
     def _line(self, line: str) -> list[Event]:
-        return _from_json(line, self._maker) if line.strip() else []
+        return _from_json(line, self._event_factory) if line.strip() else []
 
     def _encode(self, event: Event) -> str:
         return event.to_json() + str(self._options["delimiter"])
@@ -135,27 +140,28 @@ class RubyDebug(Codec):
 
 _CODECS: Mapping[str, type[Codec]] = {
     **{codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, RubyDebug)},
-    **unplayed.unplayed(Plain, Plain.OPTIONS, unplayed.CODECS),
+    **stubs.make_stubs(Plain, Plain.OPTIONS, stubs.CODECS),
 }
 
 
-def build(value: Any, maker: Maker, logger: Callable[[str], Logger]) -> Codec:
-    """The codec of a `codec` option: a name, or `[name, [option, …]]`.
+def make_codec(value: Any, event_factory: EventFactory, logger: Callable[[str], Logger]) -> Codec:
+    """Create the codec of a `codec` option: a name, or `[name, [option, …]]`.
 
-    Raises `PluginLoadingError` for a name nobody has, `ConfigurationError` for its options.
+    Raises `PluginLoadingError` for an unknown name, `ConfigurationError` for wrong options.
     """
     name, given = (value, []) if isinstance(value, str) else value
     codec = _CODECS.get(name)
     if codec is None:
-        raise missing("codec", name)
+        raise missing_plugin("codec", name)
     log = logger(f"logstash.codecs.{name}")
-    if not codec.PLAYED:
-        log.warn("The stand-in does not play this codec: it is plain")
-    return codec(read("codec", name, codec.OPTIONS, given, log, loose=not codec.PLAYED), maker)
+    if not codec.IMPLEMENTED:
+        log.warn("The stand-in does not implement this codec: it acts as plain")
+    options = read_options("codec", name, codec.OPTIONS, given, log, allow_unknown=not codec.IMPLEMENTED)
+    return codec(options, event_factory)
 
 
-def missing(kind: str, name: str) -> PluginLoadingError:
-    """The complaint about a plugin that is not there."""
+def missing_plugin(kind: str, name: str) -> PluginLoadingError:
+    """The real error for a plugin that does not exist."""
     return PluginLoadingError(
         f"Couldn't find any {kind} plugin named '{name}'. Are you sure this is correct? Trying to load the"
         f" {name} {kind} plugin resulted in this error: Unable to load the requested plugin named {name} of"
@@ -167,14 +173,14 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", errors="backslashreplace")
 
 
-def _from_json(text: str, maker: Maker) -> list[Event]:
+def _from_json(text: str, event_factory: EventFactory) -> list[Event]:
     try:
         content = json.loads(text)
     except ValueError:
         content = None
     objects = content if isinstance(content, list) else [content]
     if not all(isinstance(item, dict) for item in objects):
-        event = maker.from_message(text)
+        event = event_factory.from_message(text)
         event.tag("_jsonparsefailure")
         return [event]
-    return [maker.from_fields(item, text) for item in objects]
+    return [event_factory.from_fields(item, text) for item in objects]

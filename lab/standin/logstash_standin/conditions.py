@@ -8,7 +8,7 @@ from typing import Any
 from .event import Event
 
 Condition = list[Any]
-"""As the grammar's tree has it: operands and operators in a row, lists where there were parentheses."""
+"""A condition in the grammar's tree: operands and operators in a row, with a list for each parenthesis."""
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -27,7 +27,7 @@ _COMBINE: dict[str, Callable[[bool, bool], bool]] = {
 
 
 def holds(condition: Condition, event: Event) -> bool:
-    """Whether a condition is true of an event. `and` and `or` bind alike here, from left to right."""
+    """Whether a condition is true for an event. Here `and` does not bind more tightly than `or`."""
     first, *rest = condition
     result = _expression(first, event)
     for combine, expression in zip(rest[::2], rest[1::2], strict=True):
@@ -53,7 +53,7 @@ def _expression(parts: Condition, event: Event) -> bool:
             return holds(parts, event)
         case [value]:
             return _value(value, event) not in (None, False)
-    raise ValueError(f"condition: {parts}")
+    raise ValueError(f"unknown condition: {parts}")
 
 
 def _value(operand: Any, event: Event) -> Any:
@@ -75,5 +75,5 @@ def _matches(pattern: str, value: Any) -> bool:
 def _compare(name: str, left: Any, right: Any) -> bool:
     try:
         return bool(_COMPARE[name](left, right))
-    except TypeError:  # a missing field, or a number against a text
+    except TypeError:  # a missing field, or a number compared with a text
         return False

@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:default}` in settings and pipelines."""
+"""Placeholders `${NAME}` and `${NAME:default}` in settings and pipelines."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _PLACEHOLDER = re.compile(r"\$\{([a-zA-Z_.][a-zA-Z0-9_.]*)(?::([^}]*))?\}")
 
 
 def substitute(value: Any) -> Any:
-    """Replace every placeholder in a value, however deep. Raises `ConfigurationError` for a name not set."""
+    """Replace the placeholders in a value, at any depth. Raises `ConfigurationError` for an unset name."""
     if isinstance(value, str):
         return _PLACEHOLDER.sub(_replacement, value)
     if isinstance(value, list):
@@ -21,10 +21,10 @@ def substitute(value: Any) -> Any:
 
 
 def _replacement(match: re.Match[str]) -> str:
-    found = os.environ.get(match[1], match[2])
-    if found is None:
+    value = os.environ.get(match[1], match[2])
+    if value is None:
         raise ConfigurationError(
             f"Cannot evaluate `{match[0]}`. Replacement variable `{match[1]}` is not defined in a Logstash"
             " secret store or as an Environment entry and there is no default value given."
         )
-    return found
+    return value

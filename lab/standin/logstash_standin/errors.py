@@ -6,7 +6,7 @@ class ConfigurationError(Exception):
 
 
 class PluginLoadingError(Exception):
-    """A pipeline names a plugin that is not there."""
+    """A pipeline names a plugin that does not exist."""
 
 
 class SettingsError(Exception):
@@ -14,8 +14,8 @@ class SettingsError(Exception):
 
 
 class JavaError(Exception):
-    """There would be no JVM."""
+    """The JVM would refuse to start."""
 
 
 class UsageError(Exception):
-    """The command line is wrong, or the sources of configuration exclude each other."""
+    """The command line is wrong, or it names sources of configuration that exclude each other."""

@@ -1,9 +1,9 @@
-"""The filters: mutate and drop; the others leave events as they are."""
+"""The filters: mutate and drop are implemented; the others leave events unchanged."""
 
 import random
 from collections.abc import Mapping
 
-from . import unplayed
+from . import stubs
 from .event import Event
 from .options import Option, extend
 from .plugin import Plugin
@@ -22,6 +22,7 @@ class Filter(Plugin):
     )
 
     def receive(self, events: list[Event]) -> None:
+        """Change events. The filters' common options take effect here."""
         for event in events:
             for name, value in (self.options["add_field"] or {}).items():
                 event.add(event.format(name), value)
@@ -34,7 +35,7 @@ class Filter(Plugin):
 
 
 class Mutate(Filter):
-    """Of what only mutate does, fields are renamed, updated, replaced and copied; the rest has no effect."""
+    """Of its own options rename, update, replace and copy are implemented; the others have no effect."""
 
     NAME = "mutate"
     OPTIONS = extend(
@@ -65,7 +66,7 @@ class Mutate(Filter):
 
 
 class Drop(Filter):
-    """Every event that comes here ends here."""
+    """Drops events, or `percentage` of them."""
 
     NAME = "drop"
     OPTIONS = extend(Filter.OPTIONS, percentage=Option("number", 100))
@@ -75,8 +76,8 @@ class Drop(Filter):
             event.cancelled = random.random() * 100 < self.options["percentage"]
 
 
-class _Unplayed(Filter):
-    """Leaves events as they are."""
+class _Stub(Filter):
+    """Leaves events unchanged."""
 
     def receive(self, events: list[Event]) -> None:
         pass
@@ -84,5 +85,5 @@ class _Unplayed(Filter):
 
 FILTERS: Mapping[str, type[Filter]] = {
     **{plugin.NAME: plugin for plugin in (Drop, Mutate)},
-    **unplayed.unplayed(_Unplayed, Filter.OPTIONS, unplayed.FILTERS),
+    **stubs.make_stubs(_Stub, Filter.OPTIONS, stubs.FILTERS),
 }

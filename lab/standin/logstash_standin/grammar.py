@@ -1,7 +1,7 @@
-"""The pipeline language: from text to a tree, and where a text leaves the grammar.
+"""The pipeline language: it is parsed into a tree, or refused at the position of the error.
 
-The grammar is that of `logstash-pipeline-parser`. Its own message points at the section that failed as a
-whole; the real one (Treetop's) at the furthest place reached, with what could stand there: found here.
+The grammar is that of `logstash-pipeline-parser`, whose error names only the section that failed. The real
+parser (Treetop) names the furthest position it reached and what it expected there, which this module finds.
 """
 
 from collections.abc import Iterator
@@ -13,35 +13,37 @@ from logstash_pipeline_parser.tree import AST, PEG, ParseError  # type: ignore[i
 from .errors import ConfigurationError
 
 Tree = list[Any]
-"""`[[section, [plugin, …]], …]` with plugins `[name, [[option, [value]], …]]`, as the library has it."""
+"""The library's tree: `[[section, [plugin, …]], …]`, with plugins `[name, [[option, [value]], …]]`."""
 
 _failures: list[tuple[int, str]] = []
+"""Position and expected element of each failed match, in the order of the attempts."""
 
 
 def parse(text: str) -> Tree:
-    """Parse a pipeline. Raises `ConfigurationError` with line, column and byte, in the real form.
+    """Parse a pipeline. Raises `ConfigurationError` with line, column and byte, as the real parser does.
 
-    Not for two threads at once: the grammar is one object for the whole process.
+    Not thread-safe: the whole process shares one grammar.
     """
     _failures.clear()
     try:
         tree: Tree = AST().parse_config(text)
     except ParseError:
-        raise ConfigurationError(_expectation(text)) from None
+        raise ConfigurationError(_error_message(text)) from None
     return tree
 
 
-def _expectation(text: str) -> str:
-    place = max(place for place, _ in _failures)
-    expected = dict.fromkeys([r"[ \t\r\n]", '"#"', *(name for at, name in _failures if at == place and name)])
-    line, column = pyparsing.lineno(place, text), pyparsing.col(place, text)
-    before = f" after {text[:place]}" if place else ""
-    byte = len(text[:place].encode()) + 1
+def _error_message(text: str) -> str:
+    furthest = max(position for position, _ in _failures)
+    names = (name for position, name in _failures if position == furthest and name)
+    expected = dict.fromkeys([r"[ \t\r\n]", '"#"', *names])
+    line, column = pyparsing.lineno(furthest, text), pyparsing.col(furthest, text)
+    before = f" after {text[:furthest]}" if furthest else ""
+    byte = len(text[:furthest].encode()) + 1
     return f"Expected one of {', '.join(expected)} at line {line}, column {column} (byte {byte}){before}"
 
 
 def _leaves(element: Any, seen: set[int]) -> Iterator[Any]:
-    # Addresses are the library's addition to the grammar: their parts would be taken for the furthest place.
+    # The library adds IP addresses to the grammar; their parts would move the furthest position.
     if id(element) in seen or element is PEG.ip:
         return
     seen.add(id(element))
@@ -52,8 +54,8 @@ def _leaves(element: Any, seen: set[int]) -> Iterator[Any]:
         yield from _leaves(part, seen)
 
 
-def _terminal(element: Any) -> str:
-    """How Treetop names what an element would have matched; nothing for what only the library has."""
+def _treetop_name(element: Any) -> str:
+    """Treetop's name for an element of the grammar; empty for an element that only the library has."""
     if isinstance(element, pyparsing.QuotedString):
         return {'"': '"\\""', "'": '"\'"', "/": '"/"'}[element.quote_char]
     if isinstance(element, pyparsing.Keyword) and element.match in ("true", "false"):
@@ -65,10 +67,12 @@ def _terminal(element: Any) -> str:
     return "[0-9]" if "number" in element.name or "integer" in element.name else ""
 
 
-def _watch() -> None:
+def _record_failures() -> None:
     for leaf in _leaves(PEG.config, set()):
-        name = _terminal(leaf)
-        leaf.set_fail_action(lambda text, place, element, error, name=name: _failures.append((place, name)))
+        name = _treetop_name(leaf)
+        leaf.set_fail_action(
+            lambda text, position, element, error, name=name: _failures.append((position, name))
+        )
 
 
-_watch()
+_record_failures()

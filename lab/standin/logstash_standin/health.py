@@ -1,16 +1,16 @@
-"""The health report of 8.16 and later, and the `status` made of it."""
+"""The health report of 8.16 and later, and the node's `status`, which is derived from it."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .agent import Agent, Slot, State
+from .agent import Agent, ManagedPipeline, State
 from .metrics import Rates
 from .version import Version
 
 Json = dict[str, Any]
 Status = Literal["green", "unknown", "yellow", "red"]
 
-_WORDS: Mapping[Status, str] = {
+_STATUS_WORDS: Mapping[Status, str] = {
     "green": "healthy",
     "unknown": "unknown",
     "yellow": "concerning",
@@ -18,7 +18,7 @@ _WORDS: Mapping[Status, str] = {
 }
 """From the best to the worst."""
 
-_STATUS: Mapping[State, Status] = {
+_STATUS_BY_STATE: Mapping[State, Status] = {
     "RUNNING": "green",
     "UNKNOWN": "unknown",
     "LOADING": "yellow",
@@ -54,21 +54,20 @@ _DIAGNOSES: Mapping[State, tuple[str, str, int, str]] = {
         _NOT_PROCESSING,
     ),
 }
-"""Of each state but RUNNING: cause, action, severity and impact."""
+"""Cause, action, severity and impact of each state but RUNNING."""
 
 
 def status(agent: Agent) -> Status:
-    """The worst of the pipelines; always green before 8.16."""
+    """The worst status of all pipelines; always green before 8.16."""
     if agent.version < (8, 16):
         return "green"
-    return max(
-        (_STATUS[slot.state] for slot in agent.slots.values()), key=list(_WORDS).index, default="green"
-    )
+    statuses = (_STATUS_BY_STATE[managed.state] for managed in agent.managed.values())
+    return max(statuses, key=list(_STATUS_WORDS).index, default="green")
 
 
 def report(agent: Agent) -> Json:
-    """The body of `/_health_report` below the node's own data."""
-    pipelines = {id: _pipeline(slot, agent.version) for id, slot in agent.slots.items()}
+    """The body of `/_health_report`, without the node's own data."""
+    pipelines = {id: _pipeline(managed, agent.version) for id, managed in agent.managed.items()}
     group = {"status": status(agent), "symptom": _symptom(pipelines), "indicators": pipelines}
     return {
         "status": status(agent),
@@ -77,19 +76,20 @@ def report(agent: Agent) -> Json:
     }
 
 
-def _pipeline(slot: Slot, version: Version) -> Json:
-    state = slot.state
+def _pipeline(managed: ManagedPipeline, version: Version) -> Json:
+    state = managed.state
     rates: dict[str, Rates] = {}
-    if slot.pipeline is not None:
-        rates = {"worker_utilization": slot.pipeline.flows["worker_utilization"].rates()}
+    if managed.pipeline is not None:
+        rates = {"worker_utilization": managed.pipeline.flows["worker_utilization"].rates()}
     details: Json = {"status": {"state": state}} | ({"flow": rates} if any(rates.values()) else {})
-    symptom = f"The pipeline is {_WORDS[_STATUS[state]]}"
+    status = _STATUS_BY_STATE[state]
+    symptom = f"The pipeline is {_STATUS_WORDS[status]}"
     if state not in _DIAGNOSES:
-        return {"status": _STATUS[state], "symptom": symptom, "details": details}
+        return {"status": status, "symptom": symptom, "details": details}
     cause, action, severity, impact = _DIAGNOSES[state]
     guide = f"https://www.elastic.co/guide/en/logstash/{version.major}.{version.minor}"
     return {
-        "status": _STATUS[state],
+        "status": status,
         "symptom": f"{symptom}; 1 area is impacted and 1 diagnosis is available",
         "diagnosis": [
             {
@@ -113,7 +113,7 @@ def _pipeline(slot: Slot, version: Version) -> Json:
 
 def _symptom(indicators: Mapping[str, Json]) -> str:
     parts = []
-    for status, word in reversed(list(_WORDS.items())):
+    for status, word in reversed(list(_STATUS_WORDS.items())):
         names = [name for name, indicator in indicators.items() if indicator["status"] == status]
         if names:
             listed = "`, `".join(names)

@@ -1,4 +1,4 @@
-"""The log, in the pattern of the real `log4j2.properties`, on standard output and in `logstash-plain.log`."""
+"""The log, in the format of the real `log4j2.properties`, on standard output and in `logstash-plain.log`."""
 
 import datetime
 import sys
@@ -12,7 +12,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 
 
 class Log:
-    """Where lines go. Safe to use from many threads."""
+    """The log's level and streams. It may be used by several threads."""
 
     def __init__(self) -> None:
         self.level = "info"
@@ -20,7 +20,7 @@ class Log:
         self._lock = threading.Lock()
 
     def open(self, folder: Path) -> None:
-        """Write to `logstash-plain.log` in that folder too. Raises `OSError`."""
+        """Write to `logstash-plain.log` in a folder, too. Raises `OSError`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._streams.append((folder / "logstash-plain.log").open("a", encoding="utf-8"))
 
@@ -29,29 +29,26 @@ class Log:
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
         time = datetime.datetime.now().isoformat(timespec="milliseconds").replace(".", ",")
-        place = "".join(f"[{part}]" for part in context)
-        line = f"[{time}][{level.upper():5}][{name:25}]{place} {message}\n"
+        ids = "".join(f"[{id}]" for id in context)
+        line = f"[{time}][{level.upper():5}][{name:25}]{ids} {message}\n"
         with self._lock:
             for stream in self._streams:
                 try:
                     stream.write(line)
                     stream.flush()
-                except OSError:  # a closed journal or a full disk is no reason to stop
+                except OSError:  # neither a closed journal nor a full disk may stop the process
                     continue
 
     def logger(self, name: str, *context: str) -> "Logger":
-        """A logger of that name, in the context of a pipeline's id and a plugin's id."""
+        """A logger with this name. The context is a pipeline's id and a plugin's id, where there are any."""
         return Logger(self, name, context)
 
 
 class Logger:
-    """Writes under one name. Keyword arguments become a line's fields: `{:port=>9600}`."""
+    """Writes lines under one name. Keyword arguments become a line's fields, such as `{:port=>9600}`."""
 
     def __init__(self, log: Log, name: str, context: tuple[str, ...]) -> None:
         self._log, self._name, self._context = log, name, context
-
-    def debug(self, message: str, /, **fields: Any) -> None:
-        self._write("debug", message, fields)
 
     def info(self, message: str, /, **fields: Any) -> None:
         self._write("info", message, fields)
@@ -72,5 +69,5 @@ class Logger:
 
 
 def _key(name: str) -> str:
-    # Logstash's dotted names are strings, the others symbols: {"pipeline.id"=>"main", :port=>9600}.
+    # Names with a dot are strings in Logstash, others are symbols: {"pipeline.id"=>"main", :port=>9600}.
     return name if "." in name else Symbol(name)

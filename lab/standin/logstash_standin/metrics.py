@@ -1,4 +1,4 @@
-"""Counters, and the flow rates that 8.5 and later make of them."""
+"""Counters, and the flow rates that 8.5 and later derive from them."""
 
 import collections
 import threading
@@ -8,11 +8,11 @@ from collections.abc import Callable
 Rates = dict[str, float | str]
 
 WINDOW = 10.0
-"""Seconds that a `current` rate looks back, where an older measure is known."""
+"""The period, in seconds, of a `current` rate; shorter while no older measurement is known."""
 
 
 class Counter:
-    """A number that several threads add to."""
+    """A number that several threads may add to."""
 
     __slots__ = ("_lock", "value")
 
@@ -29,7 +29,7 @@ class Counter:
 
 
 class Stopwatch:
-    """Time spent, summed over threads, with what they are spending now."""
+    """Time spent, summed over all threads and including blocks that have not ended."""
 
     __slots__ = ("_lock", "_nanoseconds", "_running")
 
@@ -57,28 +57,28 @@ class Stopwatch:
 
 
 class Timed:
-    """`with Timed(watch, …)`: the time the block takes goes to each watch."""
+    """`with Timed(stopwatch, …)` adds the time that the block takes to each stopwatch."""
 
-    __slots__ = ("_watches",)
+    __slots__ = ("_stopwatches",)
 
-    def __init__(self, *watches: Stopwatch) -> None:
-        self._watches = watches
+    def __init__(self, *stopwatches: Stopwatch) -> None:
+        self._stopwatches = stopwatches
 
     def __enter__(self) -> None:
         now = time.perf_counter_ns()
-        for watch in self._watches:
-            watch.start(now)
+        for stopwatch in self._stopwatches:
+            stopwatch.start(now)
 
     def __exit__(self, *_: object) -> None:
         now = time.perf_counter_ns()
-        for watch in self._watches:
-            watch.stop(now)
+        for stopwatch in self._stopwatches:
+            stopwatch.stop(now)
 
 
 class Flow:
-    """A rate of two growing numbers, over their lifetime and over the last seconds.
+    """The growth of one number divided by that of another, over their lifetime and over the last seconds.
 
-    The real one measures every 5 seconds; this one when it is asked, so that an idle process stays idle.
+    The real one measures every 5 seconds. This one measures on request, so that an idle process stays idle.
     """
 
     def __init__(self, numerator: Callable[[], float], denominator: Callable[[], float]) -> None:
@@ -88,19 +88,19 @@ class Flow:
         self._lock = threading.Lock()
 
     def rates(self) -> Rates:
-        """`current` and `lifetime` to four digits; "Infinity" for some by none, nothing for none by none."""
+        """`current` and `lifetime`, to four digits: "Infinity" for n/0, and missing for 0/0."""
         with self._lock:
             now = self._measure()
             self._history.append(now)
             while len(self._history) > 2 and now[0] - self._history[1][0] >= WINDOW:
                 self._history.popleft()
-            bases = {"current": self._history[0], "lifetime": self._first}
+            starts = {"current": self._history[0], "lifetime": self._first}
         rates: Rates = {}
-        for name, base in bases.items():
-            top, bottom = now[1] - base[1], now[2] - base[2]
-            if bottom:
-                rates[name] = float(f"{top / bottom:.4g}")
-            elif top:
+        for name, start in starts.items():
+            numerator, denominator = now[1] - start[1], now[2] - start[2]
+            if denominator:
+                rates[name] = float(f"{numerator / denominator:.4g}")
+            elif numerator:
                 rates[name] = "Infinity"
         return rates
 
@@ -109,11 +109,11 @@ class Flow:
 
 
 class PluginMetrics:
-    """What is counted of a plugin. `gauges` stand beside the counts, as `workers` of the udp input."""
+    """The metrics of a plugin. `gauges` are fixed values, such as `workers` of the udp input."""
 
     def __init__(self, name: str, id: str) -> None:
         self.name, self.id = name, id
-        self.came_in, self.went_out = Counter(), Counter()
+        self.events_in, self.events_out = Counter(), Counter()
         self.duration, self.queue_push = Stopwatch(), Stopwatch()
         self.gauges: dict[str, int] = {}
         self.errors: collections.Counter[str] = collections.Counter()
@@ -121,7 +121,7 @@ class PluginMetrics:
 
 
 class CodecMetrics:
-    """What is counted of a codec."""
+    """The metrics of a codec."""
 
     def __init__(self, name: str, id: str) -> None:
         self.name, self.id = name, id
@@ -130,28 +130,28 @@ class CodecMetrics:
 
 
 class PipelineMetrics:
-    """What is counted of a pipeline, or of all of them."""
+    """The metrics of one pipeline, or of all together."""
 
     def __init__(self) -> None:
-        self.came_in, self.filtered, self.went_out = Counter(), Counter(), Counter()
+        self.events_in, self.events_filtered, self.events_out = Counter(), Counter(), Counter()
         self.duration, self.queue_push = Stopwatch(), Stopwatch()
         self.started = time.monotonic()
 
     @property
     def uptime(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the pipeline was created."""
         return time.monotonic() - self.started
 
     def per_second(self, count: Callable[[], float]) -> Flow:
-        """The rate of a count by the uptime."""
+        """The flow of a number by the uptime."""
         return Flow(count, lambda: self.uptime)
 
     def flows(self) -> dict[str, Flow]:
-        """The rates that a pipeline and the whole process both have."""
+        """The flows that a single pipeline and the whole process have in common."""
         return {
-            "input_throughput": self.per_second(self.came_in.read),
-            "filter_throughput": self.per_second(self.filtered.read),
-            "output_throughput": self.per_second(self.went_out.read),
+            "input_throughput": self.per_second(self.events_in.read),
+            "filter_throughput": self.per_second(self.events_filtered.read),
+            "output_throughput": self.per_second(self.events_out.read),
             "queue_backpressure": self.per_second(lambda: self.queue_push.millis / 1000),
             "worker_concurrency": self.per_second(lambda: self.duration.millis / 1000),
         }

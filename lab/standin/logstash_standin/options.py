@@ -1,4 +1,4 @@
-"""A plugin's options: which it has, what each takes, and the real complaints about the rest."""
+"""A plugin's options: their kinds and defaults, and the real errors for wrong ones."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Kind = Literal["string", "number", "boolean", "array", "hash", "codec", "any"]
 
 @dataclass(frozen=True)
 class Option:
-    """One option: the kind of its value, and its default."""
+    """An option's kind of value and its default."""
 
     kind: Kind
     default: Any = None
@@ -25,35 +25,36 @@ ANYTHING = Option("any")
 
 
 def extend(base: Mapping[str, Option], **options: Option) -> Mapping[str, Option]:
-    """The options of a base, and more."""
+    """Options with further ones added."""
     return {**base, **options}
 
 
-def read(
+def read_options(
     section: str,
     plugin: str,
     options: Mapping[str, Option],
     given: Iterable[tuple[str, list[Any]]],
     logger: Logger,
     *,
-    loose: bool = False,
+    allow_unknown: bool = False,
 ) -> dict[str, Any]:
-    """The value of every option. `given` is the plugin's part of the grammar's tree.
+    """The value of every option, by name. `given` are the options in the grammar's tree.
 
-    `loose` takes options of any name: those of a plugin that is not played. What is wrong is logged in the real words; then raises `ConfigurationError`.
+    `allow_unknown` accepts options of any name, for plugins that are not implemented. Errors are logged
+    with the real messages; then `ConfigurationError` is raised.
     """
     values: dict[str, Any] = {name: option.default for name, option in options.items()}
     problems = []
     for name, (value,) in given:
-        if name not in options and not loose:
+        if name not in options and not allow_unknown:
             problems.append(f"Unknown setting '{name}' for {plugin}")
             continue
         try:
             values[name] = _coerce(options.get(name, ANYTHING).kind, substitute(value))
-        except ValueError as note:
+        except ValueError as reason:
             problems.append(
                 f"Invalid setting for {plugin} {section} plugin:\n\n  {section} {{\n    {plugin} {{\n"
-                f"      # This setting must be a {options[name].kind}\n      # {note}\n"
+                f"      # This setting must be a {options[name].kind}\n      # {reason}\n"
                 f"      {name} => {inspect(_plain(value))}\n      ...\n    }}\n  }}"
             )
     for name, option in options.items():
@@ -70,7 +71,7 @@ def read(
 
 
 def _coerce(kind: Kind, value: Any) -> Any:
-    """Raises `ValueError` with the note of the complaint."""
+    """A value of the tree, converted to this kind. Raises `ValueError` with the reason."""
     match kind, value:
         case "codec", _:
             return value
@@ -101,7 +102,7 @@ def _coerce(kind: Kind, value: Any) -> Any:
 
 
 def _hash(value: list[Any]) -> dict[str, Any]:
-    """A hash, or an array that names keys and values in turn. Raises `ValueError` for an odd one."""
+    """A hash, or an array of alternating keys and values. Raises `ValueError` for an odd number of items."""
     if _is_hash(value):
         return {str(_plain(key)): _nested(item) for key, (item,) in value}
     if len(value) % 2:
@@ -114,7 +115,7 @@ def _nested(value: Any) -> Any:
 
 
 def _is_hash(value: Any) -> bool:
-    """Whether a list of the tree was written as a hash: its items are a key and a list of one value."""
+    """Whether a list of the tree is a hash: each of its items is a key and a list of one value."""
     return isinstance(value, list) and all(
         isinstance(item, list) and len(item) == 2 and isinstance(item[1], list) and len(item[1]) == 1
         for item in value
@@ -122,7 +123,7 @@ def _is_hash(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value of the tree as the real grammar has it: words and addresses are strings there."""
+    """A value of the tree as the real grammar reads it, in which words and addresses are strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

@@ -1,42 +1,42 @@
-"""A running pipeline: inputs push to a queue, a worker takes batches through filters to outputs."""
+"""A running pipeline: inputs push events into a queue; a worker passes them to filters and outputs."""
 
 import hashlib
 import threading
 import uuid
 from collections.abc import Callable
 
-from . import build, grammar
+from . import grammar
 from .buffer import Buffer
-from .build import Branch, Step
 from .codecs import Codec
 from .conditions import holds
+from .delays import Delays
 from .errors import ConfigurationError, PluginLoadingError
-from .event import Event, Maker
+from .event import Event, EventFactory
 from .filters import Filter
 from .inputs import Input
-from .knobs import Knobs
 from .log import Log
 from .metrics import Flow, PipelineMetrics, Timed
 from .outputs import Output
+from .plan import Branch, Step, make_plan, plugins_in
 from .plugin import Context
 from .ruby import class_name
 from .sources import PipelineSource
 
 
 class Pipeline:
-    """One pipeline, from its text on. Making one checks the text and touches nothing outside.
+    """A pipeline. Creating one checks its text and opens no port or file.
 
     Raises `ConfigurationError` with the real message.
     """
 
-    def __init__(self, source: PipelineSource, totals: PipelineMetrics, knobs: Knobs, log: Log) -> None:
+    def __init__(self, source: PipelineSource, totals: PipelineMetrics, delays: Delays, log: Log) -> None:
         self.source = source
         version = source.settings.version
-        maker = Maker(ecs=source.settings.ecs, precise=version >= (8, 0))
-        context = Context(version, knobs, log, source.id, maker)
+        event_factory = EventFactory(ecs=source.settings.ecs, precise=version >= (8, 0))
+        context = Context(version, delays, log, source.id, event_factory)
         tree = grammar.parse(source.text)
         try:
-            self._plan = build.plan(tree, context)
+            self._plan = make_plan(tree, context)
         except (ConfigurationError, PluginLoadingError) as error:
             kind = f"Unable to configure plugins: ({type(error).__name__}) " if version >= (7, 0) else ""
             raise ConfigurationError(f"{kind}{error}") from None
@@ -63,21 +63,20 @@ class Pipeline:
 
     @property
     def filters(self) -> list[Filter]:
-        return [step for step in build.leaves(self._plan.filters) if isinstance(step, Filter)]
+        return [plugin for plugin in plugins_in(self._plan.filters) if isinstance(plugin, Filter)]
 
     @property
     def outputs(self) -> list[Output]:
-        return [step for step in build.leaves(self._plan.outputs) if isinstance(step, Output)]
+        return [plugin for plugin in plugins_in(self._plan.outputs) if isinstance(plugin, Output)]
 
     @property
     def codecs(self) -> list[Codec]:
-        """Each input's and output's."""
-        return [*(each.codec for each in self.inputs), *(each.codec for each in self.outputs)]
+        return [plugin.codec for plugin in (*self.inputs, *self.outputs)]
 
-    def start(self, finished: Callable[[], None]) -> None:
-        """Run until `stop`, until the inputs end, or until an output raises; then call `finished`.
+    def start(self, on_finished: Callable[[], None]) -> None:
+        """Run until `stop` is called, the inputs end, or a filter or output raises; then call `on_finished`.
 
-        Raises `ConfigurationError` when an input can't be registered; nothing runs then.
+        Raises `ConfigurationError` when an input cannot be registered; then nothing runs.
         """
         self._log.info(
             "Starting pipeline",
@@ -90,35 +89,34 @@ class Pipeline:
                 "pipeline.sources": list(self.source.paths) or ["config string"],
             },
         )
-        for each in self.inputs:
-            each.attach(self._queue, self.metrics, self._totals)
-            each.register()
+        for plugin in self.inputs:
+            plugin.attach(self._queue, self.metrics, self._totals)
+            plugin.register()
         worker = threading.Thread(target=self._work, name=f"[{self.id}]>worker0")
         worker.start()
         self._input_threads = [
-            threading.Thread(target=self._keep, args=(each,), name=f"[{self.id}]<{each.NAME}")
-            for each in self.inputs
+            threading.Thread(target=self._run_input, args=(plugin,), name=f"[{self.id}]<{plugin.NAME}")
+            for plugin in self.inputs
         ]
         for thread in self._input_threads:
             thread.start()
         self._log.info("Pipeline started", **{"pipeline.id": self.id})
         threading.Thread(
-            target=self._manage, args=(worker, finished), name=f"[{self.id}]-pipeline-manager"
+            target=self._manage, args=(worker, on_finished), name=f"[{self.id}]-pipeline-manager"
         ).start()
 
     def stop(self) -> None:
-        """Close the inputs, send all that was accepted through the outputs, close those, and return."""
+        """Close the inputs, write all accepted events, close the outputs, and return."""
         self._stop_inputs()
         self.finished.wait()
 
     def discard(self) -> None:
-        """Give back what the plugins hold: after a run, or instead of one."""
-        for each in self.inputs:
-            each.close()
-        for output in self.outputs:
-            output.close()
+        """Close the plugins of a pipeline that has ended or never started."""
+        for plugin in (*self.inputs, *self.outputs):
+            plugin.close()
 
-    def _manage(self, worker: threading.Thread, finished: Callable[[], None]) -> None:
+    def _manage(self, worker: threading.Thread, on_finished: Callable[[], None]) -> None:
+        """Wait for the end of the inputs and then of the worker, and clean up."""
         for thread in self._input_threads:
             thread.join()
         self._queue.close()
@@ -126,10 +124,10 @@ class Pipeline:
         self.discard()
         self._log.info("Pipeline terminated", **{"pipeline.id": self.id})
         self.finished.set()
-        finished()
+        on_finished()
 
-    def _keep(self, plugin: Input) -> None:
-        """Run an input, again after a second whenever it raises."""
+    def _run_input(self, plugin: Input) -> None:
+        """Run an input, and run it again a second after it has raised an error."""
         while not plugin.stopping.is_set():
             try:
                 plugin.run()
@@ -144,14 +142,14 @@ class Pipeline:
                 plugin.stopping.wait(1)
 
     def _stop_inputs(self) -> None:
-        for each in self.inputs:
-            each.stop()
+        for plugin in self.inputs:
+            plugin.stop()
 
     def _work(self) -> None:
         try:
             while batch := self._queue.take(self.batch_size):
                 self._process(batch)
-        except Exception as error:  # whatever a plugin raises ends the pipeline
+        except Exception as error:  # any error of a filter or output ends the pipeline
             self._log.error(
                 "Pipeline worker error, the pipeline will be stopped",
                 pipeline_id=self.id,
@@ -164,20 +162,21 @@ class Pipeline:
 
     def _process(self, batch: list[Event]) -> None:
         with Timed(self.metrics.duration, self._totals.duration):
-            left = _run(self._plan.filters, batch)
-            _run(self._plan.outputs, left)
+            filtered = _run_steps(self._plan.filters, batch)
+            _run_steps(self._plan.outputs, filtered)
         for metrics in (self.metrics, self._totals):
-            metrics.filtered.add(len(batch))
-            metrics.went_out.add(len(left))
+            metrics.events_filtered.add(len(batch))
+            metrics.events_out.add(len(filtered))
 
     def _flows(self) -> dict[str, Flow]:
-        for each in self.inputs:
-            each.metrics.flows = {"throughput": self.metrics.per_second(each.metrics.went_out.read)}
+        """Give each plugin its flows, and return those of the pipeline."""
+        for plugin in self.inputs:
+            plugin.metrics.flows = {"throughput": self.metrics.per_second(plugin.metrics.events_out.read)}
         for step in (*self.filters, *self.outputs):
-            spent, came_in = step.metrics.duration.read, step.metrics.came_in.read
+            millis = step.metrics.duration.read
             step.metrics.flows = {
-                "worker_millis_per_event": Flow(spent, came_in),
-                "worker_utilization": self._utilization(spent),
+                "worker_millis_per_event": Flow(millis, step.metrics.events_in.read),
+                "worker_utilization": self._utilization(millis),
             }
         return self.metrics.flows() | {"worker_utilization": self._utilization(self.metrics.duration.read)}
 
@@ -185,28 +184,28 @@ class Pipeline:
         return Flow(lambda: 100 * millis(), lambda: 1000 * self.metrics.uptime * self.workers)
 
 
-def _run(steps: list[Step], events: list[Event]) -> list[Event]:
-    """Send events through steps; those that were not dropped on the way.
+def _run_steps(steps: list[Step], events: list[Event]) -> list[Event]:
+    """Pass events through steps, and return those that no filter has dropped.
 
-    A branch's alternative gets those for which it is the first to hold.
+    Of a branch, each event takes the first alternative whose condition holds.
     """
     for step in steps:
         if not events:
             break
         if isinstance(step, Branch):
-            rest = events
+            remaining = events
             for condition, inner in step.alternatives:
                 chosen: list[Event] = []
                 others: list[Event] = []
-                for event in rest:
+                for event in remaining:
                     (chosen if condition is None or holds(condition, event) else others).append(event)
-                _run(inner, chosen)
-                rest = others
+                _run_steps(inner, chosen)
+                remaining = others
             events = [event for event in events if not event.cancelled]
         else:
-            step.metrics.came_in.add(len(events))
+            step.metrics.events_in.add(len(events))
             with Timed(step.metrics.duration):
                 step.receive(events)
             events = [event for event in events if not event.cancelled]
-            step.metrics.went_out.add(len(events))
+            step.metrics.events_out.add(len(events))
     return events

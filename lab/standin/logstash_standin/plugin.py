@@ -1,47 +1,42 @@
-"""What every input, filter and output has: options, an id, counters, a logger."""
+"""The base of inputs, filters and outputs: options, an id, metrics and a logger."""
 
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .event import Event, Maker
-from .knobs import Knobs
+from .codecs import Codec, make_codec
+from .delays import Delays
+from .event import EventFactory
 from .log import Log
 from .metrics import PluginMetrics
 from .options import Option
 from .version import Version
 
-ADDITIONS: Mapping[str, Option] = {
-    "add_field": Option("hash"),
-    "tags": Option("array"),
-    "type": Option("string"),
-}
-
 
 @dataclass(frozen=True)
 class Context:
-    """What a pipeline's plugins share."""
+    """The data that all plugins of a pipeline share."""
 
     version: Version
-    knobs: Knobs
+    delays: Delays
     log: Log
     pipeline_id: str
-    maker: Maker
+    event_factory: EventFactory
     hostname: str = socket.gethostname()
 
     @property
     def ecs(self) -> bool:
-        return self.maker.ecs
+        return self.event_factory.ecs
 
 
 class Plugin:
-    """The base of all plugins. `OPTIONS` name what the stand-in plays of the real one's."""
+    """The base of all plugins. `OPTIONS` are those of the real plugin's options that the stand-in accepts."""
 
     SECTION: ClassVar[str]
     NAME: ClassVar[str]
-    PLAYED: ClassVar[bool] = True
-    """Whether it does here what the real one does; else its options are taken as they come."""
+    IMPLEMENTED: ClassVar[bool] = True
+    """Whether the plugin does what the real one does. If not, it accepts any option and has no effect."""
     OPTIONS: ClassVar[Mapping[str, Option]] = {
         "id": Option("string"),
         "enable_metric": Option("boolean", True),
@@ -53,15 +48,20 @@ class Plugin:
         self.log = context.log.logger(
             f"logstash.{self.SECTION}s.{self.NAME}", context.pipeline_id, self.metrics.id
         )
-        if not self.PLAYED:
-            self.log.warn("The stand-in does not play this plugin: it does nothing")
+        if not self.IMPLEMENTED:
+            self.log.warn("The stand-in does not implement this plugin: it has no effect")
 
 
-def decorate(event: Event, options: Mapping[str, Any]) -> None:
-    """Give an event an input's `type`, `tags` and `add_field`."""
-    if options["type"] and event.get("type") is None:
-        event.set("type", options["type"])
-    for tag in options["tags"] or ():
-        event.tag(tag)
-    for name, value in (options["add_field"] or {}).items():
-        event.add(name, value)
+class CodecPlugin(Plugin):
+    """The base of plugins that have a codec: inputs and outputs."""
+
+    def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
+        super().__init__(options, id, context)
+        self.codec: Codec = make_codec(
+            options["codec"],
+            context.event_factory,
+            lambda name: context.log.logger(name, context.pipeline_id),
+        )
+
+    def close(self) -> None:
+        """Write what is buffered, and release files and sockets. The pipeline has ended or never started."""

@@ -1,4 +1,4 @@
-"""Ruby's way to print values, in which Logstash writes the fields of its log lines and errors."""
+"""Ruby's notation for values, which Logstash uses in its log lines and errors."""
 
 import errno
 import json
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Literal(str):
-    """Text that stands in a log line as it is."""
+class Raw(str):
+    """Text that `inspect` leaves as it is."""
 
     __slots__ = ()
 
@@ -20,9 +20,9 @@ class Symbol(str):
 
 
 def inspect(value: Any) -> str:
-    """What Ruby's `inspect` prints for a value."""
+    """The text that Ruby's `inspect` returns for a value."""
     match value:
-        case Literal():
+        case Raw():
             return value
         case Symbol():
             return f":{value}"
@@ -43,7 +43,7 @@ def inspect(value: Any) -> str:
 
 
 def class_name(error: BaseException) -> str:
-    """The name Ruby would have for an exception's class."""
+    """The name that an exception's class has in Ruby."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return f"Errno::{errno.errorcode[error.errno]}"
     return {"ConfigurationError": "LogStash::ConfigurationError", "ValueError": "ArgumentError"}.get(
@@ -51,7 +51,7 @@ def class_name(error: BaseException) -> str:
     )
 
 
-def bind_error(error: OSError, host: str, port: int) -> Literal:
-    """The exception of a failed bind, as Ruby's `inspect` prints it."""
+def bind_error(error: OSError, host: str, port: int) -> Raw:
+    """The exception of a failed bind, in Ruby's notation."""
     reason = os.strerror(error.errno or 0)
-    return Literal(f'#<{class_name(error)}: {reason} - bind(2) for "{host}" port {port}>')
+    return Raw(f'#<{class_name(error)}: {reason} - bind(2) for "{host}" port {port}>')

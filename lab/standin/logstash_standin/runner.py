@@ -1,4 +1,4 @@
-"""The command line: from `bin/logstash` and its settings to an exit status."""
+"""The command line: it runs `bin/logstash` with its settings and returns the exit status."""
 
 import argparse
 import fcntl
@@ -9,27 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from . import knobs as lab
-from .agent import BOOT, Agent
-from .answers import Answers
+from .agent import SHARE_BEFORE_API, Agent
 from .api import Api
+from .delays import Delays, read_delays
 from .errors import ConfigurationError, JavaError, SettingsError, UsageError
-from .knobs import Knobs
 from .log import Log
 from .metrics import PipelineMetrics
 from .pipeline import Pipeline
 from .process import heap, uptime
+from .responses import Responses
 from .ruby import class_name
-from .settings import PLAYED, Settings, exists, from_file
+from .settings import IMPLEMENTED, Settings, read_file, setting_exists
 from .signals import Signals
-from .sources import check, fetch
-from .version import Version, played
+from .sources import check_sources, fetch_sources
+from .version import Version, simulated_version
 
-STANDIN = "this is the lab's stand-in for Logstash, not Logstash"
+NOTICE = "this is the lab's stand-in for Logstash, not Logstash"
 
 
 class _FatalError(Exception):
-    """Ends the process with status 1 after one line in the log."""
+    """Ends the process with status 1, after one line in the log."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,18 +37,18 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `bin/logstash` with these arguments; its exit status."""
-    version = played()
+    """Run `bin/logstash` with these arguments and return its exit status."""
+    version = simulated_version()
     if arguments and arguments[0] in ("-V", "--version"):
         print(f"logstash {version}")
-        print(STANDIN, file=sys.stderr)
+        print(NOTICE, file=sys.stderr)
         return 0
-    # With Python's 5 ms the udp listener would wait for its turn while the kernel drops what it can't hold.
+    # With Python's default of 5 ms the udp listener would wait so long that the kernel's buffer overflows.
     sys.setswitchinterval(0.0005)
     log = Log()
     try:
         heap()
-        status = _run(version, _settings(version, arguments), log)
+        status = _run(version, _load_settings(version, arguments), log)
     except JavaError as error:
         print(f"{error}\nError: Could not create the Java Virtual Machine.", file=sys.stderr)
         return 1
@@ -75,12 +74,14 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _settings(version: Version, arguments: Sequence[str]) -> Settings:
-    """Settings of the command line over those of logstash.yml. Raises `UsageError` or `SettingsError`."""
-    given = vars(_parser(version).parse_args(arguments))
-    folder = given["path.settings"] or os.environ.get("LS_SETTINGS_DIR") or PLAYED["path.settings"].default
+def _load_settings(version: Version, arguments: Sequence[str]) -> Settings:
+    """The settings of logstash.yml and the command line. Raises `UsageError` or `SettingsError`."""
+    options = vars(_parser(version).parse_args(arguments))
+    folder = (
+        options["path.settings"] or os.environ.get("LS_SETTINGS_DIR") or IMPLEMENTED["path.settings"].default
+    )
     try:
-        content = from_file(Path(folder))
+        content = read_file(Path(folder))
     except FileNotFoundError:
         print(
             "WARNING: Could not find logstash.yml which is typically located in $LS_HOME/config or"
@@ -93,14 +94,14 @@ def _settings(version: Version, arguments: Sequence[str]) -> Settings:
             f'Failed to load settings file from "path.settings". Aborting... path.setting={folder},'
             f" exception={class_name(error)}, message=>{error}"
         ) from None
-    given_here = {name: value for name, value in given.items() if value is not None}
-    return Settings(version, content | {"path.settings": folder} | given_here)
+    options_given = {name: value for name, value in options.items() if value is not None}
+    return Settings(version, content | {"path.settings": folder} | options_given)
 
 
 def _parser(version: Version) -> argparse.ArgumentParser:
-    parser = _Parser(prog="logstash", description=STANDIN, allow_abbrev=False, argument_default=None)
-    for name, setting in PLAYED.items():
-        if setting.flags and exists(name, version):
+    parser = _Parser(prog="logstash", description=NOTICE, allow_abbrev=False, argument_default=None)
+    for name, setting in IMPLEMENTED.items():
+        if setting.flags and setting_exists(name, version):
             switch: dict[str, Any] = {"action": "store_const", "const": True}
             is_switch = setting.default is False
             parser.add_argument(*setting.flags, dest=name, **(switch if is_switch else {"metavar": "VALUE"}))
@@ -108,8 +109,8 @@ def _parser(version: Version) -> argparse.ArgumentParser:
 
 
 def check_superuser(settings: Settings, uid: int) -> None:
-    """Raises `_FatalError` where root may not run Logstash: from 9.0, unless `allow_superuser` is true."""
-    if uid == 0 and not settings.superuser:
+    """Refuse to run as root from 9.0 on, unless `allow_superuser` is true. Raises `_FatalError`."""
+    if uid == 0 and not settings.superuser_allowed:
         raise _FatalError(
             "An unexpected error occurred! {:error=>#<RuntimeError: Logstash cannot be run as superuser.>,"
             " :backtrace=>[]}"
@@ -118,7 +119,7 @@ def check_superuser(settings: Settings, uid: int) -> None:
 
 def _run(version: Version, settings: Settings, log: Log) -> int:
     settings.validate()
-    knobs = lab.read()
+    delays = read_delays()
     log.level = settings["log.level"]
     runner = log.logger("logstash.runner")
     try:
@@ -126,41 +127,40 @@ def _run(version: Version, settings: Settings, log: Log) -> int:
         print(
             f"Sending Logstash logs to {settings['path.logs']} which is now configured via log4j2.properties"
         )
-    except OSError as error:  # log4j complains too, and goes on
+    except OSError as error:  # log4j prints an error, too, and continues
         print(f"ERROR Unable to write to {settings['path.logs']}: {error.strerror}", file=sys.stderr)
     check_superuser(settings, os.geteuid())
-    runner.info(
-        "Starting Logstash", **{"logstash.version": str(version), "jruby.version": f"none: {STANDIN}"}
-    )
-    for alias in settings.aliases():
+    runner.info("Starting Logstash", **{"logstash.version": str(version), "jruby.version": f"none: {NOTICE}"})
+    for alias in settings.aliases_in_use():
         log.logger("deprecation.logstash.settings").warn(
             f"The setting `{alias}` is a deprecated alias for `api.{alias}` and will be removed in a future"
             f" release of Logstash. Please use `api.{alias}` instead"
         )
-    for name in settings.unplayed():
-        runner.warn("The stand-in does not play this setting", setting=name)
-    data = _data(Path(settings["path.data"]))
-    check(settings, log)
+    for name in settings.without_effect():
+        runner.warn("The stand-in does not implement this setting", setting=name)
+    data = Path(settings["path.data"])
+    _create_data_folders(data)
+    check_sources(settings, log)
     if settings["config.test_and_exit"]:
-        return _test(settings, knobs, log)
+        return _test_configuration(settings, delays, log)
     with _lock(data / ".lock"):
-        return _serve(settings, knobs, log)
+        return _run_agent(settings, delays, log)
 
 
-def _data(path: Path) -> Path:
-    """The data folder with what the real one makes in it. Raises `SettingsError`."""
+def _create_data_folders(path: Path) -> None:
+    """Create the data folder and the real one's folders in it. Raises `SettingsError`."""
     try:
         for folder in (path, path / "queue", path / "dead_letter_queue"):
             folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path, os.W_OK)
     except OSError:
-        raise SettingsError(f'Path "{path}" must be a writable directory. It is not writable.') from None
-    if not os.access(path, os.W_OK):
+        writable = False
+    if not writable:
         raise SettingsError(f'Path "{path}" must be a writable directory. It is not writable.')
-    return path
 
 
 def _lock(path: Path) -> IO[str]:
-    """Hold the data folder while this file is open. Raises `_FatalError` where another process does."""
+    """Lock the data folder while the returned file is open. Raises `_FatalError` if it is locked."""
     file = path.open("w")
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,11 +173,11 @@ def _lock(path: Path) -> IO[str]:
     return file
 
 
-def _test(settings: Settings, knobs: Knobs, log: Log) -> int:
+def _test_configuration(settings: Settings, delays: Delays, log: Log) -> int:
     runner = log.logger("logstash.runner")
     try:
-        for source in fetch(settings, log):
-            Pipeline(source, PipelineMetrics(), knobs, log).discard()
+        for source in fetch_sources(settings, log):
+            Pipeline(source, PipelineMetrics(), delays, log).discard()
     except (ConfigurationError, SettingsError) as error:
         raise _FatalError(f"The given configuration is invalid. Reason: {error}") from None
     print("Configuration OK", flush=True)
@@ -185,16 +185,16 @@ def _test(settings: Settings, knobs: Knobs, log: Log) -> int:
     return 0
 
 
-def _serve(settings: Settings, knobs: Knobs, log: Log) -> int:
+def _run_agent(settings: Settings, delays: Delays, log: Log) -> int:
     signals = Signals()
     signals.catch()
-    agent = Agent(settings, knobs, log, signals)
-    agent.pause(BOOT * knobs.start_delay - uptime())
+    agent = Agent(settings, delays, log, signals)
+    agent.pause(SHARE_BEFORE_API * delays.start - uptime())
     if agent.terminating:
-        return 128 + signal.SIGTERM  # what the JVM does before Logstash minds signals
+        return 128 + signal.SIGTERM  # the JVM's status before Logstash handles signals
     agent.prepare()
-    if settings.api("enabled"):
-        host, ports = settings.api("http.host"), settings.api("http.port")
+    if settings.api_setting("enabled"):
+        host, ports = settings.api_setting("http.host"), settings.api_setting("http.port")
         option = "--api.http.port" if settings.version >= (7, 16) else "--http.port"
         try:
             api = Api(host, ports, option, log)
@@ -203,8 +203,8 @@ def _serve(settings: Settings, knobs: Knobs, log: Log) -> int:
                 raise
             raise OSError(error.errno, f'{error.strerror} - bind(2) for "{host}" port {ports[0]}') from None
         agent.http_address = f"{host}:{api.port}"
-        api.serve(Answers(agent))
-    agent.pause(knobs.start_delay - uptime())
+        api.serve(Responses(agent))
+    agent.pause(delays.start - uptime())
     status = 0 if agent.terminating else agent.run()
     log.logger("logstash.runner").info("Logstash shut down.")
     return status

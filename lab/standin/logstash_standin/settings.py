@@ -1,4 +1,4 @@
-"""Settings: which exist in which version, what they take, and where their values come from."""
+"""Settings: the versions that have them, the values they accept, and where their values come from."""
 
 import os
 import re
@@ -88,7 +88,7 @@ def _choice(*choices: str) -> Callable[[str, Any], str]:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting the stand-in plays, the versions that have it, and its flags on the command line."""
+    """A setting that the stand-in implements, the versions that have it, and its command-line flags."""
 
     coerce: Callable[[str, Any], Any]
     default: Any = None
@@ -97,7 +97,7 @@ class Setting:
     flags: tuple[str, ...] = ()
 
 
-PLAYED: Mapping[str, Setting] = {
+IMPLEMENTED: Mapping[str, Setting] = {
     "allow_superuser": Setting(_flag, since=(8, 3)),
     "api.enabled": Setting(_flag, True, since=(7, 16), flags=("--api.enabled",)),
     "api.http.host": Setting(_text, "127.0.0.1", since=(7, 16), flags=("--api.http.host",)),
@@ -139,12 +139,12 @@ PIPELINE_SETTINGS = (
     "queue.max_bytes",
     "queue.type",
 )
-"""Those of PLAYED that an entry of pipelines.yml may set."""
+"""The implemented settings that an entry of pipelines.yml may set."""
 
 _ALIASES = ("http.enabled", "http.host", "http.port")
-"""From 7.16 to 8.x each is a deprecated alias of `api.` and the same name."""
+"""From 7.16 to 8.x, `NAME` is a deprecated alias of `api.NAME`."""
 
-_UNPLAYED_SINCE: Mapping[tuple[int, int], str] = {
+_WITHOUT_EFFECT_SINCE: Mapping[tuple[int, int], str] = {
     (6, 0): """config.debug config.support_escapes dead_letter_queue.enable dead_letter_queue.max_bytes help
         interactive log.format metric.collect path.dead_letter_queue path.plugins path.queue
         pipeline.reloadable pipeline.system pipeline.unsafe_shutdown queue.checkpoint.acks
@@ -169,26 +169,32 @@ _UNPLAYED_SINCE: Mapping[tuple[int, int], str] = {
     (8, 14): "log.format.json.fix_duplicate_message_fields pipeline.buffer.type",
     (9, 2): "pipeline.batch.metrics.sampling_mode queue.compression",
 }
-_UNPLAYED_UNTIL: Mapping[tuple[int, int], str] = {
+"""Settings that the stand-in accepts but does not implement, by the first version that has them."""
+_WITHOUT_EFFECT_UNTIL: Mapping[tuple[int, int], str] = {
     (7, 0): "pipeline.output.workers",
     (8, 0): "config.field_reference.parser pipeline.java_execution",
     (9, 0): "cloud.auth cloud.id event_api.tags.illegal http.environment modules modules_setup",
 }
+"""Such settings by the first version that no longer has them."""
 
 
-def exists(name: str, version: Version) -> bool:
-    """Whether a Logstash of that version has the setting, played or not."""
-    if setting := PLAYED.get(name):
+def setting_exists(name: str, version: Version) -> bool:
+    """Whether Logstash has the setting in this version."""
+    if setting := IMPLEMENTED.get(name):
         return setting.since <= version[:2] < setting.until
     return (
         name.startswith("xpack.")
-        or any(since <= version[:2] and name in names.split() for since, names in _UNPLAYED_SINCE.items())
-        or any(version[:2] < until and name in names.split() for until, names in _UNPLAYED_UNTIL.items())
+        or any(
+            since <= version[:2] and name in names.split() for since, names in _WITHOUT_EFFECT_SINCE.items()
+        )
+        or any(
+            version[:2] < until and name in names.split() for until, names in _WITHOUT_EFFECT_UNTIL.items()
+        )
     )
 
 
 class Settings:
-    """The settings of a process, or of one pipeline of it."""
+    """The settings of a process, or of one of its pipelines."""
 
     def __init__(self, version: Version, given: Mapping[str, Any]) -> None:
         self.version = version
@@ -198,61 +204,63 @@ class Settings:
         return isinstance(other, Settings) and self._given == other._given
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a played setting, coerced. Raises `SettingsError`."""
+        """The value of an implemented setting, coerced. Raises `SettingsError`."""
         if name in self._given:
-            return PLAYED[name].coerce(name, self._given[name])
-        return PLAYED[name].default
+            return IMPLEMENTED[name].coerce(name, self._given[name])
+        return IMPLEMENTED[name].default
 
-    def given(self, name: str) -> bool:
+    def is_set(self, name: str) -> bool:
         """Whether the command line or a file sets it."""
         return name in self._given
 
     def validate(self) -> None:
-        """Raises `SettingsError` in the real words for the first name or value that is wrong."""
+        """Raises `SettingsError` with the real message for the first name or value that is wrong."""
         for name in self._given:
-            if not exists(name, self.version):
+            if not setting_exists(name, self.version):
                 raise SettingsError(
                     f"Setting \"{name}\" doesn't exist. Please check if you haven't made a typo."
                 )
-            if name in PLAYED:
+            if name in IMPLEMENTED:
                 _ = self[name]
-        for alias in self.aliases():
-            if self.given(f"api.{alias}"):
+        for alias in self.aliases_in_use():
+            if self.is_set(f"api.{alias}"):
                 raise SettingsError(
                     f"Both `api.{alias}` and its deprecated alias `{alias}` have been set."
                     f" Please only set `api.{alias}`"
                 )
 
-    def aliases(self) -> list[str]:
-        """The deprecated names in use, where the version has new ones."""
-        return [name for name in _ALIASES if self.given(name) and self.version >= (7, 16)]
+    def aliases_in_use(self) -> list[str]:
+        """The settings that are given by their deprecated names."""
+        return [name for name in _ALIASES if self.is_set(name) and self.version >= (7, 16)]
 
-    def unplayed(self) -> list[str]:
-        """The settings given that exist but do nothing here."""
-        return [name for name in self._given if name not in PLAYED]
+    def without_effect(self) -> list[str]:
+        """The settings that are given but not implemented."""
+        return [name for name in self._given if name not in IMPLEMENTED]
 
-    def api(self, name: str) -> Any:
-        """`enabled`, `http.host` or `http.port` of the API, by whichever name it was set."""
+    def api_setting(self, name: str) -> Any:
+        """The API's `enabled`, `http.host` or `http.port`, set by its current or its deprecated name."""
         old = name if name.startswith("http.") else f"http.{name}"
         new = f"api.{name}"
-        return self[new] if self.given(new) or not self.given(old) else self[old]
+        return self[new] if self.is_set(new) or not self.is_set(old) else self[old]
 
     @property
     def ecs(self) -> bool:
-        """Whether plugins write fields of the Elastic Common Schema: from 8.0, unless set otherwise."""
+        """Whether plugins write fields of the Elastic Common Schema: by default from 8.0 on."""
         mode = self["pipeline.ecs_compatibility"] or ("v8" if self.version >= (8, 0) else "disabled")
         return bool(mode != "disabled")
 
     @property
-    def superuser(self) -> bool:
-        """Whether root may run it: before 9.0 unless set otherwise."""
+    def superuser_allowed(self) -> bool:
+        """Whether root may run Logstash: by default before 9.0."""
         allowed = self["allow_superuser"]
         return self.version < (9, 0) if allowed is None else bool(allowed)
 
     def for_pipeline(self, entry: Mapping[str, Any]) -> "Settings":
-        """These settings with those of an entry of pipelines.yml over them. Raises `SettingsError`."""
+        """These settings, overridden by an entry of pipelines.yml. Raises `SettingsError`."""
         for name in entry:
-            if name not in PIPELINE_SETTINGS and (name in PLAYED or not exists(name, self.version)):
+            if name not in PIPELINE_SETTINGS and (
+                name in IMPLEMENTED or not setting_exists(name, self.version)
+            ):
                 raise SettingsError(
                     f'Only pipeline related settings are expected. Received "{name}".'
                     f" Allowed settings: {list(PIPELINE_SETTINGS)}"
@@ -262,10 +270,10 @@ class Settings:
         return merged
 
 
-def from_file(folder: Path) -> dict[str, Any]:
-    """What `logstash.yml` in that folder sets, nested keys joined by dots, `${NAME}` replaced.
+def read_file(folder: Path) -> dict[str, Any]:
+    """Read `logstash.yml` in a folder. Nested keys are joined by dots, and `${NAME}` is replaced.
 
-    Raises `OSError` when it can't be read, `UsageError` when it is not YAML of that form.
+    Raises `OSError` when it cannot be read, `UsageError` when it is not a YAML mapping.
     """
     path = folder / "logstash.yml"
     try:

@@ -1,15 +1,15 @@
-"""What wakes the agent: signals of the process, and word from a pipeline's threads."""
+"""What wakes the agent: the process's signals, and pipelines that have ended."""
 
 import os
 import select
 import signal
 
-PIPELINE_ENDED = 0
-"""Word from a thread, beside the signals' numbers."""
+WAKE = 0
+"""The byte that wakes the agent without a signal. It is the number of no signal."""
 
 
 class Signals:
-    """A pipe that signals are written to, so that none is missed just before the wait for it begins."""
+    """A pipe into which signals are written, so that one that comes just before a wait is not missed."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -17,16 +17,16 @@ class Signals:
             os.set_blocking(end, False)
 
     def catch(self) -> None:
-        """Take SIGTERM, SIGINT and SIGHUP from now on; in the main thread."""
+        """Handle SIGTERM, SIGINT and SIGHUP from now on. Only the main thread may call this."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._write)
 
-    def tell(self) -> None:
-        """From any thread: a pipeline has ended."""
-        os.write(self._write, bytes([PIPELINE_ENDED]))
+    def wake(self) -> None:
+        """End a `wait` without a signal. Any thread may call this."""
+        os.write(self._write, bytes([WAKE]))
 
     def wait(self, seconds: float | None) -> bytes:
-        """The numbers of the signals that came, waiting so long for the first; without end for `None`."""
+        """Wait for signals, without a limit for `None`, and return their numbers."""
         ready, _, _ = select.select([self._read], [], [], seconds)
         return os.read(self._read, 64) if ready else b""

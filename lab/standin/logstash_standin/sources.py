@@ -1,4 +1,4 @@
-"""Where pipelines come from: `-e`, `-f` (or their names in logstash.yml), else pipelines.yml."""
+"""The sources of pipelines: `-e` or `-f` (or their settings in logstash.yml), else pipelines.yml."""
 
 import glob
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ DEFAULT_OUTPUT = "output { stdout { codec => rubydebug } }"
 
 @dataclass(frozen=True)
 class PipelineSource:
-    """A pipeline's text, joined from its files in order of their names; its settings. Equal: no reload."""
+    """A pipeline's text, joined from its files in the order of their names, and its settings.
+
+    A pipeline is reloaded when its source is no longer equal.
+    """
 
     id: str
     text: str
@@ -26,13 +29,13 @@ class PipelineSource:
     settings: Settings
 
 
-def check(settings: Settings, log: Log) -> None:
-    """Raises `UsageError` where sources exclude each other or pipelines.yml is no list of pipelines."""
-    if settings.given("config.string") and settings.given("path.config"):
+def check_sources(settings: Settings, log: Log) -> None:
+    """Raises `UsageError` where sources exclude each other, or pipelines.yml is not a list of pipelines."""
+    if settings.is_set("config.string") and settings.is_set("path.config"):
         raise UsageError("Settings 'path.config' (-f) and 'config.string' (-e) can't be used simultaneously.")
-    if settings.given("config.string") and settings["config.reload.automatic"]:
+    if settings.is_set("config.string") and settings["config.reload.automatic"]:
         raise UsageError("Configuration reloading can't be used with 'config.string' (-e).")
-    if settings.given("config.string") or settings.given("path.config"):
+    if settings.is_set("config.string") or settings.is_set("path.config"):
         log.logger("logstash.config.source.multilocal").warn(
             "Ignoring the 'pipelines.yml' file because modules or command line options are specified"
         )
@@ -40,19 +43,19 @@ def check(settings: Settings, log: Log) -> None:
         _entries(settings)
 
 
-def fetch(settings: Settings, log: Log) -> list[PipelineSource]:
-    """Read every pipeline's text. A pipeline without any is left out.
+def fetch_sources(settings: Settings, log: Log) -> list[PipelineSource]:
+    """Read the text of every pipeline, and leave out pipelines without files.
 
     Raises `UsageError`, `SettingsError` or `ConfigurationError`.
     """
-    if settings.given("config.string") or settings.given("path.config"):
+    if settings.is_set("config.string") or settings.is_set("path.config"):
         sources = [_source(settings, log)]
     else:
         sources = [_source(settings.for_pipeline(entry), log) for entry in _entries(settings)]
     found = [source for source in sources if source is not None]
     ids = [source.id for source in found]
-    if twice := sorted({id for id in ids if ids.count(id) > 1}):
-        raise ConfigurationError(f"Found duplicate ids in your source: {', '.join(twice)}")
+    if duplicates := sorted({id for id in ids if ids.count(id) > 1}):
+        raise ConfigurationError(f"Found duplicate ids in your source: {', '.join(duplicates)}")
     if not found:
         log.logger("logstash.config.sourceloader").error("No configuration found in the configured sources.")
     return found
@@ -82,9 +85,9 @@ def _entries(settings: Settings) -> list[dict[str, Any]]:
 
 def _source(settings: Settings, log: Log) -> PipelineSource | None:
     id = settings["pipeline.id"]
-    if settings.given("config.string"):
+    if settings.is_set("config.string"):
         parts = [settings["config.string"]]
-        # With -e alone, what is missing is filled in: Logstash reads from stdin and prints.
+        # Logstash adds a missing input or output: it reads from standard input and prints.
         parts += [DEFAULT_INPUT] if "input" not in parts[0] else []
         parts += [DEFAULT_OUTPUT] if "output" not in parts[0] else []
         return PipelineSource(id, "\n".join(parts), (), settings)

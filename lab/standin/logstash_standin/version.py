@@ -1,15 +1,15 @@
-"""The Logstash version being played."""
+"""The simulated version of Logstash."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 HOME = Path(__file__).resolve().parents[2]
-"""`/usr/share/logstash` when installed: the package lies in its `lib/`."""
+"""`/usr/share/logstash` when installed: this package is in its folder `lib`."""
 
 
 class Version(NamedTuple):
-    """A release, compared like a tuple: `version >= (8, 16)`."""
+    """A version, which compares like a tuple: `version >= (8, 16)`."""
 
     major: int
     minor: int
@@ -19,8 +19,8 @@ class Version(NamedTuple):
         return ".".join(map(str, self))
 
 
-def played() -> Version:
-    """The version to play: `LOGSTASH_STANDIN_VERSION`, else the one line of the package's `VERSION` file.
+def simulated_version() -> Version:
+    """`LOGSTASH_STANDIN_VERSION`, or else the version in the package's file `VERSION`.
 
     Raises `ValueError` for anything but three numbers, `OSError` when there is no such file.
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from .. import unplayed
+from .. import stubs
 from .base import Input
 from .generator import Generator
 from .stdin import Stdin
@@ -12,8 +12,8 @@ from .udp import Udp
 __all__ = ["INPUTS", "Input"]
 
 
-class _Unplayed(Input):
-    """Takes nothing in."""
+class _Stub(Input):
+    """Receives nothing."""
 
     def run(self) -> None:
         self.stopping.wait()
@@ -21,5 +21,5 @@ class _Unplayed(Input):
 
 INPUTS: Mapping[str, type[Input]] = {
     **{plugin.NAME: plugin for plugin in (Generator, Stdin, Tcp, Udp)},
-    **unplayed.unplayed(_Unplayed, Input.OPTIONS, unplayed.INPUTS),
+    **stubs.make_stubs(_Stub, Input.OPTIONS, stubs.INPUTS),
 }

@@ -1,4 +1,4 @@
-"""What every input has: a codec, a way to be stopped, and the pipeline's queue to push to."""
+"""The base of inputs: they have a codec, push to the pipeline's queue, and can be stopped."""
 
 import functools
 import ipaddress
@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..buffer import Buffer
-from ..codecs import Codec, build
 from ..event import Event
 from ..metrics import PipelineMetrics, Timed
 from ..options import Option, extend
-from ..plugin import ADDITIONS, Context, Plugin, decorate
+from ..plugin import CodecPlugin, Context
 
 
 @functools.lru_cache(maxsize=1024)
-def written(address: str) -> str:
-    """A sender's address as Java writes it: IPv6 without `::`, and IPv4 as such, also where it came by a `::`."""
+def java_address(address: str) -> str:
+    """A sender's address in Java's notation: IPv6 without `::`, and an IPv4-mapped address as IPv4."""
     bare, scope, zone = address.partition("%")
     parsed = ipaddress.ip_address(bare)
     if parsed.version == 4:
@@ -28,63 +27,74 @@ def written(address: str) -> str:
     return ":".join(f"{int(group, 16):x}" for group in parsed.exploded.split(":")) + scope + zone
 
 
-class Input(Plugin):
-    """An input runs in a thread of its own from `run` until `stop` was called."""
+class Input(CodecPlugin):
+    """An input. `run` is called in a thread of its own and returns after `stop` has been called."""
 
     SECTION = "input"
-    OPTIONS = extend({**Plugin.OPTIONS, **ADDITIONS}, codec=Option("codec", "plain"))
+    OPTIONS = extend(
+        CodecPlugin.OPTIONS,
+        codec=Option("codec", "plain"),
+        add_field=Option("hash"),
+        tags=Option("array"),
+        type=Option("string"),
+    )
 
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
         super().__init__(options, id, context)
-        self.codec: Codec = build(
-            options["codec"], context.maker, lambda name: context.log.logger(name, context.pipeline_id)
-        )
         self.stopping = threading.Event()
-        self._bell = -1
-        self._bell_lock = threading.Lock()
+        self._stop_event = -1
+        self._stop_lock = threading.Lock()
 
     def attach(self, queue: Buffer[Event], *totals: PipelineMetrics) -> None:
-        """Before anything else: where events go, and where all of them are counted."""
+        """Set the queue for events and the metrics that count them, before anything else is called."""
         self._queue, self._totals = queue, totals
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK)
+        self._stop_event = os.eventfd(0, os.EFD_NONBLOCK)
 
     def register(self) -> None:
-        """What comes before any input of the pipeline runs. Raises `ConfigurationError`."""
+        """Prepare, before any input of the pipeline runs. Raises `ConfigurationError`."""
 
     def run(self) -> None:
-        """Push events until there are no more or `stop` was called. What it raises makes it run again."""
+        """Push events until there are no more or `stop` is called. After an error it is called again."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Make `run` return soon; everything it has taken in still goes to the queue."""
-        with self._bell_lock:
+        """Make `run` return soon. Everything it has received still goes to the queue."""
+        with self._stop_lock:
             if not self.stopping.is_set():
                 self.stopping.set()
-                os.eventfd_write(self._bell, 1)
+                os.eventfd_write(self._stop_event, 1)
 
     def close(self) -> None:
-        """Give back what the input holds; after `run` has returned, or where it never began."""
-        with self._bell_lock:
+        with self._stop_lock:
             self.stopping.set()
-            if self._bell >= 0:
-                os.close(self._bell)
+            if self._stop_event >= 0:
+                os.close(self._stop_event)
 
-    def ready(self, descriptor: int) -> bool:
-        """Wait until a file can be read; false once `stop` was called."""
+    def wait_readable(self, descriptor: int) -> bool:
+        """Wait until a file can be read. False once `stop` has been called."""
         poll = select.poll()
-        for each in (descriptor, self._bell):
-            poll.register(each, select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
+        poll.register(self._stop_event, select.POLLIN)
         poll.poll()
         return not self.stopping.is_set()
 
     def push(self, events: list[Event]) -> None:
-        """Decorate events and hand them to the pipeline, waiting while its queue is full."""
+        """Decorate events and put them into the pipeline's queue. Waits while it is full."""
         if not events:
             return
         for event in events:
-            decorate(event, self.options)
+            self._decorate(event)
         with Timed(self.metrics.queue_push, *(total.queue_push for total in self._totals)):
             self._queue.put(events)
-        self.metrics.went_out.add(len(events))
+        self.metrics.events_out.add(len(events))
         for total in self._totals:
-            total.came_in.add(len(events))
+            total.events_in.add(len(events))
+
+    def _decorate(self, event: Event) -> None:
+        """Apply the options `type`, `tags` and `add_field` to an event."""
+        if self.options["type"] and event.get("type") is None:
+            event.set("type", self.options["type"])
+        for tag in self.options["tags"] or ():
+            event.tag(tag)
+        for name, value in (self.options["add_field"] or {}).items():
+            event.add(name, value)

@@ -1,4 +1,4 @@
-"""The generator input: the same message, counted."""
+"""The generator input: it repeats a message."""
 
 from ..options import Option, extend
 from .base import Input
@@ -9,7 +9,7 @@ class Generator(Input):
     OPTIONS = extend(Input.OPTIONS, message=Option("string", "Hello world!"), count=Option("number", 0))
 
     def run(self) -> None:
-        """`count` events, without end if that is 0."""
+        """Push `count` messages, or messages without end if it is 0."""
         host, sequence = ("[host][name]", "[event][sequence]") if self.context.ecs else ("host", "sequence")
         number = 0
         while not self.stopping.is_set() and (number < self.options["count"] or not self.options["count"]):

@@ -1,4 +1,4 @@
-"""The stdin input: a line an event, until standard input ends."""
+"""The stdin input: each line is an event, until standard input ends."""
 
 import os
 
@@ -12,13 +12,13 @@ class Stdin(Input):
     OPTIONS = extend(Input.OPTIONS, codec=Option("codec", "line"))
 
     def run(self) -> None:
-        while self.ready(0):
+        while self.wait_readable(0):
             data = os.read(0, 65536)
             if not data:
                 break
-            self.push([self._from_here(event) for event in self.codec.decode(data)])
-        self.push([self._from_here(event) for event in self.codec.flush()])
+            self.push([self._with_host(event) for event in self.codec.decode(data)])
+        self.push([self._with_host(event) for event in self.codec.flush()])
 
-    def _from_here(self, event: Event) -> Event:
+    def _with_host(self, event: Event) -> Event:
         event.set("[host][hostname]" if self.context.ecs else "host", self.context.hostname)
         return event

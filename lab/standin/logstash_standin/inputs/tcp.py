@@ -1,4 +1,4 @@
-"""The tcp input: a server of many connections, a line an event."""
+"""The tcp input: a server in which each line of a connection is an event."""
 
 import os
 import selectors
@@ -11,25 +11,24 @@ from ..errors import ConfigurationError
 from ..event import Event
 from ..options import Option, extend
 from ..plugin import Context
-from .base import Input, written
+from .base import Input, java_address
 
 EARLY_BIND = (9, 3, 5)
-"""The first Logstash whose tcp input (7.0.8) binds before the pipeline runs, and fails that if it can't."""
+"""The first version whose tcp input (7.0.8) binds before the pipeline starts, and fails the start."""
+
+_LINE_CODECS = {"plain": "line", "json": "json_lines"}
 
 
-_STREAMING = {"plain": "line", "json": "json_lines"}
-
-
-def _streaming(codec: Any) -> Any:
-    """A `codec` option for a stream: the real input too takes the one for lines in place of these."""
+def _line_codec(codec: Any) -> Any:
+    """The `codec` option with the codec for lines in place of the one for datagrams, as in the real input."""
     if isinstance(codec, str):
-        return _STREAMING.get(codec, codec)
+        return _LINE_CODECS.get(codec, codec)
     name, options = codec
-    return [_STREAMING.get(name, name), options]
+    return [_LINE_CODECS.get(name, name), options]
 
 
 class Tcp(Input):
-    """Before 9.3.5 a port that is taken leaves the input listed and never bound again, as in the real one."""
+    """Before 9.3.5, an input whose port is taken stays listed and never binds, as in the real one."""
 
     NAME = "tcp"
     OPTIONS = extend(
@@ -41,7 +40,7 @@ class Tcp(Input):
     )
 
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
-        super().__init__({**options, "codec": _streaming(options["codec"])}, id, context)
+        super().__init__({**options, "codec": _line_codec(options["codec"])}, id, context)
         self._listener: socket.socket | None = None
         self._failed = False
         self._address = f"{options['host']}:{options['port']}"
@@ -60,7 +59,7 @@ class Tcp(Input):
         self.log.info("Starting tcp input listener", address=self._address, ssl_enabled=False)
         if self._listener is None:
             if self._failed:
-                # Its event loop was closed with the first failure: now it fails for ever.
+                # The real one's event loop was closed at the first failure, so every further attempt fails.
                 raise RuntimeError("event executor terminated")
             self._failed = True
             self._listener = self._bind()
@@ -77,14 +76,14 @@ class Tcp(Input):
             (self.options["host"], self.options["port"]),
             family=family,
             backlog=1024,
-            dualstack_ipv6=family == socket.AF_INET6,  # as Java's sockets
+            dualstack_ipv6=family == socket.AF_INET6,  # as Java does
         )
 
     def _serve(self, listener: socket.socket) -> None:
         codecs: dict[socket.socket, Codec] = {}
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
+            selector.register(self._stop_event, selectors.EVENT_READ)
             while not self.stopping.is_set():
                 for key, _ in selector.select():
                     if key.fileobj is listener:
@@ -95,37 +94,37 @@ class Tcp(Input):
                         selector.unregister(key.fileobj)
         listener.close()
         for connection in list(codecs):
-            self._end(connection, codecs)
+            self._close_connection(connection, codecs)
 
     def _read(self, connection: socket.socket, codecs: dict[socket.socket, Codec]) -> bool:
-        """Take in what a connection has sent; false when it has ended."""
+        """Receive from a connection. False when it has ended."""
         try:
             data = connection.recv(65536)
             sender = connection.getpeername()
         except OSError:
             data = b""
         if not data:
-            self._end(connection, codecs)
+            self._close_connection(connection, codecs)
             return False
-        self.push([self._from(event, sender) for event in codecs[connection].decode(data)])
+        self.push([self._with_sender(event, sender) for event in codecs[connection].decode(data)])
         return True
 
-    def _end(self, connection: socket.socket, codecs: dict[socket.socket, Codec]) -> None:
+    def _close_connection(self, connection: socket.socket, codecs: dict[socket.socket, Codec]) -> None:
         self.push(codecs.pop(connection).flush())
         connection.close()
 
-    def _from(self, event: Event, sender: tuple[str, int]) -> Event:
-        ip, port = written(sender[0]), sender[1]
+    def _with_sender(self, event: Event, sender: tuple[str, int]) -> Event:
+        ip, port = java_address(sender[0]), sender[1]
         source = "[@metadata][input][tcp][source]"
         fields = {f"{source}[ip]": ip, f"{source}[port]": port}
         if not self.context.ecs:
-            fields = {"host": self._name(ip), "port": port, "[@metadata][ip_address]": ip}
+            fields = {"host": self._host_name(ip), "port": port, "[@metadata][ip_address]": ip}
         for name, value in fields.items():
             if event.get(name) is None:
                 event.set(name, value)
         return event
 
-    def _name(self, ip: str) -> str:
+    def _host_name(self, ip: str) -> str:
         if not self.options["dns_reverse_lookup_enabled"]:
             return ip
         try:

@@ -1,4 +1,4 @@
-"""The udp input: a listener that takes datagrams in, and workers that decode them."""
+"""The udp input: a listener that receives datagrams, and workers that decode them."""
 
 import ipaddress
 import socket
@@ -9,17 +9,17 @@ from typing import Any
 from ..buffer import Buffer
 from ..options import Option, extend
 from ..plugin import Context
-from ..ruby import Literal, bind_error
-from .base import Input, written
+from ..ruby import Raw, bind_error
+from .base import Input, java_address
 
 Datagram = tuple[bytes, str]
 
 CHUNK = 64
-"""Datagrams moved, or decoded, at once."""
+"""How many datagrams are received or decoded at once."""
 
 
 class Udp(Input):
-    """Where it can't bind it tries again: listed, counted in `errors.listener`, not crashed."""
+    """An input that cannot bind stays listed and tries again. `errors.listener` counts the attempts."""
 
     NAME = "udp"
     OPTIONS = extend(
@@ -35,7 +35,7 @@ class Udp(Input):
 
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
         super().__init__(options, id, context)
-        self._sender = options["source_ip_fieldname"] or ("[host][ip]" if context.ecs else "host")
+        self._sender_field = options["source_ip_fieldname"] or ("[host][ip]" if context.ecs else "host")
         self._received: Buffer[Datagram] = Buffer(options["queue_size"])
 
     def run(self) -> None:
@@ -47,17 +47,18 @@ class Udp(Input):
             try:
                 self._listen()
             except OSError as error:
-                self._died(bind_error(error, self.options["host"], self.options["port"]))
-            except ValueError as error:  # a host that is no address
-                self._died(Literal(f"#<IPAddr::InvalidAddressError: invalid address: {error}>"))
+                self._record_failure(bind_error(error, self.options["host"], self.options["port"]))
+            except ValueError as error:  # the host is not an address
+                self._record_failure(Raw(f"#<IPAddr::InvalidAddressError: invalid address: {error}>"))
         self._received.close()
         for worker in workers:
             worker.join()
 
-    def _died(self, error: Literal) -> None:
+    def _record_failure(self, error: Raw) -> None:
+        """Log and count a failed bind, and wait before the next attempt."""
         self.log.error("UDP listener died", exception=error, backtrace=[])
         self.metrics.errors["listener"] += 1
-        self.stopping.wait(self.context.knobs.retry)
+        self.stopping.wait(self.context.delays.bind_retry)
 
     def _listen(self) -> None:
         host, port = self.options["host"], self.options["port"]
@@ -65,17 +66,16 @@ class Udp(Input):
         self.log.info("Starting UDP listener", address=address)
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as listener:
-            if wanted := self.options["receive_buffer_bytes"]:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-            size = (
-                listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
-            )  # socket(7): the kernel doubles it
-            if wanted and size != wanted:
+            if requested := self.options["receive_buffer_bytes"]:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, requested)
+            # The kernel doubles the value (socket(7)).
+            size = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            if requested and size != requested:
                 self.log.warn(
                     "Unable to set receive_buffer_bytes to desired size."
-                    f" Requested {wanted} but obtained {size} bytes."
+                    f" Requested {requested} but obtained {size} bytes."
                 )
-            if family == socket.AF_INET6:  # Java's sockets take IPv4 too
+            if family == socket.AF_INET6:  # Java's sockets accept IPv4, too
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             listener.bind((host, port))
             listener.setblocking(False)
@@ -85,19 +85,19 @@ class Udp(Input):
                 receive_buffer_bytes=str(size),
                 queue_size=str(self.options["queue_size"]),
             )
-            while self.ready(listener.fileno()):
+            while self.wait_readable(listener.fileno()):
                 self._received.put(self._receive(listener))
 
     def _receive(self, listener: socket.socket) -> list[Datagram]:
-        taken: list[Datagram] = []
-        while len(taken) < CHUNK:
+        datagrams: list[Datagram] = []
+        while len(datagrams) < CHUNK:
             try:
                 payload, sender = listener.recvfrom(self.options["buffer_size"])
             except BlockingIOError:
                 break
-            if payload:  # an empty datagram makes no event
-                taken.append((payload, written(sender[0])))
-        return taken
+            if payload:  # the real one makes no event of an empty datagram
+                datagrams.append((payload, java_address(sender[0])))
+        return datagrams
 
     def _decode(self) -> None:
         codec = self.codec.copy()
@@ -106,12 +106,12 @@ class Udp(Input):
             for payload, sender in datagrams:
                 try:
                     decoded = [*codec.decode(payload), *codec.flush()]
-                except Exception as error:  # a worker goes on, whatever came in
+                except Exception as error:  # a datagram that cannot be decoded does not stop the worker
                     self.log.error("Exception in inputworker", exception=error, backtrace=[])
                     self.metrics.errors["worker"] += 1
                     continue
                 for event in decoded:
-                    if event.get(self._sender) is None:
-                        event.set(self._sender, sender)
+                    if event.get(self._sender_field) is None:
+                        event.set(self._sender_field, sender)
                 events += decoded
             self.push(events)

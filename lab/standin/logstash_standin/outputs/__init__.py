@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from .. import unplayed
+from .. import stubs
 from ..event import Event
 from .base import Output
 from .file import File
-from .small import Chaos, Null, Stdout
+from .simple import Chaos, Null, Stdout
 
 __all__ = ["OUTPUTS", "Output"]
 
 
-class _Unplayed(Output):
-    """Delivers nothing: counts events, and forgets them."""
+class _Stub(Output):
+    """Discards events. They are counted as for every output."""
 
     def receive(self, events: list[Event]) -> None:
         pass
@@ -20,5 +20,5 @@ class _Unplayed(Output):
 
 OUTPUTS: Mapping[str, type[Output]] = {
     **{plugin.NAME: plugin for plugin in (Chaos, File, Null, Stdout)},
-    **unplayed.unplayed(_Unplayed, Output.OPTIONS, unplayed.OUTPUTS),
+    **stubs.make_stubs(_Stub, Output.OPTIONS, stubs.OUTPUTS),
 }

@@ -1,29 +1,16 @@
-"""What every output has: a codec, and a batch of events at a time."""
+"""The base of outputs: they have a codec, and write a batch of events at a time."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from ..codecs import Codec, build
 from ..event import Event
 from ..options import Option, extend
-from ..plugin import Context, Plugin
+from ..plugin import CodecPlugin
 
 
-class Output(Plugin):
-    """An output. What it raises ends the pipeline, as in the real one."""
+class Output(CodecPlugin):
+    """An output. An error that it raises ends the pipeline, as in the real one."""
 
     SECTION = "output"
-    OPTIONS = extend(Plugin.OPTIONS, workers=Option("number", 1), codec=Option("codec", "plain"))
-
-    def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
-        super().__init__(options, id, context)
-        self.codec: Codec = build(
-            options["codec"], context.maker, lambda name: context.log.logger(name, context.pipeline_id)
-        )
+    OPTIONS = extend(CodecPlugin.OPTIONS, workers=Option("number", 1), codec=Option("codec", "plain"))
 
     def receive(self, events: list[Event]) -> None:
         """Write events."""
         raise NotImplementedError
-
-    def close(self) -> None:
-        """Write what is held back, and let go."""

@@ -1,4 +1,4 @@
-"""The file output: appends to files named by their events, and flushes every two seconds."""
+"""The file output: it appends events to files, whose names may depend on the event."""
 
 import collections
 import os
@@ -15,7 +15,7 @@ from .base import Output
 
 
 class File(Output):
-    """A file that was moved or removed is made again. One that can't be opened ends the pipeline."""
+    """A file that was moved or removed is created again. One that cannot be opened ends the pipeline."""
 
     NAME = "file"
     OPTIONS = extend(
@@ -35,7 +35,7 @@ class File(Output):
         self._lock = threading.Lock()
         self._unflushed = threading.Event()
         self._closing = threading.Event()
-        self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
+        self._flusher = threading.Thread(target=self._flush_at_intervals, daemon=True)
 
     def receive(self, events: list[Event]) -> None:
         by_path: dict[str, list[str]] = collections.defaultdict(list)
@@ -56,7 +56,7 @@ class File(Output):
             for file in self._files.values():
                 try:
                     file.close()
-                except OSError as error:  # a disk that is full
+                except OSError as error:  # for example, a full disk
                     self.log.error("Exception while flushing and closing files.", exception=error)
             self._files.clear()
 
@@ -75,13 +75,13 @@ class File(Output):
             self._flusher.start()
         return file
 
-    def _flush_now_and_then(self) -> None:
-        # Sleeps while there is nothing to flush: an idle pipeline costs nothing.
+    def _flush_at_intervals(self) -> None:
+        # It sleeps while there is nothing to flush, so that an idle pipeline uses no CPU.
         while self._unflushed.wait() and not self._closing.wait(self.options["flush_interval"]):
             self._unflushed.clear()
             with self._lock:
                 try:
                     for file in self._files.values():
                         file.flush()
-                except OSError as error:  # a disk that is full: the next event finds out
+                except OSError as error:  # for example, a full disk, on which the next write fails
                     self.log.error("Exception flushing files", exception=error)

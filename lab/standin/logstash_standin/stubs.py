@@ -1,4 +1,4 @@
-"""Plugins of the real one that have only their names here, and the options they can't do without."""
+"""Stubs: the real one's plugins that exist here by name only, with their required options."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -20,11 +20,12 @@ CODECS = """avro:schema_uri cef collectd dots edn edn_lines es_bulk fluent graph
     netflow"""
 
 
-def unplayed(base: type[T], options: Mapping[str, Option], words: str) -> dict[str, type[T]]:
-    """A kind of `base` for each word: a name, a colon, the required options; it takes any other option too."""
-    made = {}
-    for word in words.split():
-        name, _, required = word.partition(":")
-        needs = {option: Option("any", required=True) for option in required.split(",") if option}
-        made[name] = type(name, (base,), {"NAME": name, "OPTIONS": {**options, **needs}, "PLAYED": False})
-    return made
+def make_stubs(base: type[T], options: Mapping[str, Option], declarations: str) -> dict[str, type[T]]:
+    """A subclass of `base` for each declaration `NAME` or `NAME:OPTION,…`, whose options are required."""
+    stubs = {}
+    for declaration in declarations.split():
+        name, _, required = declaration.partition(":")
+        needed = {option: Option("any", required=True) for option in required.split(",") if option}
+        members = {"NAME": name, "OPTIONS": {**options, **needed}, "IMPLEMENTED": False}
+        stubs[name] = type(name, (base,), members)
+    return stubs

@@ -1,6 +1,6 @@
-"""The bodies of the API's answers, in the shape of the version played.
+"""The bodies of the API's responses, in the shape of the simulated version.
 
-Keys and types are those recorded from 7.17.29 and 8.19.18; what other versions have follows their source.
+Keys and types are those recorded from 7.17.29 and 8.19.18. Those of other versions follow Logstash's source.
 """
 
 import socket
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from . import health, process
-from .agent import Agent, Slot
+from .agent import Agent, ManagedPipeline
 from .codecs import Codec
 from .filters import Filter
 from .inputs import Input
@@ -21,11 +21,11 @@ Json = dict[str, Any]
 
 
 class NotReadyError(Exception):
-    """Before 7.2 statistics that are not there yet are an error of the server."""
+    """There are no statistics yet, which before 7.2 is a server error."""
 
 
-class Answers:
-    """Answers about an agent."""
+class Responses:
+    """The API's responses about an agent."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -40,41 +40,41 @@ class Answers:
         }
 
     def node(self) -> Json:
-        """`/_node`, by its parts."""
-        return {"pipelines": self._configs(), "os": process.os_info(), "jvm": process.jvm_info()}
+        """The sections of `/_node`."""
+        return {"pipelines": self._pipeline_settings(), "os": process.os_info(), "jvm": process.jvm_info()}
 
     def node_pipeline(self, id: str) -> Json | None:
-        """`/_node/pipelines/ID`; `None` for one that is not there."""
-        configs = self._configs()
-        return {"pipelines": {id: configs[id]}} if id in configs else None
+        """`/_node/pipelines/ID`; `None` where there is no such pipeline."""
+        pipelines = self._pipeline_settings()
+        return {"pipelines": {id: pipelines[id]}} if id in pipelines else None
 
     def stats(self) -> Json:
-        """`/_node/stats`, by its parts. Raises `NotReadyError`."""
+        """The sections of `/_node/stats`. Raises `NotReadyError`."""
         agent, version = self._agent, self._version
-        tried = self._tried()
-        if not tried and version < (7, 2):
+        listed = self._listed()
+        if not listed and version < (7, 2):
             raise NotReadyError
-        empty = not tried and version < (8, 0)
-        parts: Json = {
+        no_events_yet = not listed and version < (8, 0)
+        sections: Json = {
             "jvm": process.jvm_stats(),
-            "process": process.process(),
-            "events": {} if empty else _events(agent.totals),
+            "process": process.process_stats(),
+            "events": {} if no_events_yet else _event_stats(agent.totals),
             "flow": _rates(agent.flows),
-            "pipelines": {id: self._pipeline(slot) for id, slot in tried.items()},
+            "pipelines": {id: self._pipeline_stats(managed) for id, managed in listed.items()},
             "reloads": {"successes": agent.reloads.successes, "failures": agent.reloads.failures},
             "os": process.os_stats(),
-            "queue": {"events_count": 0} if tried else {},
+            "queue": {"events_count": 0} if listed else {},
         }
         if version < (8, 5):
-            del parts["flow"]
+            del sections["flow"]
         if version < (7, 3):
-            del parts["queue"]
-        return parts
+            del sections["queue"]
+        return sections
 
     def stats_pipeline(self, id: str) -> Json | None:
-        """`/_node/stats/pipelines/ID`; `None` for one that is not there."""
-        tried = self._tried()
-        return {"pipelines": {id: self._pipeline(tried[id])}} if id in tried else None
+        """`/_node/stats/pipelines/ID`; `None` where there is no such pipeline."""
+        listed = self._listed()
+        return {"pipelines": {id: self._pipeline_stats(listed[id])}} if id in listed else None
 
     def health(self) -> Json | None:
         """`/_health_report`; `None` before 8.16."""
@@ -82,9 +82,9 @@ class Answers:
             return None
         return self._identity() | health.report(self._agent)
 
-    def with_node(self, parts: Json) -> Json:
-        """An answer's parts after the data of the node that each begins with."""
-        return self._node() | parts
+    def with_node(self, sections: Json) -> Json:
+        """A body of these sections after the data of the node, with which each body begins."""
+        return self._node() | sections
 
     def _identity(self) -> Json:
         agent = self._agent
@@ -112,45 +112,47 @@ class Answers:
             },
         }
 
-    def _tried(self) -> dict[str, Slot]:
-        return {id: slot for id, slot in self._agent.slots.items() if slot.tried}
+    def _listed(self) -> dict[str, ManagedPipeline]:
+        """The pipelines that `/_node/stats` lists, by id."""
+        return {id: managed for id, managed in self._agent.managed.items() if managed.start_attempted}
 
-    def _configs(self) -> Json:
-        configs: Json = {}
-        for id, slot in self._agent.slots.items():
-            if not (pipeline := slot.pipeline):
+    def _pipeline_settings(self) -> Json:
+        """The pipelines of `/_node`, by id."""
+        pipelines: Json = {}
+        for id, managed in self._agent.managed.items():
+            if not (pipeline := managed.pipeline):
                 continue
             settings = pipeline.source.settings
-            config: Json = {"ephemeral_id": pipeline.ephemeral_id, "hash": pipeline.hash}
-            if self._version < (7, 2):
-                config = {}
-            config |= _batches(pipeline)
+            body: Json = {}
+            if self._version >= (7, 2):
+                body |= {"ephemeral_id": pipeline.ephemeral_id, "hash": pipeline.hash}
+            body |= _batch_settings(pipeline)
             if self._version < (9, 3):
-                config |= {
+                body |= {
                     "config_reload_automatic": settings["config.reload.automatic"],
                     "config_reload_interval": int(settings["config.reload.interval"] * 10**9),
                 }
-            configs[id] = config | {"dead_letter_queue_enabled": False}
-        return configs
+            pipelines[id] = body | {"dead_letter_queue_enabled": False}
+        return pipelines
 
-    def _pipeline(self, slot: Slot) -> Json:
-        """What `/_node/stats` says of a pipeline. Only a running one has `hash` and `ephemeral_id`."""
-        version, pipeline = self._version, slot.pipeline
-        running = slot.state == "RUNNING"
+    def _pipeline_stats(self, managed: ManagedPipeline) -> Json:
+        """A pipeline in `/_node/stats`. Only a running one has `hash` and `ephemeral_id`."""
+        version, pipeline = self._version, managed.pipeline
+        running = managed.state == "RUNNING"
         queue: Json | None = None
         if pipeline is not None:
             settings = pipeline.source.settings
             queue = {"type": settings["queue.type"]}
-            most = settings["queue.max_bytes"] if queue["type"] == "persisted" else 0
+            max_bytes = settings["queue.max_bytes"] if queue["type"] == "persisted" else 0
             if running and version >= (7, 3):
-                queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": most}
+                queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": max_bytes}
         stats: Json = {
-            "events": _events(pipeline.metrics) if pipeline else None,
+            "events": _event_stats(pipeline.metrics) if pipeline else None,
             "flow": _rates(pipeline.flows) if pipeline else None,
-            "plugins": self._plugins(pipeline),
-            "reloads": asdict(slot.reloads),
+            "plugins": self._plugin_stats(pipeline),
+            "reloads": asdict(managed.reloads),
             "queue": queue,
-            "pipeline": _batches(pipeline),
+            "pipeline": _batch_settings(pipeline),
         }
         if version < (8, 18):
             del stats["pipeline"]
@@ -159,28 +161,28 @@ class Answers:
         if pipeline and running and version >= (7, 3):
             stats |= {"hash": pipeline.hash, "ephemeral_id": pipeline.ephemeral_id}
         if pipeline and version >= (9, 2):
-            nothing = {"current": 0, "average": {"lifetime": 0}}
-            stats["batch"] = {"event_count": nothing, "byte_size": nothing}
+            zero = {"current": 0, "average": {"lifetime": 0}}
+            stats["batch"] = {"event_count": zero, "byte_size": zero}
         return stats
 
-    def _plugins(self, pipeline: Pipeline | None) -> Json:
+    def _plugin_stats(self, pipeline: Pipeline | None) -> Json:
         plugins = {
-            "inputs": [self._input(each) for each in pipeline.inputs] if pipeline else [],
-            "codecs": [_codec(each) for each in pipeline.codecs] if pipeline else [],
-            "filters": [self._step(each) for each in pipeline.filters] if pipeline else [],
-            "outputs": [self._step(each) for each in pipeline.outputs] if pipeline else [],
+            "inputs": [self._input_stats(plugin) for plugin in pipeline.inputs] if pipeline else [],
+            "codecs": [_codec_stats(codec) for codec in pipeline.codecs] if pipeline else [],
+            "filters": [self._step_stats(plugin) for plugin in pipeline.filters] if pipeline else [],
+            "outputs": [self._step_stats(plugin) for plugin in pipeline.outputs] if pipeline else [],
         }
         if self._version < (7, 2):
             del plugins["codecs"]
         return plugins
 
-    def _input(self, plugin: Input) -> Json:
+    def _input_stats(self, plugin: Input) -> Json:
         metrics = plugin.metrics
         body: Json = {
             "id": metrics.id,
             "name": metrics.name,
             "events": {
-                "out": metrics.went_out.value,
+                "out": metrics.events_out.value,
                 "queue_push_duration_in_millis": metrics.queue_push.millis,
             },
             **metrics.gauges,
@@ -189,14 +191,14 @@ class Answers:
             body["errors"] = dict(metrics.errors)
         return body | self._flow(metrics.flows)
 
-    def _step(self, plugin: Filter | Output) -> Json:
+    def _step_stats(self, plugin: Filter | Output) -> Json:
         metrics = plugin.metrics
         return {
             "id": metrics.id,
             "name": metrics.name,
             "events": {
-                "in": metrics.came_in.value,
-                "out": metrics.went_out.value,
+                "in": metrics.events_in.value,
+                "out": metrics.events_out.value,
                 "duration_in_millis": metrics.duration.millis,
             },
         } | self._flow(metrics.flows)
@@ -205,7 +207,7 @@ class Answers:
         return {"flow": _rates(flows)} if self._version >= (8, 5) else {}
 
 
-def _codec(codec: Codec) -> Json:
+def _codec_stats(codec: Codec) -> Json:
     metrics = codec.metrics
     return {
         "id": metrics.id,
@@ -219,17 +221,17 @@ def _codec(codec: Codec) -> Json:
     }
 
 
-def _events(metrics: PipelineMetrics) -> Json:
+def _event_stats(metrics: PipelineMetrics) -> Json:
     return {
-        "in": metrics.came_in.value,
-        "filtered": metrics.filtered.value,
-        "out": metrics.went_out.value,
+        "in": metrics.events_in.value,
+        "filtered": metrics.events_filtered.value,
+        "out": metrics.events_out.value,
         "duration_in_millis": metrics.duration.millis,
         "queue_push_duration_in_millis": metrics.queue_push.millis,
     }
 
 
-def _batches(pipeline: Pipeline | None) -> Json:
+def _batch_settings(pipeline: Pipeline | None) -> Json:
     return {
         "workers": pipeline and pipeline.workers,
         "batch_size": pipeline and pipeline.batch_size,

@@ -1,4 +1,4 @@
-"""Outputs without a life of their own: stdout and null, and the lab's chaos."""
+"""Simple outputs: stdout, null, and the lab's own chaos."""
 
 import sys
 
@@ -20,14 +20,14 @@ class Null(Output):
     NAME = "null"
 
     def receive(self, events: list[Event]) -> None:
-        """Forget them."""
+        """Discard events."""
 
 
 class Chaos(Output):
-    """The lab's alone: an event whose message is `crash` makes it raise, and so crashes the pipeline."""
+    """Crashes the pipeline at an event whose message is `crash`. Only the stand-in has this output."""
 
     NAME = "chaos"
 
     def receive(self, events: list[Event]) -> None:
         if any(event.get("message") == "crash" for event in events):
-            raise RuntimeError("crash, as asked for")
+            raise RuntimeError("crash, as requested")
