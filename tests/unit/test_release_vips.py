@@ -1,4 +1,4 @@
-"""What takes the VIPs off a node whose keepalived was killed, in a network namespace of its own."""
+"""The program that removes the VIPs of a node whose keepalived was killed, in a network namespace of its own."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.test_check_script import INTERPRETERS, LIMIT, ROOT
 
-SCRIPT = ROOT / "files" / "give_up_vips.py"
+SCRIPT = ROOT / "files" / "release_vips.py"
 VIPS = {51: "192.0.2.10", 52: "192.0.2.20", 61: "2001:db8::10"}
 
 # VRRP 3: version and type, virtual router, priority, addresses, interval, checksum, address.
@@ -41,8 +41,10 @@ class Namespace:
 
     @contextlib.contextmanager
     def started(self, python: str, seconds: str = "60") -> "Iterator[subprocess.Popen[bytes]]":
-        places = [f"{router}={vip}" for router, vip in VIPS.items()]
-        with subprocess.Popen([*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *places]) as script:
+        virtual_routers = [f"{router}={vip}" for router, vip in VIPS.items()]
+        with subprocess.Popen(
+            [*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *virtual_routers]
+        ) as script:
             try:
                 yield script
             finally:
@@ -56,12 +58,12 @@ class Namespace:
         shown = self.run("ip", "-o", "address", "show", "dev", "lo")
         return [router for router, vip in VIPS.items() if f" {vip}/" in shown]
 
-    def until_held(self, *routers: int, tell: int) -> None:
-        """Until only the VIPs of these are there; meanwhile another node tells that it is MASTER."""
+    def until_held(self, *routers: int, master: int) -> None:
+        """Waits until only the VIPs of these are there; meanwhile another node announces that it is MASTER of one."""
         end = time.monotonic() + LIMIT
         while self.held() != [*routers]:
             assert time.monotonic() < end
-            self.advert(tell)
+            self.advert(master)
 
 
 @pytest.fixture
@@ -75,26 +77,26 @@ def namespace() -> Iterator[Namespace]:
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_each_vip_goes_when_another_node_has_it(namespace: Namespace, python: str) -> None:
     with namespace.started(python) as script:
-        namespace.until_held(52, 61, tell=51)
+        namespace.until_held(52, 61, master=51)
         for router, kind, priority in (
             (53, 1, 100),
             (52, 2, 100),
             (52, 1, 0),
         ):  # another, no advert, a farewell
             namespace.advert(router, kind, priority)
-        namespace.until_held(52, tell=61)
+        namespace.until_held(52, master=61)
         assert script.poll() is None
-        namespace.until_held(tell=52)
+        namespace.until_held(master=52)
         assert script.wait(LIMIT) == 0
 
 
-def test_a_vip_that_nobody_else_has_stays(namespace: Namespace) -> None:
+def test_a_vip_that_no_other_node_announces_stays(namespace: Namespace) -> None:
     with namespace.started(sys.executable, seconds="0.2") as script:
         assert script.wait(LIMIT) == 0
     assert namespace.held() == [*VIPS]
 
 
-def test_where_no_vip_was_left_it_does_not_wait(namespace: Namespace) -> None:
+def test_it_ends_at_once_where_no_vip_was_left(namespace: Namespace) -> None:
     namespace.run("ip", "address", "flush", "dev", "lo")
     with namespace.started(sys.executable, seconds="600") as script:
         assert script.wait(LIMIT) == 0
