@@ -1,27 +1,27 @@
-# A clone becomes a node of its own. operations/clone.py puts this there, with the names of the places it uses
-# before it, and runs its parts: `stage`, then `switch` apart from any session, then `confirm`.
+# Makes a clone a node of its own. operations/clone.py puts this script on the clone, after lines that set the paths
+# which it uses, and runs its parts: `stage`, then `switch` (which no session's end interrupts), then `confirm`.
 
 fail() {
     echo "$*" >&2
     exit 1
 }
 
-seconds() {
+uptime_seconds() {
     cut -d. -f1 /proc/uptime
 }
 
-has() { # ADDRESS...: are these this machine's?
+has_addresses() { # ADDRESS...: does this machine have all of them?
     for address; do
         ip -o addr show | grep -qwF "$address" || return 1
     done
 }
 
-# Make all that is new in a folder of its own, beside a copy of what it replaces. The deploy starts the services
-# again, when their files are this node's; until then a clone must not be heard as its source.
-stage() { # HOSTNAME EDITS HARDWARE: the name, a sed script for the network's files, what to note of the machine
+# Write all new files to a folder of their own, beside a copy of those that they replace. The services stay stopped until
+# the deploy has put this node's files there: until then they would speak in the name of the clone's source.
+stage() { # HOSTNAME EDITS HARDWARE: the name, a sed script for the network's files, what identifies the hardware
     if [ -e "$folder/unconfirmed" ] || [ -e "$folder/undoing" ]; then
         systemctl --quiet is-active "$unit" && fail "another run is changing this machine; try again in a minute"
-        place old
+        install_files old
         rm -f "$folder/unconfirmed" "$folder/undoing"
         fail "an earlier run was cut off by a loss of power; what it changed is undone now, so run this again"
     fi
@@ -59,24 +59,24 @@ stage() { # HOSTNAME EDITS HARDWARE: the name, a sed script for the network's fi
     echo "$3" >"$folder/hardware"
 }
 
-# Put one of the two folders' files in place. A name in place is a whole file, at any time.
-place() { # old|new
+# Install the files of one of the two folders. At any time each of them is a whole file.
+install_files() { # old|new
     (cd "$folder/$1" && find . -type f | sed 's/^\.//') | while read -r file; do
         cp -a "$folder/$1$file" "$file.$unit" && mv -fT "$file.$unit" "$file"
     done
     sync
 }
 
-identity() {
+apply_identity() {
     hostname "$(cat /etc/hostname)"
-    systemctl try-restart sshd # sessions go on
+    systemctl try-restart sshd # open sessions go on
 }
 
-restart() { # straight by systemd: logind would let an inhibitor stop it
+start_reboot() { # by systemd itself: logind would let an inhibitor stop it
     systemctl --no-block --job-mode=replace-irreversibly start reboot.target
 }
 
-network() { # FILE...: those whose connections are to be made anew
+restart_network() { # FILE...: the files of the connections to restart
     if systemctl --quiet is-active network; then # EL 7
         timeout 25 systemctl restart network
         return
@@ -89,44 +89,44 @@ network() { # FILE...: those whose connections are to be made anew
 }
 
 # shellcheck disable=SC2086
-switch() { # SECONDS FILES ADDRESSES: to be confirmed in; the network's files that change; the old addresses
-    sleep 3 # until the session has heard that this has begun
+switch() { # SECONDS FILES ADDRESSES: the time for `confirm`, the network's files that change, the old addresses
+    sleep 3 # so that the session still hears that this has begun
     : >"$folder/unconfirmed"
-    place new
-    identity
-    network $2
-    end=$(($(seconds) + $1))
-    while [ -e "$folder/unconfirmed" ] && [ "$(seconds)" -lt "$end" ]; do
+    install_files new
+    apply_identity
+    restart_network $2
+    end=$(($(uptime_seconds) + $1))
+    while [ -e "$folder/unconfirmed" ] && [ "$(uptime_seconds)" -lt "$end" ]; do
         sleep 1
     done
-    # A name can be taken away only once: either this does it or `confirm`.
+    # A file can be renamed only once: either this does it, or `confirm`.
     if mv "$folder/unconfirmed" "$folder/undoing" 2>/dev/null; then
-        place old
-        network $2
-        identity
+        install_files old
+        restart_network $2
+        apply_identity
         rm "$folder/undoing"
-        has $3 || restart # it comes up with the old files
+        has_addresses $3 || start_reboot # it starts with the old files
     else
-        settle
+        finish
     fi
 }
 
-confirm() { # ADDRESS...: those it must have now
+confirm() { # ADDRESS...: those that it must have now
     if [ -e "$folder/unconfirmed" ]; then
-        while [ -e "$folder/unconfirmed" ] && ! has "$@"; do
+        while [ -e "$folder/unconfirmed" ] && ! has_addresses "$@"; do
             sleep 1
         done
         mv "$folder/unconfirmed" "$folder/confirmed" || fail "not confirmed in time: it goes back to its old address"
     fi
-    # The unit does the rest, unless a loss of power ended it.
+    # The unit does the rest, unless a loss of power has ended it.
     if [ -e "$folder/confirmed" ] && ! systemctl --quiet is-active "$unit"; then
-        systemd-run --unit="$unit" /bin/sh "$folder/run" settle
+        systemd-run --unit="$unit" /bin/sh "$folder/run" finish
     fi
 }
 
-# Take away what else is the source's: Logstash's node id and the events in its queues, and what NetworkManager
-# makes IPv6 addresses of. Then the reboot: programs keep the machine-id and the host name as long as they run.
-settle() {
+# Remove what else is the source's: Logstash's node id, the events in its queues, and the secret from which NetworkManager
+# derives IPv6 addresses. Then reboot: running programs keep the machine-id and the host name that they have read.
+finish() {
     : >"$reboot"
     rm -f /var/lib/logstash/uuid /var/lib/NetworkManager/secret_key
     for queue in queue dead_letter_queue; do
@@ -135,7 +135,7 @@ settle() {
     cp "$folder/hardware" "$hardware"
     rm -rf "$folder"
     sync
-    restart
+    start_reboot
 }
 
 "$@"

@@ -1,6 +1,8 @@
-"""Tells at which addresses a port is open: `verify.py --send` runs it on a sender, to see what it should not.
+"""Prints the addresses at which a port is open: `verify.py --send` runs it on a sender, to see what that can reach.
 
-Arguments: PORT ADDRESS... Prints those that take a TCP connection within a second, one a line.
+Usage: open_ports.py PORT ADDRESS...
+
+Prints each address that accepts a TCP connection within a second, one a line.
 
 One file, standard library only, for Python 2.7 and 3.
 """
@@ -13,23 +15,23 @@ import time
 
 TIMEOUT = 1.0
 
-asked = {}
+pending = {}
 for address in sys.argv[2:]:
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
         connection.connect((address, int(sys.argv[1])))
-    except socket.error:  # under way, or there is no way: the next question tells
+    except socket.error:  # under way, or there is no route: getpeername tells
         pass
-    asked[connection] = address
+    pending[connection] = address
 end = time.time() + TIMEOUT
-while asked and time.time() < end:
-    for connection in select.select([], list(asked), [], max(0, end - time.time()))[1]:
-        address = asked.pop(connection)
+while pending and time.time() < end:
+    for connection in select.select([], list(pending), [], max(0, end - time.time()))[1]:
+        address = pending.pop(connection)
         if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
             try:
                 connection.getpeername()
                 print(address)
-            except socket.error:  # it was never begun
+            except socket.error:  # it was never under way
                 pass
         connection.close()

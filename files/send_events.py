@@ -1,10 +1,12 @@
-"""Sends numbered events to a cluster and stops: `verify.py --send` runs it on a sender.
+"""Sends numbered events to a cluster: `verify.py --send` runs it on a sender.
 
-Arguments: TAG COUNT RATE TARGETS. Each target gets COUNT events, `TAG PLACE NUMBER`, as datagrams or as lines.
-TARGETS is a JSON list of [PLACE, "udp" or "tcp", ADDRESS, PORT, FLOWS]; the events take turns over FLOWS sockets.
-RATE is events a second in all. Prints a JSON object for each target, in their order, one a line: `sent`,
-`refused` (datagrams, by ICMP), `source` (the address they came from), and `error` (why it broke off) with its
-`errno`, both null where all went well.
+Usage: send_events.py TAG COUNT RATE TARGETS
+
+TARGETS is a JSON list of [TARGET-NUMBER, "udp" or "tcp", ADDRESS, PORT, FLOWS]. Each target gets COUNT events,
+`TAG TARGET-NUMBER EVENT-NUMBER`, as datagrams or as lines, in turns over FLOWS sockets. RATE is events a second in all.
+
+Prints a JSON object for each target, in their order, one a line: `sent`; `refused` (datagrams, by ICMP); `source` (the
+address that they came from); and `error` (why it stopped early) with its `errno`, both null where nothing failed.
 
 One file, standard library only, for Python 2.7 and 3.
 """
@@ -20,12 +22,12 @@ TIMEOUT = 5
 """Seconds to wait for a TCP connection, and for room in its buffer."""
 
 tag, count, rate, targets = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), json.loads(sys.argv[4])
-clock = getattr(time, "monotonic", time.time)
+clock = getattr(time, "monotonic", time.time)  # Python 2.7 has no time.monotonic
 
 
 class Target(object):
-    def __init__(self, place, protocol, address, port, flows):
-        self.place, self.tcp, self.sockets = place, protocol == "tcp", []
+    def __init__(self, target_number, protocol, address, port, flows):
+        self.target_number, self.tcp, self.sockets = target_number, protocol == "tcp", []
         self.sent = self.refused = 0
         self.source = self.error = self.errno = None
         try:
@@ -34,7 +36,7 @@ class Target(object):
                 connection = socket.socket(family, socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
                 self.sockets.append(connection)
                 connection.settimeout(TIMEOUT)
-                connection.connect((address, port))  # UDP, too: the kernel then tells of refusals
+                connection.connect((address, port))  # UDP, too: the kernel then reports refusals
                 self.source = connection.getsockname()[0]
         except socket.error as error:
             self.fail(error)
@@ -43,9 +45,9 @@ class Target(object):
         self.errno = error.errno
         self.error = os.strerror(error.errno) if error.errno else "no answer within {} s".format(TIMEOUT)
 
-    def send(self, number):
-        event = "{} {} {}".format(tag, self.place, number).encode()
-        connection = self.sockets[number % len(self.sockets)]
+    def send(self, event_number):
+        event = "{} {} {}".format(tag, self.target_number, event_number).encode()
+        connection = self.sockets[event_number % len(self.sockets)]
         if self.tcp:
             try:
                 connection.sendall(event + b"\n")
@@ -58,18 +60,18 @@ class Target(object):
                 connection.send(event)
                 self.sent += 1
                 return
-            except socket.error:  # an earlier one's, as a rule: this one has not left
+            except socket.error:  # usually an earlier datagram's refusal: this one was not sent
                 self.refused += 1
 
 
 targets = [Target(*target) for target in targets]
-due, start = 0, clock()
-for number in range(1, count + 1):
+scheduled, start = 0, clock()
+for event_number in range(1, count + 1):
     for target in targets:
         if target.error is None:
-            time.sleep(max(0, start + due / rate - clock()))
-            due += 1
-            target.send(number)
+            time.sleep(max(0, start + scheduled / rate - clock()))
+            scheduled += 1
+            target.send(event_number)
 for target in targets:
     for connection in target.sockets:
         connection.close()

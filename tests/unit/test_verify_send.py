@@ -506,8 +506,9 @@ def sender(python: str, count: int, rate: int, aims: list[list[Any]]) -> list[Se
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_sender(receivers: list[Receiver], python: str) -> None:
-    """Each target gets its events, in order, over its flows, and no faster than the rate."""
+def test_a_sender_sends_all_events_in_order_over_its_flows_and_no_faster_than_the_rate(
+    receivers: list[Receiver], python: str
+) -> None:
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.extend(receivers[2].streams(3)))
     thread.start()
@@ -532,8 +533,9 @@ def test_sender(receivers: list[Receiver], python: str) -> None:
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_sender_is_refused(receivers: list[Receiver], python: str) -> None:
-    """Refused datagrams are counted and stop nothing; a refused connection stops that target alone."""
+def test_refused_datagrams_are_counted_and_a_refused_connection_stops_its_target_alone(
+    receivers: list[Receiver], python: str
+) -> None:
     for each in (receivers[0], receivers[2]):
         each.socket.close()
     udp, tcp, other = sender(
@@ -554,8 +556,8 @@ socket.socket = Unreachable
 """
 
 
-def test_sender_has_no_route() -> None:
-    """Its system says so, and the verdict knows these words."""
+def test_a_sender_without_a_route_reports_its_systems_error() -> None:
+    """It is one that the verdict knows."""
     target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1]])
     done = subprocess.run(
         [sys.executable, "-c", NO_IPV6 + SCRIPT.read_text(), TAG, "4", "100", target],
