@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""Would a node's Logstash take an event at this input now? keepalived's MISC_CHECK asks this way (the recipe's step 8).
+"""Checks whether a node's Logstash would take an event at an input now, as keepalived's MISC_CHECK (the recipe's step 8).
 
-Prints one line. Exit status 0: yes. 1: no, no proper answer, or wrong usage. Never above 1: with
-`misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
+Usage: check_logstash_input.py [--json] IP INPUT-ID...
 
-`/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of the recipe's `/_node/stats`. It is
-read from a bare socket: one time bound for the whole exchange, a fast start, and no proxy.
+Prints one line for each input. Exit status 0: all of them are up. 1: one is not, or the usage is wrong. Never above 1:
+with `misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
 
-That an input is listed does not prove it: its pipeline must run (from 7.3 on, a running one has a `hash`), and
-somebody must listen at its port, where the health service's settings name that.
+With `--json` each line is a JSON object in ASCII:
+    {"input": "udp-5514", "address": "192.0.2.11", "state": "down", "reason": "http_status", "message": "HTTP status 500"}
+`state` is `up`, `down` or `drained` (the health service also knows `slow`); `reason` is a key of `REASONS`, and absent
+where the input is up; `message` tells a person; `pipeline` is the id of the input's pipeline, where that is known.
 
-A node that a deploy drains is down without being asked.
+`/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of what the recipe's `/_node/stats` does. It is
+read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
+
+That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
+`hash`), and something must listen at its port, where the health service's settings name the port.
+
+A node that a deploy drains does not count as up, and is not asked.
 
 One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 """
@@ -27,90 +34,127 @@ import stat
 import sys
 import time
 
-USAGE = "usage: check_logstash_input.py IP INPUT-ID..."
-PORT = 9600
-PATH = "/_node/stats/pipelines"
+USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..."
+API_PORT = 9600
+STATS_PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
 """Seconds for the whole exchange; keepalived's `misc_timeout` must be longer."""
-CONNECT = 0.3
-"""Seconds of them for the connection: a kernel takes it, however busy its Logstash is."""
+CONNECT_TIMEOUT = 0.3
+"""Seconds of them for the connection: a kernel accepts it, however busy its Logstash is."""
 DRAINED = "/etc/keepalived/drained"
-"""A file here, named as a node's address, says that a deploy drains that node."""
+"""The folder of the drain flags: a file with a node's address as its name says that a deploy drains that node."""
 DRAIN_TIME = 300
-"""Seconds for which it says so, should the deploy break off."""
+"""Seconds after which a drain flag expires, in case the deploy was interrupted."""
 CLOCK_SLACK = 5
-"""Seconds that the file may seem to come from the future."""
+"""Seconds that a drain flag may seem to come from the future."""
 MAX_BYTES = 8 * 1024 * 1024
-"""Of an answer; a pipeline of a hundred plugins takes about 50 kB."""
+"""The longest answer that is read; a pipeline of a hundred plugins takes about 50 kB."""
 MAX_MESSAGE = 300
+"""Characters of a message or of a line for a person; the rest is cut off."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
-"""The health service's, which name each input's port."""
-HASHED = (7, 3)
-"""The first Logstash whose pipelines have a `hash` while they run."""
+"""The health service's settings, which name the port of each input."""
+FIRST_WITH_HASHES = (7, 3)
+"""The first Logstash version whose pipelines have a `hash` while they run."""
 TEXT = type("")
+
+REASONS = {
+    "usage": "the address is not an IP address",
+    "drained": "a deploy drains the node, to restart or stop its Logstash",
+    "refused": "the connection to the API is refused",
+    "no_connection": "no connection to the API in time",
+    "network_error": "the connection to the API failed in another way",
+    "hung": "no whole answer in time",
+    "closed": "the connection was closed without an answer",
+    "too_long": "the answer is longer than Logstash's can be",
+    "not_http": "the answer is not HTTP",
+    "http_status": "the answer's HTTP status is not 200",
+    "truncated": "a part of the answer is missing",
+    "not_json": "the answer is not JSON",
+    "not_logstash": "the answer is JSON, but not that of Logstash's API",
+    "no_pipeline": "Logstash has no pipeline: it is starting, or its pipeline failed to start",
+    "not_running": "the input's pipeline does not run",
+    "no_such_input": "no pipeline has the input",
+    "nobody_listens": "nothing listens at the input's port, though Logstash lists the input",
+    "leaving": "the node's own health service says that its Logstash is about to stop",
+    "bind_failed": "the input can't bind its port",
+    "blocked": "the pipeline's queue is full, and no event leaves it",
+    "queue_full": "the pipeline's queue is full, but events leave it: the input is slow",
+    "flapping": "the input comes and goes, and has to stay good for some time first",
+}
+"""All values of `reason`, for programs, and what they stand for. The last five only come from the health service."""
 
 
 class Down(Exception):
-    """Why the input does not count as up, in words."""
+    """Why an input does not count as up: `reason` is one of REASONS, `message` tells a person more of it."""
+
+    def __init__(self, reason, message, pipeline=None):
+        super(Down, self).__init__(message)  # noqa: UP008
+        self.reason = reason
+        self.message = message
+        self.pipeline = pipeline
 
 
-class Certain(Down):
-    """A reason that leaves no doubt: no answer was lost on its way, so asking once more is no use."""
+class DefinitelyDown(Down):
+    """A reason that leaves no doubt: no answer was lost on its way, so one such poll is enough."""
 
 
 class Up(object):  # noqa: UP004
-    """The input is listed in a pipeline that runs. `died` is how often its listener has: a udp input that can't bind
-    its port counts one up every 5 s (`errors.listener`). `waiting` is None, or, where an input of the pipeline waits for
-    room in its queue, how many events have come in and gone out: while an output is blocked, these stay the same."""
+    """The input is listed in a pipeline that runs.
 
-    def __init__(self, pipeline, died, waiting=None):
+    `listener_errors` counts how often its listener has failed: a udp input that can't bind its port counts one up
+    every 5 s. `backpressure` is None, or, where the pipeline's inputs wait for room in its queue, how many events have
+    come in and gone out so far: while an output is blocked, these numbers stay the same.
+    """
+
+    def __init__(self, pipeline, listener_errors, backpressure=None):
         self.pipeline = pipeline
-        self.died = died
-        self.waiting = waiting
+        self.listener_errors = listener_errors
+        self.backpressure = backpressure
 
 
-class Knock(object):  # noqa: UP004
-    """Whether somebody listens at a port, without a wait: where nobody does, that node's kernel says so.
+class PortProbe(object):  # noqa: UP004
+    """Finds out whether anything listens at a port, without waiting: if nothing does, that node's kernel says so.
 
-    At a UDP port an empty datagram, of which Logstash makes no event; at a TCP port a connection. A firewall that drops
-    the question, or the answer, hides it: only a refusal tells something.
+    A UDP port gets an empty datagram, of which Logstash makes no event; a TCP port gets a connection. A firewall that
+    drops these or the replies hides the answer, so only a refusal proves something.
     """
 
     def __init__(self, ip, protocol, port):
-        self.family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        self.family = family_of(ip)
         self.tcp = protocol == "tcp"
-        self.where = (ip, port)
+        self.target = (ip, port)
         self.connection = None
-        self.told = False
+        self.refused_before = False
 
-    def ask(self):
-        self.told = False
+    def start(self):
+        """Sends the probe; `refused` tells the result, some time later."""
+        self.refused_before = False
         for _ in range(2):
             try:
-                self.send()
+                self._send()
                 return
             except socket.error as error:
-                if error.errno != errno.ECONNREFUSED:  # a connection takes its time
+                if error.errno != errno.ECONNREFUSED:  # a TCP connection is under way
                     return
-                self.told = True  # the answer to the question before, and this one has not left
+                self.refused_before = True  # the reply to the datagram before; this one was not sent
 
-    def send(self):
+    def _send(self):
         if self.tcp or self.connection is None:
             self.close()
             kind = socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM
             self.connection = socket.socket(self.family, kind)
             self.connection.setblocking(False)
-            self.connection.connect(self.where)
+            self.connection.connect(self.target)
         self.connection.send(b"")
 
     def refused(self):
-        """Whether nobody listens, as far as that is known by now."""
+        """Whether nothing listens at the port, as far as that is known by now."""
         if self.connection is None:
             return False
         error = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if self.tcp:
             self.close()
-        return self.told or error == errno.ECONNREFUSED
+        return self.refused_before or error == errno.ECONNREFUSED
 
     def close(self):
         if self.connection is not None:
@@ -119,30 +163,35 @@ class Knock(object):  # noqa: UP004
 
 
 def clock():
-    """Seconds on a clock that nobody sets; Python 2.7 has no time.monotonic."""
+    """Seconds on a monotonic clock; Python 2.7 has no time.monotonic."""
     return os.times()[4]
 
 
+def family_of(ip):
+    """The address family of a literal IPv4 or IPv6 address."""
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
 def check_address(ip):
-    """Raises `Down` where this is no literal address: looking up a name could take longer than TIMEOUT."""
+    """Raises `Down` unless this is a literal address: looking up a name could take longer than TIMEOUT."""
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+        socket.inet_pton(family_of(ip), ip)
     except (socket.error, ValueError):
-        raise Down("%s is not an IP address; %s" % (ip, USAGE))
+        raise Down("usage", "%s is not an IP address; %s" % (ip, USAGE))
 
 
 def check_drained(ip):
     """Raises `Down` while a deploy drains the node with this address."""
     try:
-        state = os.lstat(os.path.join(DRAINED, ip))
-    except OSError:  # there is none, or none to be seen: the API decides
+        flag = os.lstat(os.path.join(DRAINED, ip))
+    except OSError:  # no drain flag, or unreadable: the API decides
         return
-    if stat.S_ISREG(state.st_mode) and -CLOCK_SLACK <= time.time() - state.st_mtime < DRAIN_TIME:
-        raise Certain("drained, to be restarted or stopped")
+    if stat.S_ISREG(flag.st_mode) and -CLOCK_SLACK <= time.time() - flag.st_mtime < DRAIN_TIME:
+        raise DefinitelyDown("drained", "drained, to be restarted or stopped")
 
 
-def ask(ip, timeout):
-    """The API's whole HTTP answer at this IPv4 or IPv6 address within so many seconds. Raises `Down`."""
+def request_stats(ip, timeout):
+    """The API's whole HTTP answer at this IPv4 or IPv6 address, within so many seconds. Raises `Down`."""
     deadline = clock() + timeout
 
     def remaining():
@@ -151,20 +200,24 @@ def ask(ip, timeout):
             raise socket.timeout
         return seconds
 
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     host = "[%s]" % ip if ":" in ip else ip
-    # HTTP/1.0: the server closes when it has answered, and sends no chunks.
-    request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n\r\n" % (PATH, host, PORT)
+    # HTTP/1.0: the server closes the connection after its answer, and sends no chunks.
+    request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n\r\n" % (
+        STATS_PATH,
+        host,
+        API_PORT,
+    )
     try:
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection = socket.socket(family_of(ip), socket.SOCK_STREAM)
         try:
-            connection.settimeout(min(CONNECT, remaining()))
+            connection.settimeout(min(CONNECT_TIMEOUT, remaining()))
             try:
-                connection.connect((ip, PORT))
+                connection.connect((ip, API_PORT))
             except socket.timeout:
                 raise Down(
+                    "no_connection",
                     "no connection within %g s: it is off or cut off, or a firewall drops the packets"
-                    % CONNECT
+                    % CONNECT_TIMEOUT,
                 )
             connection.sendall(request.encode("ascii"))
             answer = bytearray()
@@ -177,50 +230,54 @@ def ask(ip, timeout):
         finally:
             connection.close()
     except socket.timeout:
-        raise Down("no whole answer within %g s: Logstash hangs" % timeout)
+        raise Down("hung", "no whole answer within %g s: Logstash hangs" % timeout)
     except socket.error as error:
         if error.errno == errno.ECONNREFUSED:
-            raise Certain("connection refused: Logstash is stopped or starting, or its API is elsewhere")
-        raise Down(os.strerror(error.errno).lower() if error.errno else TEXT(error))
-    raise Down("the answer is over %d MiB" % (MAX_BYTES >> 20))
+            raise DefinitelyDown(
+                "refused", "connection refused: Logstash is stopped or starting, or its API is elsewhere"
+            )
+        raise Down("network_error", os.strerror(error.errno).lower() if error.errno else TEXT(error))
+    raise Down("too_long", "the answer is over %d MiB" % (MAX_BYTES >> 20))
 
 
-def read(answer):
+def parse_answer(answer):
     """The JSON value in an HTTP answer of status 200. Raises `Down`."""
     if not answer:
-        raise Down("the connection was closed without an answer")
-    head, blank, body = answer.partition(b"\r\n\r\n")
+        raise Down("closed", "the connection was closed without an answer")
+    head, separator, body = answer.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
-    words = lines[0].split()
-    if not blank or len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        raise Down("the answer is not HTTP: not Logstash's API, or TLS is on")
-    if words[1] != b"200":
-        raise Down("HTTP status %s" % words[1].decode("utf-8", "replace"))
+    status_line = lines[0].split()
+    if not separator or len(status_line) < 2 or not status_line[0].startswith(b"HTTP/"):
+        raise Down("not_http", "the answer is not HTTP: not Logstash's API, or TLS is on")
+    if status_line[1] != b"200":
+        raise Down("http_status", "HTTP status %s" % status_line[1].decode("utf-8", "replace"))
     try:
         for line in lines[1:]:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length" and len(body) < int(value):
-                raise Down("the answer is truncated: %d of %d bytes came" % (len(body), int(value)))
+                raise Down(
+                    "truncated", "the answer is truncated: %d of %d bytes came" % (len(body), int(value))
+                )
         return json.loads(body.decode("utf-8", "replace"))
     except (ValueError, RuntimeError):  # RuntimeError: nested too deep
-        raise Down("the answer is not JSON")
+        raise Down("not_json", "the answer is not JSON")
 
 
 def member(value, key, kind):
-    """`value[key]` where that is of this kind, else an empty one: shapes vary with Logstash's version."""
+    """`value[key]` if that is of this type, else an empty value of it: answers vary with Logstash's version."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, kind) else kind()
 
 
-def hashed(stats):
+def has_hashes(stats):
     """Whether this Logstash's pipelines have a `hash` while they run."""
     numbers = member(stats, "version", TEXT).split(".")[:2]
-    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= HASHED
+    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= FIRST_WITH_HASHES
 
 
-def waiting(pipeline):
-    """`Up.waiting` of a pipeline in the answer. Logstash has told how much its inputs wait since 8.5: 1.0 is one
-    thread that did nothing else in the last seconds."""
+def backpressure_of(pipeline):
+    """`Up.backpressure` of a pipeline in the answer. Logstash tells it since 8.5, by `flow.queue_backpressure`: 1.0
+    stands for one thread that did nothing but wait in the last seconds."""
     pressure = member(member(pipeline, "flow", dict), "queue_backpressure", dict).get("current")
     if not isinstance(pressure, (int, float)) or pressure < 1:
         return None
@@ -228,93 +285,145 @@ def waiting(pipeline):
     return member(events, "in", int), member(events, "out", int)
 
 
-def find(stats, input_id):
+def find_input(stats, input_id):
     """The `Up` of this input. Raises `Down`."""
     if not isinstance(stats, dict) or "pipelines" not in stats:
-        raise Down("the answer names no pipelines: not Logstash's API?")
+        raise Down("not_logstash", "the answer names no pipelines: not Logstash's API?")
     pipelines = member(stats, "pipelines", dict)
     if not pipelines:
-        raise Certain("no pipeline is there: Logstash is starting, or its pipeline failed to start")
+        raise DefinitelyDown(
+            "no_pipeline", "no pipeline is there: Logstash is starting, or its pipeline failed to start"
+        )
     ids = []
     for name in sorted(pipelines):
         for plugin in member(member(pipelines[name], "plugins", dict), "inputs", list):
             ids.append(member(plugin, "id", TEXT))
             if ids[-1] == input_id:
-                if hashed(stats) and "hash" not in pipelines[name]:
-                    raise Certain("pipeline %s does not run: it has crashed, or it is starting" % name)
-                died = member(member(plugin, "errors", dict), "listener", int)
-                return Up(name, died, waiting(pipelines[name]))
-    raise Certain("no such input; there are: %s" % (", ".join(ids) or "none"))
+                if has_hashes(stats) and "hash" not in pipelines[name]:
+                    message = "pipeline %s does not run: it has crashed, or it is starting" % name
+                    raise DefinitelyDown("not_running", message, name)
+                listener_errors = member(member(plugin, "errors", dict), "listener", int)
+                return Up(name, listener_errors, backpressure_of(pipelines[name]))
+    raise DefinitelyDown("no_such_input", "no such input; there are: %s" % (", ".join(ids) or "none"))
 
 
-def check(ip, input_ids, knocks, timeout=TIMEOUT):
-    """By input id: the `Up`, or the `Down` that tells why it is not. `knocks` are the inputs' ports that are known."""
+def check_inputs(ip, input_ids, probes, timeout=TIMEOUT):
+    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs whose ports are known."""
     try:
         check_drained(ip)
-        for knock in knocks.values():
-            knock.ask()
-        stats = read(ask(ip, timeout))  # which takes longer than a refusal
-    except Down as reason:
-        return dict.fromkeys(input_ids, reason)
-    outcomes = {}
-    for input_id in input_ids:
-        try:
-            outcomes[input_id] = find(stats, input_id)
-            if input_id in knocks and knocks[input_id].refused():
-                raise Certain("nobody listens at its port, though Logstash lists it")
-        except Down as reason:
-            outcomes[input_id] = reason
-    return outcomes
+        for probe in probes.values():
+            probe.start()
+        stats = parse_answer(request_stats(ip, timeout))  # this takes longer than a refusal of a probe
+    except Down as down:
+        return dict.fromkeys(input_ids, down)
+    return {input_id: _check_input(stats, input_id, probes.get(input_id)) for input_id in input_ids}
 
 
-def ports(ip):
-    """By input id: the protocol and the port that it has at this node, where the settings are there and name them."""
+def _check_input(stats, input_id, probe):
+    try:
+        up = find_input(stats, input_id)
+    except Down as down:
+        return down
+    if probe is not None and probe.refused():
+        message = "nobody listens at its port, though Logstash lists it"
+        return DefinitelyDown("nobody_listens", message, up.pipeline)
+    return up
+
+
+def known_probes(ip, input_ids):
+    """By input id: a probe of its port at this node, where the health service's settings are there and name it."""
     try:
         with io.open(SETTINGS, encoding="utf-8") as file:
             settings = json.load(file)
     except (EnvironmentError, ValueError):
         return {}
-    return member(member(settings, "nodes", dict), ip, dict)
+    inputs = member(member(settings, "nodes", dict), ip, dict)
+    probes = {}
+    for input_id in input_ids:
+        listed = member(inputs, input_id, dict)
+        protocol, port = member(listed, "protocol", TEXT), member(listed, "port", int)
+        if protocol and port:
+            probes[input_id] = PortProbe(ip, protocol, port)
+    return probes
 
 
-def words(ip, input_id, outcome):
-    """What `check` has found, as one line."""
+def verdict_on(ip, input_id, outcome):
+    """An `Up` or a `Down` as data: what `--json` prints, and what the health service's `reasons` file holds."""
+    verdict = {"input": input_id, "address": ip}
     if isinstance(outcome, Down):
-        return "%s at %s is down: %s" % (input_id, ip, outcome.args[0])
-    return "%s at %s is up, in pipeline %s" % (input_id, ip, outcome.pipeline)
+        verdict["state"] = "drained" if outcome.reason == "drained" else "down"
+        verdict["reason"] = outcome.reason
+        verdict["message"] = shortened(outcome.message)
+    else:
+        verdict["state"] = "up"
+        verdict["message"] = shortened("in pipeline %s" % outcome.pipeline)
+    if outcome.pipeline is not None:
+        verdict["pipeline"] = shortened(outcome.pipeline)
+    return verdict
 
 
-def say(message, to=1):
-    """One line of printable ASCII on stdout or `to`, whatever the locale; nobody need listen."""
-    line = message.encode("unicode_escape")
-    if len(line) > MAX_MESSAGE:
-        line = line[: MAX_MESSAGE - 3] + b"..."
+def describe(verdict):
+    """A verdict as a line for a person."""
+    if verdict["state"] == "up":
+        return "%(input)s at %(address)s is up, %(message)s" % verdict
+    state = "slow" if verdict["state"] == "slow" else "down"
+    return "%s at %s is %s: %s" % (verdict["input"], verdict["address"], state, verdict["message"])
+
+
+def shortened(text):
+    """The text itself, or its beginning with `...` where it is longer than MAX_MESSAGE."""
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
+
+
+def to_json(verdict):
+    """A verdict as one line of ASCII, without its end."""
+    return json.dumps(verdict, sort_keys=True)
+
+
+def print_line(text, to=1):
+    """One line of printable ASCII, cut off where it is too long, whatever the locale."""
+    write_line(shortened(text.encode("unicode_escape").decode("ascii")), to)
+
+
+def write_line(line, to=1):
+    """A line of ASCII to stdout, or to the file descriptor `to`. Nobody has to read it."""
     try:
-        os.write(to, line + b"\n")
+        os.write(to, line.encode("ascii") + b"\n")
     except OSError:
         pass
 
 
+def as_text(argument):
+    """An argument as its caller wrote it: Python 2.7 has it in bytes, and Python 3.6 may not take it for UTF-8."""
+    if isinstance(argument, TEXT):
+        argument = argument.encode("utf-8", "surrogateescape")
+    return argument.decode("utf-8", "replace")
+
+
 def main(arguments):
     """The exit status."""
-    arguments = [each if isinstance(each, TEXT) else each.decode("utf-8", "replace") for each in arguments]
+    arguments = [as_text(argument) for argument in arguments]
     if arguments in (["-h"], ["--help"]):
-        say(USAGE)
+        print_line(USAGE)
         return 0
+    as_json = arguments[:1] == ["--json"]
+    if as_json:
+        del arguments[0]
     if len(arguments) < 2:
-        say(USAGE)
+        print_line(USAGE)
         return 1
     ip, input_ids = arguments[0], arguments[1:]
     try:
         check_address(ip)
-        known = ports(ip)
-        outcomes = check(
-            ip, input_ids, {each: Knock(ip, *known[each]) for each in input_ids if each in known}
-        )
-    except Down as reason:
-        outcomes = dict.fromkeys(input_ids, reason)
+        outcomes = check_inputs(ip, input_ids, known_probes(ip, input_ids))
+    except Down as down:
+        outcomes = dict.fromkeys(input_ids, down)
     for input_id in input_ids:
-        say(words(ip, input_id, outcomes[input_id]))
+        verdict = verdict_on(ip, input_id, outcomes[input_id])
+        if as_json:
+            write_line(to_json(verdict))
+        else:
+            print_line(describe(verdict))
     return 1 if any(isinstance(outcome, Down) for outcome in outcomes.values()) else 0
 
 

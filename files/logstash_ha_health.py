@@ -1,26 +1,42 @@
 #!/usr/bin/env python3
-"""Keeps keepalived told which inputs of which nodes are up: a service that polls each node's Logstash.
+"""The health service: polls each node's Logstash, and tells keepalived which inputs of which nodes are up.
 
-One request to a node answers for all of its inputs, and no process is started. The verdict on an input at
-`ADDRESS` is the file `FOLDER/ADDRESS/INPUT-ID`, written when it changes: empty is up, `1` is down. keepalived's
-FILE_CHECK reads it so with `weight 0`, and `test ! -s FILE` as a MISC_CHECK does where there is no FILE_CHECK.
-The files must be there (systemd's tmpfiles.d makes them); they keep the verdicts while this service restarts.
+Usage: logstash_ha_health.py SETTINGS
 
-A poll asks as check_logstash_input.py does, and judges with its words. A lost poll takes no input out: that takes
-`FAILURES` in a row, or one that leaves no doubt. `SUCCESSES` in a row bring it back. The last node that an input
-was up at stays in until it is up at another one: what is sent to an empty pool is lost for certain.
+SETTINGS is a JSON file, which names all files that the service writes:
+    {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
+     "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
+     "nodes": {"192.0.2.11": {"udp-5514": {
+         "protocol": "udp", "port": 5514,
+         "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
+         "slow": "/run/keepalived-health/slow/192.0.2.11/udp-5514"}}}}
+`interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
+address, and `interface` the one that has it. `link_fault` and `slow` may be null: keepalived does not follow them then.
+The files must exist (systemd's tmpfiles.d makes them). They outlive the service, and its next run starts from them.
 
-Usage: logstash_ha_health.py SETTINGS, a JSON file:
-    {"folder": "/run/keepalived-health", "interval": 0.5, "timeout": 1.0,
-     "nodes": {"192.0.2.11": {"udp-5514": ["udp", 5514]}},
-     "own": "192.0.2.11", "interface": "eth0"}
-An input whose pipeline's queue is full, though events leave it, is slow: where `FOLDER/slow/ADDRESS/INPUT-ID` is there, it says so
-(`1`, else empty), and keepalived takes half of the node's weight away.
-Why inputs are down or slow is in `FOLDER/reasons`, a line each. It tells the other nodes' services while the node that has the address
-`own` is drained, so that what stops in good order is out of all pools before. Where `FOLDER/away` is there, it says (`1`) that
-the node's link is down, or has not been up for long: keepalived's instances are in FAULT then.
+One request to a node answers for all of its inputs, and no process is started. A poll asks and judges by the code of
+check_logstash_input.py. One lost poll takes no input out of the pools: that takes `FAILURES` in a row, or one that
+leaves no doubt. `SUCCESSES` in a row bring it back. The last node where an input was up stays in the pool until the
+input is up on another one: what is sent to an empty pool is lost for certain.
 
-Tells systemd when the verdict on each input is settled, and that it is alive (sd_notify(3), WatchdogSec=).
+What it writes:
+- `verdict`: empty while the input is up, `1` while it is down; written when that changes. keepalived reads it by a
+  FILE_CHECK with `weight 0`, or where it has no FILE_CHECK, by a MISC_CHECK with `test ! -s FILE`.
+- `slow`: `1` while the queue of the input's pipeline is full, though events leave it, else empty. keepalived then takes
+  half of the node's weight away.
+- `link_fault`: `1` while this node's link is down, or has not been up for long, else empty. keepalived's instances are
+  in FAULT then.
+- `reasons`: why inputs are down, drained or slow: one JSON object a line, sorted by input and address, with the members
+  that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
+
+Its sign of life: while no poll takes longer than it may, about once a second, it notifies systemd's watchdog
+(sd_notify(3), WatchdogSec=) and sets the modification time of `reasons` to now. Nothing else changes that time. So where
+it is more than a few seconds ago, the service is frozen, stuck or dead, and all of these files may be out of date.
+systemd is also notified when each input has its first verdict.
+
+While this node is drained, the service answers the other nodes' services that it is leaving (by UDP, at the port number
+of Logstash's API), so that a Logstash that is stopped in good order has left all pools by then.
+
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
 # ruff: noqa: UP010, UP020, UP024, UP031, UP041
@@ -42,35 +58,37 @@ import check_logstash_input as script
 
 FAILURES = 3
 SUCCESSES = 2
-STEADY = 60.0
-"""Seconds that an input has to stay up, or the next time it has to be good for longer before it counts as up."""
-HOLD = 1.0
-"""Seconds for which it has to be that, the first time; twice as long each time after it."""
-LONGEST = 60.0
-"""And never longer than this."""
+STEADY_TIME = 60.0
+"""An input that goes down within so many seconds after it came up has to be good for a while before it is up again."""
+FIRST_HOLD = 1.0
+"""Seconds of that while, the first time; each time after it takes twice as long."""
+LONGEST_HOLD = 60.0
+"""The longest it gets, in seconds."""
 LEAVING = b"leaving"
-FREEBIND = 15
+"""The answer of a node that is drained to `LEAVING_QUERY`."""
+LEAVING_QUERY = b"?"
+IP_FREEBIND = 15
 """ip(7); Python has no name for it."""
-STUCK = 10.0
-"""Seconds in which no event comes out of a pipeline whose queue is full, until that counts as blocked."""
-SLOW = 3.0
+BLOCKED_AFTER = 10.0
+"""Seconds without an event that leaves a full queue, until its pipeline counts as blocked."""
+SLOW_AFTER = 3.0
 """Seconds for which a pipeline's queue has to be full until its inputs count as slow."""
-EASED = 10.0
-"""Seconds for which it has to have room until they count so no longer."""
-RETRY = 7.0
-"""Seconds after which a listener that has died is taken to be back: Logstash tries again after 5."""
-BACK = 3.0
-"""Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's zone
-comes back with them, and the MASTER's adverts."""
+NOT_SLOW_AFTER = 10.0
+"""Seconds for which it has to have room until they no longer do."""
+BIND_RETRY = 7.0
+"""Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
+LINK_HOLD = 3.0
+"""Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
+zone comes back with them, and the MASTER's adverts."""
 RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
 """rtnetlink(7), netdevice(7); Python has no names for them."""
-PATIENCE = 5.0
-"""Seconds that a poll may take beyond its interval and time-out before the watchdog is left to bite."""
+POLL_GRACE = 5.0
+"""Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
 
 
-class Flag(object):  # noqa: UP004
-    """A file that keepalived follows: `1`, or empty. It is written in place: a new one would have another owner and
-    SELinux label."""
+class FlagFile(object):  # noqa: UP004
+    """A file that keepalived follows: `1`, or empty. It is written in place, since a new file would have another owner
+    and SELinux label."""
 
     def __init__(self, path):
         self.path = path
@@ -84,191 +102,260 @@ class Flag(object):  # noqa: UP004
                 file.write(b"1\n")
 
 
-class Pace(object):  # noqa: UP004
-    """Whether an input of a node is slow, and since when it seems to be otherwise."""
+class Slowness(object):  # noqa: UP004
+    """Whether an input of a node is slow, and since when its queue says otherwise."""
 
     def __init__(self, path):
-        self.flag = Flag(path) if os.path.exists(path) else None
+        self.flag = FlagFile(path) if path is not None else None
         self.slow = self.flag is not None and self.flag.raised
-        self.began = None
+        self.opposed_since = None
 
-    def turns(self, waiting):
-        """Whether it is another one with this poll."""
-        if waiting == self.slow:
-            self.began = None
+    def update(self, queue_full):
+        """Takes in a poll. Whether it changes `slow`."""
+        if queue_full == self.slow:
+            self.opposed_since = None
             return False
         now = script.clock()
-        self.began = now if self.began is None else self.began
-        if now < self.began + (SLOW if waiting else EASED):
+        if self.opposed_since is None:
+            self.opposed_since = now
+        if now < self.opposed_since + (SLOW_AFTER if queue_full else NOT_SLOW_AFTER):
             return False
-        self.set(waiting)
+        self.set(queue_full)
         return True
 
     def set(self, slow):
-        self.slow, self.began = slow, None
+        self.slow, self.opposed_since = slow, None
         if self.flag is not None and self.flag.raised != slow:
             self.flag.write(slow)
 
 
-class State(object):  # noqa: UP004
-    """The verdict on one input of one node, and the polls that speak against it."""
+class InputState(object):  # noqa: UP004
+    """The state of one input on one node, and the polls in a row that oppose it.
 
-    def __init__(self, ip, input_id, folder):
+    `listed` is what the `reasons` file says of it at the service's start, or None.
+    """
+
+    def __init__(self, ip, input_id, settings, listed):
         self.ip = ip
         self.input_id = input_id
-        self.down = Flag(os.path.join(folder, ip, input_id))
-        self.pace = Pace(os.path.join(folder, "slow", ip, input_id))
-        self.up = not self.down.raised
-        self.reason = None
-        """Why it was down at the last poll."""
-        self.kept = False
-        """Whether keepalived is told that it is up, though it is down: no other node's is up."""
-        self.against = 0
+        self.down_flag = FlagFile(settings["verdict"])
+        self.slowness = Slowness(settings["slow"])
+        was_kept = listed is not None and listed["state"] != "slow" and listed.get("kept") is True
+        self.kept = was_kept and not self.down_flag.raised
+        """Whether keepalived hears that it is up, though it is down: it is up on no other node."""
+        self.up = not self.down_flag.raised and not self.kept
+        self.listed = listed if listed is not None and self._agrees(listed) else None
+        """What the `reasons` file says of it; None where that is nothing."""
+        self.opposing_polls = 0
         """Polls in a row that say otherwise."""
-        self.began = 0.0
-        """When the first one of them did."""
-        self.came = None
-        """When it came up."""
+        self.opposed_since = 0.0
+        """When the first of them was."""
+        self.up_since = None
+        """When it came up, if this service has seen that."""
         self.hold = 0.0
-        """Seconds that it has to be good before it counts as up: longer for one that crashes again and again."""
-        self.died = None
-        """How often its listener had died at the last poll."""
-        self.unbound = 0.0
-        """Until when it is taken not to have its port, because its listener has died since."""
-        self.waiting = None
-        """What has come and gone of a pipeline whose queue is full, at the last poll."""
-        self.moved = 0.0
-        """When that was last another."""
+        """Seconds that it has to be good before it counts as up: more for one that comes and goes."""
+        self.listener_errors = None
+        """How often its listener had failed at the last poll."""
+        self.unbound_until = 0.0
+        """When it counts as bound to its port again, after its listener has failed."""
+        self.backpressure = None
+        """`Up.backpressure` at the last poll."""
+        self.backpressure_since = 0.0
+        """When that last changed."""
 
-    def judge(self, outcome):
-        """This outcome of a poll, or what only several polls can show: no port, or no event that moves."""
+    def _agrees(self, listed):
+        """Whether what the file says is what the flags say."""
+        if self.up:
+            return listed["state"] == "slow" and self.slowness.slow
+        return listed["state"] != "slow"
+
+    def refine(self, outcome):
+        """The outcome of a poll, or what only several polls show: that the port is not bound, or the output blocked."""
         if not isinstance(outcome, script.Up):
             return outcome
-        if outcome.waiting is None or outcome.waiting != self.waiting:
-            self.waiting, self.moved = outcome.waiting, script.clock()
-        if self.died is not None and outcome.died > self.died:
-            self.unbound = script.clock() + RETRY
-        self.died = outcome.died
-        if script.clock() < self.unbound:
-            return script.Certain("can't bind its port: another program has it")
-        if self.waiting is not None and script.clock() > self.moved + STUCK:
-            return script.Certain("its queue is full, and no event leaves it: an output is blocked")
+        now = script.clock()
+        if outcome.backpressure is None or outcome.backpressure != self.backpressure:
+            self.backpressure, self.backpressure_since = outcome.backpressure, now
+        if self.listener_errors is not None and outcome.listener_errors > self.listener_errors:
+            self.unbound_until = now + BIND_RETRY
+        self.listener_errors = outcome.listener_errors
+        if now < self.unbound_until:
+            message = "can't bind its port: another program has it"
+            return script.DefinitelyDown("bind_failed", message, outcome.pipeline)
+        if self.backpressure is not None and now > self.backpressure_since + BLOCKED_AFTER:
+            message = "its queue is full, and no event leaves it: an output is blocked"
+            return script.DefinitelyDown("blocked", message, outcome.pipeline)
         return outcome
 
-    def settle(self, up, certain):
-        """Whether the verdict changes with this poll."""
-        self.against = 0 if up == self.up else self.against + 1
-        if self.against == 0:
+    def count_poll(self, outcome):
+        """Takes in the refined outcome of a poll. Whether it changes `up`."""
+        up = isinstance(outcome, script.Up)
+        self.opposing_polls = 0 if up == self.up else self.opposing_polls + 1
+        if self.opposing_polls == 0:
             return False
         now = script.clock()
-        if self.against == 1:
-            self.began = now
-        if up and (self.against < SUCCESSES or now < self.began + self.hold):
+        if self.opposing_polls == 1:
+            self.opposed_since = now
+        if up and (self.opposing_polls < SUCCESSES or now < self.opposed_since + self.hold):
             return False
-        if not up and self.against < FAILURES and not certain:
+        if not up and self.opposing_polls < FAILURES and not isinstance(outcome, script.DefinitelyDown):
             return False
         if up:
-            self.came = now
-        elif self.came is not None and now < self.came + STEADY:
-            self.hold = min(2 * self.hold or HOLD, LONGEST)
+            self.up_since = now
+        elif self.up_since is not None and now < self.up_since + STEADY_TIME:
+            self.hold = min(2 * self.hold or FIRST_HOLD, LONGEST_HOLD)
         else:
             self.hold = 0.0
-        self.up, self.against = up, 0
+        self.up, self.opposing_polls = up, 0
         return True
 
     def write(self):
-        """What keepalived is told."""
-        self.down.write(not self.up and not self.kept)
+        """Tells keepalived."""
+        self.down_flag.write(not self.up and not self.kept)
 
 
-class Reasons(object):  # noqa: UP004
-    """Why inputs are down or slow, in a file for whoever wants to know."""
+class ReasonsFile(object):  # noqa: UP004
+    """Why inputs are down, drained or slow: a JSON object a line, for whoever wants to know.
+
+    Its modification time is the service's last sign of life, and no new reason changes that.
+    """
 
     def __init__(self, path):
         self.path = path
-        with io.open(path, encoding="ascii") as file:
-            self.lines = {line.partition(" is ")[0]: line for line in file}
+        self.lock = threading.Lock()
+        self.last_sign = os.path.getmtime(path)
+        with io.open(path, encoding="ascii", errors="replace") as file:
+            listed = [verdict for verdict in map(parse_listed, file) if verdict is not None]
+        self.verdicts = {(verdict["input"], verdict["address"]): verdict for verdict in listed}
+        """By input id and address."""
 
-    def tell(self, state, words):
-        """An input of a node is down or slow, for the reason in these words, or neither."""
-        key = "%s at %s" % (state.input_id, state.ip)
-        if state.up and not state.pace.slow:
-            self.lines.pop(key, None)
-        else:
-            self.lines[key] = words + "\n"
-        with io.open(self.path, "r+", encoding="ascii", errors="replace") as file:
+    def keep(self, states):
+        """Forgets what an earlier service has left about other inputs, or has not had the time to correct."""
+        current = {(state.input_id, state.ip): state.listed for state in states}
+        self.verdicts = {key: verdict for key, verdict in current.items() if verdict is not None}
+        self._write()
+
+    def record(self, verdict):
+        """Lists the verdict instead of the one before on that input of that node; none where it is up."""
+        self.verdicts.pop((verdict["input"], verdict["address"]), None)
+        if verdict["state"] != "up":
+            self.verdicts[verdict["input"], verdict["address"]] = verdict
+        self._write()
+
+    def show_life(self):
+        """Sets the file's modification time to now."""
+        with self.lock:
+            self.last_sign = time.time()
+            os.utime(self.path, (self.last_sign, self.last_sign))
+
+    def _write(self):
+        lines = [script.to_json(self.verdicts[key]) + "\n" for key in sorted(self.verdicts)]
+        with self.lock, io.open(self.path, "r+b", buffering=0) as file:
             file.truncate(0)
-            file.write("".join(self.lines[key] for key in sorted(self.lines)))
+            file.write("".join(lines).encode("ascii"))
+            os.utime(self.path, (self.last_sign, self.last_sign))
 
 
-PACES = {
-    True: "%s at %s is slow: its queue is full, though events leave it",
-    False: "%s at %s is no longer slow",
-}
+def parse_listed(line):
+    """The verdict in a line of the `reasons` file, or None where it is not one, as with an older service's sentences."""
+    try:
+        verdict = json.loads(line)
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+        return None
+    texts = {
+        key: script.member(verdict, key, script.TEXT)
+        for key in ("input", "address", "state", "reason", "message")
+    }
+    known = texts["state"] in ("down", "drained", "slow") and texts["reason"] in script.REASONS
+    return verdict if known and all(texts.values()) else None
 
 
-class Pool(object):  # noqa: UP004
-    """The verdicts on one input of all nodes."""
+class InputPool(object):  # noqa: UP004
+    """One input on all nodes."""
 
     lock = threading.Lock()
+    """One for all pools: they share the `reasons` file."""
 
     def __init__(self, reasons):
         self.reasons = reasons
         self.states = []
 
     def judge(self, state, outcome):
-        """A poll of one node has this outcome."""
+        """Takes in the outcome of a poll of one node."""
         with self.lock:
-            changed = state.settle(not isinstance(outcome, script.Down), isinstance(outcome, script.Certain))
+            outcome = state.refine(outcome)
+            changed = state.count_poll(outcome)
             if changed:
                 state.kept = not any(other.up for other in self.states)
                 state.write()
-                state.pace.set(False)
+                state.slowness.set(False)
+                self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
             elif state.up:
-                if isinstance(outcome, script.Up) and state.pace.turns(outcome.waiting is not None):
-                    words = PACES[state.pace.slow] % (state.input_id, state.ip)
-                    self.reasons.tell(state, words)
-                    script.say(words, to=2)
-                return
-            elif not isinstance(outcome, script.Down):
-                if not state.hold:
-                    return
-                outcome = script.Down("it comes and goes, and must be good for %g s first" % state.hold)
-            words = script.words(state.ip, state.input_id, outcome)
-            before, state.reason = state.reason, words
-            if words == before and not changed:
-                return
-            words += "; it stays in the pool, as the last one" if state.kept else ""
-            self.reasons.tell(state, words)
-            if changed or before is not None:
-                script.say(words, to=2)
-            for other in self.states:
-                if state.up and other.kept:
-                    other.kept = False
-                    other.write()
-                    script.say("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
+                self._judge_slowness(state, outcome)
+            elif isinstance(outcome, script.Down):
+                self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
+            elif state.hold:
+                message = "it comes and goes, and must be good for %g s first" % state.hold
+                down = script.Down("flapping", message, outcome.pipeline)
+                self._report(state, script.verdict_on(state.ip, state.input_id, down), changed)
+            if state.up:
+                self._release_kept()
+
+    def _report(self, state, verdict, changed):
+        """Lists the verdict where it is new, and tells the journal where `up` has changed, or the kind of reason."""
+        if state.kept:
+            verdict["kept"] = True
+        before = state.listed
+        if verdict != before:
+            self._list(state, verdict)
+        # A service that has just started finds what is down already, and that is no news.
+        if changed or (before is not None and before["reason"] != verdict["reason"]):
+            suffix = "; it stays in the pool, as the last one" if state.kept else ""
+            script.print_line(script.describe(verdict) + suffix, to=2)
+
+    def _list(self, state, verdict):
+        state.listed = None if verdict["state"] == "up" else verdict
+        self.reasons.record(verdict)
+
+    def _judge_slowness(self, state, outcome):
+        if not isinstance(outcome, script.Up) or not state.slowness.update(outcome.backpressure is not None):
+            return
+        verdict = script.verdict_on(state.ip, state.input_id, outcome)
+        if state.slowness.slow:
+            message = "its queue is full, though events leave it"
+            verdict.update(state="slow", reason="queue_full", message=message)
+            line = script.describe(verdict)
+        else:
+            line = "%s at %s is no longer slow" % (state.input_id, state.ip)
+        self._list(state, verdict)
+        script.print_line(line, to=2)
+
+    def _release_kept(self):
+        """The input is up on a node, so the last one of before need not stay in the pool."""
+        for other in self.states:
+            if other.kept:
+                other.kept = False
+                other.write()
+                self._list(other, {key: other.listed[key] for key in other.listed if key != "kept"})
+                script.print_line("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
 
 
-def family_of(ip):
-    return socket.AF_INET6 if ":" in ip else socket.AF_INET
-
-
-class Bell(object):  # noqa: UP004
-    """Asks the service on another node whether that is about to leave; it answers only then."""
+class DrainQuery(object):  # noqa: UP004
+    """Asks the service on another node whether that node is leaving; it only answers if so."""
 
     def __init__(self, ip):
         self.ip = ip
         self.connection = None
 
-    def ring(self):
+    def send(self):
         try:
             if self.connection is None:
-                connection = socket.socket(family_of(self.ip), socket.SOCK_DGRAM)
+                connection = socket.socket(script.family_of(self.ip), socket.SOCK_DGRAM)
                 connection.setblocking(False)
-                connection.connect((self.ip, script.PORT))
+                connection.connect((self.ip, script.API_PORT))
                 self.connection = connection
-            self.connection.send(b"?")
-        except socket.error:  # nobody there: its Logstash decides
+            self.connection.send(LEAVING_QUERY)
+        except socket.error:  # nothing listens there: its Logstash decides
             pass
 
     def answered(self):
@@ -278,16 +365,16 @@ class Bell(object):  # noqa: UP004
             return False
 
 
-class Porter(threading.Thread):
-    """Answers the other nodes' services while this node is drained."""
+class DrainResponder(threading.Thread):
+    """Answers the other nodes' queries while this node is drained."""
 
     def __init__(self, own):
-        super(Porter, self).__init__()  # noqa: UP008
+        super(DrainResponder, self).__init__()  # noqa: UP008
         self.daemon = True
         self.own = own
-        self.connection = socket.socket(family_of(own), socket.SOCK_DGRAM)
-        self.connection.setsockopt(socket.SOL_IP, FREEBIND, 1)  # the address may come later, at boot
-        self.connection.bind((own, script.PORT))
+        self.connection = socket.socket(script.family_of(own), socket.SOCK_DGRAM)
+        self.connection.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # at boot, the address may come later
+        self.connection.bind((own, script.API_PORT))
 
     def run(self):
         while True:
@@ -301,49 +388,50 @@ class Porter(threading.Thread):
                 time.sleep(0.1)
 
 
-class Link(threading.Thread):
-    """Keeps keepalived in FAULT while this node's link is down and for some time after: the network is not ready at once,
-    no advert comes in, and it would become MASTER beside another one, with a pool of itself alone."""
+class LinkMonitor(threading.Thread):
+    """Keeps keepalived in FAULT while this node's link is down, and for some time after that: the network is not ready
+    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone."""
 
     def __init__(self, path, interface, own):
-        super(Link, self).__init__()  # noqa: UP008
+        super(LinkMonitor, self).__init__()  # noqa: UP008
         self.daemon = True
-        self.flag = Flag(path)
+        self.flag = FlagFile(path)
         self.interface = interface
         self.own = own
-        self.since = None
-        """Since when all is there."""
+        self.ready_since = None
+        """Since when the link is up and the node has its address."""
         self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self.connection.bind((0, RTMGRP_LINK))
-        self.look()
+        self.read_link()
 
-    def ask(self, request, answer):
+    def _ioctl(self, request, answer_format):
         """netdevice(7)."""
-        asked = struct.pack("16s24x", self.interface.encode("ascii"))
+        name = struct.pack("16s24x", self.interface.encode("ascii"))
         connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            return struct.unpack_from(answer, fcntl.ioctl(connection.fileno(), request, asked), 16)[0]
+            answer = fcntl.ioctl(connection.fileno(), request, name)
+            return struct.unpack_from(answer_format, answer, 16)[0]
         finally:
             connection.close()
 
-    def look(self):
-        """The link as it is now."""
+    def read_link(self):
+        """Whether the link is up now."""
         try:
-            self.running = bool(self.ask(SIOCGIFFLAGS, "=H") & IFF_RUNNING)
+            self.running = bool(self._ioctl(SIOCGIFFLAGS, "=H") & IFF_RUNNING)
         except EnvironmentError:  # no such link
             self.running = False
 
-    def hear(self, message):
-        """The link as the kernel tells it, so that no change is too short to be seen."""
+    def receive(self, message):
+        """Whether the link is up by a message of the kernel's, so that no change is too short to be seen."""
         if len(message) < 32:
             return
         _, kind, _, _, _, _, _, index, flags, _ = struct.unpack("=LHHLLBxHiLL", message[:32])
-        if kind == RTM_NEWLINK and index == self.ask(SIOCGIFINDEX, "=i"):
+        if kind == RTM_NEWLINK and index == self._ioctl(SIOCGIFINDEX, "=i"):
             self.running = bool(flags & IFF_RUNNING)
 
-    def ready(self):
+    def has_address(self):
         """Whether the node has its address."""
-        connection = socket.socket(family_of(self.own), socket.SOCK_DGRAM)
+        connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
         try:
             connection.bind((self.own, 0))
         except socket.error:
@@ -352,89 +440,91 @@ class Link(threading.Thread):
             connection.close()
         return True
 
-    def settle(self):
-        """Tell keepalived; how many seconds to wait for the next message, if not for ever."""
+    def update_flag(self):
+        """Tells keepalived. How many seconds to wait for the next message; None is without a limit."""
         if not self.running:
-            self.since = None
+            self.ready_since = None
             if not self.flag.raised:
                 self.flag.write(True)
-                script.say("the link is down: keepalived takes no part", to=2)
+                script.print_line("the link is down: keepalived takes no part", to=2)
         elif self.flag.raised:
             now = script.clock()
-            if not self.ready():
-                self.since = None
+            if not self.has_address():
+                self.ready_since = None
                 return 0.1
-            self.since = now if self.since is None else self.since
-            if now < self.since + BACK:
-                return self.since + BACK - now
+            if self.ready_since is None:
+                self.ready_since = now
+            if now < self.ready_since + LINK_HOLD:
+                return self.ready_since + LINK_HOLD - now
             self.flag.write(False)
-            script.say("the link is up: keepalived takes part again", to=2)
+            script.print_line("the link is up: keepalived takes part again", to=2)
         return None
 
     def run(self):
         try:
             while True:
-                self.connection.settimeout(self.settle())
+                self.connection.settimeout(self.update_flag())
                 try:
-                    self.hear(self.connection.recv(65536))
+                    self.receive(self.connection.recv(65536))
                 except socket.timeout:
                     pass
-                except EnvironmentError:  # more messages than it can hold, or no such link
-                    self.look()
+                except EnvironmentError:  # more messages than the socket can hold, or no such link
+                    self.read_link()
         except EnvironmentError as error:
-            script.say("the link's state can't be written: %s" % error, to=2)
+            script.print_line("the link's state can't be written: %s" % error, to=2)
 
 
-class Node(threading.Thread):
-    """The polls of one node; another one that hangs does not delay them."""
+class NodePoller(threading.Thread):
+    """The polls of one node: one that hangs delays no other's."""
 
     def __init__(self, settings, ip, pools):
-        super(Node, self).__init__()  # noqa: UP008
+        super(NodePoller, self).__init__()  # noqa: UP008
         self.daemon = True
         self.ip = ip
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
         self.pools = pools
-        self.bell = Bell(ip)
+        self.drain_query = DrainQuery(ip)
         self.states = {}
-        self.knocks = {}
-        for input_id, (protocol, port) in settings["nodes"][ip].items():
-            self.knocks[input_id] = script.Knock(ip, protocol, port)
-            state = State(ip, input_id, settings["folder"])
+        self.probes = {}
+        for input_id, input_settings in settings["nodes"][ip].items():
+            pool = pools[input_id]
+            state = InputState(ip, input_id, input_settings, pool.reasons.verdicts.get((input_id, ip)))
             self.states[input_id] = state
-            pools[input_id].states.append(state)
-        self.settled = False
-        """Whether each input has a verdict that no poll speaks against."""
-        self.polled = script.clock()
+            self.probes[input_id] = script.PortProbe(ip, input_settings["protocol"], input_settings["port"])
+            pool.states.append(state)
+        self.decided = False
+        """Whether each input has had a verdict that no poll opposed."""
+        self.last_poll = script.clock()
         """When the last poll was over."""
 
     def run(self):
-        due = script.clock()
+        next_poll = script.clock()
         try:
             while True:
                 self.poll()
-                due = max(due + self.interval, script.clock())
-                time.sleep(max(0, due - script.clock()))
+                next_poll = max(next_poll + self.interval, script.clock())
+                time.sleep(max(0, next_poll - script.clock()))
         except EnvironmentError as error:
-            script.say("the verdict can't be written: %s" % error, to=2)
+            script.print_line("the verdict can't be written: %s" % error, to=2)
 
     def poll(self):
-        self.bell.ring()
-        outcomes = script.check(self.ip, list(self.states), self.knocks, self.timeout)
-        if self.bell.answered():
-            outcomes = dict.fromkeys(outcomes, script.Certain("its Logstash is about to stop"))
+        self.drain_query.send()
+        outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout)
+        if self.drain_query.answered():
+            leaving = script.DefinitelyDown("leaving", "its Logstash is about to stop")
+            outcomes = dict.fromkeys(outcomes, leaving)
         for input_id, outcome in outcomes.items():
-            state = self.states[input_id]
-            self.pools[input_id].judge(state, state.judge(outcome))
-        self.settled = self.settled or all(state.against == 0 for state in self.states.values())
-        self.polled = script.clock()
+            self.pools[input_id].judge(self.states[input_id], outcome)
+        self.decided = self.decided or all(state.opposing_polls == 0 for state in self.states.values())
+        self.last_poll = script.clock()
 
     def healthy(self):
-        return self.is_alive() and script.clock() < self.polled + self.interval + self.timeout + PATIENCE
+        return self.is_alive() and script.clock() < self.last_poll + self.interval + self.timeout + POLL_GRACE
 
 
 def notify(message):
-    """Tells systemd, when it has started this (sd_notify(3))."""
+    """Tells systemd, if that has started this program (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -447,34 +537,49 @@ def notify(message):
         connection.close()
 
 
+def supervise(pollers, others, reasons):
+    """Starts the threads, and gives the signs of life. Returns when one of the threads has ended."""
+    threads = pollers + others
+    for thread in threads:
+        thread.start()
+    ready = False
+    while all(thread.is_alive() for thread in threads):
+        if not ready and all(poller.decided for poller in pollers):
+            ready = True
+            notify("READY=1")
+        if all(poller.healthy() for poller in pollers):
+            notify("WATCHDOG=1")
+            try:
+                reasons.show_life()
+            except EnvironmentError as error:
+                message = "the sign of life can't be written to %s: %s"
+                script.print_line(message % (reasons.path, error.strerror), to=2)
+                return
+        time.sleep(1 if ready else 0.1)
+
+
 def main(arguments):
-    """The exit status: 1 when it cannot go on, so that systemd starts it again. Else it does not end."""
+    """The exit status: 1 when it can't go on, so that systemd starts it again. Otherwise it does not end."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        script.say("usage: logstash_ha_health.py SETTINGS")
+        script.print_line("usage: logstash_ha_health.py SETTINGS")
         return 0 if arguments in (["-h"], ["--help"]) else 1
     try:
         with io.open(arguments[0], encoding="utf-8") as file:
             settings = json.load(file)
-        reasons = Reasons(os.path.join(settings["folder"], "reasons"))
-        pools = collections.defaultdict(lambda: Pool(reasons))
-        nodes = [Node(settings, ip, pools) for ip in settings["nodes"]]
-        away = os.path.join(settings["folder"], "away")
-        others = [Porter(settings["own"])]
-        if os.path.exists(away):
-            others.append(Link(away, settings["interface"], settings["own"]))
-    except (EnvironmentError, ValueError, KeyError) as error:
-        script.say("%s: %s" % (arguments[0], error), to=2)
+        reasons = ReasonsFile(settings["reasons"])
+        pools = collections.defaultdict(lambda: InputPool(reasons))
+        pollers = [NodePoller(settings, ip, pools) for ip in settings["nodes"]]
+        reasons.keep(state for pool in pools.values() for state in pool.states)
+        others = [DrainResponder(settings["own"])]
+        if settings["link_fault"] is not None:
+            others.append(LinkMonitor(settings["link_fault"], settings["interface"], settings["own"]))
+    except KeyError as error:
+        script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)
         return 1
-    for thread in nodes + others:
-        thread.start()
-    ready = False
-    while all(thread.is_alive() for thread in nodes + others):
-        if not ready and all(node.settled for node in nodes):
-            ready = True
-            notify("READY=1")
-        if all(node.healthy() for node in nodes):
-            notify("WATCHDOG=1")
-        time.sleep(1 if ready else 0.1)
+    except (EnvironmentError, ValueError, TypeError, AttributeError) as error:
+        script.print_line("%s: %s" % (arguments[0], error), to=2)
+        return 1
+    supervise(pollers, others, reasons)
     os._exit(1)  # at once: other threads go on, and must not see the interpreter taken down around them
 
 

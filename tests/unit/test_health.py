@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,14 @@ from tests.unit.test_check_script import (
     INTERPRETERS,
     LIMIT,
     OK_8,
+    OLDEST_AND_NEWEST,
     ROOT,
     Answer,
     body,
     drip,
     endless,
     hang,
+    loopback,
     pipelines,
     raw,
     serving,
@@ -33,12 +36,13 @@ SERVICE = ROOT / "files" / "logstash_ha_health.py"
 ID = "udp-5514"
 UP = body(pipelines(main=[ID]))
 GONE = body(pipelines(main=["other"]))
-PEERLESS = "127.9.9.1"
+Verdict = dict[str, Any]
+"""A line of the `reasons` file."""
 LOST = body(b"", status=500)
 
 
 class Running:
-    """The service, with what it says to systemd and to the journal."""
+    """The service, with what it tells keepalived, systemd, the journal and whoever reads its `reasons`."""
 
     def __init__(
         self,
@@ -55,8 +59,31 @@ class Running:
     def verdict(self, address: str, input_id: str = ID) -> str:
         return (self.folder / address / input_id).read_text()
 
-    def pace(self, address: str) -> str:
+    def slow(self, address: str) -> str:
         return (self.folder / "slow" / address / ID).read_text()
+
+    def link_fault(self) -> str:
+        return (self.folder / "link_fault").read_text()
+
+    def reasons(self) -> list[Verdict]:
+        return [json.loads(line) for line in (self.folder / "reasons").read_text("ascii").splitlines()]
+
+    def reasons_for(self, address: str, input_id: str = ID) -> list[str]:
+        """The `reason` of this input, if it is listed."""
+        return [
+            verdict["reason"]
+            for verdict in self.reasons()
+            if (verdict["address"], verdict["input"]) == (address, input_id)
+        ]
+
+    @property
+    def sign_of_life(self) -> float:
+        """When the service showed that it lives, in seconds since the epoch; a test may set it."""
+        return (self.folder / "reasons").stat().st_mtime
+
+    @sign_of_life.setter
+    def sign_of_life(self, seconds: float) -> None:
+        os.utime(self.folder / "reasons", (seconds, seconds))
 
     def lines(self) -> list[str]:
         return (self.folder / "journal").read_text().splitlines()
@@ -68,15 +95,15 @@ class Running:
             assert self.process.poll() is None, self.lines()
             time.sleep(0.01)
 
-    def told(self, message: bytes) -> None:
-        """Waits until systemd has been told this."""
+    def wait_for_systemd(self, message: bytes) -> None:
+        """Waits until systemd gets this message."""
 
-        def heard() -> bool:
+        def received() -> bool:
             with contextlib.suppress(TimeoutError):
                 return self.systemd.recv(100) == message
             return False
 
-        self.wait(heard)
+        self.wait(received)
 
 
 @contextlib.contextmanager
@@ -87,6 +114,11 @@ def listening(address: str, port: int = 0) -> Iterator[socket.socket]:
         yield listener
 
 
+def verdict(address: str, reason: str, message: str, **more: Any) -> Verdict:
+    """A line of the `reasons` file, for an input that is down unless `more` says otherwise."""
+    return {"input": ID, "address": address, "state": "down", "reason": reason, "message": message, **more}
+
+
 @contextlib.contextmanager
 def health(
     *addresses: str,
@@ -94,19 +126,19 @@ def health(
     python: str = sys.executable,
     timeout: float = 2.0,
     before: str = "",
+    reasons: str = "",
     patch: str = "",
     drained: Path = Path("/nonexistent"),
     alone: bool = False,
-    own: str = "127.9.9.9",
-    paced: bool = False,
-    slow: str = "",
-    apart: bool = False,
+    own: str | None = None,
+    slow: str | None = None,
+    with_link: bool = False,
 ) -> Iterator[Running]:
-    """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python run ahead of it.
+    """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python that runs ahead of it.
 
-    Beside them is a node with all inputs up, unless they are to be `alone`. Somebody listens at the inputs' port.
-    With `paced`, keepalived wants to know who is slow, and has been told `slow` of all. With `apart`, it wants to know of
-    the link, which is the loopback interface of a network namespace of the service's own.
+    Beside them is a node with all inputs up, unless they are to be `alone`. Something listens at each input's port. With
+    `slow`, keepalived follows which inputs are slow, and that was in their files before. With `with_link`, it follows the
+    link, too, which is the loopback interface of a network namespace of the service's own.
     """
     with (
         contextlib.ExitStack() as stack,
@@ -116,30 +148,37 @@ def health(
     ):
         folder = Path(name)
         befores = {**({} if alone else {peer: ""}), **dict.fromkeys(addresses, before)}
-        for address, verdict in befores.items():
-            (folder / address).mkdir()
-            for input_id in inputs:
-                (folder / address / input_id).write_text(verdict)
-                if paced:
-                    (folder / "slow" / address).mkdir(parents=True)
-                    (folder / "slow" / address / input_id).write_text(slow)
-        (folder / "reasons").touch()
-        if apart:
-            (folder / "away").touch()
         listeners = {address: stack.enter_context(listening(address)) for address in befores}
+        nodes: dict[str, dict[str, object]] = {}
+        for address, content in befores.items():
+            nodes[address] = {}
+            (folder / address).mkdir()
+            (folder / "slow" / address).mkdir(parents=True)
+            for input_id in inputs:
+                verdict_file, slow_file = folder / address / input_id, folder / "slow" / address / input_id
+                verdict_file.write_text(content)
+                if slow is not None:
+                    slow_file.write_text(slow)
+                nodes[address][input_id] = {
+                    "protocol": "udp",
+                    "port": listeners[address].getsockname()[1],
+                    "verdict": str(verdict_file),
+                    "slow": None if slow is None else str(slow_file),
+                }
+        (folder / "reasons").write_text(reasons)
+        if with_link:
+            (folder / "link_fault").touch()
         settings = folder / "settings.json"
         settings.write_text(
             json.dumps(
                 {
-                    "folder": name,
                     "interval": 0.05,
                     "timeout": timeout,
-                    "own": own,
+                    "own": own or loopback(),
                     "interface": "lo",
-                    "nodes": {
-                        address: {each: ["udp", listener.getsockname()[1]] for each in inputs}
-                        for address, listener in listeners.items()
-                    },
+                    "reasons": str(folder / "reasons"),
+                    "link_fault": str(folder / "link_fault") if with_link else None,
+                    "nodes": nodes,
                 }
             )
         )
@@ -155,7 +194,7 @@ sys.exit(service.main([{str(settings)!r}]))
 """
         with (folder / "journal").open("wb") as journal:
             process = subprocess.Popen(
-                [*(["unshare", "--net"] if apart else []), python, "-B", "-c", code],
+                [*(["unshare", "--net"] if with_link else []), python, "-B", "-c", code],
                 cwd="/",
                 env={"NOTIFY_SOCKET": str(folder / "notify")},
                 stdin=subprocess.DEVNULL,
@@ -187,12 +226,13 @@ class Script:
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_down_and_up_again(python: str) -> None:
-    """keepalived is told of each change, and the journal why; systemd, once the verdict is settled."""
+def test_keepalived_hears_each_change_the_journal_why_and_systemd_that_the_first_verdict_is_there(
+    python: str,
+) -> None:
     script = Script(UP)
     with serving(script) as address, health(address, python=python) as service:
-        service.told(b"READY=1")
-        service.told(b"WATCHDOG=1")
+        service.wait_for_systemd(b"READY=1")
+        service.wait_for_systemd(b"WATCHDOG=1")
         assert (service.verdict(address), service.lines()) == ("", [])
         script.now(GONE)
         service.wait(lambda: service.verdict(address) == "1\n")
@@ -205,104 +245,160 @@ def test_down_and_up_again(python: str) -> None:
         ]
 
 
-FAILURES: dict[str, tuple[Answer, str]] = {
-    "hung": (hang, "no whole answer within 0.3 s"),
-    "slow": (drip, "no whole answer within 0.3 s"),
-    "500": (LOST, "HTTP status 500"),
-    "truncated": (body(b"{}", length=99), "the answer is truncated: 2 of 99 bytes"),
-    "huge": (endless, ""),  # over 8 MiB, or late
-    "garbage": (raw(b"\x15\x03\x01\0\x02\x02\n"), "not HTTP"),
-    "silence": (raw(b""), "closed without an answer"),
-    "no JSON": (body(b"<html>"), "not JSON"),
-    "no pipelines": (body(b'{"pipelines": {}}'), "no pipeline is there"),
+FAILURES: dict[str, tuple[Answer, str, str]] = {
+    "hung": (hang, "hung", "no whole answer within 0.3 s"),
+    "slow": (drip, "hung", "no whole answer within 0.3 s"),
+    "500": (LOST, "http_status", "HTTP status 500"),
+    "truncated": (body(b"{}", length=99), "truncated", "the answer is truncated: 2 of 99 bytes"),
+    "huge": (endless, "too_long|hung", ""),  # over 8 MiB, or late
+    "garbage": (raw(b"\x15\x03\x01\0\x02\x02\n"), "not_http", "not HTTP"),
+    "silence": (raw(b""), "closed", "closed without an answer"),
+    "no JSON": (body(b"<html>"), "not_json", "not JSON"),
+    "no pipelines": (body(b'{"pipelines": {}}'), "no_pipeline", "no pipeline is there"),
 }
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_ways_to_be_down(name: str) -> None:
-    answer, words = FAILURES[name]
+def test_an_answer_without_the_input_takes_it_out_and_the_reason_is_listed(name: str) -> None:
+    answer, reasons, words = FAILURES[name]
     with serving(answer) as address, health(address, timeout=0.3) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert service.verdict(address) == "1\n"
         (line,) = service.lines()
         assert line.startswith(f"{ID} at {address} is down: ")
         assert words in line
+        (listed,) = service.reasons()
+        assert listed["reason"] in reasons.split("|")
+        assert listed == verdict(address, listed["reason"], line.partition(" is down: ")[2])
 
 
-def died(times: int) -> Answer:
-    """An input whose listener has died so often."""
+def listener_errors(times: int) -> Answer:
+    """An input whose listener has failed so often."""
     plugin = {"id": ID, "errors": {"listener": times}}
     return body(json.dumps({"pipelines": {"main": {"plugins": {"inputs": [plugin]}}}}).encode())
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_nobody_listens(python: str) -> None:
+def test_an_input_is_down_while_nothing_listens_at_its_port(python: str) -> None:
     """Though the API lists the input: its pipeline was stopped, or Logstash is about to end."""
     with serving(UP) as address, health(address, python=python) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert service.verdict(address) == ""
         port = service.listeners[address].getsockname()[1]
         service.listeners[address].close()
         service.wait(lambda: service.verdict(address) == "1\n")
-        why = f"{ID} at {address} is down: nobody listens at its port, though Logstash lists it\n"
-        service.wait(lambda: why in (service.folder / "reasons").read_text())
+        message = "nobody listens at its port, though Logstash lists it"
+        listed = verdict(address, "nobody_listens", message, pipeline="main")
+        service.wait(lambda: service.reasons() == [listed])
         with listening(address, port):
             service.wait(lambda: service.verdict(address) == "")
-            service.wait(lambda: (service.folder / "reasons").read_text() == "")
+            service.wait(lambda: service.reasons() == [])
 
 
-def test_no_event_is_made_by_asking() -> None:
+def test_the_probe_of_a_port_is_an_empty_datagram_of_which_no_event_is_made() -> None:
     with serving(UP) as address, health(address) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         service.listeners[address].settimeout(LIMIT)
         assert [service.listeners[address].recv(100) for _ in range(5)] == [b""] * 5
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_a_node_that_is_about_to_leave(python: str, tmp_path: Path) -> None:
+def test_a_node_that_says_it_is_leaving_is_out_of_the_pools_at_once(python: str, tmp_path: Path) -> None:
     """The service there, which is this one, tells it while a file says so; the API and the port are as ever."""
     drained = tmp_path / "drained"
     drained.mkdir()
     here = "here = threading.current_thread; check = service.script.check_drained; "
-    only_the_porter = (
+    only_the_responder = (
         f"import threading; {here}"
-        "service.script.check_drained = lambda ip: check(ip) if isinstance(here(), service.Porter) else None"
+        "service.script.check_drained = lambda ip: check(ip) if isinstance(here(), service.DrainResponder) else None"
     )
     with (
         serving(body(OK_8)) as address,
-        health(address, python=python, own=address, patch=only_the_porter, drained=drained) as service,
+        health(address, python=python, own=address, patch=only_the_responder, drained=drained) as service,
     ):
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert service.verdict(address) == ""
         (drained / address).touch()
         service.wait(lambda: service.verdict(address) == "1\n")
-        why = f"{ID} at {address} is down: its Logstash is about to stop\n"
-        service.wait(lambda: (service.folder / "reasons").read_text() == why)
+        listed = verdict(address, "leaving", "its Logstash is about to stop")
+        service.wait(lambda: service.reasons() == [listed])
         (drained / address).unlink()
         service.wait(lambda: service.verdict(address) == "")
 
 
-def test_a_new_reason_is_told() -> None:
+def test_the_drain_protocol_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    """While a deploy goes from node to node, old and new services have to understand each other."""
+    own = loopback()
+    with (
+        serving(UP) as address,
+        listening(address, 9600) as other_node,
+        health(address, own=own, drained=tmp_path) as service,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
+    ):
+        service.wait_for_systemd(b"READY=1")
+        other_node.settimeout(LIMIT)
+        query, service_address = other_node.recvfrom(100)
+        assert query == b"?"
+        other_node.sendto(b"leaving", service_address)
+        service.wait(lambda: service.reasons_for(address) == ["leaving"])
+        asker.settimeout(0.3)
+        asker.sendto(b"?", (own, 9600))
+        with pytest.raises(TimeoutError):
+            asker.recv(100)
+        (tmp_path / own).touch()
+        asker.settimeout(LIMIT)
+        asker.sendto(b"?", (own, 9600))
+        assert asker.recv(100) == b"leaving"
+
+
+def test_another_kind_of_reason_is_listed_and_written_to_the_journal() -> None:
     script = Script(GONE)
     with serving(script) as address, health(address) as service:
-        service.wait(lambda: "no such input" in (service.folder / "reasons").read_text())
+        service.wait(lambda: service.reasons_for(address) == ["no_such_input"])
         script.now(LOST)
-        service.wait(lambda: "HTTP status 500" in (service.folder / "reasons").read_text())
+        service.wait(lambda: service.reasons_for(address) == ["http_status"])
         assert service.verdict(address) == "1\n"
+        service.wait(lambda: len(service.lines()) == 2)
+        assert service.lines()[1] == f"{ID} at {address} is down: HTTP status 500"
 
 
-def test_a_listener_that_dies_again_and_again() -> None:
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_the_same_reason_in_other_words_is_listed_but_not_written_to_the_journal(python: str) -> None:
+    """A message whose details change with each poll would fill the journal."""
+    answers = [body(pipelines(main=[f"other-{number}"])) for number in range(20)]
+    script = Script(*answers)
+    with serving(script) as address, health(address, python=python) as service:
+        last = verdict(address, "no_such_input", "no such input; there are: other-19")
+        service.wait(lambda: service.reasons() == [last])
+        (line,) = service.lines()
+        assert line.startswith(f"{ID} at {address} is down: no such input; there are: other-")
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_what_is_down_is_listed_in_the_order_of_inputs_and_addresses(python: str) -> None:
+    with serving(GONE) as one, serving(LOST) as two, health(one, two, inputs=("b", ID, "a"), python=python) as service:  # fmt: skip
+        service.wait(lambda: len(service.reasons()) == 6)
+        assert [(each["input"], each["address"]) for each in service.reasons()] == [
+            (input_id, address) for input_id in ("a", "b", ID) for address in sorted((one, two))
+        ]
+        assert {each["reason"] for each in service.reasons() if each["address"] == one} == {"no_such_input"}
+        assert {each["reason"] for each in service.reasons() if each["address"] == two} == {"http_status"}
+
+
+def test_an_input_whose_listener_fails_again_is_down_for_some_time() -> None:
     """Another program has its port: that answers to nobody, and the API lists the input."""
-    script = Script(died(3))
+    script = Script(listener_errors(3))
     with (
         serving(script) as address,
-        health(address, patch="service.RETRY = 0.2") as service,
+        health(address, patch="service.BIND_RETRY = 0.2") as service,
     ):
         service.wait(lambda: script.given > 5)
         assert (service.verdict(address), service.lines()) == ("", [])  # it may have been long ago
-        script.now(died(4))
+        script.now(listener_errors(4))
         service.wait(lambda: service.verdict(address) == "1\n")
         service.wait(lambda: "can't bind its port" in "".join(service.lines()))
+        message = "can't bind its port: another program has it"
+        assert service.reasons() == [verdict(address, "bind_failed", message, pipeline="main")]
         service.wait(lambda: service.verdict(address) == "")
 
 
@@ -316,15 +412,17 @@ def blocked(out: int, pressure: float = 2.0) -> Answer:
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_a_blocked_output(python: str) -> None:
+def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -> None:
     """A full queue that moves is slow, and nothing else; one from which nothing goes out takes no event."""
     script = Script(*(blocked(number) for number in range(10)))
-    patch = "service.STUCK = 0.3; service.SLOW = 60"
+    patch = "service.BLOCKED_AFTER = 0.3; service.SLOW_AFTER = 60"
     with serving(script) as address, health(address, python=python, patch=patch) as service:
         service.wait(lambda: script.given == 9)
         assert (service.verdict(address), service.lines()) == ("", [])
         service.wait(lambda: service.verdict(address) == "1\n")
         service.wait(lambda: "its queue is full, and no event leaves it" in "".join(service.lines()))
+        message = "its queue is full, and no event leaves it: an output is blocked"
+        assert service.reasons() == [verdict(address, "blocked", message, pipeline="main")]
         script.now(blocked(11))
         service.wait(lambda: service.verdict(address) == "")
         script.now(blocked(11, pressure=0.2))
@@ -334,61 +432,76 @@ def test_a_blocked_output(python: str) -> None:
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_a_slow_node_weighs_less(python: str) -> None:
-    """For as long as its queue is full, and some time after that; a moment of either says nothing."""
+def test_keepalived_hears_which_input_is_slow(python: str) -> None:
+    """For as long as its queue is full, and some time after that; a moment of either changes nothing."""
     script = Script(*(blocked(number) for number in range(1000)))
-    patch = "service.SLOW = service.EASED = 0.3"
-    with serving(script) as address, health(address, python=python, patch=patch, paced=True) as service:
-        assert service.pace(address) == ""
-        service.wait(lambda: service.pace(address) == "1\n")
+    patch = "service.SLOW_AFTER = service.NOT_SLOW_AFTER = 0.3"
+    with serving(script) as address, health(address, python=python, patch=patch, slow="") as service:
+        assert service.slow(address) == ""
+        service.wait(lambda: service.slow(address) == "1\n")
         why = f"{ID} at {address} is slow: its queue is full, though events leave it"
-        service.wait(lambda: (service.folder / "reasons").read_text() == f"{why}\n")
+        message = "its queue is full, though events leave it"
+        listed = verdict(address, "queue_full", message, state="slow", pipeline="main")
+        service.wait(lambda: service.reasons() == [listed])
         service.wait(lambda: service.lines() == [why])
         assert service.verdict(address) == ""
         script.now(UP)
-        service.wait(lambda: service.pace(address) == "")
+        service.wait(lambda: service.slow(address) == "")
         service.wait(lambda: service.lines() == [why, f"{ID} at {address} is no longer slow"])
-        assert (service.folder / "reasons").read_text() == ""
+        assert service.reasons() == []
+
+
+def test_a_slow_input_is_listed_where_keepalived_does_not_follow_that() -> None:
+    script = Script(*(blocked(number) for number in range(1000)))
+    with serving(script) as address, health(address, patch="service.SLOW_AFTER = 0.1") as service:
+        service.wait(lambda: [each["state"] for each in service.reasons()] == ["slow"])
+        assert not (service.folder / "slow" / address / ID).exists()
 
 
 def test_a_slow_node_that_goes_down_is_down_and_not_slow() -> None:
     script = Script(*(blocked(number) for number in range(1000)))
-    patch = "service.SLOW = 0.1"
-    with serving(script) as address, health(address, patch=patch, paced=True) as service:
-        service.wait(lambda: service.pace(address) == "1\n")
+    patch = "service.SLOW_AFTER = 0.1"
+    with serving(script) as address, health(address, patch=patch, slow="") as service:
+        service.wait(lambda: service.slow(address) == "1\n")
         script.now(GONE)
         service.wait(lambda: service.verdict(address) == "1\n")
-        service.wait(lambda: service.pace(address) == "")
-        service.wait(lambda: "is down" in (service.folder / "reasons").read_text())
+        service.wait(lambda: service.slow(address) == "")
+        service.wait(lambda: [each["state"] for each in service.reasons()] == ["down"])
         script.now(UP)
-        service.wait(lambda: (service.folder / "reasons").read_text() == "")
-        assert service.pace(address) == ""
+        service.wait(lambda: service.reasons() == [])
+        assert service.slow(address) == ""
 
 
-def test_a_new_service_knows_who_is_slow() -> None:
+def test_a_new_service_knows_which_input_is_slow() -> None:
     with (
         serving(UP) as address,
-        health(address, patch="service.EASED = 0.3", paced=True, slow="1\n") as service,
+        health(address, patch="service.NOT_SLOW_AFTER = 0.3", slow="1\n") as service,
     ):
-        service.wait(lambda: service.pace(address) == "")
+        service.wait(lambda: service.slow(address) == "")
         service.wait(lambda: f"{ID} at {address} is no longer slow" in service.lines())
 
 
-def test_when_all_are_blocked_one_stays() -> None:
+def test_where_the_output_is_blocked_on_all_nodes_one_stays_in_the_pool() -> None:
     script = Script(blocked(1))
-    with serving(script) as address, health(address, alone=True, patch="service.STUCK = 0.2") as service:
-        service.wait(lambda: "its queue is full" in (service.folder / "reasons").read_text())
+    with (
+        serving(script) as address,
+        health(address, alone=True, patch="service.BLOCKED_AFTER = 0.2") as service,
+    ):
+        service.wait(lambda: service.reasons_for(address) == ["blocked"])
         assert service.verdict(address) == ""
+        assert [each["kept"] for each in service.reasons()] == [True]
+        service.wait(lambda: len(service.lines()) == 1)
         assert "it stays in the pool, as the last one" in service.lines()[0]
 
 
-def test_refused() -> None:
+def test_a_refused_connection_takes_the_input_down_at_once() -> None:
     with serving(UP) as address:
         pass
     with health(address) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert service.verdict(address) == "1\n"
         assert "connection refused" in service.lines()[0]
+        assert service.reasons_for(address) == ["refused"]
 
 
 def test_a_hung_node_delays_no_other() -> None:
@@ -419,7 +532,9 @@ def test_a_hung_node_delays_no_other() -> None:
         ("1\n", [GONE, UP, UP, GONE], 2),
     ],
 )
-def test_damping(before: str, answers: list[Answer], changes: int) -> None:
+def test_one_lost_poll_takes_no_input_out_and_one_good_poll_brings_none_back(
+    before: str, answers: list[Answer], changes: int
+) -> None:
     script = Script(*answers)
     with serving(script) as address, health(address, before=before) as service:
         service.wait(lambda: script.given > len(answers) + 3)
@@ -430,9 +545,9 @@ def test_damping(before: str, answers: list[Answer], changes: int) -> None:
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_one_that_comes_and_goes_is_waited_for(python: str) -> None:
     """A Logstash that crashes again and again takes events each time it is there, and loses them."""
-    script, good = Script(UP), "service.HOLD, service.LONGEST = 0.3, 0.5"
-    with serving(script) as address, health(address, python=python, patch=good) as service:
-        service.told(b"READY=1")
+    script, hold_times = Script(UP), "service.FIRST_HOLD, service.LONGEST_HOLD = 0.3, 0.5"
+    with serving(script) as address, health(address, python=python, patch=hold_times) as service:
+        service.wait_for_systemd(b"READY=1")
         for hold in (0, 0.3, 0.5, 0.5):
             script.now(GONE)
             service.wait(lambda: service.verdict(address) == "1\n")
@@ -444,8 +559,24 @@ def test_one_that_comes_and_goes_is_waited_for(python: str) -> None:
         assert words in service.lines()
 
 
-def test_one_that_has_been_steady_is_not() -> None:
-    script, steady = Script(UP), "service.HOLD, service.STEADY = 60, 0.2"
+def test_an_input_that_comes_and_goes_is_listed_with_that_reason() -> None:
+    script = Script(UP)
+    with serving(script) as address, health(address, patch="service.FIRST_HOLD = 60") as service:
+        service.wait_for_systemd(b"READY=1")
+        script.now(GONE)
+        service.wait(lambda: service.verdict(address) == "1\n")
+        script.now(UP)
+        service.wait(lambda: service.verdict(address) == "")
+        script.now(GONE)
+        service.wait(lambda: service.verdict(address) == "1\n")
+        script.now(UP)
+        message = "it comes and goes, and must be good for 60 s first"
+        listed = verdict(address, "flapping", message, pipeline="main")
+        service.wait(lambda: service.reasons() == [listed])
+
+
+def test_one_that_has_been_up_for_long_is_not_waited_for() -> None:
+    script, steady = Script(UP), "service.FIRST_HOLD, service.STEADY_TIME = 60, 0.2"
     with serving(script) as address, health(address, patch=steady) as service:
         for _ in range(3):
             service.wait(lambda: service.verdict(address) == "")
@@ -457,7 +588,7 @@ def test_one_that_has_been_steady_is_not() -> None:
         service.wait(lambda: service.verdict(address) == "")
 
 
-def test_written_on_change_only() -> None:
+def test_a_verdict_is_written_in_place_and_only_when_it_changes() -> None:
     script = Script(UP)
     with serving(script) as address, health(address) as service:
         file = service.folder / address / ID
@@ -472,25 +603,106 @@ def test_written_on_change_only() -> None:
         assert (file.stat().st_mtime, file.stat().st_ino) == (0, inode)
 
 
-def test_it_dies_and_comes_back() -> None:
+def test_a_new_service_goes_on_with_the_verdicts_of_one_that_died() -> None:
     """The verdict outlives the service, and the next one goes on with it."""
     script = Script(GONE)
     with serving(script) as address, health(address) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         service.process.kill()
         service.process.wait(LIMIT)
         assert service.verdict(address) == "1\n"
     with serving(script) as address, health(address, before="1\n") as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert (service.verdict(address), service.lines()) == ("1\n", [])
 
 
-def test_drained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_a_new_service_goes_on_with_the_reasons_of_one_that_died(python: str) -> None:
+    """So the journal has the reason again only if that is another one."""
+    with serving(LOST) as failing, serving(GONE) as other, serving(hang) as hung:
+        before = [
+            verdict(failing, "http_status", "HTTP status 503"),
+            verdict(other, "refused", "connection refused"),
+            verdict(hung, "http_status", "HTTP status 501"),
+        ]
+        reasons = "".join(f"{json.dumps(each)}\n" for each in before)
+        with health(
+            failing, other, hung, before="1\n", reasons=reasons, python=python, timeout=LIMIT
+        ) as service:
+            service.wait(lambda: service.reasons_for(other) == ["no_such_input"])
+            service.wait(lambda: verdict(failing, "http_status", "HTTP status 500") in service.reasons())
+            service.wait(lambda: len(service.lines()) == 1)
+            assert service.lines() == [f"{ID} at {other} is down: no such input; there are: other"]
+            assert before[2] in service.reasons()
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+@pytest.mark.parametrize(("before", "answer", "reasons"), [("", UP, []), ("1\n", GONE, ["no_such_input"])])
+def test_a_new_service_drops_lines_that_are_no_verdicts_or_no_longer_true(
+    before: str, answer: Answer, reasons: list[str], python: str
+) -> None:
+    """Also the sentences of an older version. None of them counts as the reason before."""
+    with serving(answer) as address:
+        lines = [
+            json.dumps(verdict(address, "queue_full", "neither slow any more nor up", state="slow")),
+            f"{ID} at {address} is down: HTTP status 500",
+            "{",
+            "[]",
+            "[" * 100_000,
+            "\N{SNOWMAN}",
+            "1",
+            json.dumps({"input": ID, "address": address}),
+            json.dumps(verdict(address, "of_another_version", "words")),
+            json.dumps(verdict(address, "refused", "words", state="up")),
+            json.dumps(verdict(address, "refused", "words", state=["down"])),
+            json.dumps(verdict("192.0.2.1", "refused", "of a node that has gone")),
+        ]
+        listed = "\n".join(lines)
+        with health(address, before=before, reasons=listed, python=python) as service:
+            service.wait_for_systemd(b"READY=1")
+            assert [each["reason"] for each in service.reasons()] == reasons
+            assert service.lines() == []
+
+
+def test_a_new_service_drops_the_reason_of_an_input_that_is_up() -> None:
+    with serving(UP) as address:
+        reasons = json.dumps(verdict(address, "refused", "words"))
+        with health(address, reasons=reasons) as service:
+            service.wait_for_systemd(b"READY=1")
+            assert (service.verdict(address), service.reasons(), service.lines()) == ("", [], [])
+
+
+def test_a_new_service_knows_which_input_is_kept_as_the_last_one() -> None:
+    script = Script(GONE)
+    with serving(script) as address:
+        kept = verdict(address, "no_such_input", "no such input; there are: other", kept=True)
+        with health(address, alone=True, reasons=json.dumps(kept)) as service:
+            service.wait_for_systemd(b"READY=1")
+            asked = script.given
+            service.wait(lambda: script.given > asked + 5)
+            assert (service.verdict(address), service.reasons(), service.lines()) == ("", [kept], [])
+            script.now(UP)
+            service.wait(lambda: service.lines() == [f"{ID} at {address} is up, in pipeline main"])
+            assert (service.verdict(address), service.reasons()) == ("", [])
+
+
+def test_a_new_service_releases_the_last_one_where_another_node_has_the_input_by_now() -> None:
+    with serving(GONE) as address:
+        kept = verdict(address, "no_such_input", "no such input; there are: other", kept=True)
+        with health(address, reasons=json.dumps(kept)) as service:
+            service.wait(lambda: service.verdict(address) == "1\n")
+            service.wait(lambda: service.lines() == [f"{ID} at {address} is out of the pool"])
+            assert service.reasons() == [verdict(address, kept["reason"], kept["message"])]
+
+
+def test_a_drained_node_is_out_of_the_pools(tmp_path: Path) -> None:
     with serving(UP) as address, health(address, drained=tmp_path) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         flag = tmp_path / address
         flag.touch()
         service.wait(lambda: service.verdict(address) == "1\n")
+        listed = verdict(address, "drained", "drained, to be restarted or stopped", state="drained")
+        service.wait(lambda: service.reasons() == [listed])
         flag.unlink()
         service.wait(lambda: service.verdict(address) == "")
         service.wait(lambda: len(service.lines()) == 2)
@@ -500,7 +712,7 @@ def test_drained(tmp_path: Path) -> None:
 def test_the_last_one_stays_until_another_is_up() -> None:
     first, second = Script(UP), Script(UP)
     with serving(first) as one, serving(second) as two, health(one, two, alone=True) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         first.now(GONE)
         service.wait(lambda: service.verdict(one) == "1\n")
         second.now(GONE)
@@ -508,16 +720,18 @@ def test_the_last_one_stays_until_another_is_up() -> None:
         down = "is down: no such input; there are: other"
         assert service.lines()[1] == f"{ID} at {two} {down}; it stays in the pool, as the last one"
         assert (service.verdict(one), service.verdict(two)) == ("1\n", "")
+        assert {each["address"]: each.get("kept") for each in service.reasons()} == {one: None, two: True}
         first.now(UP)
         service.wait(lambda: (service.verdict(one), service.verdict(two)) == ("", "1\n"))
         service.wait(lambda: len(service.lines()) == 4)
         assert service.lines()[3] == f"{ID} at {two} is out of the pool"
+        assert service.reasons() == [verdict(two, "no_such_input", "no such input; there are: other")]
 
 
 def test_the_last_one_comes_back_by_itself() -> None:
     script = Script(UP)
     with serving(script) as address, health(address, alone=True) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         script.now(GONE)
         service.wait(lambda: len(service.lines()) == 1)
         script.now(UP)
@@ -528,23 +742,23 @@ def test_the_last_one_comes_back_by_itself() -> None:
 
 def test_where_none_was_up_none_is_kept() -> None:
     with serving(GONE) as one, serving(GONE) as two, health(one, two, before="1\n", alone=True) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         assert (service.verdict(one), service.verdict(two), service.lines()) == ("1\n", "1\n", [])
 
 
 def test_each_input_has_its_own_last_one() -> None:
     first, second = Script(body(pipelines(main=[ID]))), Script(body(pipelines(main=["b"])))
     with serving(first) as one, serving(second) as two, health(one, two, inputs=(ID, "b"), alone=True) as service:  # fmt: skip
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         verdicts = {(address, each): service.verdict(address, each) for address in (one, two) for each in (ID, "b")}  # fmt: skip
         assert verdicts == {(one, ID): "", (one, "b"): "1\n", (two, ID): "1\n", (two, "b"): ""}
 
 
-def test_one_request_for_all_inputs() -> None:
+def test_one_request_asks_for_all_inputs_of_a_node() -> None:
     script = Script(body(pipelines(main=[ID, "b"], second=["c"])))
     with serving(script) as address, health(address, inputs=(ID, "b", "c", "d")) as service:
-        service.told(b"READY=1")
-        assert script.given <= 3  # until systemd is told, some polls may follow the first
+        service.wait_for_systemd(b"READY=1")
+        assert script.given <= 3  # until systemd hears it, some polls may follow the first
         assert [service.verdict(address, each) for each in (ID, "b", "c", "d")] == ["", "", "", "1\n"]
 
 
@@ -558,21 +772,60 @@ def silent(systemd: socket.socket) -> bool:
     return False
 
 
-def test_watchdog_when_a_poll_never_ends() -> None:
-    """No more signs of life, so that systemd starts it again."""
-    patch = "service.PATIENCE = 0; service.script.check = lambda *_: time.sleep(60)"
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_about_once_a_second_it_shows_that_it_lives(python: str) -> None:
+    """By the time of the `reasons` file, as well as to systemd."""
+    with serving(UP) as address, health(address, python=python) as service:
+        service.wait_for_systemd(b"READY=1")
+        for _ in range(2):
+            service.sign_of_life = 0
+            start = time.time()
+            service.wait(lambda: service.sign_of_life > 0)
+            assert start - 0.1 < service.sign_of_life < start + 5
+        assert service.reasons() == []
+
+
+def test_it_shows_no_more_that_it_lives_when_a_poll_never_ends() -> None:
+    """So that systemd starts it again, and others see by the `reasons` file that nothing there is sure to be true."""
+    patch = "service.POLL_GRACE = 0; service.script.check_inputs = lambda *_: time.sleep(60)"
     with health("127.0.0.1", patch=patch) as service:
-        service.told(b"WATCHDOG=1")
+        service.wait_for_systemd(b"WATCHDOG=1")
+        assert service.sign_of_life > time.time() - LIMIT
         service.wait(lambda: silent(service.systemd))
+        service.sign_of_life = 0
+        assert silent(service.systemd)
+        assert service.sign_of_life == 0
         assert service.process.poll() is None
 
 
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_another_reason_is_no_sign_of_life(python: str) -> None:
+    """One node's polls go on and change the file, while another one's are stuck."""
+    stuck, script = loopback(), Script(GONE)
+    patch = f"""\
+service.POLL_GRACE, check_inputs = 0, service.script.check_inputs
+def stuck_for_one(ip, *arguments):
+    return time.sleep(60) if ip == {stuck!r} else check_inputs(ip, *arguments)
+service.script.check_inputs = stuck_for_one
+"""
+    with (
+        serving(script) as address,
+        health(stuck, address, python=python, patch=patch, timeout=0.5) as service,
+    ):
+        service.wait(lambda: service.reasons_for(address) == ["no_such_input"])
+        service.wait(lambda: silent(service.systemd))
+        last = service.sign_of_life
+        script.now(LOST)
+        service.wait(lambda: service.reasons_for(address) == ["http_status"])
+        service.wait(lambda: service.sign_of_life == last)
+
+
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_it_ends_when_it_cannot_tell(python: str) -> None:
-    """With one line that says why; systemd starts it again."""
+def test_it_ends_with_one_line_when_it_can_not_write_a_verdict(python: str) -> None:
+    """systemd starts it again."""
     script = Script(UP)
     with serving(script) as address, health(address, python=python) as service:
-        service.told(b"READY=1")
+        service.wait_for_systemd(b"READY=1")
         (service.folder / address / ID).unlink()
         script.now(GONE)
         assert service.process.wait(LIMIT) == 1
@@ -581,8 +834,28 @@ def test_it_ends_when_it_cannot_tell(python: str) -> None:
         assert ID in line
 
 
-@pytest.mark.parametrize("settings", [None, "{", "{}", '{"nodes": {"127.0.0.1": []}}'])
-def test_settings_that_can_not_be_used(settings: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_it_ends_with_one_line_when_it_can_not_show_that_it_lives(python: str) -> None:
+    with serving(UP) as address, health(address, python=python) as service:
+        service.wait_for_systemd(b"READY=1")
+        (service.folder / "reasons").unlink()
+        assert service.process.wait(LIMIT) == 1
+        (line,) = service.lines()
+        reasons = service.folder / "reasons"
+        assert line == f"the sign of life can't be written to {reasons}: No such file or directory"
+
+
+OLD_SETTINGS = """{
+    "folder": "/run/keepalived-health", "interval": 0.5, "timeout": 2.0, "own": "127.0.0.1", "interface": "lo",
+    "nodes": {"127.0.0.1": {"udp-5514": ["udp", 5514]}}, "reasons": "/dev/null", "link_fault": null
+}"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [None, "{", "{}", "[]", "7", '{"reasons": "/dev/null", "nodes": {"127.0.0.1": []}}', OLD_SETTINGS],
+)
+def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | None, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     if settings is not None:
         file.write_text(settings)
@@ -598,9 +871,37 @@ def test_settings_that_can_not_be_used(settings: str | None, tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "setting", ["interval", "timeout", "own", "interface", "reasons", "link_fault", "nodes"]
+)
+def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    for name in ("reasons", "link_fault"):
+        (tmp_path / name).touch()
+    settings = {
+        "interval": 0.5,
+        "timeout": 2.0,
+        "own": loopback(),
+        "interface": "lo",
+        "reasons": f"{tmp_path}/reasons",
+        "link_fault": f"{tmp_path}/link_fault",
+        "nodes": {"127.0.0.1": {}},
+    }
+    file.write_text(json.dumps({key: value for key, value in settings.items() if key != setting}))
+    done = subprocess.run(
+        [sys.executable, "-B", str(SERVICE), str(file)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{file}: the setting {setting} is missing\n"
+
+
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_help(python: str) -> None:
-    """What the deploy runs before it puts the service in its place."""
+def test_help_prints_the_usage_and_ends_with_status_0(python: str) -> None:
+    """The deploy runs this before it installs the service."""
     done = subprocess.run(
         [python, "-B", str(SERVICE), "--help"], capture_output=True, timeout=LIMIT, check=False
     )
@@ -608,8 +909,8 @@ def test_help(python: str) -> None:
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
-def test_a_link_that_comes_back_is_no_link_for_some_time(python: str) -> None:
-    """Nor is one that was away for a moment."""
+def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python: str) -> None:
+    """Also where it was down for a moment only."""
 
     def link(service: Running, *states: str) -> None:
         commands = "".join(f"link set lo {state}\n" for state in states)
@@ -620,29 +921,27 @@ def test_a_link_that_comes_back_is_no_link_for_some_time(python: str) -> None:
             check=True,
         )
 
-    with health(PEERLESS, python=python, alone=True, apart=True, patch="service.BACK = 0.5") as service:
-
-        def away() -> str:
-            return (service.folder / "away").read_text()
-
-        service.wait(lambda: away() == "1\n")
+    patch = "service.LINK_HOLD = 0.5"
+    with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
+        service.wait(lambda: service.link_fault() == "1\n")
         for states in (("up",), ("down", "up"), ("down", "up", "down", "up")):
             start = time.monotonic()
             link(service, *states)
-            service.wait(lambda: away() == "1\n")
-            service.wait(lambda: away() == "")
+            service.wait(lambda: service.link_fault() == "1\n")
+            service.wait(lambda: service.link_fault() == "")
             assert time.monotonic() > start + 0.5
         link(service, "down")
-        service.wait(lambda: away() == "1\n")
+        service.wait(lambda: service.link_fault() == "1\n")
     assert service.process.returncode == -9
 
 
-def test_a_link_without_the_nodes_address_is_none() -> None:
-    with health(PEERLESS, alone=True, apart=True, own="192.0.2.1", patch="service.BACK = 0") as service:
+def test_keepalived_is_kept_in_fault_until_the_link_has_the_nodes_address() -> None:
+    patch = "service.LINK_HOLD = 0"
+    with health(loopback(), alone=True, with_link=True, own="192.0.2.1", patch=patch) as service:
         enter = ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip"]
-        service.wait(lambda: (service.folder / "away").read_text() == "1\n")
+        service.wait(lambda: service.link_fault() == "1\n")
         subprocess.run([*enter, "link", "set", "lo", "up"], check=True)
         time.sleep(0.5)  # it must not be believed in all that time
-        assert (service.folder / "away").read_text() == "1\n"
+        assert service.link_fault() == "1\n"
         subprocess.run([*enter, "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
-        service.wait(lambda: (service.folder / "away").read_text() == "")
+        service.wait(lambda: service.link_fault() == "")
