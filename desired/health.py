@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node
-from desired.health_script import PYTHON, USER, check_script, starts
-from desired.paths import DRAINED
+from desired.health_script import CHECK, PYTHON, USER, check_script, starts
+from desired.paths import DRAINED, staged
 from desired.render import program, render
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -20,8 +20,8 @@ TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
 FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
 REASONS = f"{FOLDER}/reasons"
-"""Why inputs are down."""
-LINK_FAULT = f"{FOLDER}/away"
+"""Why inputs are down or slow, a JSON object a line. The service renews its modification time while it works."""
+LINK_FAULT = f"{FOLDER}/link_fault"
 """Says, with a `1`, that this node's link is down or has just come back."""
 TRACK_FILE = 8
 """The first Enterprise Linux whose keepalived's instances follow a file."""
@@ -62,32 +62,54 @@ def link_fault(el: int) -> str | None:
     return LINK_FAULT if el >= TRACK_FILE else None
 
 
-def settings(cluster: Cluster, node: Node) -> dict[str, object]:
-    """What the service reads."""
-    ports = {
-        input.plugin_id(protocol): [protocol, input.target_port]
+def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
+    """What the service reads: it makes up no path of its own."""
+    slow_aware = slow_aware_inputs(cluster)
+    inputs = {
+        input.plugin_id(protocol): (protocol, input.target_port)
         for input in cluster.inputs
         for protocol in input.protocols
     }
     return {
-        "folder": FOLDER,
         "interval": INTERVAL,
         "timeout": TIMEOUT,
         "own": str(node.address),
         "interface": cluster.interface,
-        "nodes": {str(member.address): ports for member in cluster.nodes},
+        "reasons": REASONS,
+        "link_fault": link_fault(el),
+        "nodes": {
+            str(member.address): {
+                input_id: {
+                    "protocol": protocol,
+                    "port": port,
+                    "verdict": verdict(member, input_id),
+                    "slow": slow_file(member, input_id) if input_id in slow_aware else None,
+                }
+                for input_id, (protocol, port) in inputs.items()
+            }
+            for member in cluster.nodes
+        },
     }
+
+
+def _service_starts(el: int) -> str:
+    """For the service's `TextFile`: it starts with the health script that it will have, as its user."""
+    return f"""\
+script={staged(CHECK)}
+[ -f "$script" ] || script={CHECK}
+chmod 755 "$work"
+cp "$script" "$work/check_logstash_input.py"
+cp "$new" "$work/service.py"
+{starts(el, "$work/service.py")}"""
 
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     """The health script and service, and the files by which the service gives keepalived its verdicts."""
-    script = check_script(el)
     service = render(
         "health.service.j2",
         el=el,
         user=USER,
         command=f"{PYTHON[el]} {SERVICE} {SETTINGS}",
-        script=script,
     )
     verdicts = render(
         "health.tmpfiles.j2",
@@ -102,17 +124,19 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     )
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [
-        script,
+        check_script(el, read_by=UNIT),
         TextFile(TMPFILES, verdicts, step=8, then=f"systemd-tmpfiles --create {TMPFILES}"),
         TextFile(
             SERVICE,
             program("logstash_ha_health.py"),
             step=8,
             mode="755",
-            check=starts(el),
+            check=_service_starts(el),
             read_by=UNIT,
         ),
-        TextFile(SETTINGS, render("health.json.j2", settings=settings(cluster, node)), step=8, read_by=UNIT),
+        TextFile(
+            SETTINGS, render("health.json.j2", settings=settings(cluster, node, el)), step=8, read_by=UNIT
+        ),
         TextFile(FILE, service, step=8, read_by=UNIT),
         TextFile(LEAVE_FILE, leave, step=8, read_by=LEAVE),
     ]

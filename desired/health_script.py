@@ -17,14 +17,15 @@ PYTHON = {
 """By Enterprise Linux's major version: the Python that is always there."""
 
 
-def starts(el: int) -> str:
-    """For a `TextFile`: the new script starts as the user that runs it.
+def starts(el: int, program: str = "$new") -> str:
+    """For a `TextFile`'s check: the program starts as the user that runs it.
 
-    One that does not would take its check away, and the real server would stay in the pool for ever.
+    A health script that does not would never take a real server out of the pool.
     """
-    return f'runuser -u {USER} -- {PYTHON[el]} "$new" --help >/dev/null'
+    return f'runuser -u {USER} -- {PYTHON[el]} "{program}" --help >/dev/null'
 
 
-def check_script(el: int) -> TextFile:
-    """The script that asks a node's Logstash for its inputs."""
-    return TextFile(CHECK, program("check_logstash_input.py"), step=8, mode="755", check=starts(el))
+def check_script(el: int, read_by: str) -> TextFile:
+    """The script that asks a node's Logstash for its inputs; the unit `read_by` is built on it."""
+    text = program("check_logstash_input.py")
+    return TextFile(CHECK, text, step=8, mode="755", check=starts(el), read_by=read_by)

@@ -12,7 +12,7 @@ from desired.unit import Unit
 
 UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
-RELEASE_VIPS = "/etc/keepalived/give_up_vips.py"
+RELEASE_VIPS = "/etc/keepalived/release_vips.py"
 """What takes the VIPs off a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 
@@ -60,7 +60,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     )
     return [
         TextFile(CONF, conf, step=7, mode="600", check=CONF_CHECK, read_by=UNIT),
-        TextFile(RELEASE_VIPS, program("give_up_vips.py"), step=11, mode="755"),
+        TextFile(RELEASE_VIPS, program("release_vips.py"), step=11, mode="755"),
         TextFile(DROP_IN, drop_in, step=11, then="systemctl daemon-reload"),
     ]
 

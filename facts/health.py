@@ -1,20 +1,25 @@
-"""What the health script says, run as keepalived runs it."""
+"""What the health script and the health service say of each input."""
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from pyinfra.api import FactBase
 
 
 class Check(TypedDict):
-    """One run, for `input` at `address`: `status` 0 is up, `message` is the script's last line."""
+    """The verdict on `input` at `address`.
+
+    `state`: `up`, `slow` (up, but its queue is full), `down` or `drained`; `reason`: a word of the script's `REASONS`,
+    `script_failed` where the script gave no verdict, None where it is up; `message`: the reason for a person.
+    """
 
     address: str
     input: str
-    status: int
+    state: str
+    reason: str | None
     message: str
 
 
@@ -25,44 +30,62 @@ class HealthState(TypedDict):
     checks: list[Check]
 
 
-_VERDICT = re.compile(r"(\S+) at \S+ is (up|down)\b")
-
-
 def parse_health(output: list[str]) -> HealthState:
     """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
 
-    An input that the script has no verdict on counts as down, for the script's last words. What the health service
-    says of it counts too (lines after `service` and a tab): it has looked for longer, and knows what is slow.
+    An input without a verdict counts as down, with the script's last line as the message. Where the script finds it
+    up, what the health service says of it counts (lines after `service` and a tab): the service has looked for longer.
     """
     health = HealthState(missing=None, checks=[])
     inputs: list[str] = []
-    said: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {}
     for line in output:
         if line.startswith("missing "):
             health["missing"] = line.removeprefix("missing ")
         elif line.startswith("inputs "):
             inputs = line.split()[1:]
         elif "\t" in line:
-            address, text = line.split("\t", 1)
-            said.setdefault(address, []).append(text)
-    service = {line.partition(" is ")[0]: line for line in said.pop("service", [])}
-    for address, texts in said.items():
-        verdicts = {match[1]: (match[2], text) for text in texts if (match := _VERDICT.match(text))}
+            source, text = line.split("\t", 1)
+            lines.setdefault(source, []).append(text)
+    service = {(check["address"], check["input"]): check for check in _verdicts(lines.pop("service", []))}
+    for address, texts in lines.items():
+        by_input = {check["input"]: check for check in _verdicts(texts)}
         for name in inputs:
-            word, message = verdicts.get(name, ("down", texts[-1]))
-            if word == "up" and (why := service.get(f"{name} at {address}")):
-                word, message = "up" if " is slow: " in why else "down", why
-            health["checks"].append(
-                Check(address=address, input=name, status=int(word != "up"), message=message)
+            check = by_input.get(name) or Check(
+                address=address, input=name, state="down", reason="script_failed", message=texts[-1]
             )
+            if check["state"] == "up":
+                check = service.get((address, name), check)
+            health["checks"].append(check)
     return health
 
 
-class HealthChecks(FactBase[HealthState | None]):
-    """The health script for these inputs at each of these addresses, as this user, and the service's `reasons`.
-    Needs root.
+def _verdicts(lines: list[str]) -> list[Check]:
+    """Those of the lines that are a verdict in JSON; others are what a program says when it fails."""
+    verdicts = []
+    for line in lines:
+        try:
+            found: Any = json.loads(line)
+            verdicts.append(
+                Check(
+                    address=found["address"],
+                    input=found["input"],
+                    state=found["state"],
+                    reason=found.get("reason"),
+                    message=found["message"],
+                )
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return verdicts
 
-    Addresses are asked at the same time, by one process each.
+
+class HealthChecks(FactBase[HealthState | None]):
+    """The health script's verdicts on these inputs at each of these addresses, run as this user, with what the health
+    service has in its file `reasons`. Needs root.
+
+    Addresses are asked at the same time, by one process each. For example:
+    `{"missing": None, "checks": [{"address": "192.0.2.11", "input": "udp-5514", "state": "up", …}]}`.
     """
 
     def command(
@@ -73,7 +96,7 @@ class HealthChecks(FactBase[HealthState | None]):
             f"elif ! test -f {script}; then echo missing {script}; "
             f"elif ! test -x {python}; then echo missing {python}; "
             f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
-            f"( runuser -u {user} -- {python} {script} $address {shlex.join(inputs)} 2>&1 | "
+            f"( runuser -u {user} -- {python} {script} --json $address {shlex.join(inputs)} 2>&1 | "
             'awk -v address=$address \'{ print address "\\t" $0 } END { if (!NR) print address "\\tit says nothing" }\' ) & '
             f"done; wait; sed 's/^/service\\t/' {reasons} 2>/dev/null || true; fi"
         )

@@ -551,7 +551,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
     [
         (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
         (keepalived.CONF, [STEPS[11], BACKUPS]),
-        (health_script.CHECK, [STEPS[10]]),
+        (health_script.CHECK, [STEPS[10], BACKUPS]),
         (keepalived.DROP_IN, [STEPS[14]]),
         (keepalived.RELEASE_VIPS, [STEPS[14]]),
         (packages.REPOSITORY, [STEPS[1]]),

@@ -218,7 +218,7 @@ DIFFERENCES = [
         come=(
             "11 keepalived.service: Restart = on-failure",
             "11 keepalived.service: RestartSec = 1",
-            "11 keepalived.service: ExecStopPost = -/usr/bin/python /etc/keepalived/give_up_vips.py ens33 5 1=192.0.2.10",
+            "11 keepalived.service: ExecStopPost = -/usr/bin/python /etc/keepalived/release_vips.py ens33 5 1=192.0.2.10",
         ),
     ),
     Difference(
@@ -235,7 +235,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     """What the deploy puts on a node, in the same form. A file of which nothing is known ends the test."""
     files = {path: file.content for path, file in desired_files(cluster, node, 7).items()}
     del files[health_script.CHECK]  # step 8: tests/unit/test_check_script.py
-    del files[keepalived.RELEASE_VIPS]  # tests/unit/test_give_up_vips.py
+    del files[keepalived.RELEASE_VIPS]  # tests/unit/test_release_vips.py
     del files[VERSION_FILE]  # of the deploy itself
     service = [
         path

@@ -192,7 +192,7 @@ def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: in
     cluster = make_cluster(tmp_path)
     conf = desired_files(cluster, cluster.nodes[0], el)[keepalived.CONF].content
     assert "FILE_CHECK" not in conf
-    assert ("away weight 0" in conf) == (el > 7)
+    assert ("link_fault weight 0" in conf) == (el > 7)
     assert re.findall('misc_path "(.*)"', conf) == [
         f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes
     ]
@@ -204,14 +204,19 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     cluster = make_cluster(tmp_path, 3, inputs=inputs)
     files = desired_files(cluster, cluster.nodes[0], 9)
     settings = json.loads(files[health.SETTINGS].content)
-    ports = {"udp-5514": ["udp", 5514], "syslog-udp": ["udp", 5515], "syslog-tcp": ["tcp", 5515]}
-    assert settings["nodes"] == {str(node.address): ports for node in cluster.nodes}
-    written = {f"{settings['folder']}/{node}/{id}" for node, ids in settings["nodes"].items() for id in ids}
+    ports = {"udp-5514": ("udp", 5514), "syslog-udp": ("udp", 5515), "syslog-tcp": ("tcp", 5515)}
+    assert {
+        node: {id: (input["protocol"], input["port"]) for id, input in inputs.items()}
+        for node, inputs in settings["nodes"].items()
+    } == {str(node.address): ports for node in cluster.nodes}
+    written = {input["verdict"] for inputs in settings["nodes"].values() for input in inputs.values()}
+    assert len(written) == 9
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
     }
-    assert (settings["interface"], health.LINK_FAULT) == ("eth0", f"{settings['folder']}/away")
+    assert (settings["interface"], settings["link_fault"]) == ("eth0", health.LINK_FAULT)
+    assert settings["reasons"] == health.REASONS
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,

@@ -75,8 +75,9 @@ def test_where_enterprise_linuxes_differ(shape: str, tmp_path: Path) -> None:
     cluster = example(shape, tmp_path)
     seven, eight, nine, ten = (rendered(cluster, el) for el in (7, 8, 9, 10))
     conf, service = "keepalived/keepalived.conf", "systemd/system/logstash-ha-health.service"
-    told, end = "tmpfiles.d/logstash-ha-health.conf", "systemd/system/keepalived.service.d/restart.conf"
-    assert {name for name in nine if seven[name] != eight[name]} == {conf, service, told, end}
+    tmpfiles, end = "tmpfiles.d/logstash-ha-health.conf", "systemd/system/keepalived.service.d/restart.conf"
+    settings = "keepalived/logstash_ha_health.json"
+    assert {name for name in nine if seven[name] != eight[name]} == {conf, service, tmpfiles, end, settings}
     assert {name for name in nine if eight[name] != nine[name]} == {conf, service, end}
     assert nine == ten
 
