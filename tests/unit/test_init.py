@@ -599,3 +599,22 @@ def test_the_program_is_run_as_a_user_runs_it(tmp_path: Path) -> None:
         ["init", "nowhere1.invalid"],
         ["init", "nowhere2.invalid"],
     ]
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What make would run."""
+    return subprocess.run(
+        ("make", "-n", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+
+
+def test_make_init_runs_the_program_and_installs_no_package_of_the_system() -> None:
+    done = make("init", "DIR=~/my logs", "NODES=stash1 stash2")
+    assert done.stdout.splitlines()[-1] == '.venv/bin/python init.py "~/my logs" stash1 stash2'
+    assert "apt-get" not in done.stdout
+
+
+def test_make_init_without_a_folder_is_refused() -> None:
+    done = make("init")
+    assert done.returncode != 0
+    assert "DIR: is missing; write make init DIR=~/logs" in done.stderr
