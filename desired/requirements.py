@@ -31,7 +31,7 @@ def check_release(cluster: Cluster, node: Node, el: int) -> None:
 
 
 def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
-    """All that `check` refuses on this machine, but for its addresses; a wrong system is the only one of its machine."""
+    """All that `check` refuses on this machine, but for its addresses. Where the system is wrong, that alone."""
     el = supported_release(machine)
     if el is None:
         return _messages(lambda: _check_system(node, machine))
