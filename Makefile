@@ -1,4 +1,5 @@
-# `make demo` shows the cluster at work on two machines of the lab; `make test` runs the tests.
+# `make demo` shows the cluster at work on two machines of the lab; `make test` runs the tests; `make init` is for
+# machines of your own.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ DEBIAN := python3-venv user-mode-linux mmdebstrap e2fsprogs rpm createrepo-c gnu
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help packages demo test drills unit lint down clean
+.PHONY: help packages init demo test drills unit lint down clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,10 +21,18 @@ packages:  ## Install the Debian packages that the lab needs
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet .
+	@touch $@
+
 $(VENV)/ready: pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/installed $@
+
+init: $(VENV)/installed  ## Write an inventory of your machines: make init DIR=~/logs NODES="stash1 stash2"
+	@$(BIN)/python init.py $(if $(DIR),"$(DIR)",$(error DIR: is missing; write make init DIR=~/logs)) $(NODES)
 
 demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
 	$(BIN)/python -m lab up

@@ -38,6 +38,8 @@ from cluster.vrrp import VrrpInstance, vrrp_instances, vrrp_pairs
 
 RECEIVE_BUFFER = 16 << 20
 """Bytes that a UDP input's socket may hold of waiting events. They are taken only while events wait."""
+MASK = SecretStr("********")
+"""What is shown in the place of a secret."""
 
 
 class _Model(BaseModel):
@@ -215,6 +217,15 @@ class Cluster(_Model):
     def pipeline_files(self) -> dict[str, dict[str, str]]:
         """The user's own pipeline files: text by name, by pipeline."""
         return read_pipelines(self.pipelines) if self.pipelines else {}
+
+    def masked(self) -> Self:
+        """The same cluster with `********` for each secret, so that nothing which is rendered from it holds one."""
+        return self.model_copy(
+            update={
+                "auth_pass": MASK if self.auth_pass else None,
+                "environment": dict.fromkeys(self.environment, MASK),
+            }
+        )
 
     @property
     def pipeline_ids(self) -> tuple[str, ...]:

@@ -50,3 +50,11 @@ def bundles_java(cluster: Cluster) -> bool:
 def package_names(cluster: Cluster) -> list[str]:
     """The packages that are needed beside Logstash itself."""
     return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]
+
+
+def logstash_package(cluster: Cluster) -> str:
+    """The desired Logstash in words: `logstash 8.19.3`, or `logstash 8.x` where any of its major will do."""
+    major = f"logstash {cluster.logstash}.x"
+    if cluster.version == "latest":
+        return f"{major}, the latest"
+    return f"logstash {cluster.version}" if cluster.version else major

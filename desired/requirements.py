@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cluster import Cluster, ClusterError, Node
 from desired import packages
 from facts.machine import MachineState
@@ -17,21 +19,59 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     _check_root(node, machine)
     _check_addresses(cluster, node, machine)
     _check_firewall(cluster, node, machine, el)
-    _check_keepalived(cluster, node, el)
+    check_release(cluster, node, el)
     _check_logstash(cluster, node, machine, el)
     return el
 
 
-def _check_system(node: Node, machine: MachineState) -> int:
+def check_release(cluster: Cluster, node: Node, el: int) -> None:
+    """Raises `ClusterError` where a node with Enterprise Linux `el` can't do what the cluster's description asks for."""
+    _check_keepalived(cluster, node, el)
+    _check_java(cluster, node, el)
+
+
+def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
+    """All that `check` refuses on this machine, but for its addresses. Where the system is wrong, that alone."""
+    el = supported_release(machine)
+    if el is None:
+        return _messages(lambda: _check_system(node, machine))
+    return _messages(
+        lambda: _check_root(node, machine),
+        lambda: _check_firewall(cluster, node, machine, el),
+        lambda: check_release(cluster, node, el),
+        lambda: _check_logstash(cluster, node, machine, el),
+    )
+
+
+def _messages(*checks: Callable[[], object]) -> list[str]:
+    """What each of these checks says that fails."""
+    found = []
+    for check in checks:
+        try:
+            check()
+        except ClusterError as error:
+            found.append(str(error))
+    return found
+
+
+def supported_release(machine: MachineState) -> int | None:
+    """A machine's Enterprise Linux, by its major version; None where it has another system, or another version."""
     os = machine["os"]
     family = {os.get("ID", ""), *os.get("ID_LIKE", "").split()}
     version = os.get("VERSION_ID", "").split(".")[0]
     if not family & {"rhel", "centos", "rocky", "almalinux", "ol"} or version not in map(str, SUPPORTED):
+        return None
+    return int(version)
+
+
+def _check_system(node: Node, machine: MachineState) -> int:
+    el = supported_release(machine)
+    if el is None:
         raise ClusterError(
-            f"{node.name}: its system is {os.get('PRETTY_NAME', 'unknown')}; "
+            f"{node.name}: its system is {machine['os'].get('PRETTY_NAME', 'unknown')}; "
             f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
         )
-    return int(version)
+    return el
 
 
 def _check_root(node: Node, machine: MachineState) -> None:
@@ -93,17 +133,24 @@ def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
             )
 
 
-def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
-    given = f"logstash: {cluster.logstash}" if cluster.version is None else f"version: {cluster.version}"
+def _check_java(cluster: Cluster, node: Node, el: int) -> None:
     if el >= 10 and not packages.bundles_java(cluster):
         raise ClusterError(
-            f"{given} needs Java 8, which {node.name}'s Enterprise Linux {el} does not have; "
+            f"{_given(cluster)} needs Java 8, which {node.name}'s Enterprise Linux {el} does not have; "
             "choose a Logstash that brings its own, 7.10.0 or later"
         )
+
+
+def _given(cluster: Cluster) -> str:
+    """The setting that decides which Logstash it is, and its value."""
+    return f"logstash: {cluster.logstash}" if cluster.version is None else f"version: {cluster.version}"
+
+
+def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
     # rpm in FIPS mode wants SHA-256 digests, which the packages have since 8.6.2 (elastic/logstash #14864).
     if machine["fips"] and el >= 8 and packages.release(cluster) < (8, 6, 2):
         raise ClusterError(
-            f"{given} can't be installed on {node.name}, which is in FIPS mode: its package has no "
+            f"{_given(cluster)} can't be installed on {node.name}, which is in FIPS mode: its package has no "
             "SHA-256 digests; choose 8.6.2 or later"
         )
     installed = machine["logstash"]

@@ -1,10 +1,11 @@
 """Machines that nobody has deployed to: what they are, and that wrong input leaves them so."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import NODES, Cluster
+from tests.lab.conftest import ALLOWED, NODES, VIP, Cluster
 
 FORGED = """\
 [forged]
@@ -90,3 +91,49 @@ def test_wrong_input_is_told_in_a_line_and_changes_nothing(
     assert any(message in line for line in said.splitlines()), said
     assert "Traceback" not in said
     assert {name: fresh.get(name, STATE) for name in NODES} == before
+
+
+def start(cluster: Cluster, folder: Path, *names: str) -> Path:
+    """The inventory that init.py writes of these guests. By hand, as the lab's packages are its own, it names where they are."""
+    done = cluster.run(
+        *(sys.executable, "init.py", str(folder), *names),
+        *("--ssh-config", str(cluster.lab.folder / "ssh_config")),
+        *("--vip", VIP, "--senders", ALLOWED, "--yes"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "attention" not in done.stdout, done.stdout
+    inventory = folder / "inventory.py"
+    text, end = inventory.read_text(), "    connection=connection,\n"
+    assert text.count(end) == 1
+    inventory.write_text(text.replace(end, f'    artifacts_url="http://10.77.0.1",\n{end}'))
+    return inventory
+
+
+def test_an_inventory_is_written_of_what_the_machines_are_and_a_dry_deploy_reads_it(
+    fresh: Cluster, tmp_path: Path
+) -> None:
+    """It describes the same cluster as the project's own."""
+    before = {name: fresh.get(name, STATE) for name in NODES}
+    inventory = start(fresh, tmp_path / "logs", *NODES)
+    text = inventory.read_text()
+    for line in (
+        '"stash1": "10.77.0.11",',
+        '"stash2": "10.77.0.12",',
+        'network="10.77.0.0/24",',
+        'interface="eth0",',
+        "logstash=8,",
+        '"_sudo": True',
+    ):
+        assert line in text
+    changes, _ = fresh.plan(inventory)
+    assert {name for hosts in changes.values() for name in hosts} == set(NODES)
+    assert changes == fresh.plan()[0]
+    assert fresh.verify("--inventory", str(inventory))["status"] == 1  # nothing is deployed yet
+    assert {name: fresh.get(name, STATE) for name in NODES} == before
+
+
+def test_an_inventory_with_an_enterprise_linux_7_can_be_deployed(fresh: Cluster, tmp_path: Path) -> None:
+    inventory = start(fresh, tmp_path, "stash1", "stash3")
+    assert (tmp_path / "auth_pass").stat().st_mode & 0o777 == 0o600
+    changes, _ = fresh.plan(inventory)
+    assert {name for hosts in changes.values() for name in hosts} == {"stash1", "stash3"}

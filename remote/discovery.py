@@ -1,0 +1,82 @@
+"""Machines that no inventory names yet: the way to them, and what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gevent.pool import Group
+from pyinfra.api import Config, FactBase, Host, Inventory, State
+from pyinfra.context import ctx_state
+from pyinfra.facts.server import User
+
+from cluster import ClusterError
+from facts.batch import BatchFacts
+from facts.clone import AddressConflicts
+from facts.machine import Machine, MachineState
+from facts.network import Network, NetworkState
+from facts.packages import PackageVersion
+from remote import reach, session
+from remote.commands import read
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """What was seen on one machine, without being root."""
+
+    name: str
+    """As ssh knows it."""
+    user: str
+    """Who logged in."""
+    machine: MachineState
+    network: NetworkState
+    keepalived: str | None
+    """The installed version."""
+
+
+class Unreachable(ClusterError):
+    """Machines that can't be reached or read; a line that says why, for each."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__(reach.describe(reasons))
+        self.lines = [f"{name}: {why}" for name, why in reasons.items()]
+
+
+def connect(names: list[str], connection: dict[str, Any]) -> list[Host]:
+    """Log in to these machines at the same time, by pyinfra's connection data. Raises `Unreachable`."""
+    state = State(check_for_changes=False)
+    ctx_state.set(state)
+    inventory = Inventory((names, connection))
+    state.init(inventory, Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT))
+    hosts = [inventory.get_host(name) for name in names]
+    if reasons := reach.connect(hosts):
+        raise Unreachable(reasons)
+    return hosts
+
+
+def discover(hosts: list[Host]) -> list[Discovered]:
+    """What these machines are; they are read at the same time. Raises `Unreachable`."""
+    found = dict(zip((host.name for host in hosts), Group().map(_discover, hosts), strict=True))
+    if silent := [name for name, machine in found.items() if machine is None]:
+        raise Unreachable(dict.fromkeys(silent, "it can be logged in to, and then answers no command"))
+    return [machine for machine in found.values() if machine]
+
+
+def _discover(host: Host) -> Discovered | None:
+    session.send_at_once(host)
+    facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
+        "user": (User, {}),
+        "machine": (Machine, {}),
+        "network": (Network, {}),
+        "keepalived": (PackageVersion, {"package": "keepalived"}),
+    }
+    # Without sudo: where it asks for a password, pyinfra would too.
+    found = read(host, BatchFacts, _sudo=False, facts=facts)
+    return Discovered(host.name, **found) if found else None
+
+
+def address_conflicts(host: Host, addresses: dict[str, str], sudo: bool) -> dict[str, str]:
+    """By address: whether another machine beside this host has it, `free`, `taken` or `unknown`. `addresses` names the
+    host's interfaces to ask on; `sudo` says that it takes sudo to be root there, which must ask for no password."""
+    found: dict[str, str] = read(host, AddressConflicts, _sudo=sudo, addresses=addresses) or {}
+    return {address: found.get(address, "unknown") for address in addresses}

@@ -1,0 +1,1 @@
+"""An operator's own folder with an inventory to start from: `init.py`."""
