@@ -1,9 +1,10 @@
-"""How long a director goes on sending events to a Logstash that takes none any more: ours against the recipe, on the lab's machines.
+"""How long a director goes on sending events to a Logstash that no longer accepts any: ours against the recipe.
 
-`python -m bench.detection [RUNS]`, as root, with a lab of two nodes up (`python -m lab up`). It deploys the default cluster and
-lets one node's Logstash fail again and again; then it gives keepalived the recipe's own configuration and script
-(`bench/recipe`), does the same, and deploys again. On each node a loop looks into IPVS's table: the time is from the
-failure until the input is in neither any more. All waits are bounded.
+`python -m bench.detection [RUNS] [--checks NAME] [--failure NAME]`, as root, with a lab of two nodes up (`python -m lab
+up`). It deploys the default cluster and makes the Logstash of one node after the other fail, RUNS times for each kind of
+failure; then it gives keepalived the recipe's own configuration and script (`bench/recipe`), does the same, and deploys
+again. On each node a loop reads IPVS's table: the time is from the failure until the input is in neither table any more.
+All waits are bounded.
 """
 
 from __future__ import annotations
@@ -11,112 +12,135 @@ from __future__ import annotations
 import ipaddress
 import math
 import statistics
-import sys
 from dataclasses import dataclass
 
-from bench.machines import NODES, deploy, holders, recipe, shell, start, until
+import click
+
+from bench.machines import NODES, deploy, holders, recipe_in_use, run_on, running_lab, start_on
+from bench.wait import wait_until
 from desired.logstash import PIPELINES
 from lab.lab import Lab
 
-RUNS = 20
-LIMIT = 30
-"""Seconds after which an input that is still there counts as never gone."""
-BOUND = 60.0
-"""Seconds for the node to be in the pools again."""
+CHECKS = ("ours", "recipe")
+REMOVAL_LIMIT = 30
+"""Seconds after which an input that is still in a table counts as never removed."""
+RETURN_LIMIT = 60.0
+"""Seconds within which the node must be in both pools again."""
 DROP_IN = "/run/systemd/system/logstash.service.d"
-ANOTHER = '[{"pipeline.id": "bench", "config.string": "input { udp { port => 5599 } } output { null { } }"}]'
-"""A pipelines.yml with a pipeline of its own; JSON is YAML."""
+OTHER_PIPELINE = (
+    '[{"pipeline.id": "bench", "config.string": "input { udp { port => 5599 } } output { null { } }"}]'
+)
+"""A pipelines.yml with another pipeline than the cluster's; JSON is YAML."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What happens to a Logstash, and how it comes back."""
+    """A way for Logstash to fail, and how it is repaired. Both commands are for sh."""
 
-    name: str
-    happens: str
-    mended: str = "while systemctl is-active -q logstash; do sleep 0.1; done; systemctl start logstash"
+    description: str
+    cause: str
+    repair: str = "while systemctl is-active -q logstash; do sleep 0.1; done; systemctl start logstash"
 
 
-FAILURES = (
-    Failure("killed", "systemctl kill -s KILL logstash"),
-    Failure(
-        "told to end: its socket is closed, its API goes on for 5 s",
+FAILURES = {
+    "killed": Failure("killed", "systemctl kill -s KILL logstash"),
+    "stopping": Failure(
+        "stopping: its socket is closed, its API still answers for 5 s",
         'kill -TERM "$(systemctl show -p MainPID --value logstash)"',
     ),
-    Failure(
-        "without its pipeline: told to run another one instead",
-        f"cp -p {PIPELINES} {PIPELINES}.bench; printf '%s' '{ANOTHER}' >{PIPELINES}; systemctl kill -s HUP logstash",
+    "without-pipeline": Failure(
+        "without its pipeline: it runs another one instead",
+        f"cp -p {PIPELINES} {PIPELINES}.bench; printf '%s' '{OTHER_PIPELINE}' >{PIPELINES}; systemctl kill -s HUP logstash",
         f"mv {PIPELINES}.bench {PIPELINES}; systemctl kill -s HUP logstash",
     ),
-    Failure("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
-)
+    "hung": Failure("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
+}
 
 
-def place(address: str, port: int = 5514) -> str:
-    """As /proc/net/ip_vs has it."""
+def ipvs_address(address: str, port: int = 5514) -> str:
+    """An IPv4 address and a port as /proc/net/ip_vs shows them, in hexadecimal."""
     return f"{int(ipaddress.IPv4Address(address)):08X}:{port:04X}"
 
 
-def there(lab: Lab, director: str, address: str) -> bool:
-    return f"-> {place(address)}" in " ".join(shell(lab, director, "cat /proc/net/ip_vs").split())
+def in_pool(lab: Lab, director: str, address: str) -> bool:
+    """Whether the input of the node at this address is in the director's IPVS table."""
+    return f"-> {ipvs_address(address)}" in " ".join(run_on(lab, director, "cat /proc/net/ip_vs").split())
 
 
-def gone(lab: Lab, victim: str, failure: Failure) -> float:
-    """Seconds until no director has the node's input any more; infinite when that does not come."""
-    address = NODES[victim]
-    until(
-        lambda: len(holders(lab)) == 1 and all(there(lab, name, address) for name in NODES),
-        BOUND,
-        f"{victim} in both pools",
+def removal_time(lab: Lab, node: str, failure: Failure) -> float:
+    """Let a node's Logstash fail, and repair it.
+
+    Returns the seconds until no director has the node's input any more; infinity when that takes longer than
+    `REMOVAL_LIMIT`. Raises SystemExit when the node is not in both pools before.
+    """
+    address = NODES[node]
+    wait_until(
+        lambda: len(holders(lab)) == 1 and all(in_pool(lab, name, address) for name in NODES),
+        RETURN_LIMIT,
+        f"{node} in both pools",
     )
-    look = f"echo looks; while grep -q {place(address)} /proc/net/ip_vs; do :; done; date +%s.%N"
-    watchers = [start(lab, name, f"timeout {LIMIT} sh -c '{look}'") for name in NODES]
+    loop = f"echo started; while grep -q {ipvs_address(address)} /proc/net/ip_vs; do :; done; date +%s.%N"
+    watchers = [start_on(lab, name, f"timeout {REMOVAL_LIMIT} sh -c '{loop}'") for name in NODES]
     try:
         for watcher in watchers:
             assert watcher.stdout
             watcher.stdout.readline()
-        began = float(shell(lab, victim, f"date +%s.%N; {failure.happens}").split()[0])
-        ends = [watcher.communicate(timeout=LIMIT + 30)[0].strip() for watcher in watchers]
+        failed_at = float(run_on(lab, node, f"date +%s.%N; {failure.cause}").split()[0])
+        removed_at = [watcher.communicate(timeout=REMOVAL_LIMIT + 30)[0].strip() for watcher in watchers]
     finally:
         for watcher in watchers:
             watcher.kill()
-        shell(lab, victim, failure.mended)
-        for name in NODES:  # else it takes the failures for a Logstash that comes and goes
-            shell(lab, name, "systemctl restart logstash-ha-health")
-    return max((float(end) for end in ends), default=math.inf) - began if all(ends) else math.inf
+        run_on(lab, node, failure.repair)
+        for name in NODES:  # otherwise the service delays the return of a Logstash that fails again and again
+            run_on(lab, name, "systemctl restart logstash-ha-health")
+    return max(map(float, removed_at)) - failed_at if all(removed_at) else math.inf
 
 
-def written(seconds: float) -> str:
-    return f"{1000 * seconds:.0f}" if math.isfinite(seconds) else f"over {LIMIT}000"
+def milliseconds(seconds: float) -> str:
+    """The time for the table."""
+    return f"{1000 * seconds:.0f}" if math.isfinite(seconds) else f"over {REMOVAL_LIMIT}000"
 
 
-def measure(lab: Lab, checks: str, runs: int) -> None:
-    """Each failure in turn, on one node after the other: a row for each."""
-    for failure in FAILURES:
-        found = sorted(gone(lab, list(NODES)[run % 2], failure) for run in range(runs))
-        cells = (written(each) for each in (found[0], statistics.median(found), found[-1]))
-        print(f"| {checks} | {failure.name} | {runs} | {' | '.join(cells)} |", flush=True)
+def measure(lab: Lab, checks: str, failures: list[Failure], runs: int) -> None:
+    """Measure each failure, on one node after the other, and print a row for it."""
+    for failure in failures:
+        times = sorted(removal_time(lab, list(NODES)[run % len(NODES)], failure) for run in range(runs))
+        shown = (milliseconds(time) for time in (times[0], statistics.median(times), times[-1]))
+        print(f"| {checks} | {failure.description} | {runs} | {' | '.join(shown)} |", flush=True)
 
 
-def main(runs: int) -> None:
-    """Prints a table in Markdown: from the failure until no director sends events there, in ms."""
-    lab = Lab.here()
+@click.command()
+@click.argument("runs", type=click.IntRange(min=1), default=20)
+@click.option("--checks", type=click.Choice(CHECKS), multiple=True, help="Measure only these checks.")
+@click.option("--failure", type=click.Choice([*FAILURES]), multiple=True, help="Measure only this failure.")
+def main(runs: int, checks: tuple[str, ...], failure: tuple[str, ...]) -> None:
+    """Measure how soon the directors stop sending events to a Logstash that has failed, RUNS times (default 20) for each failure.
+
+    Prints a table in Markdown, in ms. An option can be given several times.
+    """
+    lab = running_lab()
+    chosen = [FAILURES[name] for name in FAILURES if name in failure or not failure]
     deploy(lab)
-    for name in NODES:  # what fails stays so until it is mended
-        shell(
+    for name in NODES:  # systemd must not start a Logstash again that was made to fail
+        run_on(
             lab,
             name,
             f"mkdir -p {DROP_IN}; printf '[Service]\\nRestart=no\\n' >{DROP_IN}/bench.conf; systemctl daemon-reload",
         )
-    print("| checks | Logstash is | runs | min | median | max, ms |\n|---|---|---|---|---|---|")
+    print(
+        "| checks | Logstash is | runs | min, ms | median, ms | max, ms |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     try:
-        measure(lab, "ours", runs)
-        with recipe(lab):
-            measure(lab, "recipe", runs)
+        if "ours" in checks or not checks:
+            measure(lab, "ours", chosen, runs)
+        if "recipe" in checks or not checks:
+            with recipe_in_use(lab):
+                measure(lab, "recipe", chosen, runs)
     finally:
         for name in NODES:
-            shell(lab, name, f"rm -r {DROP_IN}; systemctl daemon-reload")
+            run_on(lab, name, f"rm -r {DROP_IN}; systemctl daemon-reload")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)
+    main()

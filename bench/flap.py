@@ -1,61 +1,69 @@
-"""Whether the VIP stays where it is while all CPUs are busy, on the lab's machines.
+"""Whether the VIP stays on its node while all CPUs are busy, on the lab's machines.
 
 `python -m bench.flap [SECONDS [PROFILE …]]`, as root, with a lab of two nodes up (`python -m lab up`). It deploys each
-profile of `bench.failover`, and meanwhile a loop is busy on each node and on each CPU of this machine. It counts how often
-keepalived changed its state on any node. All ends by itself.
+profile of `bench.failover`, and runs a busy loop on each node and on each CPU of this machine meanwhile. It counts how often
+keepalived changed its state on any node.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from bench.failover import BOUND, PROFILES, ready
-from bench.machines import NODES, deploy, shell, start, until
+import click
+
+from bench.failover import PROFILES
+from bench.machines import NODES, deploy, run_on, running_lab, start_on, wait_until_ready
 from lab.lab import Lab
 
-SECONDS = 600
-BUSY = "while :; do :; done"
+BUSY_LOOP = "while :; do :; done"
 
 
-def changes(lab: Lab) -> int:
-    """How often keepalived has told of a new state, on all nodes together."""
+def state_changes(lab: Lab) -> int:
+    """How many changes of its state keepalived has logged so far, on all nodes together."""
     command = "journalctl -u keepalived --no-pager -o cat | grep -c -E 'Entering (MASTER|BACKUP|FAULT) STATE'"
-    return sum(int(shell(lab, name, command)) for name in NODES)
+    return sum(int(run_on(lab, name, command)) for name in NODES)
 
 
-def idle() -> float:
-    """Seconds that this machine's CPUs have been idle, all together (proc(5))."""
+def idle_seconds() -> float:
+    """Seconds that this machine's CPUs have been idle since it booted, all CPUs together (proc(5))."""
     fields = Path("/proc/stat").read_text().split()
     return int(fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def busy(lab: Lab, seconds: int) -> tuple[int, float]:
-    """Changes of state in so many seconds of load, and the part of this machine's CPU time that was idle."""
-    before, rested = changes(lab), idle()
+def measure(lab: Lab, seconds: int) -> tuple[int, float]:
+    """The changes of state under load for so many seconds, and the fraction of this machine's CPU time that was idle."""
+    changes, idle = state_changes(lab), idle_seconds()
     cpus = len(os.sched_getaffinity(0))
-    loops = [start(lab, name, f'timeout {seconds} sh -c "{BUSY}"') for name in NODES]
+    loops = [start_on(lab, name, f'timeout {seconds} sh -c "{BUSY_LOOP}"') for name in NODES]
     loops += [
-        subprocess.Popen(("timeout", str(seconds), "sh", "-c", BUSY), stdout=subprocess.DEVNULL, text=True)
+        subprocess.Popen(
+            ("timeout", str(seconds), "sh", "-c", BUSY_LOOP), stdout=subprocess.DEVNULL, text=True
+        )
         for _ in range(cpus)
     ]
     for loop in loops:
         loop.wait(seconds + 60)
-    return changes(lab) - before, (idle() - rested) / (seconds * cpus)
+    return state_changes(lab) - changes, (idle_seconds() - idle) / (seconds * cpus)
 
 
+@click.command()
+@click.argument("seconds", type=click.IntRange(min=1), default=600)
+@click.argument("profiles", metavar="[PROFILE]...", type=click.Choice([*PROFILES]), nargs=-1)
 def main(seconds: int, profiles: tuple[str, ...]) -> None:
-    """Prints a table in Markdown."""
-    lab = Lab.here()
-    print("| VRRP | seconds | CPUs idle | changes of state |\n|---|---|---|---|")
-    for profile in profiles:
+    """Count how often keepalived changes its state in SECONDS (default 600) of load, with each PROFILE (default and fast).
+
+    Prints a table in Markdown. The cluster keeps the last profile.
+    """
+    lab = running_lab()
+    print("| VRRP | seconds | CPUs idle | changes of state |\n|---|---|---|---|", flush=True)
+    for profile in profiles or ("default", "fast"):
         deploy(lab, **PROFILES[profile])
-        until(lambda: ready(lab), BOUND, "both nodes ready")
-        count, rest = busy(lab, seconds)
-        print(f"| {profile} | {seconds} | {100 * rest:.0f} % | {count} |", flush=True)
+        wait_until_ready(lab)
+        changes, idle = measure(lab, seconds)
+        print(f"| {profile} | {seconds} | {100 * idle:.0f} % | {changes} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS, tuple(sys.argv[2:]) or ("default", "fast"))
+    main()

@@ -1,31 +1,48 @@
-"""The lab's two nodes, as the benchmarks use them: deployed, asked, and given programs."""
+"""The lab's two nodes as the benchmarks use them: the cluster is deployed there, and commands are run there."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from bench.wait import wait_until
 from desired import keepalived
 from lab.lab import Lab
 from lab.settings import GATEWAY, INTERFACE, NETWORK
+from lab.shell import LabError
 
 VIP = str(NETWORK[10])
 NODES = {"stash1": str(NETWORK[11]), "stash2": str(NETWORK[12])}
 SENDER = str(NETWORK[101])
 RECIPE = Path(__file__).with_name("recipe")
-"""keepalived's configuration and health script as the recipe has them."""
+"""The recipe's own keepalived.conf, as a template, and its health script."""
 CHECK = "/etc/keepalived/recipe.py"
+"""Where the recipe's health script is on a node while it is in use."""
+LISTENING = 5
+"""Seconds that keepalived must have run before a node can take the VIP over: for the first three it only listens."""
+READY_LIMIT = 30.0
+"""Seconds within which the cluster must be ready."""
 
 
-def shell(lab: Lab, name: str, script: str) -> str:
-    """What a command on a guest prints, as root."""
+def running_lab() -> Lab:
+    """The lab that `LAB_DIR` names. Raises SystemExit when it has not the guests that the benchmarks need."""
+    lab = Lab.here()
+    try:
+        for name in (*NODES, "sender"):
+            lab.guest(name)
+    except LabError as error:
+        raise SystemExit(str(error)) from None
+    return lab
+
+
+def run_on(lab: Lab, name: str, script: str) -> str:
+    """Run a shell script on a guest, as root, and return what it prints. Its exit status is ignored."""
     done = subprocess.run(
         (*lab.ssh_command(name), f"sudo sh -c {shlex.quote(script)}"),
         stdin=subprocess.DEVNULL,
@@ -37,8 +54,8 @@ def shell(lab: Lab, name: str, script: str) -> str:
     return done.stdout
 
 
-def start(lab: Lab, name: str, command: str) -> subprocess.Popen[str]:
-    """A command on a guest, as root, that goes on meanwhile."""
+def start_on(lab: Lab, name: str, command: str) -> subprocess.Popen[str]:
+    """Start a command on a guest, as root, and return while it runs."""
     return subprocess.Popen(
         (*lab.ssh_command(name), f"sudo {command}"),
         stdin=subprocess.DEVNULL,
@@ -47,26 +64,39 @@ def start(lab: Lab, name: str, command: str) -> subprocess.Popen[str]:
     )
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until a condition holds. Raises SystemExit with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.01)
-
-
 def holders(lab: Lab) -> list[str]:
     """The nodes that have the VIP."""
-    return [name for name in NODES if f" {VIP}/" in shell(lab, name, "ip -o -4 addr show")]
+    return [name for name in NODES if f" {VIP}/" in run_on(lab, name, "ip -o -4 addr show")]
+
+
+def can_take_over(lab: Lab) -> bool:
+    """Whether keepalived has run on all nodes for long enough to take the VIP over, with its three processes."""
+    ages = [run_on(lab, name, "ps -C keepalived -o etimes=").split() for name in NODES]
+    return all(len(seconds) == 3 and min(map(int, seconds)) > LISTENING for seconds in ages)
+
+
+def wait_until_ready(lab: Lab) -> tuple[str, int]:
+    """Wait until each node can take the VIP over and exactly one holds it.
+
+    Two nodes can hold it for a moment. Returns the holder's name, and how many times more than one was seen.
+    Raises SystemExit after `READY_LIMIT`.
+    """
+    seen: list[list[str]] = []
+
+    def ready() -> bool:
+        seen.append(holders(lab))
+        return len(seen[-1]) == 1 and can_take_over(lab)
+
+    wait_until(ready, READY_LIMIT, "both nodes ready, and the VIP on one of them")
+    return seen[-1][0], sum(len(names) > 1 for names in seen)
 
 
 def deploy(lab: Lab, **settings: object) -> None:
-    """The cluster with these settings; what is not set is as in the project's own inventory. Raises SystemExit."""
+    """Deploy the cluster. A setting that is not given is as in the project's own inventory. Raises SystemExit."""
     settings = {
         "nodes": NODES,
         "network": str(NETWORK),
-        "interface": "eth0",
+        "interface": INTERFACE,
         "vip": VIP,
         "inputs": [{"id": "udp-5514", "port": 5514}],
         "senders": [SENDER],
@@ -85,9 +115,11 @@ def deploy(lab: Lab, **settings: object) -> None:
 
 
 @contextmanager
-def recipe(lab: Lab) -> Iterator[None]:
-    """Meanwhile keepalived has the recipe's own configuration and script, and no drop-in of ours, on both nodes of a cluster
-    that is deployed. Afterwards it is deployed again."""
+def recipe_in_use(lab: Lab) -> Iterator[None]:
+    """Give keepalived the recipe's own configuration and health script on both nodes of a deployed cluster.
+
+    The project's drop-in for keepalived is removed meanwhile. At the end the cluster is deployed again.
+    """
     template = Environment(
         loader=FileSystemLoader(RECIPE), trim_blocks=True, keep_trailing_newline=True, autoescape=False
     ).get_template("keepalived.conf.j2")
@@ -110,7 +142,7 @@ def recipe(lab: Lab) -> Iterator[None]:
                     check=True,
                     timeout=60,
                 )
-            shell(
+            run_on(
                 lab,
                 name,
                 f"setsebool nis_enabled=1; rm {keepalived.DROP_IN}; systemctl daemon-reload; systemctl restart keepalived",
@@ -118,5 +150,5 @@ def recipe(lab: Lab) -> Iterator[None]:
         yield
     finally:
         for name in NODES:
-            shell(lab, name, f"rm {CHECK}; setsebool nis_enabled=0")
+            run_on(lab, name, f"rm {CHECK}; setsebool nis_enabled=0")
         deploy(lab)

@@ -1,9 +1,10 @@
-/* Datagrams at a set rate, and a receiver that only counts them. For bench/udp.py.
+/* Sends datagrams at a given rate, or counts those that it receives. For bench/udp.py.
  *
- *   udp send SOURCE TARGET PORT SIZE RATE SECONDS   prints how many were sent, and in how many seconds
- *   udp count ADDRESS PORT SECONDS                  prints how many came; ends when no more come for IDLE seconds
+ *   udp send SOURCE TARGET PORT SIZE RATE SECONDS   prints how many it sent, and in how many seconds
+ *   udp count ADDRESS PORT SECONDS                  prints a line when it listens, and at the end how many it received
  *
- * Both end by themselves, `count` after SECONDS at the latest. Linux, sendmmsg(2) and recvmmsg(2).
+ * `send` ends after twice SECONDS at the latest, where it can't reach the rate. `count` ends when none has come for IDLE
+ * seconds after the first, and after SECONDS at the latest. Linux: sendmmsg(2) and recvmmsg(2).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,10 +33,10 @@ static double now(void)
 
 static struct sockaddr_in at(const char *address, int port)
 {
-    struct sockaddr_in it = {.sin_family = AF_INET, .sin_port = htons(port)};
-    if (inet_pton(AF_INET, address, &it.sin_addr) != 1)
+    struct sockaddr_in result = {.sin_family = AF_INET, .sin_port = htons(port)};
+    if (inet_pton(AF_INET, address, &result.sin_addr) != 1)
         errx(2, "%s: not an IPv4 address", address);
-    return it;
+    return result;
 }
 
 static int bound(struct sockaddr_in where)
@@ -122,6 +123,6 @@ int main(int number, char **argument)
     else if (number == 5 && !strcmp(argument[1], "count"))
         count_all(argument + 2);
     else
-        errx(2, "see the head of udp.c");
+        errx(2, "usage: udp send SOURCE TARGET PORT SIZE RATE SECONDS | udp count ADDRESS PORT SECONDS");
     return 0;
 }

@@ -1,4 +1,7 @@
-"""The recipe's step 8, word for word in what it does: is the input listed? No time-out, the whole `/_node/stats`, `main` only."""
+"""The recipe's health script (step 8): it succeeds when the API lists the input in the pipeline `main`.
+
+Like the recipe's, it reads the whole of `/_node/stats`, without a time-out.
+"""
 
 import json
 import sys
@@ -9,4 +12,4 @@ if len(sys.argv) != 3:
     sys.exit(1)
 stats = json.load(urlopen("http://%s:9600/_node/stats" % sys.argv[1]))  # noqa: UP031
 inputs = stats["pipelines"]["main"]["plugins"]["inputs"]
-sys.exit(0 if sys.argv[2] in [each["id"] for each in inputs] else 1)
+sys.exit(0 if sys.argv[2] in [plugin["id"] for plugin in inputs] else 1)

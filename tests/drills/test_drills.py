@@ -13,7 +13,8 @@ from drills.catalogue import DRILLS, Drill
 from drills.result import Loss, count
 from drills.run import HEAL, RATE
 from lab.lab import Lab
-from tests.lab.conftest import ALL_ADDRESSES, ROOT, VIP, Cluster, until
+from tests.lab.conftest import ALL_ADDRESSES, ROOT, VIP, Cluster
+from tests.until import until
 
 pytestmark = pytest.mark.long
 

@@ -6,8 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from lab.lab import Lab
+from tests.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("stash1", "stash2")
@@ -63,14 +63,6 @@ while number < 600 * rate:
     number += 1
 print(number)
 """
-
-
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until a condition holds; fail with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
 
 
 def last_event(line: str) -> dict[str, Any] | None:

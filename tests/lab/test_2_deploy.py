@@ -2,7 +2,8 @@
 
 import signal
 
-from tests.lab.conftest import NODES, Cluster, Done, tool, until
+from tests.lab.conftest import NODES, Cluster, Done, tool
+from tests.until import until
 
 STARTED = "systemctl show -p ActiveEnterTimestampMonotonic,MainPID logstash keepalived firewalld"
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.lab.conftest import ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool, until
+from tests.lab.conftest import ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool
+from tests.until import until
 
 
 def test_verify_says_all_good_in_both_ways(cluster: Cluster) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.conftest import ADDRESSES, NODES, VIP, Cluster, until
+from tests.lab.conftest import ADDRESSES, NODES, VIP, Cluster
+from tests.until import until
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from desired.paths import CLONE
-from tests.lab.conftest import ADDRESSES, Cluster, Done, tool, until
+from tests.lab.conftest import ADDRESSES, Cluster, Done, tool
+from tests.until import until
 
 WHO = "hostname; cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub; cat /etc/NetworkManager/system-connections/*"
 

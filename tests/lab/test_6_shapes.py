@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import ADDRESSES, ALL_ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool, until
+from tests.lab.conftest import ADDRESSES, ALL_ADDRESSES, ALLOWED, FORBIDDEN, NODES, VIP, Cluster, tool
+from tests.until import until
 
 pytestmark = pytest.mark.long
 

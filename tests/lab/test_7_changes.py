@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import ADDRESSES, NODES, PASSWORD, Cluster, tool, until
+from tests.lab.conftest import ADDRESSES, NODES, PASSWORD, Cluster, tool
+from tests.until import until
 
 EVERYTHING = {
     "inputs": [

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import ALLOWED, FORBIDDEN, NODES, VIP, Cluster, until
+from tests.lab.conftest import ALLOWED, FORBIDDEN, NODES, VIP, Cluster
+from tests.until import until
 
 ALLOWED6, FORBIDDEN6 = "fd77::101", "fd77::102"
 VIP6, VIP2 = "fd77::10", "10.77.0.20"

@@ -5,30 +5,20 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.until import until
+
 PROJECT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
 every_major = pytest.mark.parametrize("version", ["6.8.23", "7.17.29", "8.19.18", "9.3.8"])
-
-T = TypeVar("T")
-
-
-def until(condition: Callable[[], T], seconds: float = 10) -> T:
-    """Wait until a condition returns something true, and return that. Fails when the time is over."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, f"not met within {seconds} s"
-        time.sleep(0.02)
-    return result
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:

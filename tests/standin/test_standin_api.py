@@ -3,7 +3,8 @@
 import json
 import urllib.request
 
-from tests.standin.standin_process import ADDRESS, MakeStandin, every_major, until
+from tests.standin.standin_process import ADDRESS, MakeStandin, every_major
+from tests.until import until
 
 
 @every_major

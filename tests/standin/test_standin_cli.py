@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.standin.standin_process import ADDRESS, PROJECT, MakeStandin, every_major, until
+from tests.standin.standin_process import ADDRESS, PROJECT, MakeStandin, every_major
+from tests.until import until
 
 
 @every_major

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.standin.standin_process import ADDRESS, MakeStandin, until
+from tests.standin.standin_process import ADDRESS, MakeStandin
+from tests.until import until
 
 
 @pytest.mark.parametrize(

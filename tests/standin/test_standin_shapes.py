@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, refused, until
+from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, refused
+from tests.until import until
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PATHS = {"node_stats": "/_node/stats", "pipelines": "/_node/stats/pipelines", "health": "/_health_report"}

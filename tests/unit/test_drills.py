@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from drills.result import Loss, count
 from drills.run import Outcome
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
+from tests.until import until
 
 LOSS = Loss(
     sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0, last=0
@@ -95,10 +95,7 @@ def test_it_is_undone_by_itself(node: Path, drill: Drill, shell: str) -> None:
 def test_it_is_undone_when_it_is_stopped(node: Path, shell: str) -> None:
     """By `systemctl stop`, which is SIGTERM."""
     process = started(node, find("logstash-hung"), shell)
-    end = time.monotonic() + 10
-    while "systemctl kill -s STOP logstash" not in log(node):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: "systemctl kill -s STOP logstash" in log(node), 10, "Logstash stopped by the drill")
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     assert log(node) == ["systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"]

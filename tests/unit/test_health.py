@@ -31,6 +31,7 @@ from tests.unit.test_check_script import (
     raw,
     serving,
 )
+from tests.until import until
 
 SERVICE = ROOT / "files" / "logstash_ha_health.py"
 ID = "udp-5514"
@@ -89,11 +90,12 @@ class Running:
         return (self.folder / "journal").read_text().splitlines()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + LIMIT
-        while not condition():
-            assert time.monotonic() < end, self.lines()
-            assert self.process.poll() is None, self.lines()
-            time.sleep(0.01)
+        def holds() -> bool:
+            held = condition()
+            assert held or self.process.poll() is None, self.lines()
+            return held
+
+        until(holds, LIMIT, self.lines)
 
     def wait_for_systemd(self, message: bytes) -> None:
         """Waits until systemd gets this message."""

@@ -3,12 +3,12 @@
 import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.unit.test_check_script import INTERPRETERS, LIMIT, ROOT
+from tests.until import until
 
 SCRIPT = ROOT / "files" / "release_vips.py"
 VIPS = {51: "192.0.2.10", 52: "192.0.2.20", 61: "2001:db8::10"}
@@ -60,10 +60,14 @@ class Namespace:
 
     def until_held(self, *routers: int, master: int) -> None:
         """Waits until only the VIPs of these are there; meanwhile another node announces that it is MASTER of one."""
-        end = time.monotonic() + LIMIT
-        while self.held() != [*routers]:
-            assert time.monotonic() < end
+
+        def only_they_are_held() -> bool:
+            if self.held() == [*routers]:
+                return True
             self.advert(master)
+            return False
+
+        until(only_they_are_held, LIMIT, lambda: f"{[*routers]} held; there are {self.held()}")
 
 
 @pytest.fixture

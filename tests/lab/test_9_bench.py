@@ -1,0 +1,33 @@
+"""Each benchmark that needs a lab measures something: run once, as small as it can be."""
+
+import re
+import shutil
+import sys
+
+import pytest
+
+from tests.lab.conftest import Cluster
+
+gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc, which bench.udp needs and the lab does not")
+
+RUNS = {
+    "detection": ("1 --checks recipe --failure killed", r"\| recipe \| killed \| 1 \| (\d+) \| \1 \| \1 \|"),
+    "failover": (
+        "1 --vrrp default --failure keepalived-stopped",
+        r"\| default \| keepalived stopped \| 1 \| (\d+) \| \1 \| \1 \|  \|",
+    ),
+    "flap": ("2 default", r"\| default \| 2 \| \d+ % \| \d+ \|"),
+    "udp": (
+        "1 100 --path ipvs",
+        r"\| the VIP \(IPVS\) \| 200 B \| 100 \| 100 \| 0 \| 0 \| 0\.000 % \|\n\| the VIP \(IPVS\) \| 1000 B \| 100 .*",
+    ),
+}
+"""Arguments, and the rows of the table."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=gcc if name == "udp" else ()) for name in RUNS])
+def test_a_benchmark_measures_something(cluster: Cluster, name: str) -> None:
+    arguments, rows = RUNS[name]
+    done = cluster.run(sys.executable, "-m", f"bench.{name}", *arguments.split(), timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(f"^{rows}$", done.stdout, re.MULTILINE), done.stdout
