@@ -1,14 +1,11 @@
 """Each benchmark that needs a lab measures something: run once, as small as it can be."""
 
 import re
-import shutil
 import sys
 
 import pytest
 
 from tests.lab.conftest import Cluster
-
-gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc, which bench.udp needs and the lab does not")
 
 RUNS = {
     "detection": ("1 --checks recipe --failure killed", r"\| recipe \| killed \| 1 \| (\d+) \| \1 \| \1 \|"),
@@ -25,7 +22,7 @@ RUNS = {
 """Arguments, and the rows of the table."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=gcc if name == "udp" else ()) for name in RUNS])
+@pytest.mark.parametrize("name", RUNS)
 def test_a_benchmark_measures_something(cluster: Cluster, name: str) -> None:
     arguments, rows = RUNS[name]
     done = cluster.run(sys.executable, "-m", f"bench.{name}", *arguments.split(), timeout=180)

@@ -1,7 +1,6 @@
 """The benchmarks without a lab: each part that needs no lab is run once."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -225,7 +224,6 @@ def test_an_input_that_is_never_removed_is_shown_as_such() -> None:
     assert [detection.milliseconds(seconds) for seconds in (0.4751, float("inf"))] == ["475", "over 30000"]
 
 
-@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc, which bench.udp needs and the lab does not")
 def test_each_datagram_that_is_sent_is_counted(tmp_path: Path) -> None:
     program = tmp_path / "udp"
     udp.compile_udp(program)
