@@ -2,8 +2,8 @@
 
     pyinfra inventory.py clone.py --limit stash2 --data ssh_hostname=stash1
 
-`--limit` names the node that it is to be, `ssh_hostname` how ssh reaches it now: as its source, which is off.
-docs/clone.md tells the rest.
+`--limit` names the node that the clone becomes. `ssh_hostname` is where ssh reaches it now: at the address of
+its source, which is powered off. See docs/clone.md.
 """
 
 from pyinfra import host

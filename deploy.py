@@ -1,4 +1,4 @@
-"""The recipe, replayed on each node of the cluster: `pyinfra inventory.py deploy.py`."""
+"""The recipe's steps on each node of the cluster: `pyinfra inventory.py deploy.py`."""
 
 from functools import partial
 
@@ -49,25 +49,25 @@ if "nodes" in host.groups:
     files.put(name="4. Pipelines: an input for each port", files=step(4))
     logstash.accepted(name="4. Logstash accepts its files", files=desired, find_change=new_version)
 
-    # 5 (SELinux) has nothing to do: no check of keepalived's opens a connection any more.
+    # 5 (SELinux): nothing to do, since none of keepalived's checks opens a connection.
 
     files.put(name="6. sysctl: own files", files=step(6))
     modules.loaded(name="6. Kernel modules", modules=module_names(cluster))
     sysctl.effective(name="6. sysctl: in force, no STIG", settings=kernel_settings(cluster), file=SYSCTL_FILE)
 
-    # 8 before 7: keepalived.conf names the script's user and the service's verdicts, and is checked with them.
+    # 8 before 7: keepalived.conf names the script's user and the verdict files, and its check needs both.
     users.system(name="8. User of the health script", user=USER)
     files.put(name="8. Health script and service", files=step(8))
     files.put(name="7. keepalived.conf", files=step(7))
 
     firewalld.allowed(name="9. firewalld: VRRP, API, events", cluster=cluster, node=node)
 
-    # A machine that is the clone of another one becomes itself by clone.py.
-    clone.remember(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)
+    # clone.py makes a clone the node that it should be.
+    clone.recorded(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)
 
     files.put(name="11. keepalived starts again when it dies", files=step(11))
     activation.drain_flags_cleared(name="11. No node is left out by a run that was interrupted")
-    # One node after the other, and the MASTER last: the others take the events meanwhile.
+    # One node after the other, the MASTER last; meanwhile the others take the events.
     for masters, role in ((False, "BACKUPs"), (True, "MASTER")):
         activation.rolling_restart(
             name=f"11. keepalived and Logstash are up with their files: {role}",
@@ -79,7 +79,7 @@ if "nodes" in host.groups:
             _serial=True,
         )
 
-    # What an earlier deploy has put there, and this cluster has no use for.
+    # What an earlier deploy has put there, and this cluster does not need.
     services.absent(name="12. No unit of an earlier deploy", units=retired_units(cluster))
     files.pruned(name="12. No file of an earlier deploy", files=desired)
     firewalld.pruned(name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node)

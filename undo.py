@@ -1,7 +1,7 @@
 """Takes a node out of the cluster: `pyinfra inventory.py undo.py --limit stash3`.
 
-What the deploy has put there is taken away again, and nothing else. Then take the node out of `inventory.py`,
-and deploy, so that the others forget it.
+Everything that the deploy has put there is removed, and nothing else. Then take the node out of
+`inventory.py`, and deploy, so that the other nodes no longer expect it.
 """
 
 from pyinfra import host

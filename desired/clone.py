@@ -13,11 +13,11 @@ from desired.render import program
 from facts.clone import IdentityState
 
 UNIT = "logstash-ha-clone"
-"""The systemd unit of the change while it is under way, which no lost connection ends."""
+"""The systemd unit that makes the change, so that a lost connection does not end it."""
 RUN = f"{CLONE}/run"
-"""The script that is run there."""
+"""The script that this unit runs."""
 WINDOW = 30
-"""Seconds in which the deploy must confirm the new address. Going back takes some more, within 60 in all."""
+"""Seconds for the deploy to confirm the new address. Going back takes some more, 60 at most in all."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Plan:
     """What makes a clone the node that it should be."""
 
     hardware: list[str]
-    """The hardware to be recorded."""
+    """The hardware identifiers to be recorded."""
     hostname: str = ""
     addresses: dict[str, str] = field(default_factory=dict)
     """New addresses by old ones."""
@@ -34,44 +34,44 @@ class Plan:
     profiles: list[str] = field(default_factory=list)
     """The files that hold an address to be replaced: their connections must be made anew."""
     begun: bool = False
-    """It has its address already; the rest is to be finished."""
+    """Whether it has its address already, and the rest is to be finished."""
 
 
 def hardware(identity: IdentityState, interface: str) -> list[str]:
-    """Hardware identifiers that a disk copy does not carry: the interface's MAC, and the machine's UUID if it has one."""
-    return [found for found in (identity["links"].get(interface, ""), identity["product"]) if found]
+    """What a disk copy does not carry: the interface's MAC address, and the machine's UUID if it has one."""
+    return [value for value in (identity["links"].get(interface, ""), identity["product"]) if value]
 
 
 def plan(cluster: Cluster, node: Node, identity: IdentityState, others: dict[str, str]) -> Plan | None:
     """How the machine with this identity becomes this node; None when it is already.
 
     `others` are new addresses by old ones, beside those that the inventory names. Raises
-    `ClusterError` when the machine is no clone of one of the cluster's nodes, or can't be told from one.
+    `ClusterError` when the machine is not a clone of one of the cluster's nodes, or may be that node itself.
     """
-    found = hardware(identity, cluster.interface)
+    present = hardware(identity, cluster.interface)
     if {str(address) for address in node.addresses} <= set(identity["addresses"]):
-        return Plan(found, begun=True) if identity["stages"] else None
+        return Plan(present, begun=True) if identity["stages"] else None
     source = _source(cluster, node, identity)
-    _check_hardware(node, source, identity["noted"], found)
+    _check_hardware(node, source, identity["recorded"], present)
 
     addresses = {str(address): str(node.at(address.version)) for address in source.addresses}
     addresses |= others
     profiles = identity["profiles"]
     static = {address: path for path, profile in profiles.items() for address in profile["addresses"]}
-    for present in map(str, source.addresses):
-        if present not in static:
+    for address in map(str, source.addresses):
+        if address not in static:
             raise ClusterError(
-                f"nodes.{node.name}: its present address {present} is in no ifcfg file and no NetworkManager "
+                f"nodes.{node.name}: its present address {address} is in no ifcfg file and no NetworkManager "
                 "keyfile; write it there, so that it can be replaced"
             )
     for address, path in static.items():
         if address not in addresses and not address.startswith("127."):
             raise ClusterError(
-                f"clone_addresses: {path} has {address}, too, which {source.name} keeps; say what {node.name} "
-                f'is to have instead: --data clone_addresses=\'{{"{address}": "…"}}\''
+                f"clone_addresses: {path} has {address}, too, which {source.name} keeps; name the one that "
+                f'{node.name} gets instead: --data clone_addresses=\'{{"{address}": "…"}}\''
             )
     return Plan(
-        hardware=found,
+        hardware=present,
         hostname=hostname(identity["hostname"], source.name, node.name),
         addresses=addresses,
         replaced=addresses | _replaced(identity, node, cluster.interface, set(addresses)),
@@ -86,33 +86,33 @@ def _source(cluster: Cluster, node: Node, identity: IdentityState) -> Node:
             return peer
     has = ", ".join(identity["addresses"]) or "none"
     raise ClusterError(
-        f"nodes.{node.name}: the machine's addresses ({has}) are no other node's, so it is no clone of one; "
+        f"nodes.{node.name}: the machine's addresses ({has}) are no other node's, so it is not a clone of one; "
         f"give it {node.address} by hand, or correct inventory.py"
     )
 
 
-def _check_hardware(node: Node, source: Node, noted: list[str], found: list[str]) -> None:
-    """Only hardware tells a clone from its source: their disks are the same."""
-    if not noted:
+def _check_hardware(node: Node, source: Node, recorded: list[str], present: list[str]) -> None:
+    """Raise `ClusterError` unless the hardware differs: nothing else tells a clone from its source."""
+    if not recorded:
         raise ClusterError(
-            f"nodes.{node.name}: can't tell whether this machine is {source.name} or a clone of it: its disk does "
-            f"not name its hardware; run deploy.py on {source.name}, and clone it after that"
+            f"nodes.{node.name}: can't tell whether this machine is {source.name} or a clone of it: no hardware is "
+            f"recorded on its disk; run deploy.py on {source.name}, and clone it after that"
         )
-    if same := [value for value in found if value in noted]:
+    if same := [value for value in present if value in recorded]:
         raise ClusterError(
             f"nodes.{node.name}: this machine is {source.name} itself and no clone of it, by its hardware "
-            f"({', '.join(same)}); power {source.name} off, and boot the clone with a MAC and a UUID of its own"
+            f"({', '.join(same)}); power {source.name} off, and boot the clone with a MAC address and a UUID of its own"
         )
 
 
 def hostname(present: str, source: str, name: str) -> str:
-    """The clone's host name: as its node's name, in the domain that its source's host name has."""
+    """The clone's host name: its node's name, in the domain of its source's host name."""
     domain = present.removeprefix(source) if present.startswith(f"{source}.") else ""
     return name + domain
 
 
 def _replaced(identity: IdentityState, node: Node, interface: str, addresses: set[str]) -> dict[str, str]:
-    """Connection UUIDs and MACs of the source, and what the node has instead."""
+    """Connection UUIDs and MAC addresses of the source, and those of the node in their place."""
     replaced = {}
     for profile in identity["profiles"].values():
         if profile["uuid"]:
@@ -124,15 +124,18 @@ def _replaced(identity: IdentityState, node: Node, interface: str, addresses: se
     return replaced
 
 
-def check_alone(node: Node, plan: Plan, answering: dict[str, str]) -> None:
-    """Raise `ClusterError` unless nobody else has an address that the machine has or is to have."""
+def check_conflicts(node: Node, plan: Plan, conflicts: dict[str, str]) -> None:
+    """Raise `ClusterError` unless no other machine has an address that this one has or is to have.
+
+    `conflicts` is what `facts.clone.AddressConflicts` reads.
+    """
     for old, new in plan.addresses.items():
         for address in dict.fromkeys((old, new)):
-            status = answering.get(address, "unknown")
+            status = conflicts.get(address, "unknown")
             if status == "unknown":
                 raise ClusterError(
-                    f"nodes.{node.name}: can't look whether another machine has {address}; install iputils, "
-                    "which brings arping, there"
+                    f"nodes.{node.name}: can't find out whether another machine has {address}; install iputils "
+                    "there, which brings arping"
                 )
             if status == "taken":
                 mend = "power it off" if address == old else "power it off, or choose a free address"
@@ -153,14 +156,14 @@ def other_addresses(given: object) -> dict[str, str]:
 
 
 def edits(replaced: dict[str, str]) -> str:
-    """A sed script that replaces addresses, UUIDs and MACs in any file, and no part of a longer one."""
+    """A sed script that replaces addresses, UUIDs and MAC addresses in any file, but no part of a word."""
     end = "[^0-9A-Fa-f:.-]"
-    whole = {old.replace(".", r"\."): new for old, new in sorted(replaced.items()) if old != new}
-    return "\n".join(rf"s/\(^\|{end}\){old}\($\|{end}\)/\1{new}\2/gI" for old, new in whole.items())
+    escaped = {old.replace(".", r"\."): new for old, new in sorted(replaced.items()) if old != new}
+    return "\n".join(rf"s/\(^\|{end}\){old}\($\|{end}\)/\1{new}\2/gI" for old, new in escaped.items())
 
 
 def script() -> str:
-    """What is run on the clone: `files/clone.sh`, with the names of the paths it uses."""
-    paths = {"folder": CLONE, "unit": UNIT, "reboot": CLONE_REBOOT, "hardware": HARDWARE}
-    names = "".join(f"{name}={shlex.quote(value)}\n" for name, value in paths.items())
-    return names + program("clone.sh")
+    """What is run on the clone: `files/clone.sh`, after the variables that it uses."""
+    variables = {"folder": CLONE, "unit": UNIT, "reboot": CLONE_REBOOT, "hardware": HARDWARE}
+    assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    return assignments + program("clone.sh")

@@ -1,4 +1,4 @@
-"""The one list of files: all that the deploy writes on a node."""
+"""The one list of files: all those that the deploy writes on a node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from desired.version import VERSION
 
 
 def desired_files(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
-    """Each file that the deploy writes on this node with Enterprise Linux `el`, by its path.
+    """The files that the deploy writes on this node with Enterprise Linux `el`, by path.
 
     Raises `ClusterError` for a pipeline file of the user's that can't be rendered.
     """

@@ -1,7 +1,7 @@
 """What the firewall must accept and translate, as firewalld's own rules (the recipe's step 9).
 
 Rules are strings in firewalld's own spelling: a rich rule begins with `rule`, a direct rule with `ipv4` or
-`ipv6`. What the deploy adds is in the record, as `rich ZONE RULE` or `direct RULE`.
+`ipv6`. The rules that the deploy adds are in the record, as `rich ZONE RULE` or `direct RULE`.
 """
 
 from __future__ import annotations
@@ -20,77 +20,78 @@ _LINK_LOCAL = ip_network("fe80::/10")
 def rules(cluster: Cluster, node: Node) -> list[str]:
     """What this node accepts, as rich rules (the recipe's step 9).
 
-    VRRP from each node; the API and the inputs' ports at the node's own address from each node, as each checks all;
-    each virtual server from each of its input's senders. How an event then reaches a node depends on the
-    forwarding: `nat` leaves the sender's address and takes the node's, `snat` takes the director's and
-    the node's, `dr` leaves both and has the directors tell each other of connections.
+    VRRP from each node; the API and the inputs' ports at the node's own address from each node, since each
+    node checks all of them; each virtual server from each sender of its input. How an event then reaches a
+    node depends on the forwarding: with `nat` the sender's address stays and the destination becomes the
+    node's, with `snat` the source becomes the director's as well, with `dr` both stay, and the directors
+    synchronize their connections.
     """
-    found = [
+    accepted = [
         _accept(source, 'protocol value="vrrp"')
         for version in cluster.families
         for source in _vrrp_sources(cluster, version)
     ]
     version = node.address.version
-    found += [_port(member.at(version), node.address, API_PORT, "tcp") for member in cluster.nodes]
-    # The health services ask each other by the same port's number.
-    found += [_port(peer.at(version), node.address, API_PORT, "udp") for peer in cluster.peers(node)]
+    accepted += [_port(member.at(version), node.address, API_PORT, "tcp") for member in cluster.nodes]
+    # The health services ask each other at the UDP port of the same number.
+    accepted += [_port(peer.at(version), node.address, API_PORT, "udp") for peer in cluster.peers(node)]
     for server in cluster.virtual_servers:
         version, protocol = server.vip.version, server.protocol.lower()
         (real,) = (real for real in server.real_servers if real.node == node)
         senders = [sender for sender in cluster.senders_of(server.input) if sender.version == version]
         for sender in senders:
             if server.forwarding == "nat":
-                found.append(_port(sender, real.address, real.port, protocol))
-            found.append(_port(sender, server.vip, server.port, protocol))
+                accepted.append(_port(sender, real.address, real.port, protocol))
+            accepted.append(_port(sender, server.vip, server.port, protocol))
         if server.forwarding == "snat" or version == node.address.version:
             directors = [peer.at(version) for peer in cluster.peers(node)]
-            found += [_port(director, real.address, real.port, protocol) for director in directors]
+            accepted += [_port(director, real.address, real.port, protocol) for director in directors]
     if "dr" in cluster.forwardings:
-        # The kernel's group is an IPv4 one; without IPv4, keepalived gives an IPv6 one of this link.
+        # The kernel's multicast group is an IPv4 one; without IPv4, keepalived sets a link-local IPv6 one.
         sources = [member.at(4) for member in cluster.nodes] if 4 in cluster.families else [_LINK_LOCAL]
-        found += [_accept(source, f'port port="{SYNC_PORT}" protocol="udp"') for source in sources]
-    return list(dict.fromkeys(found))
+        accepted += [_accept(source, f'port port="{SYNC_PORT}" protocol="udp"') for source in sources]
+    return list(dict.fromkeys(accepted))
 
 
 def direct_rules(cluster: Cluster, node: Node) -> list[str]:
-    """What no rich rule can say for one port, as direct rules (firewalld.direct(5)).
+    """What rich rules can't express for a single port, as direct rules (firewalld.direct(5)).
 
-    What this node as a director sends on to a peer with `snat` gets its own address, so that the
-    replies come back through it. IPVS's connections are tracked for that, and beside it a TCP connection
-    with `dr` must not be: a director never sees its replies, and the firewall would drop all that follows
-    the first packet as invalid.
+    What this node, as a director, forwards to a peer with `snat` gets this node's address as its source, so
+    that the replies come back through it. For that, IPVS's connections are tracked; but a TCP connection with
+    `dr` must not be tracked then: a director never sees its replies, and the firewall would drop everything
+    after the first packet as invalid.
     """
     if "snat" not in cluster.forwardings:
         return []
-    found = []
+    direct = []
     for server in cluster.virtual_servers:
         family = f"ipv{server.vip.version}"
         if server.forwarding == "snat":
-            found += [
+            direct += [
                 f"{family} nat POSTROUTING 0 -p tcp -d {real.address} --dport {real.port}"
                 f" -j SNAT --to-source {node.at(server.vip.version)}"  # MASQUERADE may take the VIP
                 for real in server.real_servers
                 if real.node != node
             ]
         elif server.forwarding == "dr" and server.protocol == "TCP":
-            found.append(
+            direct.append(
                 f"{family} raw PREROUTING 0 -p tcp -d {server.vip} --dport {server.port} -j CT --notrack"
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(direct))
 
 
 def _vrrp_sources(cluster: Cluster, version: int) -> Iterable[Address | Network]:
-    """Where adverts come from: in IPv6's multicast from link-local addresses (RFC 5798, section 5.1.2.1)."""
+    """Where adverts come from: with IPv6 multicast, from link-local addresses (RFC 5798, section 5.1.2.1)."""
     if version == 6 and cluster.transport == "multicast":
         return [_LINK_LOCAL]
     return [member.at(version) for member in cluster.nodes]
 
 
-def _accept(source: Address | Network, what: str) -> str:
+def _accept(source: Address | Network, element: str) -> str:
     network = ip_network(source)
     single = network.prefixlen == network.max_prefixlen
     address = network.network_address if single else network
-    return f'rule family="ipv{network.version}" source address="{address}" {what} accept'
+    return f'rule family="ipv{network.version}" source address="{address}" {element} accept'
 
 
 def _port(source: Address | Network, destination: Address, port: int, protocol: str) -> str:
@@ -98,17 +99,17 @@ def _port(source: Address | Network, destination: Address, port: int, protocol: 
 
 
 def desired_rules(cluster: Cluster, node: Node) -> list[str]:
-    """All of this node's rules."""
+    """All of this node's rules, rich and direct."""
     return [*rules(cluster, node), *direct_rules(cluster, node)]
 
 
 def missing(rules: list[str], present: RulesState) -> dict[str, list[str]]:
-    """By side, `permanent` and `runtime`: the rules that are not there."""
-    sides = {"permanent": present["permanent"], "runtime": present["runtime"]}
-    return {side: [rule for rule in rules if rule not in there] for side, there in sides.items()}
+    """The rules that firewalld does not have, by configuration: `permanent` and `runtime`."""
+    configurations = {"permanent": present["permanent"], "runtime": present["runtime"]}
+    return {name: [rule for rule in rules if rule not in has] for name, has in configurations.items()}
 
 
 def unmanaged(rules: list[str], present: RulesState, record: dict[str, list[str]]) -> list[str]:
-    """The rules that are neither meant nor the deploy's: others put them there."""
-    ours = {*rules, *record.get("direct", []), *(line.split(" ", 1)[1] for line in record.get("rich", []))}
+    """The rules that are neither desired nor in the record: others have put them there."""
+    ours = {*rules, *record.get("direct", []), *(value.split(" ", 1)[1] for value in record.get("rich", []))}
     return [rule for rule in dict.fromkeys(present["permanent"] + present["runtime"]) if rule not in ours]

@@ -13,15 +13,15 @@ from desired.unit import Unit
 UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
 RELEASE_VIPS = "/etc/keepalived/release_vips.py"
-"""What takes the VIPs off a node whose keepalived was killed."""
+"""The program that removes the VIPs from a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 
 FILE_CHECK = 9
-"""The first Enterprise Linux whose keepalived follows a file at once. 2.1.5 (EL 8) can, too, but a real server
-that comes with a reload stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+"""The first Enterprise Linux whose keepalived follows a verdict file at once. 2.1.5 (EL 8) can, too, but a
+real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
 
-# 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) only names what it does not know, and exits with 0: so any
-# output is a failure. 2.2.5 to 2.2.7 (on no EL) kill themselves half-way when script_user is not root.
+# 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) names what it does not know, but exits with 0, so any output is
+# a failure. 2.2.5 to 2.2.7 (in no EL) kill themselves during the test when script_user is not root.
 CONF_CHECK = """\
 tested=$new
 case $(keepalived --version 2>&1 | sed -n 's/^Keepalived v\\([0-9.]*\\).*/\\1/p') in
@@ -33,14 +33,14 @@ case $(keepalived --version 2>&1 | sed -n 's/^Keepalived v\\([0-9.]*\\).*/\\1/p'
 esac
 if [ -n "$tested" ]; then
     status=0
-    said=$(keepalived --config-test --use-file "$tested" 2>&1) || status=$?
-    [ "$status$said" = 0 ] || { printf 'keepalived refuses it (%s): %s\\n' $status "$said" >&2; exit 1; }
+    output=$(keepalived --config-test --use-file "$tested" 2>&1) || status=$?
+    [ "$status$output" = 0 ] || { printf 'keepalived refuses it (%s): %s\\n' $status "$output" >&2; exit 1; }
 fi"""
 """For a `TextFile`: keepalived's own test of the new keepalived.conf."""
 
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
-    """keepalived.conf, and what lets its unit start again and leaves no VIP behind."""
+    """keepalived.conf, and what restarts keepalived when it dies and removes the VIPs that it left behind."""
     conf = render(
         "keepalived.conf.j2",
         cluster=cluster,
@@ -66,13 +66,14 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
 
 
 def probe(cluster: Cluster, node: Node, el: int) -> str:
-    """For a `Unit`: the health script finds each input in this node's Logstash."""
-    # Drained or not: it has been restarted, so its own answer counts again.
-    undrained = f"rm -f {DRAINED}/{node.address}"
-    return f"{undrained} &&\n{PYTHON[el]} {CHECK} {node.address} {' '.join(cluster.input_ids)}"
+    """The probe of Logstash's `Unit`: the health script finds each input in this node's Logstash."""
+    # The health script calls a drained node down, but this one has been restarted: its answer counts again.
+    end_drain = f"rm -f {DRAINED}/{node.address}"
+    return f"{end_drain} &&\n{PYTHON[el]} {CHECK} {node.address} {' '.join(cluster.input_ids)}"
 
 
-# Where SELinux does not let it watch them, keepalived goes by the verdicts of its start for ever, and does not say so.
+# Where SELinux does not let it watch the verdict files, keepalived keeps the verdicts of its start, and does
+# not say so.
 _WATCHES = """\
 systemctl is-active keepalived &&
 for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"); do
@@ -80,12 +81,13 @@ for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)")
 done | grep -q '^inotify wd:' || { echo 'it does not watch the verdicts: `ausearch -m avc -c keepalived`'; false; }"""
 
 
-# A reload leaves the kernel's synchronization of connections as it was; nobody would tell it any more who is MASTER.
+# A reload does not end the kernel's synchronization of connections, which no one would switch between MASTER
+# and BACKUP any more.
 _NO_SYNC = "for role in master backup; do ipvsadm --stop-daemon $role 2>/dev/null; done"
 
 
 def unit(cluster: Cluster, el: int) -> Unit:
-    """keepalived's service; a reload loses nothing, but 1.3.5 (EL 7) can crash on it."""
+    """keepalived's service. A reload loses no event, but 1.3.5 (EL 7) can crash at it."""
     return Unit(
         UNIT,
         probe="systemctl is-active keepalived" if el < FILE_CHECK else _WATCHES,

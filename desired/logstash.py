@@ -16,7 +16,7 @@ UNIT = "logstash"
 
 
 def folder(pipeline: str) -> str:
-    """Where a pipeline's files are: those of `main` where the package has them (the recipe's step 4)."""
+    """The folder of a pipeline's files: the package's own for `main` (the recipe's step 4)."""
     return f"{HOME}/conf.d" if pipeline == "main" else f"{HOME}/pipelines.d/{pipeline}"
 
 
@@ -26,14 +26,14 @@ def own_file(pipeline: str) -> str:
 
 
 def events_file(pipeline: str) -> str:
-    """The sample output of a pipeline that has no files of the user's: one JSON object a line."""
+    """The file that a pipeline without files of the user's writes its events to: one JSON object a line."""
     return f"/var/log/logstash/events{'' if pipeline == 'main' else '-' + pipeline}.json"
 
 
 def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
-    """Where an input listens: at the node's own address, or at all of them.
+    """The address at which an input listens: the node's own, or the one that stands for all addresses.
 
-    With direct routing events come to the VIP itself, and with two families to two addresses.
+    With direct routing, events come to the VIP itself, and with two families to two addresses.
     """
     if len(cluster.families) == 1 and input.forwarding != "dr":
         return str(node.address)
@@ -41,7 +41,7 @@ def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
 
 
 def files(cluster: Cluster, node: Node) -> list[TextFile]:
-    """What Logstash reads. A file that would be as the package has it is not written."""
+    """The files that Logstash reads. One that would be as the package has it is not written."""
     settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT)
     texts: dict[str, str] = {}
     for pipeline in cluster.pipeline_ids:
@@ -70,7 +70,7 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
 
 
 def _environment(cluster: Cluster) -> list[TextFile]:
-    """The variables that pipelines use, where there are any."""
+    """The file with the variables that pipelines use, where there are any."""
     if not cluster.environment:
         return []
     # Read by systemd and by a shell: both give these characters a meaning, unless they are escaped.
@@ -83,10 +83,10 @@ def _environment(cluster: Cluster) -> list[TextFile]:
 
 
 def unit(cluster: Cluster, listed: str) -> Unit:
-    """Logstash's service; a Java program, it takes tens of seconds to start.
+    """Logstash's service; as a Java program, it takes tens of seconds to start.
 
-    `listed` succeeds once its API lists every input. It lists an input also when its port is taken, so the
-    sockets are looked at, too.
+    `listed` is a shell command that succeeds once the API lists every input. The API lists an input also when
+    another program has its port, so the probe checks Logstash's sockets, too.
     """
     udp, tcp = (
         [input.target_port for input in cluster.inputs if protocol in input.protocols]

@@ -12,16 +12,16 @@ from facts.packages import version_key
 KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-elasticsearch"
 REPOSITORY = "/etc/yum.repos.d/logstash.repo"
 JAVA = "java-1.8.0-openjdk-headless"
-"""What every Logstash without Java of its own runs on. Enterprise Linux 7 to 9 have it."""
+"""The Java for a Logstash that brings none of its own. Enterprise Linux 7 to 9 have it."""
 
 
 def files(cluster: Cluster) -> list[TextFile]:
-    """Elastic's repository, as dnf reads it."""
+    """The file that describes Elastic's repository to dnf."""
     return [TextFile(REPOSITORY, render("logstash.repo.j2", cluster=cluster), step=2)]
 
 
 def key_url(cluster: Cluster) -> str:
-    """Where the key that signs Logstash's packages is."""
+    """The address of the key that signs Logstash's packages."""
     return f"{cluster.artifacts_url}/GPG-KEY-elasticsearch"
 
 
@@ -31,12 +31,12 @@ def manager(el: int) -> str:
 
 
 def repository(cluster: Cluster) -> str:
-    """The name of Elastic's repository."""
+    """The name of Elastic's repository for this major version of Logstash."""
     return f"logstash-{cluster.logstash}.x"
 
 
 def release(cluster: Cluster) -> tuple[int, ...]:
-    """The desired Logstash, as `version_key` has it; the newest of its major is above all others of it."""
+    """The desired version of Logstash, for comparing; the newest of a major is above all others of it."""
     if cluster.version is None or cluster.version == "latest":
         return cluster.logstash, sys.maxsize
     return version_key(cluster.version)
@@ -48,7 +48,7 @@ def bundles_java(cluster: Cluster) -> bool:
 
 
 def package_names(cluster: Cluster) -> list[str]:
-    """The packages that are needed beside Logstash itself."""
+    """The packages that a node needs beside Logstash itself."""
     return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]
 
 

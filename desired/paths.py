@@ -5,28 +5,29 @@ from __future__ import annotations
 import posixpath
 
 STATE = "/var/lib/logstash-ha"
-"""What the deploy must know at its next run."""
+"""The folder of what the deploy must know at its next run."""
 RECORD = f"{STATE}/record"
-"""What the deploy has put on the machine, a line `KIND VALUE` for each thing (`operations.record`)."""
+"""The record: the list of what the deploy has put on the machine, a line `KIND VALUE` for each entry."""
 ORIGINALS = f"{STATE}/original"
-"""What stood in a file's place before the first deploy, under the file's path."""
+"""The originals: what stood in a file's place before the first deploy, under the file's path."""
 LAST_GOOD = f"{STATE}/good"
-"""Copies of each unit's files as they were when it last came up, under the unit's name and the files' paths."""
+"""The last good files: copies of what each unit read when it last came up, under its name and their paths."""
 VERSION_FILE = f"{STATE}/version"
-"""The version of this project that last deployed the node."""
+"""The file that holds the version of this project that last deployed the node."""
 DRAINED = "/etc/keepalived/drained"
-"""A file here with a node's address as its name keeps that node out of this director's pools, for 5 minutes."""
+"""The folder of the drain flags: a file with a node's address as its name keeps that node out of this
+director's pools, for 5 minutes."""
 
 CLONE = f"{STATE}/clone"
-"""What a clone's change of identity needs; its files `unconfirmed` and `confirmed` say how far it has come."""
+"""The folder of a clone's change of identity; its files `unconfirmed` and `confirmed` say how far that is."""
 CLONE_REBOOT = "/run/logstash-ha-clone"
-"""Exists from the end of that change until the reboot."""
+"""A file that exists from the end of that change until the reboot."""
 HARDWARE = f"{STATE}/hardware"
-"""MAC address and UUID that a deploy last found: a clone's disk names those of its source."""
+"""The MAC address and UUID that the last deploy found: on a clone's disk, those of its source."""
 
 
 def staged(path: str) -> str:
-    """Where a file's new content waits until the unit that reads it takes it up."""
+    """The path at which a file's new content waits until its unit is restarted with it."""
     folder, base = posixpath.split(path)
     return f"{folder}/.{base}.staged"
 

@@ -1,4 +1,4 @@
-"""The templates of `templates/`, and those that a user's pipeline files are."""
+"""Files rendered from `templates/`, and from a user's pipeline files, which are templates, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _OPTIONS: dict[str, Any] = {
 
 _templates = Environment(loader=FileSystemLoader(_ROOT / "templates"), **_OPTIONS)
 
-# Delimiters that Logstash's own language has no use for, unlike jinja's: `%{`, `{ {` and `#{` are common in it.
+# Not jinja's own delimiters, which are too close to Logstash's language: `%{`, `{ {` and `#{` are common
+# there. These mean nothing in it.
 _user_templates = Environment(
     variable_start_string="<%=",
     variable_end_string="%>",
@@ -33,7 +34,7 @@ _user_templates = Environment(
 
 
 def render(template: str, **values: object) -> str:
-    """A file of `templates/`, filled in."""
+    """A template of `templates/`, filled in."""
     return _templates.get_template(template).render(**values)
 
 
@@ -45,11 +46,11 @@ def program(name: str) -> str:
 def render_user_file(cluster: Cluster, node: Node, pipeline: str, name: str, text: str) -> str:
     """A user's pipeline file, with `<%= node.name %>` and the like filled in.
 
-    Raises `ClusterError` where that fails.
+    Raises `ClusterError` where an expression fails.
     """
     try:
         return _user_templates.from_string(text).render(cluster=cluster, node=node)
-    except Exception as error:  # whatever the user's expression does
+    except Exception as error:  # a user's expression can raise anything
         where = name if pipeline == "main" else f"{pipeline}/{name}"
         raise ClusterError(
             f"pipelines: {where}: {error}; correct it, or write `<%= node.name %>` for what it should say"

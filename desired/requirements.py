@@ -14,7 +14,7 @@ SUPPORTED = range(7, 11)
 
 
 def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
-    """Enterprise Linux's major version on this machine. Raises `ClusterError` for the first thing that is wrong."""
+    """The machine's major version of Enterprise Linux. Raises `ClusterError` for what the machine lacks."""
     el = _check_system(node, machine)
     _check_root(node, machine)
     _check_addresses(cluster, node, machine)

@@ -10,65 +10,65 @@ from facts.sysctl import CONF, Line, read_order
 FILE = "/etc/sysctl.d/90-logstash-ha.conf"
 
 RMEM_MAX = "net.core.rmem_max"
-"""The most that a socket's `receive_buffer_bytes` gets. A higher value in force is as good."""
+"""The setting that limits a socket's `receive_buffer_bytes`. A higher value in force is as good."""
 RMEM_MAX_DEFAULT = 212992
-"""The kernel's own."""
+"""Its default in the kernel."""
 
 
 def kernel_settings(cluster: Cluster) -> dict[str, str]:
     """The kernel settings that the cluster needs, by name (ipvs-sysctl of the kernel's documentation)."""
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     if 4 in cluster.families:
-        # The director is a router, and may use the VIP before it holds it.
-        found |= {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
+        # The director is a router, and programs may use the VIP before the node holds it.
+        settings |= {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
     if 6 in cluster.families:
-        # A router takes no default route from the kernel's router advertisements. accept_ra stays as it is all
-        # the same: nodes have static addresses, and NetworkManager takes advertisements by itself.
-        found |= {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
+        # The kernel of a router takes no default route from router advertisements. accept_ra stays as it is
+        # all the same: nodes have static addresses, and NetworkManager handles advertisements by itself.
+        settings |= {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
     if "snat" in cluster.forwardings:
-        # The firewall, which translates the source, must know IPVS's connections.
-        found["net.ipv4.vs.conntrack"] = "1"
+        # The firewall translates the source, so it must track IPVS's connections.
+        settings["net.ipv4.vs.conntrack"] = "1"
     if not all(server.ops for server in cluster.virtual_servers):
-        # A connection to a node that left the pool ends, instead of falling silent.
-        found["net.ipv4.vs.expire_nodest_conn"] = "1"
+        # A connection to a node that left the pool is ended, and not kept without a receiver.
+        settings["net.ipv4.vs.expire_nodest_conn"] = "1"
     if "dr" in cluster.forwardings:
-        # A BACKUP takes what the MASTER sent it, and does not schedule it once more.
-        found["net.ipv4.vs.backup_only"] = "1"
+        # A BACKUP delivers what the MASTER sent it, and does not schedule it once more.
+        settings["net.ipv4.vs.backup_only"] = "1"
         if 4 in cluster.families:
-            # Every node has the VIP on lo, and the holder alone may answer for it. IPv6 needs no such
+            # Every node has the VIP on lo, but only its holder may answer ARP for it. IPv6 needs no such
             # setting: a node answers on an interface for that interface's addresses only.
-            found |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+            settings |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
     buffer = max(
         (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.protocols), default=0
     )
     if buffer > RMEM_MAX_DEFAULT:
-        found[RMEM_MAX] = str(buffer)
-    return found
+        settings[RMEM_MAX] = str(buffer)
+    return settings
 
 
 def files(cluster: Cluster) -> list[TextFile]:
-    """What sets them at boot."""
+    """The file that sets them at boot."""
     return [TextFile(FILE, render("sysctl.conf.j2", settings=kernel_settings(cluster)), step=6)]
 
 
 def differing(settings: dict[str, str], runtime: dict[str, str]) -> dict[str, str]:
-    """Those of the settings that have another value, or none, in the running kernel."""
-    return {key: value for key, value in settings.items() if not _fits(key, value, runtime.get(key, ""))}
+    """The settings that have another value, or none, in the running kernel."""
+    return {key: value for key, value in settings.items() if not _is_met(key, value, runtime.get(key, ""))}
 
 
-def _fits(key: str, desired: str, value: str) -> bool:
-    return value == desired or (key == RMEM_MAX and value.isdigit() and int(value) >= int(desired))
+def _is_met(key: str, desired: str, present: str) -> bool:
+    return present == desired or (key == RMEM_MAX and present.isdigit() and int(present) >= int(desired))
 
 
 def conflicting(settings: dict[str, str], lines: list[Line], file: str) -> tuple[list[Line], list[Line]]:
-    """The lines that would win over `file`, ours, at the next boot with another value: those in /etc/sysctl.conf,
-    and those in other files that are read after it."""
+    """The lines that at the next boot would set another value than `file`, which is ours: those in
+    /etc/sysctl.conf, and those in other files that are read after `file`."""
 
-    def contrary(line: Line) -> bool:
-        return line["key"] in settings and not _fits(line["key"], settings[line["key"]], line["value"])
+    def conflicts(line: Line) -> bool:
+        return line["key"] in settings and not _is_met(line["key"], settings[line["key"]], line["value"])
 
-    conf = [line for line in lines if line["path"] == CONF and contrary(line)]
+    conf = [line for line in lines if line["path"] == CONF and conflicts(line)]
     last = {line["key"]: line for line in lines if line not in conf}
     return conf, [
-        line for line in last.values() if read_order(line["path"]) > read_order(file) and contrary(line)
+        line for line in last.values() if read_order(line["path"]) > read_order(file) and conflicts(line)
     ]

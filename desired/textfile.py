@@ -1,4 +1,4 @@
-"""A file whose whole content is the deploy's."""
+"""A file whose whole content the deploy writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facts.files import FileState
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file of root's, as it should be."""
+    """A file that root owns, as it should be."""
 
     path: str
     content: str
@@ -20,22 +20,23 @@ class TextFile:
     """The recipe's step that it belongs to, which `deploy.py` names; 0 where none does."""
     mode: str = "644"
     check: str = ":"
-    """A shell command that must succeed first. `$new` is the new file, `$work` an empty folder."""
+    """A shell command that must succeed before the file is put in place. `$new` is the new file, `$work` an
+    empty folder."""
     read_by: str = ""
-    """The unit that reads it: the file is staged until that unit is restarted (`activation.rolling_restart`)."""
+    """The unit that reads it: the file is staged until that unit restarts (`activation.rolling_restart`)."""
     then: str = ":"
     """A shell command to run as soon as the file is in place."""
     secret: bool = False
-    """Whether its content is never shown."""
+    """Whether its content must not be shown."""
 
     @property
     def sha256(self) -> str:
-        """Of the content, in hexadecimal."""
+        """The SHA-256 of its content, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
     @property
     def staged(self) -> str:
-        """Where it waits for its unit."""
+        """The path at which it waits for its unit."""
         return paths.staged(self.path)
 
     @property

@@ -1,4 +1,4 @@
-"""A systemd unit of the cluster, and whether it runs with the files it should have."""
+"""A systemd unit that a node needs, and whether it runs with the files that it should have."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from facts.services import UnitState
 
 @dataclass(frozen=True)
 class Unit:
-    """A service, and how to see that it works."""
+    """A service, and how to find out whether it works."""
 
     name: str
-    """systemd's name, and the package's."""
+    """systemd's name without `.service`, which is also the package's."""
     probe: str
     """A shell command that succeeds once the service does its work."""
     verb: str = "restart"
@@ -24,13 +24,14 @@ class Unit:
     log: str = "/dev/null"
     """The service's own log file."""
     stop_first: bool = False
-    """Whether it must stop before its files change, because it undoes by them what it did."""
+    """Whether it must stop before its files change, because it needs the old ones to undo what it did."""
     idle: str = ""
-    """A shell command that succeeds while nothing waits for the service; with one, the node is drained first."""
+    """A shell command that succeeds while no event waits for the service. A service that has one takes
+    events, so the node is drained first."""
     then: str = ""
-    """A shell command to run once the service is up with its new files."""
+    """A shell command to run once the service is up with its new files; "" for none."""
     managed: bool = True
-    """Whether the deploy starts it; the others must run already."""
+    """Whether the deploy starts it; the others must be running already."""
 
 
 def reads(unit: str, files: Sequence[TextFile]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one list of units: deploy, undo, verification and drift all go by it."""
+"""The one list of units: deploy, undo, verification and drift all use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unit_names(cluster: Cluster) -> list[str]:
 
 def desired_units(cluster: Cluster, node: Node, el: int) -> list[Unit]:
     """The units that must run on this node with Enterprise Linux `el`, in the order in which they start."""
-    found = {
+    units = {
         vip.UNIT: vip.unit(),
         health.UNIT: health.unit(),
         logstash.UNIT: logstash.unit(cluster, keepalived.probe(cluster, node, el)),
@@ -29,14 +29,14 @@ def desired_units(cluster: Cluster, node: Node, el: int) -> list[Unit]:
         keepalived.UNIT: keepalived.unit(cluster, el),
         FIREWALLD: Unit(FIREWALLD, probe="firewall-cmd --state", managed=False),
     }
-    return [found[name] for name in unit_names(cluster)]
+    return [units[name] for name in unit_names(cluster)]
 
 
 def managed_units(cluster: Cluster, node: Node, el: int) -> list[Unit]:
-    """Those of them that the deploy starts."""
+    """The desired units that the deploy starts."""
     return [unit for unit in desired_units(cluster, node, el) if unit.managed]
 
 
 def retired_units(cluster: Cluster) -> list[str]:
-    """The names of the units that an earlier deploy may have started, and this cluster has no use for."""
+    """The names of the units that an earlier deploy may have started, and that this cluster does not need."""
     return [name for name in EVER_MANAGED if name not in unit_names(cluster)]

@@ -1,4 +1,4 @@
 """The version of this project."""
 
 VERSION = "0.2.0"
-"""By semantic versioning; CHANGELOG.md tells what changed. Each deploy notes it on the nodes."""
+"""A semantic version; CHANGELOG.md lists the changes. Each deploy writes it on the nodes (`VERSION_FILE`)."""

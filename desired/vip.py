@@ -19,5 +19,5 @@ def files(cluster: Cluster) -> list[TextFile]:
 
 
 def unit() -> Unit:
-    """The service that puts the VIP there; stopped first when it changes, so that it takes the old one away."""
+    """The service that adds the VIP; it stops before its file changes, so that it removes the old VIP."""
     return Unit(UNIT, probe=f"systemctl is-active {UNIT}", stop_first=True)

@@ -1,1 +1,1 @@
-"""What is true on a machine: each fact reads it with one command and changes nothing."""
+"""What a machine is now: each fact reads a part of it with one command, and changes nothing."""

@@ -10,7 +10,18 @@ _HEADING = "=== fact "
 
 
 class BatchFacts(FactBase[dict[str, Any] | None]):
-    """Several facts in one round trip, by names that the caller chooses. Each runs in a subshell of its own."""
+    """
+    The values of several facts, by names that the caller chooses. Each fact runs in a subshell of its own.
+
+    + facts: by name, the fact and its arguments
+
+    .. code:: python
+
+        {
+            "services": {"keepalived": {"enabled": True, "active": True, "stale": False}},
+            "user": "keepalived_script:x:989:989::/:/sbin/nologin",
+        }
+    """
 
     def command(self, facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]) -> str:
         self._facts = {name: fact() for name, (fact, _) in facts.items()}

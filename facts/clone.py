@@ -1,4 +1,4 @@
-"""Who a machine is: what a clone has in common with its source, and what it can't have."""
+"""The identity of a machine: what a clone has in common with its source, and what tells them apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = (
 
 
 class Profile(TypedDict):
-    """What one ifcfg file or keyfile says that is not the same on every machine."""
+    """What one ifcfg file or NetworkManager keyfile says that differs from machine to machine."""
 
     addresses: list[str]
     uuid: str
@@ -24,18 +24,18 @@ class Profile(TypedDict):
 
 
 class IdentityState(TypedDict):
-    """Who a machine is.
+    """The identity of a machine.
 
-    `links` are MAC addresses by interface, `addresses` interfaces by address, `profiles` the files that
-    configure the network. `product` is the hardware's UUID, `noted` the MAC and UUID that a deploy found.
-    `stages` says how far a change of identity has come: `unconfirmed`, `confirmed`, and the name of the file
-    that exists until the reboot.
+    `links` are MAC addresses by interface, `addresses` interfaces by address, `profiles` what each file that
+    configures the network says. `product` is the hardware's UUID, `recorded` the MAC address and the UUID
+    that the last deploy found. `stages` says how far a change of identity has come: `unconfirmed`,
+    `confirmed`, and the name of the file that exists until the reboot.
     """
 
     hostname: str
     links: dict[str, str]
     product: str
-    noted: list[str]
+    recorded: list[str]
     addresses: dict[str, str]
     profiles: dict[str, Profile]
     stages: list[str]
@@ -44,7 +44,7 @@ class IdentityState(TypedDict):
 def parse_identity(output: list[str]) -> IdentityState:
     """Lines that begin with `hostname`, `link`, `product`, `noted`, `address`, `profile` or `stage`."""
     identity = IdentityState(
-        hostname="", links={}, product="", noted=[], addresses={}, profiles={}, stages=[]
+        hostname="", links={}, product="", recorded=[], addresses={}, profiles={}, stages=[]
     )
     for line in output:
         kind, _, rest = line.partition(" ")
@@ -54,7 +54,7 @@ def parse_identity(output: list[str]) -> IdentityState:
         elif kind == "product":
             identity["product"] = rest.strip().lower()
         elif kind == "noted":
-            identity["noted"] += words
+            identity["recorded"] += words
         elif kind == "stage":
             identity["stages"] += words
         elif kind == "link" and len(words) == 2:
@@ -71,7 +71,7 @@ def parse_identity(output: list[str]) -> IdentityState:
 
 
 def _read(profile: Profile, setting: str) -> None:
-    """One `KEY=VALUE` of an ifcfg file or a keyfile."""
+    """Take one `KEY=VALUE` of an ifcfg file or a keyfile into the profile."""
     key, _, value = setting.partition("=")
     key, value = key.strip().lower(), value.strip().strip("\"'")
     if key == "uuid":
@@ -87,9 +87,31 @@ def _read(profile: Profile, setting: str) -> None:
 
 
 class Identity(FactBase[IdentityState]):
-    """Name, hardware, addresses and network profiles, and a change of them in `folder`. Needs root.
+    """
+    A machine's name, hardware, addresses and network profiles, and how far a change of them is. Needs root.
 
-    The output has lines such as `link eth0 52:54:00:00:00:01` and `profile /etc/…/ens33.nmconnection:uuid=…`.
+    + folder: where a change of identity keeps what it needs
+    + reboot: the file that exists from the end of the change until the reboot
+    + hardware: the file in which the last deploy recorded the hardware
+
+    .. code:: python
+
+        {
+            "hostname": "stash1.example.com",
+            "links": {"eth0": "52:54:00:4d:00:0b", "lo": "00:00:00:00:00:00"},
+            "product": "4c4c4544-0000",
+            "recorded": ["52:54:00:4d:00:0b", "4c4c4544-0000"],
+            "addresses": {"192.0.2.11": "eth0"},
+            "profiles": {
+                "/etc/sysconfig/network-scripts/ifcfg-eth0": {
+                    "addresses": ["192.0.2.11"],
+                    "uuid": "5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03",
+                    "mac": "52:54:00:4d:00:0b",
+                    "interface": "eth0",
+                },
+            },
+            "stages": [],
+        }
     """
 
     @staticmethod
@@ -97,7 +119,7 @@ class Identity(FactBase[IdentityState]):
         return parse_identity([])
 
     def command(self, folder: str, reboot: str, hardware: str) -> str:
-        # No backups, which nothing reads; and never a whole keyfile, which may hold a password.
+        # No backup copies, which nothing reads; and never a whole keyfile, which may hold a password.
         return (
             "echo hostname $(uname -n); "
             "for link in /sys/class/net/*; do echo link ${link##*/} $(cat $link/address); done; "
@@ -116,13 +138,21 @@ class Identity(FactBase[IdentityState]):
 
 
 def parse_conflicts(output: list[str]) -> dict[str, str]:
-    """Lines `ADDRESS STATUS`; arping's status 0 is `free`, 1 is `taken`, others are `unknown`."""
-    words = {"0": "free", "1": "taken"}
-    return {address: words.get(status, "unknown") for address, status in map(str.split, output)}
+    """Lines `ADDRESS STATUS`, with arping's exit status: 0 is `free`, 1 is `taken`, others are `unknown`."""
+    meanings = {"0": "free", "1": "taken"}
+    return {address: meanings.get(status, "unknown") for address, status in map(str.split, output)}
 
 
 class AddressConflicts(FactBase[dict[str, str]]):
-    """For each of these addresses and interfaces: whether another machine there has it (RFC 5227, RFC 4862)."""
+    """
+    Whether another machine has one of these addresses (RFC 5227, RFC 4862): `free`, `taken`, or `unknown`.
+
+    + addresses: by address, the interface on whose network it is looked for
+
+    .. code:: python
+
+        {"192.0.2.11": "taken", "192.0.2.12": "free"}
+    """
 
     default = dict
 
@@ -134,10 +164,11 @@ class AddressConflicts(FactBase[dict[str, str]]):
 
 
 def _probe(address: str, link: str) -> str:
-    """A shell command, run beside the others, that prints the address and 1 when somebody else has it."""
+    """A shell command, run in the background, that prints the address, and 1 when another machine has it."""
     if ":" not in address:
         return f"{{ arping -q -D -c 2 -w 3 -I {link} {address} >&2; echo {address} $?; }} &"
-    # The kernel itself looks for doubles of its own; for another one its answer shows among the neighbours.
+    # The kernel itself checks the machine's own addresses (dadfailed). For other ones, whoever answers the
+    # ping is among the neighbours then.
     return (
         f"{{ ping -6 -q -c 1 -w 2 -I {link} {address} >/dev/null 2>&1; "
         f"{{ ip -6 -o addr show dev {link} dadfailed; ip -6 neigh show to {address} dev {link} | grep lladdr; }} | "
@@ -146,7 +177,15 @@ def _probe(address: str, link: str) -> str:
 
 
 class HostKeys(FactBase[list[str]]):
-    """The public ssh host keys in `folder` that a clone is to have, each as `TYPE KEY`. Needs root."""
+    """
+    The public ssh host keys that a clone is to have. Needs root.
+
+    + folder: where the change of identity keeps what it needs
+
+    .. code:: python
+
+        ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB…"]
+    """
 
     default = list
 
@@ -157,16 +196,22 @@ class HostKeys(FactBase[list[str]]):
         return [" ".join(line.split()[:2]) for line in output if line.strip()]
 
 
-class Mentions(FactBase[list[str]]):
-    """The files in /etc that name one of these addresses, but for those that a deploy writes."""
+class AddressMentions(FactBase[list[str]]):
+    """
+    The files in /etc that contain one of these addresses, except those that a deploy writes.
+
+    .. code:: python
+
+        ["/etc/chrony.conf", "/etc/rsyslog.conf"]
+    """
 
     default = list
 
     def command(self, addresses: list[str]) -> str:
-        wanted = " ".join(f"-e {address}" for address in addresses)
+        patterns = " ".join(f"-e {address}" for address in addresses)
         return (
             "grep -rIlwF --exclude=hosts --exclude-dir=keepalived --exclude-dir=logstash --exclude-dir=firewalld "
-            f"{wanted} /etc 2>/dev/null || true"
+            f"{patterns} /etc 2>/dev/null || true"
         )
 
     def process(self, output: list[str]) -> list[str]:

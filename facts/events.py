@@ -1,4 +1,4 @@
-"""The events that a node's Logstash took: verification counts its own among them."""
+"""The events that a node's Logstash has taken: verification counts its own among them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cluster import API_PORT
 from facts.ipvs import socket_name
 
 TAG = "logstash-ha-verify"
-"""An event of a verification is the text `TAG RUN TARGET NUMBER`."""
+"""An event that a verification sends is the text `TAG RUN TARGET NUMBER`."""
 
 
 class FilePosition(TypedDict):
-    """Where a file ends: what comes later is new. Both 0 where there is no file."""
+    """Where a file ends now: what is written later is new. Both are 0 where there is no file."""
 
     inode: int
     size: int
@@ -33,7 +33,13 @@ def parse_positions(output: list[str]) -> dict[str, FilePosition]:
 
 
 class FileEnds(FactBase[dict[str, FilePosition]]):
-    """The ends of the files `paths` now. Needs root."""
+    """
+    Where each of the files `paths` ends now. Needs root.
+
+    .. code:: python
+
+        {"/var/log/logstash/events.json": {"inode": 131, "size": 4096}}
+    """
 
     default = dict
 
@@ -48,15 +54,23 @@ class FileEnds(FactBase[dict[str, FilePosition]]):
 
 
 def parse_arrived(output: list[str]) -> list[tuple[int, int]]:
-    """`TARGET:NUMBER` words."""
+    """Words `TARGET:NUMBER`."""
     pairs = (word.split(":") for line in output for word in line.split())
     return [(int(target), int(number)) for target, number in pairs]
 
 
 class ArrivedEvents(FactBase[list[tuple[int, int]] | None]):
-    """Target and number of each event of this run in files, after their positions. Needs root.
+    """
+    The target and the number of each event of this run that files hold after these positions. Needs root.
 
     A line counts once: from Logstash 8 on it holds the text twice, as `message` and as `event.original`.
+
+    + positions: by path, where the file ended before (`FileEnds`)
+    + run: the name of the run
+
+    .. code:: python
+
+        [(0, 1), (0, 3), (1, 1)]
     """
 
     def command(self, positions: dict[str, FilePosition], run: str) -> str:
@@ -81,7 +95,7 @@ class ArrivedEvents(FactBase[list[tuple[int, int]] | None]):
 
 
 def parse_counts(output: list[str]) -> dict[str, int] | None:
-    """By input id, the `events.out` in an answer of the API; None where it is none."""
+    """By input id, the `events.out` of an answer of the API; None where it is not such an answer."""
     try:
         pipelines: dict[str, Any] = json.loads("\n".join(output))["pipelines"]
         return {
@@ -95,7 +109,15 @@ def parse_counts(output: list[str]) -> dict[str, int] | None:
 
 
 class EventCounts(FactBase[dict[str, int] | None]):
-    """How many events each input has taken since Logstash started, by its API at the node's own address."""
+    """
+    How many events each input has taken since Logstash started; None where its API does not answer.
+
+    + address: the node's own, where the API listens
+
+    .. code:: python
+
+        {"udp-5514": 4711, "tcp-6514": 0}
+    """
 
     def command(self, address: IPv4Address | IPv6Address) -> str:
         url = f"http://{socket_name(address, API_PORT)}/_node/stats/pipelines"

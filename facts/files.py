@@ -17,7 +17,7 @@ def mask(text: str) -> str:
 
 
 class FileState(TypedDict):
-    """A file as it is."""
+    """A file as it is: `mode` in octal, `sha256` of its content in hexadecimal."""
 
     mode: str
     user: str
@@ -26,7 +26,7 @@ class FileState(TypedDict):
 
 
 def parse_files(output: list[str]) -> dict[str, FileState]:
-    """Lines `MODE USER GROUP PATH`, and after `--` lines `SHA256  PATH`: the files that are in both."""
+    """Lines `MODE USER GROUP PATH`, then `--` and lines `SHA256  PATH`: the files that are in both parts."""
     if "--" not in output:
         return {}
     middle = output.index("--")
@@ -40,9 +40,21 @@ def parse_files(output: list[str]) -> dict[str, FileState]:
 
 
 class Files(FactBase[dict[str, FileState]]):
-    """Those of the files at `paths` that are there, by path. Needs root.
+    """
+    The files at `paths` that exist, by path. Needs root.
 
-    Two processes, however many files: on a small machine a process costs more than reading a file.
+    Two processes read them all: on a small machine a process costs more than reading a file.
+
+    .. code:: python
+
+        {
+            "/etc/logstash/logstash.yml": {
+                "mode": "644",
+                "user": "root",
+                "group": "root",
+                "sha256": "9e26bf369911c45c243c684147b23fc9e1dcfcf257d299a1c632016a6fcd33f4",
+            },
+        }
     """
 
     default = dict
@@ -59,7 +71,13 @@ class Files(FactBase[dict[str, FileState]]):
 
 
 class FileText(FactBase[list[str]]):
-    """The lines of the file at `path`. Passwords are hidden before they leave the machine."""
+    """
+    The lines of the file at `path`. keepalived's passwords are hidden before they leave the machine.
+
+    .. code:: python
+
+        ["authentication {", "    auth_pass ********", "}"]
+    """
 
     default = list
 

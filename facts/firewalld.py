@@ -9,7 +9,7 @@ from pyinfra.api import FactBase
 
 
 class RulesState(TypedDict):
-    """Rules in force, and of the next start, in firewalld's own spelling.
+    """Rules in firewalld's own spelling: `runtime` those in force, `permanent` those of its next start.
 
     A rich rule begins with `rule` (firewalld.richlanguage(5)), a direct rule with `ipv4`, `ipv6` or `eb`
     (firewalld.direct(5): table, chain, priority, arguments).
@@ -21,39 +21,52 @@ class RulesState(TypedDict):
 
 
 def parse_rules(output: list[str]) -> RulesState | None:
-    """`busctl`'s answers: the zone, rich and direct rules in force, rich and direct rules kept; else None."""
+    """busctl's answers, a line each: the zone, the rich and the direct rules in force, the rich and the
+    direct rules of the next start. None where any is missing."""
     try:
-        zone, rich, direct, rich_kept, direct_kept = (_values(line) for line in output)
+        zone, rich, direct, rich_permanent, direct_permanent = (_values(line) for line in output)
     except ValueError:
         return None
     return RulesState(
         zone=zone[0],
         runtime=rich[1:] + _direct_rules(direct),
-        permanent=rich_kept[1:] + _direct_rules(direct_kept),
+        permanent=rich_permanent[1:] + _direct_rules(direct_permanent),
     )
 
 
 def _values(answer: str) -> list[str]:
-    """An answer without its signature: strings are quoted as in C, and arrays begin with their length."""
+    """The values of an answer: strings are quoted as in C, and an array begins with its length."""
     return shlex.split(answer)[1:]
 
 
 def _direct_rules(values: list[str]) -> list[str]:
-    """Of a(sssias): family, table, chain, priority, and an array of arguments."""
+    """The rules in an a(sssias): each has family, table, chain, priority, and an array of arguments."""
     rules = []
-    place = 1
-    while place < len(values):
-        end = place + 5 + int(values[place + 4])
-        rules.append(" ".join(values[place : place + 4] + values[place + 5 : end]))
-        place = end
+    start = 1
+    while start < len(values):
+        end = start + 5 + int(values[start + 4])
+        rules.append(" ".join(values[start : start + 4] + values[start + 5 : end]))
+        start = end
     return rules
 
 
 class FirewallRules(FactBase[RulesState | None]):
-    """The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).
+    """
+    The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).
 
-    By D-Bus, since each call of firewall-cmd starts a Python of its own. None where firewalld does not
-    run. Needs root.
+    None where firewalld does not run. Needs root. They are read over D-Bus, since each call of firewall-cmd
+    starts a Python of its own.
+
+    .. code:: python
+
+        {
+            "zone": "public",
+            "runtime": [
+                'rule family="ipv4" source address="192.0.2.11" protocol value="vrrp" accept',
+                "ipv4 nat POSTROUTING 0 -p tcp -d 192.0.2.12 --dport 6514 -j SNAT --to-source 192.0.2.11",
+            ],
+            "permanent": [],
+        }
     """
 
     def command(self, interface: str) -> str:

@@ -1,4 +1,4 @@
-"""The kernel's load balancer: virtual servers and their real servers."""
+"""IPVS, the kernel's load balancer: virtual servers and their real servers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pyinfra.api import FactBase
 
 
 def socket_name(address: IPv4Address | IPv6Address, port: int) -> str:
-    """As ipvsadm(8) writes it: `192.0.2.10:5514` or `[2001:db8::10]:5514`."""
+    """An address with its port, as ipvsadm(8) writes it: `192.0.2.10:5514` or `[2001:db8::10]:5514`."""
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def host_of(name: str) -> str:
-    """The address in what `socket_name` writes."""
+    """The address alone, of what `socket_name` writes."""
     return name.rpartition(":")[0].strip("[]")
 
 
@@ -27,7 +27,7 @@ class RealServerState(TypedDict):
 
 
 class VirtualServerState(TypedDict):
-    """`address` is `IP:port`, or a mark where `protocol` is `FWM`; `flags` is what follows the scheduler."""
+    """`address` is `IP:port`, or with the `protocol` `FWM` a firewall mark; `flags` follow the scheduler."""
 
     protocol: str
     address: str
@@ -39,7 +39,8 @@ class VirtualServerState(TypedDict):
 def parse_virtual_servers(output: list[str]) -> list[VirtualServerState] | None:
     """What `ipvsadm -ln` prints; None without its heading.
 
-    `UDP  192.0.2.10:5514 rr ops`, then `  -> 192.0.2.11:5514   Masq    1      0          0`.
+    A virtual server is a line such as `UDP  192.0.2.10:5514 rr ops`, and each of its real servers one such as
+    `  -> 192.0.2.11:5514   Masq    1      0          0` below it.
     """
     if not output or not output[0].startswith("IP Virtual Server"):
         return None
@@ -62,10 +63,24 @@ def parse_virtual_servers(output: list[str]) -> list[VirtualServerState] | None:
 
 
 class VirtualServers(FactBase[list[VirtualServerState] | None]):
-    """The virtual servers; None where ip_vs is not loaded or ipvsadm is not installed. Needs root."""
+    """
+    The virtual servers; None where ip_vs is not loaded or ipvsadm is not installed. Needs root.
+
+    .. code:: python
+
+        [
+            {
+                "protocol": "UDP",
+                "address": "192.0.2.10:5514",
+                "scheduler": "rr",
+                "flags": ["ops"],
+                "real_servers": [{"address": "192.0.2.11:5514", "forward": "Masq", "weight": 1}],
+            },
+        ]
+    """
 
     def command(self) -> str:
-        # The file comes with the module, which ipvsadm would load by itself.
+        # The file shows that the module is loaded; ipvsadm would load it.
         return "test -e /proc/net/ip_vs && ipvsadm -ln 2>/dev/null || true"
 
     def process(self, output: list[str]) -> list[VirtualServerState] | None:
@@ -73,7 +88,13 @@ class VirtualServers(FactBase[list[VirtualServerState] | None]):
 
 
 class DrainFlags(FactBase[list[str]]):
-    """The addresses of the nodes that the files in `folder` keep out of this director's pools."""
+    """
+    The addresses of the nodes that this director keeps out of its pools: the names of the files in `folder`.
+
+    .. code:: python
+
+        ["192.0.2.11"]
+    """
 
     default = list
 

@@ -1,4 +1,4 @@
-"""What a machine is, before anything is changed on it."""
+"""What a machine must be asked before anything is changed on it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pyinfra.api import FactBase
 class MachineState(TypedDict):
     """What decides whether the deploy can work.
 
-    `os`: os-release(5)'s variables; `root`: `yes`, or sudo's words on why not; `interfaces`: the
-    addresses of every interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as
-    `active`; `iptables`: whether firewalld finds it, for its direct rules; `fips`: whether the kernel is in
-    FIPS mode; `logstash`: the installed version.
+    `os`: os-release(5)'s variables; `root`: `yes`, or sudo's message; `interfaces`: the addresses of each
+    interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`:
+    whether firewalld finds iptables, which its direct rules need; `fips`: whether the kernel is in FIPS mode;
+    `logstash`: the installed version.
     """
 
     os: dict[str, str]
@@ -27,7 +27,8 @@ class MachineState(TypedDict):
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `address`, `firewalld`, `iptables`, `fips` or `logstash`."""
+    """Lines that begin with `os`, `root`, `link`, `address`, `firewalld`, `iptables`, `fips` or
+    `logstash`."""
     machine = MachineState(
         os={}, root="", interfaces={}, firewalld="unknown", iptables=False, fips=False, logstash=None
     )
@@ -57,7 +58,21 @@ def parse_machine(output: list[str]) -> MachineState:
 
 
 class Machine(FactBase[MachineState]):
-    """The operating system, the way to root, the network interfaces, firewalld and Logstash, without being root."""
+    """
+    The operating system, whether sudo works, the network interfaces, firewalld and Logstash. Needs no root.
+
+    .. code:: python
+
+        {
+            "os": {"ID": "rocky", "ID_LIKE": "rhel centos fedora", "VERSION_ID": "9.6"},
+            "root": "yes",
+            "interfaces": {"eth0": ["192.0.2.11"], "lo": ["127.0.0.1"]},
+            "firewalld": "active",
+            "iptables": True,
+            "fips": False,
+            "logstash": "8.19.3",
+        }
+    """
 
     @staticmethod
     def default() -> MachineState:

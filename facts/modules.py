@@ -8,7 +8,13 @@ from pyinfra.api import FactBase
 
 
 class MissingModules(FactBase[list[str]]):
-    """Those of these kernel modules that are not loaded."""
+    """
+    The kernel modules among these that are not loaded.
+
+    .. code:: python
+
+        ["ip_vs_wlc"]
+    """
 
     default = list
 

@@ -1,4 +1,4 @@
-"""What the rpm database holds, and what a repository offers."""
+"""Packages: what the rpm database holds, and what a repository offers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ _RELEASED = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)-\d+")
 
 
 def parse_missing(output: list[str]) -> list[str]:
-    """The names that `rpm -q --whatprovides` finds no package for, in its order."""
+    """The names that `rpm -q --whatprovides` finds no package for, in the order of its output."""
     return [match[1] for line in output if (match := _NO_PROVIDER.fullmatch(line.strip()))]
 
 
 class MissingPackages(FactBase[list[str]]):
-    """Those of these packages (or of what packages provide) that are not installed."""
+    """
+    The packages among these, or the capabilities that packages provide, that are not installed.
+
+    .. code:: python
+
+        ["ipvsadm", "keepalived"]
+    """
 
     default = list
 
@@ -29,7 +35,13 @@ class MissingPackages(FactBase[list[str]]):
 
 
 class PackageVersion(FactBase[str | None]):
-    """The version of an installed package, such as `8.19.3`; None where it is not installed."""
+    """
+    The version of an installed package; None where it is not installed.
+
+    .. code:: python
+
+        "8.19.3"
+    """
 
     def command(self, package: str) -> str:
         return f"rpm -q --queryformat '%{{VERSION}}\\n' {shlex.quote(package)} || true"
@@ -44,13 +56,22 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def parse_offered(output: list[str]) -> list[str]:
-    """Of `EPOCH:VERSION-RELEASE` lines the versions that are no candidates or snapshots, the newest last."""
+    """The releases, no candidates or snapshots, in lines `EPOCH:VERSION-RELEASE`: versions, the newest
+    last."""
     matches = (_RELEASED.fullmatch(line.strip()) for line in output)
     return sorted({match[1] for match in matches if match}, key=version_key)
 
 
 class OfferedVersions(FactBase[list[str]]):
-    """The versions of a package that a repository has now, the newest last; none where it can't be read."""
+    """
+    The versions of a package that a repository has now, the newest last; none where it can't be read.
+
+    + manager: `dnf`, or `yum` on Enterprise Linux 7
+
+    .. code:: python
+
+        ["8.9.2", "8.19.3"]
+    """
 
     default = list
 
@@ -66,10 +87,15 @@ class OfferedVersions(FactBase[list[str]]):
 
 
 class KeyImported(FactBase[bool]):
-    """Whether the GPG key in the file `path` is in the rpm database; False without that file.
+    """
+    Whether the GPG key in the file `path` is in the rpm database; False without that file.
 
-    rpm names keys its own way, which varies with its version. So the file is imported into an
-    empty database of its own, and the names there are compared with the real one's.
+    rpm names keys in its own way, which differs from version to version. So the file is imported into an
+    empty database, and the names there are compared with those in the real one.
+
+    .. code:: python
+
+        True
     """
 
     default = bool

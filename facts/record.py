@@ -1,4 +1,4 @@
-"""The record of what the deploy has put on a machine."""
+"""The record: the list of what the deploy has put on a machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pyinfra.api import FactBase
 
 
 def parse_record(output: list[str]) -> dict[str, list[str]]:
-    """Lines `KIND VALUE`: the values by kind, in their order."""
+    """Lines `KIND VALUE`: the values by kind, in the order of the lines."""
     record: dict[str, list[str]] = {}
     for line in output:
         kind, _, value = line.partition(" ")
@@ -16,9 +16,12 @@ def parse_record(output: list[str]) -> dict[str, list[str]]:
 
 
 class Record(FactBase[dict[str, list[str]]]):
-    """The entries of the record at `path`, values by kind. Needs root.
+    """
+    The entries of the record at `path`: values by kind. Needs root.
 
-    A line of it is `package keepalived` or `file /etc/logstash/logstash.yml`.
+    .. code:: python
+
+        {"package": ["ipvsadm", "keepalived"], "file": ["/etc/logstash/logstash.yml"]}
     """
 
     default = dict

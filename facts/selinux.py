@@ -12,15 +12,16 @@ _LOG = "/var/log/audit/audit.log"
 
 
 class SELinuxState(TypedDict):
-    """`mode`: `Enforcing`, `Permissive` or `Disabled`; `denied`: what the log says of each denial, the last one last."""
+    """`mode`: `Enforcing`, `Permissive` or `Disabled`; `denied`: the log's text on each denial, the latest
+    last."""
 
     mode: str
     denied: list[str]
 
 
 def parse_selinux(output: list[str]) -> SELinuxState:
-    """The mode, the time since when (seconds since 1970), and lines such as
-    `type=AVC msg=audit(1700000000.123:45): avc:  denied  { watch } for  pid=1 comm="keepalived" …`."""
+    """A line with the mode, one with the time from which denials count (seconds since 1970), and lines such
+    as `type=AVC msg=audit(1700000000.123:45): avc:  denied  { watch } for  pid=1 comm="keepalived" …`."""
     if len(output) < 2:
         return SELinux.default()
     mode, since, *lines = output
@@ -32,8 +33,18 @@ def parse_selinux(output: list[str]) -> SELinuxState:
 
 
 class SELinux(FactBase[SELinuxState]):
-    """The mode, and what was denied since keepalived was started: by auditd's log, or the kernel's where there is
-    none. Needs root."""
+    """
+    SELinux's mode, and what it has denied keepalived since that was started. Needs root.
+
+    Denials are in auditd's log, or in the kernel's where there is no auditd.
+
+    .. code:: python
+
+        {
+            "mode": "Enforcing",
+            "denied": ['avc: denied { name_connect } for pid=9 comm="keepalived" dest=9600'],
+        }
+    """
 
     @staticmethod
     def default() -> SELinuxState:

@@ -9,7 +9,7 @@ from pyinfra.api import FactBase
 
 
 class ServiceState(TypedDict):
-    """`stale`: systemd has not read the unit's files since they changed."""
+    """A unit's state; `stale`: systemd has not read the unit's files since they changed."""
 
     enabled: bool
     active: bool
@@ -20,7 +20,8 @@ ABSENT = ServiceState(enabled=False, active=False, stale=False)
 
 
 def parse_services(output: list[str]) -> dict[str, ServiceState]:
-    """`systemctl show`'s blocks of `Key=value` lines, one for each unit, without the suffix `.service`."""
+    """What `systemctl show` prints, a block of `Key=value` lines for each unit; names are without
+    `.service`."""
     services: dict[str, ServiceState] = {}
     for block in "\n".join(output).split("\n\n"):
         shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -39,7 +40,15 @@ def _show(units: list[str]) -> str:
 
 
 class ServiceStates(FactBase[dict[str, ServiceState]]):
-    """These units' states; a unit that does not exist is neither enabled nor active."""
+    """
+    The states of these units, by name. A unit that does not exist is neither enabled nor active.
+
+    + units: names without the suffix `.service`
+
+    .. code:: python
+
+        {"keepalived": {"enabled": True, "active": True, "stale": False}}
+    """
 
     default = dict
 
@@ -51,9 +60,10 @@ class ServiceStates(FactBase[dict[str, ServiceState]]):
 
 
 class UnitState(TypedDict):
-    """A unit, its package, its files' SHA-256, and the fingerprint: what it had read when it last came up.
+    """A unit, its package, and the SHA-256 of each of its files.
 
-    `good` are the files that it had then.
+    `fingerprint` is what it had read when it last came up, and `good` are the paths of the files that it had
+    then.
     """
 
     service: ServiceState
@@ -64,8 +74,8 @@ class UnitState(TypedDict):
 
 
 def parse_units(output: list[str]) -> dict[str, UnitState]:
-    """For each unit `== NAME`, then `systemctl show`'s lines, the fingerprint, the package's name, `sha256sum`'s
-    lines and the good files, with `--` between."""
+    """For each unit a line `== NAME`, then with `--` between them the lines of `systemctl show`, the
+    fingerprint, the package's name, the lines of `sha256sum`, and the last good files."""
     units = {}
     for block in ("\n".join(output) + "\n").split("== ")[1:]:
         name, _, text = block.partition("\n")
@@ -83,9 +93,24 @@ def parse_units(output: list[str]) -> dict[str, UnitState]:
 
 
 class UnitStates(FactBase[dict[str, UnitState]]):
-    """Units whose package has the same name, by name, and for each the files that it reads. Needs root.
+    """
+    Units whose package has the unit's name, by name. Needs root.
 
-    `fingerprints` is the folder with the fingerprints, `good` the one with the copies of each unit's last good files.
+    + units: by unit, the paths of the files that it reads
+    + fingerprints: the folder that holds the fingerprints
+    + good: the folder that holds the copies of each unit's last good files
+
+    .. code:: python
+
+        {
+            "keepalived": {
+                "service": {"enabled": True, "active": True, "stale": False},
+                "fingerprint": ["keepalived-2.2.8-6.el9", "9e26…33f4  /etc/keepalived/keepalived.conf"],
+                "package": "keepalived-2.2.8-6.el9",
+                "files": {"/etc/keepalived/keepalived.conf": "9e26…33f4"},
+                "good": ["/etc/keepalived/keepalived.conf"],
+            },
+        }
     """
 
     default = dict

@@ -1,4 +1,4 @@
-"""Kernel settings: their values now, and what is read at boot."""
+"""Kernel settings: their values now, and the lines that set them at boot."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypedDict
 from pyinfra.api import FactBase
 
 CONF = "/etc/sysctl.conf"
-"""Read at boot by its link /etc/sysctl.d/99-sysctl.conf, and last of all by `sysctl --system`."""
+"""Read at boot through the link /etc/sysctl.d/99-sysctl.conf; `sysctl --system` reads it last of all."""
 
 _FOLDERS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 _LINE = re.compile(r"(?P<path>[^:]+):(?P<number>\d+):(?P<text>\s*-?(?P<key>[\w./-]+?)\s*=(?P<value>.*))")
 
 
 class Line(TypedDict):
-    """A line of a sysctl.d(5) file that sets `key` to `value`; `text` is the line as it stands."""
+    """A line of a sysctl.d(5) file that sets `key` to `value`; `text` is the whole line."""
 
     path: str
     number: int
@@ -25,14 +25,14 @@ class Line(TypedDict):
 
 
 class SysctlState(TypedDict):
-    """`runtime`: the kernel's values; `lines`: what is set at boot, in the order in which it is read."""
+    """`runtime`: the running kernel's values; `lines`: what is set at boot, in the order of reading."""
 
     runtime: dict[str, str]
     lines: list[Line]
 
 
 def parse_sysctl(output: list[str]) -> SysctlState:
-    """`runtime KEY = VALUE` lines, and `line PATH:NUMBER:TEXT` lines in any order of the files."""
+    """Lines `runtime KEY = VALUE`, and lines `line PATH:NUMBER:TEXT`, whose files may come in any order."""
     state = SysctlState(runtime={}, lines=[])
     for line in output:
         source, _, rest = line.strip().partition(" ")
@@ -54,12 +54,31 @@ def parse_sysctl(output: list[str]) -> SysctlState:
 
 
 def read_order(path: str) -> str:
-    """What a file is sorted by among all of sysctl.d: its name, whatever its folder."""
+    """What the files of all sysctl.d folders are sorted by: their names, whatever their folders."""
     return "99-sysctl.conf" if path == CONF else path.rsplit("/", 1)[-1]
 
 
 class Sysctl(FactBase[SysctlState]):
-    """These kernel settings, such as `net.ipv4.ip_forward`. A file hides those of its name in later folders."""
+    """
+    These kernel settings, in the running kernel and in the files that are read at boot (sysctl.d(5)).
+
+    A file hides those of the same name in later folders.
+
+    .. code:: python
+
+        {
+            "runtime": {"net.ipv4.ip_forward": "1"},
+            "lines": [
+                {
+                    "path": "/etc/sysctl.conf",
+                    "number": 12,
+                    "text": "net.ipv4.ip_forward = 0",
+                    "key": "net.ipv4.ip_forward",
+                    "value": "0",
+                },
+            ],
+        }
+    """
 
     @staticmethod
     def default() -> SysctlState:

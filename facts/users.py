@@ -8,7 +8,13 @@ from pyinfra.api import FactBase
 
 
 class User(FactBase[str | None]):
-    """The passwd(5) line of `user`, or None."""
+    """
+    The line of `user` in passwd(5); None where there is no such user.
+
+    .. code:: python
+
+        "keepalived_script:x:989:989::/:/sbin/nologin"
+    """
 
     def command(self, user: str) -> str:
         return f"getent passwd {shlex.quote(user)} || true"

@@ -1,4 +1,4 @@
-"""Who holds a virtual address."""
+"""Which interfaces of a node carry a VIP."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _END = "end "
 
 
 def parse_held(output: list[str]) -> dict[str, list[str]] | None:
-    """The interfaces in `ip -o addr`'s lines, such as `2: eth0    inet 192.0.2.10/32 scope global eth0`.
+    """The interfaces in lines of `ip -o addr`, such as `2: eth0    inet 192.0.2.10/32 scope global eth0`.
 
-    The last line is `end` and the VIPs; None without it: `ip` failed.
+    The last line is `end` and the VIPs. None without it, because `ip` has failed then.
     """
     if not output or not output[-1].startswith(_END):
         return None
@@ -25,9 +25,15 @@ def parse_held(output: list[str]) -> dict[str, list[str]] | None:
 
 
 class VipInterfaces(FactBase[dict[str, list[str]] | None]):
-    """For each of these VIPs the interfaces that carry it: VRRP has it on the MASTER only (RFC 5798, 6.4).
+    """
+    For each of these VIPs, the interfaces that carry it: on the MASTER there is one (RFC 5798, section 6.4).
 
-    The loopback interface does not count: with direct routing every node has the VIP there.
+    The loopback interface does not count: with direct routing every node has the VIP there. None if `ip`
+    fails.
+
+    .. code:: python
+
+        {"192.0.2.10": ["eth0"]}
     """
 
     def command(self, vips: list[str]) -> str:
@@ -40,14 +46,20 @@ class VipInterfaces(FactBase[dict[str, list[str]] | None]):
 
 
 def parse_loopback(output: list[str]) -> list[str] | None:
-    """The addresses in `ip -o addr`'s lines; None without a last line `end`: `ip` failed."""
+    """The addresses in lines of `ip -o addr`. None without a last line `end`: `ip` has failed then."""
     if not output or output[-1] != _END.strip():
         return None
     return [line.split()[3].split("/")[0] for line in output[:-1]]
 
 
 class LoopbackAddresses(FactBase[list[str] | None]):
-    """The addresses on the loopback interface: with direct routing, every node's has the VIPs."""
+    """
+    The addresses of the loopback interface: with direct routing the VIPs are there. None if `ip` fails.
+
+    .. code:: python
+
+        ["127.0.0.1", "192.0.2.10", "::1"]
+    """
 
     def command(self) -> str:
         return f"ip -o addr show dev lo && echo {_END.strip()} || true"

@@ -1,1 +1,1 @@
-"""What the deploy does: each operation compares facts with what is meant and yields what is missing."""
+"""What the deploy does: each operation compares facts with the desired state and yields what is missing."""

@@ -1,4 +1,4 @@
-"""The services take up their new configuration, node after node, while the others take the events (step 11)."""
+"""Services restart with their new files, node after node, while other nodes take the events (step 11)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ from remote.commands import log_error, succeeds
 from remote.drain import connected_directors, desired_members, drained, present_members, wait_until
 
 RETURN_BOUND = 30.0
-"""Seconds until a node that is up must be back in the pools."""
+"""Seconds within which a node that is up must be back in the pools."""
 
 NEVER_UP = UnitState(service=ABSENT, fingerprint=[], package="", files={}, good=[])
 
 _stopped_at: WeakKeyDictionary[State, str] = WeakKeyDictionary()
-"""By run: the node that did not come up. Nothing is activated after it."""
+"""By run: the node that did not come up. No other node is touched after it."""
 
 
 @operation()
 def drain_flags_cleared() -> Generator[StringCommand]:
-    """No node kept out of this director's pools by a deploy that was interrupted."""
+    """
+    Remove the drain flags that an interrupted deploy has left on this director.
+    """
     if host.get_fact(DrainFlags, folder=DRAINED):
         yield StringCommand(f"rm -f {DRAINED}/*")
     else:
@@ -46,16 +48,20 @@ def rolling_restart(
     masters: bool,
     package_changes: Mapping[str, Callable[[], PackageChange | None]] | None = None,
 ) -> Generator[FunctionCommand]:
-    """These units up with their new files on this node, if it is its turn: run it with `_serial`.
+    """
+    Start units, or make them read their new files, one node after the other: run it with `_serial`.
 
-    First for the nodes that hold no VIP, then, with `masters`, for the others. A node is drained before
-    a service that takes events is stopped, and the next one's turn comes when it is in the pools again.
-
-    + files: all that the deploy writes
-    + package_changes: by unit, what is to become of its package on this node
+    Run it twice: first for the nodes that hold no VIP, then with `masters` for the others. A node is drained
+    before a service that takes events stops, and the next node follows when it is in the pools again.
 
     When a unit does not come up, it gets back the files and the package that it last ran with, the operation
     fails with the reason, and no other node is touched.
+
+    + cluster: the cluster whose nodes are drained
+    + units: the units, in the order in which they start
+    + files: all files that the deploy writes
+    + masters: whether to change nodes that hold a VIP, too
+    + package_changes: by unit, a function that returns the change of its package on this node, or None
     """
     paths = {unit.name: [file.path for file in read_by(files, unit.name)] for unit in units}
     present = host.get_fact(UnitStates, units=paths, fingerprints=STATE, good=LAST_GOOD)
@@ -70,19 +76,24 @@ def rolling_restart(
     if not pending:
         host.noop(f"{', '.join(unit.name for unit in units)}: up, with the files that they should have")
         return
-    held = host.get_fact(VipInterfaces, vips=[str(vip) for vip in cluster.vips])
-    if any((held or {}).values()):
+    interfaces = host.get_fact(VipInterfaces, vips=[str(vip) for vip in cluster.vips])
+    if any((interfaces or {}).values()):
         if not masters:
             host.noop("it holds the VIP, so its turn comes last")
             return
-        # The director first: where inputs changed, the others, which have the new ones, take its events then.
+        # keepalived first: where inputs changed, it sends events to the others then, which have the new ones.
         pending.sort(key=lambda unit: bool(unit.idle))
     yield FunctionCommand(_restart, (cluster, pending, files, present, changes), {})
 
 
 @operation()
 def retired(cluster: Cluster, units: list[str]) -> Generator[FunctionCommand]:
-    """These units stopped for good on this node, which is drained first: run it with `_serial`."""
+    """
+    Drain this node, then stop and disable units on it: run it with `_serial`.
+
+    + cluster: the cluster that the node leaves
+    + units: the units' names, in the order in which they stop
+    """
     states = host.get_fact(ServiceStates, units=units)
     if not any(state["active"] or state["enabled"] for state in states.values()):
         host.noop(f"{', '.join(units)}: stopped")
@@ -115,20 +126,20 @@ def _restart(
             host, f"left as it was, because {stopped_at} has failed; mend that and run the deploy again"
         )
         return False
-    _stopped_at[state] = host.name  # until it is up, whatever happens
+    _stopped_at[state] = host.name  # until it is up: an exception stops the others, too
     directors = connected_directors(state, cluster)
     node = cluster.node(host.name)
     desired = desired_members(cluster, node)
     expected = {director: desired & present_members([director], node) for director in directors}
     expected |= {host: desired}
     if any(unit.name == keepalived.UNIT for unit in units):
-        # The other directors may ask for inputs that no longer exist, until their turn comes.
+        # Until their turn comes, the other directors may still check inputs that no longer exist.
         expected = {host: desired}
     for unit in units:
-        known = present.get(unit.name, NEVER_UP)
-        script = activation_script(unit, files, known, changes.get(unit.name))
+        before = present.get(unit.name, NEVER_UP)
+        script = activation_script(unit, files, before, changes.get(unit.name))
         stdin = "\n".join(reads(unit.name, files))
-        if unit.idle and known["service"]["active"]:
+        if unit.idle and before["service"]["active"]:
             with drained(cluster, directors, node):
                 up = succeeds(host, script, stdin)
         else:
@@ -136,7 +147,7 @@ def _restart(
         if not up:
             return False
 
-    def without() -> list[str]:
+    def still_without() -> list[str]:
         """The directors whose pools the node is not back in."""
         return [
             director.name
@@ -144,12 +155,12 @@ def _restart(
             if not members <= present_members([director], node)
         ]
 
-    if wait_until(lambda: not without(), RETURN_BOUND):
+    if wait_until(lambda: not still_without(), RETURN_BOUND):
         del _stopped_at[state]
         return True
     log_error(
         host,
-        f"it is up, but not in the pools of {', '.join(without())} after {RETURN_BOUND:.0f} s; look there: "
+        f"it is up, but not in the pools of {', '.join(still_without())} after {RETURN_BOUND:.0f} s; look there: "
         "`journalctl -u keepalived`",
     )
     return False

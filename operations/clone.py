@@ -11,16 +11,20 @@ from pyinfra.api import FunctionCommand, StringCommand, operation
 from desired.clone import RUN, UNIT, WINDOW, Plan, edits, hardware, script
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE, STATE
 from facts.clone import Identity
-from remote.clone import come_back, follow, learn_host_keys, note_boot
+from remote.clone import follow, learn_host_keys, read_boot_id, wait_for_reboot
 
 
 @operation()
 def become(plan: Plan | None, addresses: list[str]) -> Generator[StringCommand | FunctionCommand]:
-    """This clone as the node that it is meant to be, with these addresses (the recipe's step 10).
+    """
+    Make this clone the node that it should be (the recipe's step 10).
 
-    Hostname, machine-id, ssh host keys and the network's files change in one step, apart from the
-    session, which goes on at the new address and confirms it; unconfirmed, all of it goes back within
-    60 s. Then the machine reboots. A run that was broken off is finished by the next.
+    A unit on the machine changes its host name, machine-id, ssh host keys and network files in one step. The
+    session goes on at the new address and confirms the change; without that, all of it goes back within 60 s.
+    Then the machine reboots. An interrupted run is finished by the next one.
+
+    + plan: what changes; None where the machine is this node already
+    + addresses: the addresses that the node must have then
     """
     if plan is None:
         host.noop(f"{host.name} is itself")
@@ -38,19 +42,23 @@ def become(plan: Plan | None, addresses: list[str]) -> Generator[StringCommand |
             f"systemctl reset-failed {UNIT} 2>/dev/null; systemd-run --unit={UNIT} /bin/sh {RUN} {switch}"
         )
         yield FunctionCommand(follow, (), {})
-    boots: list[str] = []
-    yield FunctionCommand(note_boot, (boots,), {})
+    boot_ids: list[str] = []
+    yield FunctionCommand(read_boot_id, (boot_ids,), {})
     yield StringCommand(f"test ! -e {RUN} || sh {RUN} confirm {shlex.join(addresses)}")
-    yield FunctionCommand(come_back, (boots, list(plan.addresses)), {})
+    yield FunctionCommand(wait_for_reboot, (boot_ids, list(plan.addresses)), {})
 
 
 @operation()
-def remember(interface: str) -> Generator[StringCommand]:
-    """A note of this machine's hardware on its disk: on a clone's disk it names another's (the recipe's step 10)."""
+def recorded(interface: str) -> Generator[StringCommand]:
+    """
+    Record this machine's hardware on its disk, so that the disk of a clone names another machine's.
+
+    + interface: the network interface whose MAC address is recorded
+    """
     identity = host.get_fact(Identity, folder=CLONE, reboot=CLONE_REBOOT, hardware=HARDWARE)
     lines = hardware(identity, interface)
-    if identity["noted"] == lines:
-        host.noop("the hardware is noted")
+    if identity["recorded"] == lines:
+        host.noop("the hardware is recorded")
         return
     yield StringCommand(f"mkdir -p {STATE} && printf '%s\\n' {shlex.join(lines)} >{HARDWARE}")
 

@@ -1,7 +1,7 @@
-"""Files whose whole content is the deploy's: checked by their own program first, then put in place in one step.
+"""Files whose whole content the deploy writes: checked by their own programs, then put in place in one step.
 
-What a service reads waits beside its final path as `.NAME.staged`, until the service is to start with it
-(`operations.services`): a run that ends before leaves the old configuration, on disk too.
+A file that a service reads is staged: it waits beside its final path as `.NAME.staged` until the service
+restarts (`operations.services`). A run that ends before that leaves the old configuration on disk, too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from facts.files import Files, FileState, FileText, mask
 from facts.record import Record
 from operations.record import add_entry, remove_entry
 
-# The size is given, since a connection that breaks looks like the end of the file, and pyinfra adds a newline to what it
-# sends.
+# `head` gets the size, since pyinfra adds a newline to what it sends. A connection that breaks looks like the
+# end of the file, so the sum is checked.
 _PUT = """\
 set -eu
 umask 022
@@ -47,19 +47,22 @@ mv -fT "$new" {target}
 
 @operation()
 def put(files: list[TextFile]) -> Generator[StringCommand]:
-    """These files in their places, each in one step, so that no program ever reads a part of one.
+    """
+    Put files in place, or stage those that a unit reads, in one step: no program ever reads a part of one.
 
-    With `--diff`, the difference is shown, without passwords; the content goes over standard input
-    and so into no log and no list of processes.
+    With `--diff`, the differences are shown, without passwords. The content is sent over standard input, so
+    that it is in no log and in no list of processes.
+
+    + files: the files as they should be
     """
     paths = [path for file in files for path in ((file.path, file.staged) if file.read_by else (file.path,))]
     present = host.get_fact(Files, paths=paths)
     differing = [file for file in files if present.get(file.path) != file.state]
-    if state.config.DIFF:  # of all files at once: a dry run looks no further than the first command
+    if state.config.DIFF:  # for all files, before the first command: a dry run goes no further
         for file in differing:
             _show_difference(file, present.get(file.path))
     uploads = [file for file in differing if not file.read_by or present.get(file.staged) != file.state]
-    # An earlier run was interrupted, and the configuration has been turned back since.
+    # Staged by an interrupted run; since then the configuration has been changed back.
     leftovers = [file.staged for file in files if file not in differing and present.get(file.staged)]
     if leftovers:
         yield StringCommand(f"rm -f {shlex.join(leftovers)}")
@@ -85,7 +88,7 @@ def _upload(file: TextFile) -> StringCommand:
             record=RECORD,
             originals=ORIGINALS,
             add_entry=add_entry("file", file.path),
-            # A staged file is labelled once it is in its place.
+            # A staged file gets its SELinux label once it is in place.
             label=":"
             if file.read_by
             else f"! command -v restorecon >/dev/null || restorecon {shlex.quote(target)}",
@@ -125,20 +128,24 @@ systemctl daemon-reload
 
 
 def removal(paths: Iterable[str]) -> StringCommand:
-    """Take away files that the record has, and put back what stood in their places before."""
+    """The command that removes recorded files, or puts back their originals where there are any."""
     return StringCommand(_PRUNE.format(files=shlex.join(paths), originals=ORIGINALS))
 
 
 @operation()
 def pruned(files: list[TextFile]) -> Generator[StringCommand]:
-    """No file of an earlier deploy but `files`: by the record, and with what stood in its place before put back."""
+    """
+    Remove recorded files that this deploy does not write, or put back their originals where there are any.
+
+    + files: all files that this deploy writes
+    """
     recorded = host.get_fact(Record, path=RECORD).get("file", [])
-    gone = [path for path in recorded if path not in {file.path for file in files}]
-    if not gone:
+    obsolete = [path for path in recorded if path not in {file.path for file in files}]
+    if not obsolete:
         host.noop("no file of an earlier deploy is left")
         return
     if state.config.DIFF:
-        for path in gone:
+        for path in obsolete:
             host.log(f"Will remove {path}, of an earlier deploy")
-    yield removal(gone)
-    yield StringCommand(" && ".join(remove_entry("file", path) for path in gone))
+    yield removal(obsolete)
+    yield StringCommand(" && ".join(remove_entry("file", path) for path in obsolete))

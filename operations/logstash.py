@@ -16,18 +16,19 @@ from facts.services import UnitStates
 from operations.services import PackageChange
 
 FindChange = Callable[[], PackageChange | None]
-"""Inside an operation: what is to become of Logstash's package on the host."""
+"""A function that an operation calls: it returns the change of Logstash's package on its host, or None."""
 
 
-# All that Logstash will read, as a copy: what is there, what is staged over it, and nothing that an earlier run
-# has put there and is no longer meant. As its own user, which 9.x demands, and with folders of its own, so that
-# the running one is not touched. The reason of a refusal is on the console, in the log, or in both.
+# Logstash tests a copy of all that it will read: the files in place, the staged ones over them, and none that
+# an earlier deploy has put there and this one does not write. It runs as its own user, which 9.x demands, and
+# with folders of its own, so that the running Logstash is not touched. The reason for a refusal is on the
+# console, in the log, or in both.
 _TEST = """\
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -R {home} "$work/settings"
-for file in {gone}; do
+for file in {obsolete}; do
     copy=$work/settings${{file#{home}}}
     if [ -f "{originals}$file" ]; then
         cp "{originals}$file" "$copy"
@@ -42,10 +43,10 @@ done
 sed -i "s#{home}/#$work/settings/#" "$work/settings/pipelines.yml"
 if [ -f "$work/settings/logstash-ha.env" ]; then set -a; . "$work/settings/logstash-ha.env"; set +a; fi
 chown -R logstash: "$work"
-said=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit \
+output=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit \
     --path.settings "$work/settings" --path.data "$work/data" --path.logs "$work/logs" 2>&1) || {{
-    errors=$({{ printf '%s\\n' "$said"; cat "$work"/logs/*.log; }} 2>/dev/null | grep -E '\\[(ERROR|FATAL)' | sort -u)
-    printf 'Logstash refuses it: %s\\n' "${{errors:-$said}}" >&2
+    errors=$({{ printf '%s\\n' "$output"; cat "$work"/logs/*.log; }} 2>/dev/null | grep -E '\\[(ERROR|FATAL)' | sort -u)
+    printf 'Logstash refuses it: %s\\n' "${{errors:-$output}}" >&2
     exit 1
 }}
 """
@@ -53,40 +54,44 @@ said=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and
 
 @operation()
 def accepted(files: list[TextFile], find_change: FindChange = lambda: None) -> Generator[StringCommand]:
-    """What waits for Logstash is tested by Logstash itself (`logstash -t`), as a whole.
+    """
+    Have Logstash test its staged files together with all else that it will read (`logstash -t`).
 
-    `files` are all that the deploy writes. A file that Logstash refuses is never put in its place. Where it is
-    to have another version by then (`find_change`), that one tests them, as soon as it is installed.
+    A file that Logstash refuses is never put in place. Where Logstash itself is to change to another version,
+    the new version tests the files as soon as it is installed (`tested_change`).
+
+    + files: all files that the deploy writes
+    + find_change: returns the change of Logstash's package on this host, or None
     """
     if find_change():
-        host.noop("its new version is asked, when it is installed")
+        host.noop("its new version tests them when it is installed")
         return
     test = _test(files)
     if test is None:
-        host.noop("nothing new waits for Logstash")
+        host.noop("nothing new is staged for Logstash")
         return
     yield StringCommand(test)
 
 
 def _test(files: list[TextFile]) -> str | None:
-    """The shell command by which Logstash tests what waits for it; None where nothing does."""
-    mine = [file for file in read_by(files, UNIT) if file.path.startswith(f"{HOME}/")]
-    staged = {UNIT: [file.staged for file in mine]}
+    """The shell command by which Logstash tests its staged files; None where nothing is new."""
+    own = [file for file in read_by(files, UNIT) if file.path.startswith(f"{HOME}/")]
+    staged = {UNIT: [file.staged for file in own]}
     present = host.get_fact(UnitStates, units=staged, fingerprints=STATE, good=LAST_GOOD).get(UNIT)
-    gone = sorted(set(present["good"] if present else []) - {file.path for file in mine} - {DROP_IN})
-    if present and not present["files"] and not gone:
+    obsolete = sorted(set(present["good"] if present else []) - {file.path for file in own} - {DROP_IN})
+    if present and not present["files"] and not obsolete:
         return None
     return _TEST.format(
         home=HOME,
-        desired=shlex.join(file.path for file in mine),
-        gone=shlex.join(gone),
+        desired=shlex.join(file.path for file in own),
+        obsolete=shlex.join(obsolete),
         originals=ORIGINALS,
         record=RECORD,
     )
 
 
 def tested_change(files: list[TextFile], find: FindChange) -> PackageChange | None:
-    """A change of Logstash's package that includes the test of the files by the new version. Inside an operation."""
+    """The change that `find` returns, with a test of the files by the new version; for use in an operation."""
     change = find()
     test = _test(files) if change else None
     if change is None or test is None:

@@ -1,4 +1,4 @@
-"""Kernel modules, loaded now; a file has them loaded at each boot."""
+"""Kernel modules (the recipe's step 6): loaded now; a file has them loaded at each boot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from operations.record import add_entry
 
 @operation()
 def loaded(modules: list[str]) -> Generator[StringCommand]:
-    """These modules in the running kernel (modprobe(8))."""
+    """
+    Load kernel modules (modprobe(8)).
+
+    + modules: names such as `ip_vs_rr`
+    """
     missing = host.get_fact(MissingModules, modules=modules)
     if not missing:
         host.noop(f"{', '.join(modules)}: loaded")

@@ -15,7 +15,7 @@ from facts.packages import KeyImported, MissingPackages, OfferedVersions, Packag
 from operations.record import add_entry
 from operations.services import PackageChange
 
-# The record has the key by the name that rpm gives it; a scratch database shows that name beforehand.
+# The record names the key as rpm does; a scratch database shows that name before the import.
 _KEY = """\
 set -e
 work=$(mktemp -d)
@@ -24,8 +24,8 @@ curl --fail --silent --show-error --location --max-time 60 {proxy}--output "$wor
 rpm --dbpath "$work" --import "$work/key"
 mkdir -p {state}
 touch {record}
-rpm -q gpg-pubkey >"$work/there" || true
-rpm --dbpath "$work" -q gpg-pubkey | grep -vxFf "$work/there" | sed 's/^/key /' >"$work/new"
+rpm -q gpg-pubkey >"$work/present" || true
+rpm --dbpath "$work" -q gpg-pubkey | grep -vxFf "$work/present" | sed 's/^/key /' >"$work/new"
 grep -vxFf {record} "$work/new" >>{record} || true
 rpm --import "$work/key"
 install -m 644 "$work/key" {path}
@@ -34,7 +34,11 @@ install -m 644 "$work/key" {path}
 
 @operation()
 def key(cluster: Cluster) -> Generator[StringCommand]:
-    """Elastic's GPG key in the rpm database, and a copy of it in a file (the recipe's step 2)."""
+    """
+    Import Elastic's GPG key into the rpm database, and keep a copy of it in a file (the recipe's step 2).
+
+    + cluster: the cluster whose settings name the key's address and a proxy
+    """
     if host.get_fact(KeyImported, path=KEY):
         host.noop(f"the key in {KEY} is imported")
         return
@@ -50,48 +54,54 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
 
 
 def _dnf(cluster: Cluster, el: int) -> str:
-    """The package manager, looking into Elastic's repository alone: also where that is off, and where others have a
-    Logstash."""
+    """The package manager with Elastic's repository alone enabled, since others may have a Logstash, too."""
     return f"{manager(el)} --assumeyes --disablerepo='*' --enablerepo={repository(cluster)} --setopt=metadata_expire=1"
 
 
-def _to(cluster: Cluster, el: int, present: str | None, wanted: str) -> str:
-    """A shell command that brings Logstash from one version to the other."""
-    # EL 7's yum also succeeds when there was nothing to do.
+def _change(cluster: Cluster, el: int, old: str | None, new: str) -> str:
+    """A shell command that changes Logstash from one version to another."""
+    # EL 7's yum also succeeds when it had nothing to do.
     return (
-        f"{_dnf(cluster, el)} {_verb(present, wanted)} logstash-{wanted} && "
-        f"{{ rpm -q --quiet logstash-{wanted} || {{ {_refused(cluster, wanted)}; }}; }}"
+        f"{_dnf(cluster, el)} {_verb(old, new)} logstash-{new} && "
+        f"{{ rpm -q --quiet logstash-{new} || {{ {_failure(cluster, new)}; }}; }}"
     )
 
 
-def _verb(present: str | None, wanted: str) -> str:
-    return "downgrade" if present and version_key(present) > version_key(wanted) else "install"
+def _verb(old: str | None, new: str) -> str:
+    """The package manager's command for that change."""
+    return "downgrade" if old and version_key(old) > version_key(new) else "install"
 
 
-def _refused(cluster: Cluster, wanted: str) -> str:
-    why = f"logstash {wanted} could not be installed: is it in {repository(cluster)}?"
-    return f"echo '{why}' >&2; false"
+def _failure(cluster: Cluster, version: str) -> str:
+    """A shell command that says that this version can't be installed, and fails."""
+    reason = f"logstash {version} could not be installed: is it in {repository(cluster)}?"
+    return f"echo '{reason}' >&2; false"
 
 
-def _offered(cluster: Cluster, el: int) -> list[str]:
+def _offered_versions(cluster: Cluster, el: int) -> list[str]:
     return host.get_fact(
         OfferedVersions, package="logstash", repository=repository(cluster), manager=manager(el)
     )
 
 
-def _wanted(cluster: Cluster, el: int) -> str | None:
+def _desired_version(cluster: Cluster, el: int) -> str | None:
     """The desired version of Logstash; None where any will do, or none is offered."""
     if cluster.version != "latest":
         return cluster.version
-    return next(reversed(_offered(cluster, el)), None)
+    return next(reversed(_offered_versions(cluster, el)), None)
 
 
 @operation()
 def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
-    """All packages (the recipe's step 2).
+    """
+    Install the packages that are missing (the recipe's step 2).
 
-    What is installed is left at its version. Where `version` says otherwise of Logstash, the package is only
-    downloaded: it changes when the node's turn comes to be activated (`version_change`), and not on all nodes at once.
+    An installed package keeps its version. Where the cluster's `version` demands another Logstash, that is
+    only downloaded here: Logstash changes in `activation.rolling_restart` (by `version_change`), one node
+    after the other.
+
+    + cluster: the cluster whose settings name the packages
+    + el: the node's major version of Enterprise Linux
     """
     missing = host.get_fact(MissingPackages, packages=package_names(cluster))
     if missing:
@@ -100,26 +110,28 @@ def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
             " && ".join([*entries, f"{manager(el)} --assumeyes install {shlex.join(missing)}"])
         )
     present = host.get_fact(PackageVersion, package="logstash")
-    wanted = _wanted(cluster, el)
+    desired = _desired_version(cluster, el)
     if not present:
-        install = _to(cluster, el, None, wanted) if wanted else f"{_dnf(cluster, el)} install logstash"
+        install = _change(cluster, el, None, desired) if desired else f"{_dnf(cluster, el)} install logstash"
         yield StringCommand(f"{add_entry('package', 'logstash')} && {install}")
-    elif cluster.version and not wanted:
-        # It says why the repository can't be read, and fails.
+    elif cluster.version and not desired:
+        # It prints why the repository can't be read, and fails.
         yield StringCommand(f"{_dnf(cluster, el)} makecache")
-    elif wanted and wanted != present:
-        there = wanted in _offered(cluster, el)
-        download = f"{_dnf(cluster, el)} --downloadonly {_verb(present, wanted)} logstash-{wanted}"
-        yield StringCommand(download if there else _refused(cluster, wanted))
+    elif desired and desired != present:
+        offered = desired in _offered_versions(cluster, el)
+        download = f"{_dnf(cluster, el)} --downloadonly {_verb(present, desired)} logstash-{desired}"
+        yield StringCommand(download if offered else _failure(cluster, desired))
     elif not missing:
         host.noop(f"{', '.join(package_names(cluster))} and logstash {present}: installed")
 
 
 def version_change(cluster: Cluster, el: int) -> PackageChange | None:
-    """How this node's Logstash comes to the desired version, up or down; None where it has that."""
+    """The change of this node's Logstash to the desired version, up or down; None where it has that one."""
     if cluster.version is None:
         return None
-    present, wanted = host.get_fact(PackageVersion, package="logstash"), _wanted(cluster, el)
-    if not present or not wanted or present == wanted:
+    present, desired = host.get_fact(PackageVersion, package="logstash"), _desired_version(cluster, el)
+    if not present or not desired or present == desired:
         return None
-    return PackageChange(install=_to(cluster, el, present, wanted), revert=_to(cluster, el, wanted, present))
+    return PackageChange(
+        install=_change(cluster, el, present, desired), revert=_change(cluster, el, desired, present)
+    )

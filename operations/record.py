@@ -1,4 +1,4 @@
-"""The record that a machine keeps of what the deploy put there: pruning and undo touch nothing else."""
+"""The record: the list of what the deploy has put on a machine. Pruning and undo remove nothing else."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from facts.record import Record
 
 
 def add_entry(kind: str, value: str) -> str:
-    """A shell command that adds an entry, if it is not there yet. To be run before the change itself.
+    """A shell command that adds an entry to the record, unless it is there. It is run before the change.
 
     Kinds are `package`, `user`, `key`, `boolean`, `file`, `rich`, `direct`, `stig`, `sysctl` and `module`.
     """
     line = shlex.quote(f"{kind} {value}")
-    # A group, so that it stays one command whatever `&&` and `||` stand around it.
+    # A group, so that it stays one command between any `&&` and `||`.
     return f"{{ mkdir -p {STATE} && {{ grep -qsxF {line} {RECORD} || echo {line} >>{RECORD}; }}; }}"
 
 
 def remove_entry(kind: str, value: str) -> str:
-    """A shell command that removes an entry. To be run after the change itself."""
+    """A shell command that removes an entry from the record. It is run after the change."""
     line = shlex.quote(f"{kind} {value}")
     return f"{{ grep -vxF {line} {RECORD} >{RECORD}.new; mv -f {RECORD}.new {RECORD}; }}"
 
 
 @operation()
 def removed() -> Generator[StringCommand]:
-    """The record itself gone, and all else that the deploy kept for its next run."""
+    """
+    Remove the record itself, and all else that the deploy has kept for its next run.
+    """
     if not host.get_fact(Record, path=RECORD):
         host.noop("there is no record")
         return

@@ -1,4 +1,4 @@
-"""systemd's units, and how one is started with its new configuration or put back on its old one."""
+"""systemd's units, and the script that starts one with its new files, or else with its old ones again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from facts.services import ServiceStates, UnitState
 
 @dataclass(frozen=True)
 class PackageChange:
-    """Another version of a unit's package: shell commands that install it, and that bring back the present one."""
+    """Another version of a unit's package: shell commands that install it, and the present one again."""
 
     install: str
     revert: str
 
 
-# It finishes by itself, one way or the other, also when ssh is cut meanwhile.
+# It runs to its end, good or bad, also when the ssh connection breaks meanwhile.
 _ACTIVATE = """\
 set -u
 umask 077
@@ -34,37 +34,37 @@ gone={gone}
 good={good}
 [ -d "$good" ] || mv -T "$good.new" "$good" 2>/dev/null || mkdir -p "$good"
 seconds() {{ cut -d. -f1 /proc/uptime; }}
-put() {{ # a copy of $1 in the place of $2, in one step
+put() {{ # a copy of $1 at $2, in one step
     mkdir -p "${{2%/*}}"
     cp -p "$1" "$2.new" && mv -fT "$2.new" "$2"
 }}
-restore() {{ # $1 as it was before the deploy's first one
+restore() {{ # the original of $1; without one, no file that the deploy has put there
     if [ -f "{originals}$1" ]; then put "{originals}$1" "$1"
     elif grep -qsxF "file $1" {record}; then rm -f "$1"
     fi
 }}
-known() {{ # to SELinux, and to systemd if there is something for it
+label_and_reload() {{ # SELinux's labels of the files, and systemd's units if some of the files are its own
     ! command -v restorecon >/dev/null || restorecon -i $desired $gone
     {reload}
 }}
-up() {{ # systemctl $1, then wait for the probe $2; `said` tells why not
+up() {{ # systemctl $1, then wait for the probe $2; on failure, `output` has the reason
     end=$(($(seconds) + {bound}))
-    said=$(timeout {bound} systemctl $1 {name} 2>&1) || return 1
-    until said=$(eval "$2" 2>&1); do
+    output=$(timeout {bound} systemctl $1 {name} 2>&1) || return 1
+    until output=$(eval "$2" 2>&1); do
         [ $(seconds) -lt $end ] || return 1
         sleep 1
     done
 }}
 
-renew() {{ # the new package, the new files, and the service with them
+update() {{ # the package, the files and the service; on failure, `why` and `output` have the reason
     why="can't be updated"
-    said=$({{ {install}; }} 2>&1) || return 1
+    output=$({{ {install}; }} 2>&1) || return 1
     for file in $desired; do
         staged=${{file%/*}}/.${{file##*/}}.staged
         [ ! -f "$staged" ] || mv -fT "$staged" "$file"
     done
     for file in $gone; do restore "$file"; done
-    known
+    label_and_reload
     why='does not come up within {bound} s'
     up {verb} {probe}
 }}
@@ -74,10 +74,10 @@ package=$(rpm -q {name})
 if [ -n {idle} ]; then
     end=$(($(seconds) + 5))
     until eval {idle} || [ $(seconds) -ge $end ]; do sleep 0.2; done
-    sleep 1 # what the service has read, and not yet passed on, can't be seen
+    sleep 1 # events that the service has read and not yet passed on can't be seen
 fi
 [ {stop_first} = 0 ] || timeout {bound} systemctl stop {name}
-if renew; then
+if update; then
     {then}
     systemctl -q is-enabled {name} || systemctl -q enable {name}
     rm -rf "$good.new" "$good.old"
@@ -89,25 +89,25 @@ if renew; then
     exit 0
 fi
 exec >&2
-echo "{name} $why: $said"
+echo "{name} $why: $output"
 journalctl --no-pager --output=cat --lines=10 --unit={name}
 test ! -f {log} || tail --lines=10 {log}
 [ {stop_first} = 0 ] || timeout {bound} systemctl stop {name}
 if [ "$(rpm -q {name})" != "$package" ]; then
-    said=$({{ {revert}; }} 2>&1) && echo "{name}: its old package is back" ||
-        echo "{name}: its old package can't be installed again: $said"
+    output=$({{ {revert}; }} 2>&1) && echo "{name}: its old package is back" ||
+        echo "{name}: its old package can't be installed again: $output"
 fi
 for file in $desired $gone; do
     if [ -f "$good$file" ]; then put "$good$file" "$file"; else restore "$file"; fi
 done
-known
+label_and_reload
 if [ "$was" != active ]; then
     systemctl stop {name}
     echo "{name}: its old files are back; it did not run before, and is stopped"
 elif up {verb} 'systemctl is-active {name}'; then
     echo "{name}: its old files are back, and it runs with them"
 else
-    echo "{name}: its old files are back, and it does not come up with them either: $said"
+    echo "{name}: its old files are back, and it does not come up with them either: $output"
 fi
 exit 1
 """
@@ -118,18 +118,19 @@ def activation_script(
 ) -> str:
     """The shell script that changes a unit's package, puts its staged files in place and makes it read them.
 
-    What it reads (`desired.unit.reads`) comes on standard input. When the unit does not come up in time, what it last ran with
-    is put back, and the script fails with the reason, the last lines of the journal and of the unit's log.
+    The lines of `desired.unit.reads` come on standard input. When the unit does not come up in time, the
+    package and the files that it last ran with are put back, and the script fails with the reason, the last
+    lines of the journal and those of the unit's log.
     """
     desired = {file.path: file.sha256 for file in read_by(files, unit.name)}
     gone = [path for path in present["good"] if path not in desired]
     changed = [path for path, sha256 in desired.items() if present["files"].get(path) != sha256]
-    own = any(path.startswith("/etc/systemd/") for path in changed + gone)
+    unit_changed = any(path.startswith("/etc/systemd/") for path in changed + gone)
     return _ACTIVATE.format(
         name=unit.name,
         desired=shlex.quote(" ".join(desired)),
         gone=shlex.quote(" ".join(gone)),
-        reload="systemctl daemon-reload" if own or change or present["service"]["stale"] else "",
+        reload="systemctl daemon-reload" if unit_changed or change or present["service"]["stale"] else "",
         good=f"{LAST_GOOD}/{unit.name}",
         originals=ORIGINALS,
         record=RECORD,
@@ -148,7 +149,11 @@ def activation_script(
 
 @operation()
 def absent(units: list[str]) -> Generator[StringCommand]:
-    """Units of the deploy's that this cluster has no use for: stopped, disabled, and their files removed."""
+    """
+    Stop and disable units of the deploy that this cluster does not need, and remove their files.
+
+    + units: the units' names
+    """
     states = host.get_fact(ServiceStates, units=units) if units else {}
     present = [
         unit for unit in units if (state := states.get(unit)) and (state["active"] or state["enabled"])

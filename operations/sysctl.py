@@ -18,11 +18,15 @@ from operations.record import add_entry, remove_entry
 
 @operation()
 def effective(settings: dict[str, str], file: str) -> Generator[StringCommand]:
-    """These settings in the running kernel, and no line in /etc/sysctl.conf that wins over `file`, which has them.
+    """
+    Set kernel settings in the running kernel, and comment out what would undo them at boot.
 
-    The DISA STIG puts `net.ipv4.ip_forward = 0` there, which would win at the next boot: such a line
-    becomes a comment (the recipe's step 6). Other files that win are somebody's own: they are named in
-    a warning and left alone.
+    The DISA STIG puts `net.ipv4.ip_forward = 0` into /etc/sysctl.conf, which would win over `file` at the next
+    boot: such a line becomes a comment (the recipe's step 6). Other files that would win belong to somebody
+    else: a warning names them, and they are left alone.
+
+    + settings: values by name
+    + file: the file that sets them at boot
     """
     present = host.get_fact(Sysctl, keys=list(settings))
     conf, others = conflicting(settings, present["lines"], file)
@@ -38,33 +42,37 @@ def effective(settings: dict[str, str], file: str) -> Generator[StringCommand]:
         text = re.sub(r"[][\\.*^$/]", r"\\\g<0>", line["text"])
         edit = shlex.quote(rf"s/^[[:space:]]*\({text}\)[[:space:]]*$/# \1/")
         yield StringCommand(f"{add_entry('stig', line['text'])} && sed -i {edit} {CONF}")
-    if wrong := differing(settings, present["runtime"]):
-        before = [_record_original(key, value) for key in wrong if (value := present["runtime"].get(key))]
-        change = f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in wrong.items())}"
-        yield StringCommand(" && ".join([*before, change]))
+    if new := differing(settings, present["runtime"]):
+        entries = [_record_original(key, value) for key in new if (value := present["runtime"].get(key))]
+        change = f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in new.items())}"
+        yield StringCommand(" && ".join([*entries, change]))
     elif not conf:
         host.noop(f"{', '.join(settings)}: in force")
 
 
 def _record_original(key: str, value: str) -> str:
-    """A shell command that records the kernel's value before the deploy's first change, and no later one."""
+    """A shell command that records the kernel's value, if the deploy has not recorded an earlier one."""
     return f"{{ grep -qs '^sysctl {key}=' {RECORD} || {add_entry('sysctl', f'{key}={value}')}; }}"
 
 
 @operation()
 def restored(settings: dict[str, str]) -> Generator[StringCommand]:
-    """Restore the settings that an earlier deploy changed and this one no longer needs.
+    """
+    Restore the settings that an earlier deploy changed and this one no longer needs.
 
-    `net.ipv4.vs.backup_only` above all: with it, a director whose connections are not synchronized any more
-    may take itself for a BACKUP, and drops all events.
+    This matters most for `net.ipv4.vs.backup_only`: with it, a director whose connections are no longer
+    synchronized may act as a BACKUP, and drop all events.
+
+    + settings: the settings that this cluster needs
     """
     recorded: dict[str, list[str]] = {}
     for entry in host.get_fact(Record, path=RECORD).get("sysctl", []):
         recorded.setdefault(entry.split("=", 1)[0], []).append(entry)
-    gone = [entries for key, entries in recorded.items() if key not in settings]
-    for entries in gone:
-        # The first one is the original: older versions could add a later value. Not an error where its module is not loaded.
+    obsolete = [entries for key, entries in recorded.items() if key not in settings]
+    for entries in obsolete:
+        # The first entry is the original: an older version of this project could record a later value, too.
+        # With -e, a setting whose module is not loaded is no error.
         removals = [remove_entry("sysctl", entry) for entry in entries]
         yield StringCommand(" && ".join([f"sysctl -q -e -w {entries[0]}", *removals]))
-    if not gone:
+    if not obsolete:
         host.noop("no setting of an earlier deploy is left")

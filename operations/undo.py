@@ -1,7 +1,7 @@
-"""What the deploy has put on a machine is taken away again, and nothing else.
+"""Everything that the deploy has put on a machine is removed again, and nothing else.
 
-Each operation reads the record that the deploy has kept. An interrupted run is finished by the next one.
-What Logstash wrote, in its logs and its queue, stays.
+Each operation reads the record. An interrupted run is finished by the next one. What Logstash has written, in
+its logs and its queue, stays.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from facts.sysctl import CONF
 from operations import files as deployed
 from operations import firewalld
 
-NOTHING = "nothing of it was put here by the deploy"
+NOTHING = "the deploy has put nothing of it here"
 
-# A line at a time, and only where it is still the comment that the deploy made of it.
+# One line at a time, and only where it is still the comment that the deploy made of it.
 _UNCOMMENT = """\
 awk -v line={line} '$0 == "# " line {{ $0 = line }} {{ print }}' {conf} >{conf}.new &&
 cat {conf}.new >{conf} && rm -f {conf}.new
@@ -29,7 +29,9 @@ cat {conf}.new >{conf} && rm -f {conf}.new
 
 @operation()
 def rules() -> Generator[StringCommand]:
-    """The deploy's rules gone from firewalld, in force and kept."""
+    """
+    Remove the deploy's rules from firewalld's permanent and runtime configurations.
+    """
     record = host.get_fact(Record, path=RECORD)
     rich, direct = record.get("rich", []), record.get("direct", [])
     if not rich and not direct:
@@ -39,9 +41,10 @@ def rules() -> Generator[StringCommand]:
 
 @operation()
 def files() -> Generator[StringCommand]:
-    """The deploy's files gone, what stood in their places back, and its comments in sysctl.conf lines again.
+    """
+    Remove the deploy's files, put back the originals, and make its comments in /etc/sysctl.conf lines again.
 
-    The running kernel keeps its settings until it boots.
+    The running kernel keeps its settings until the next boot.
     """
     record = host.get_fact(Record, path=RECORD)
     paths, lines = record.get("file", []), record.get("stig", [])
@@ -55,7 +58,9 @@ def files() -> Generator[StringCommand]:
 
 @operation()
 def users() -> Generator[StringCommand]:
-    """The users that the deploy made gone."""
+    """
+    Remove the users that the deploy has made.
+    """
     users = host.get_fact(Record, path=RECORD).get("user", [])
     if not users:
         host.noop(NOTHING)
@@ -65,7 +70,11 @@ def users() -> Generator[StringCommand]:
 
 @operation()
 def packages(manager: str) -> Generator[StringCommand]:
-    """The packages that the deploy installed removed, and its key taken out of the rpm database."""
+    """
+    Remove the packages that the deploy has installed, and the key from the rpm database.
+
+    + manager: the package manager, `dnf` or `yum`
+    """
     record = host.get_fact(Record, path=RECORD)
     names, keys = record.get("package", []), record.get("key", [])
     if not names and not keys:

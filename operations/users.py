@@ -13,7 +13,11 @@ from operations.record import add_entry
 
 @operation()
 def system(user: str) -> Generator[StringCommand]:
-    """A system user that nobody can log in as, without a home."""
+    """
+    Add a system user without a home, as which nobody can log in.
+
+    + user: the user's name
+    """
     if host.get_fact(User, user=user):
         host.noop(f"user {user} exists")
         return

@@ -1,1 +1,1 @@
-"""Sessions with machines: the way to them, and commands on hosts other than the one that pyinfra is at."""
+"""Sessions with machines: connecting, and commands on other hosts than the one that an operation is for."""

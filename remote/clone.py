@@ -1,4 +1,4 @@
-"""A machine that is about to become another node: its facts, and sessions that follow it to its new address."""
+"""A clone that becomes another node: what changes on it, and a session that follows it to its new address."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
 from cluster import Cluster, ClusterError, Node
-from desired.clone import WINDOW, Plan, check_alone, other_addresses, plan
+from desired.clone import WINDOW, Plan, check_conflicts, other_addresses, plan
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
-from facts.clone import AddressConflicts, HostKeys, Identity, Mentions
+from facts.clone import AddressConflicts, AddressMentions, HostKeys, Identity
 from remote import known_hosts, session
 
 CHANGE = 60
-"""Seconds until the new address must be in force, or the old one again."""
+"""Seconds within which the new address must be in force, or the old one again."""
 BOOT = 600
-"""Seconds until a machine must be back from its reboot."""
+"""Seconds within which a machine must be back from its reboot."""
 THREAD_END = 5
-"""Seconds until the thread of a session that was closed must have ended."""
+"""Seconds within which the thread of a closed session must have ended."""
 
 
 def inspect(host: Host, cluster: Cluster, node: Node) -> Plan | None:
-    """What is to be done to this machine, see `plan`; nothing is touched yet. Raises `ClusterError`."""
+    """What must change on this machine (`desired.clone.plan`); nothing does yet. Raises `ClusterError`."""
     identity = host.get_fact(Identity, folder=CLONE, reboot=CLONE_REBOOT, hardware=HARDWARE)
-    found = plan(cluster, node, identity, other_addresses(host.data.get("clone_addresses", {})))
-    if found is None or found.begun:
-        return found
-    others = [
+    changes = plan(cluster, node, identity, other_addresses(host.data.get("clone_addresses", {})))
+    if changes is None or changes.begun:
+        return changes
+    limited_to = [
         member.name for member in host.inventory.get_group("nodes") if host.state.is_host_in_limit(member)
     ]
-    if len(others) > 1:
+    if len(limited_to) > 1:
         raise ClusterError(f"nodes.{node.name}: one clone at a time; add --limit {node.name}")
-    links = {old: identity["addresses"].get(old, cluster.interface) for old in found.addresses}
-    links |= {new: links[old] for old, new in found.addresses.items()}
-    check_alone(node, found, host.get_fact(AddressConflicts, addresses=links))
-    return found
+    interfaces = {old: identity["addresses"].get(old, cluster.interface) for old in changes.addresses}
+    interfaces |= {new: interfaces[old] for old, new in changes.addresses.items()}
+    check_conflicts(node, changes, host.get_fact(AddressConflicts, addresses=interfaces))
+    return changes
 
 
 def learn_host_keys(state: State, host: Host, addresses: list[str]) -> bool:
-    """Add the new ssh host keys to known_hosts: they come over a session with a machine that is known."""
+    """Put the new ssh host keys into known_hosts: they come over a session with a host that is known."""
     keys = host.get_fact(HostKeys, folder=CLONE)
     if not keys:
-        logger.error(f"{host.print_prefix}no new ssh host keys there; see {CLONE}/new/etc/ssh")
+        logger.error(f"{host.print_prefix}it has no new ssh host keys; see {CLONE}/new/etc/ssh there")
         return False
-    file = known_hosts.learn(host, _ssh(host).get_host_keys(), addresses, keys)
+    file = known_hosts.replace_keys(host, _ssh(host).get_host_keys(), addresses, keys)
     logger.info(f"{host.print_prefix}its new ssh host keys are in {file}")
     return True
 
 
 def follow(state: State, host: Host) -> bool:
-    """Go on at the new address, by the name that ssh has for the node; tell when it went back instead."""
+    """Go on at the new address, by the name that ssh has for the node; log an error when that fails."""
     before = host.connector.data["ssh_hostname"]
-    if _reach(host, host.name, CHANGE + WINDOW):
+    if _connect(host, host.name, CHANGE + WINDOW):
         return True
-    back = _reach(host, before, CHANGE)
+    back = _connect(host, before, CHANGE)
     logger.error(
         f"{host.print_prefix}not reached by `ssh {host.name}` at the new address; "
         + ("it is back at its old one" if back else "nor at its old one: see its console")
@@ -71,32 +71,32 @@ def follow(state: State, host: Host) -> bool:
     return False
 
 
-def note_boot(state: State, host: Host, boots: list[str]) -> bool:
-    """Remember which boot this is."""
-    boots.append(_boot(host))
-    return boots != [""]
+def read_boot_id(state: State, host: Host, boot_ids: list[str]) -> bool:
+    """Add the id of the machine's present boot to `boot_ids`."""
+    boot_ids.append(_boot_id(host))
+    return boot_ids != [""]
 
 
-def come_back(state: State, host: Host, boots: list[str], old: list[str]) -> bool:
-    """Wait for the reboot, and name the files that still name an old address."""
+def wait_for_reboot(state: State, host: Host, boot_ids: list[str], old: list[str]) -> bool:
+    """Wait until the boot is none of these, and warn of files that still contain an old address."""
     deadline = time.monotonic() + BOOT
-    while not (_reach(host, host.name, 1) and _boot(host) not in ("", *boots)):
+    while not (_connect(host, host.name, 1) and _boot_id(host) not in ("", *boot_ids)):
         if time.monotonic() > deadline:
             logger.error(f"{host.print_prefix}is not back from its reboot after {BOOT} s; see its console")
             return False
         time.sleep(1)
     session.send_at_once(host)
-    if old and (files := host.get_fact(Mentions, addresses=old)):
+    if old and (files := host.get_fact(AddressMentions, addresses=old)):
         logger.warning(
-            f"{host.print_prefix}{', '.join(files)}: still with {' or '.join(old)}; see whether that is meant"
+            f"{host.print_prefix}{', '.join(files)}: still with {' or '.join(old)}; see whether that is right"
         )
     return True
 
 
-def _reach(host: Host, hostname: str, seconds: float) -> bool:
+def _connect(host: Host, hostname: str, seconds: float) -> bool:
     """Connect again, by this name or address, within so many seconds; at least one attempt is made."""
     with _without_tracebacks():
-        clear_askpass_cache(host)  # what it names is on a machine that can't be asked any more
+        clear_askpass_cache(host)  # it names a file in a session that is over
         _close(host)
         host.connector.data["ssh_hostname"] = hostname
         deadline = time.monotonic() + seconds
@@ -108,7 +108,7 @@ def _reach(host: Host, hostname: str, seconds: float) -> bool:
 
 
 def _close(host: Host) -> None:
-    """End the session, and wait for the thread that serves it: what it has to say of its end, it says now."""
+    """End the session, and wait for the thread that serves it, so that its last log lines come now."""
     client = _ssh(host)
     transport = client.get_transport()
     with suppress(OSError):  # a ProxyCommand may have ended already
@@ -120,7 +120,7 @@ def _close(host: Host) -> None:
 
 @contextmanager
 def _without_tracebacks() -> Iterator[None]:
-    """Meanwhile paramiko prints no traceback for each attempt that fails; pyinfra reports what comes of it."""
+    """Keep paramiko from printing a traceback for each attempt that fails; pyinfra reports the outcome."""
     log, level, hook = (
         logging.getLogger("paramiko"),
         logging.getLogger("paramiko").level,
@@ -128,7 +128,7 @@ def _without_tracebacks() -> Iterator[None]:
     )
 
     def quiet(failure: threading.ExceptHookArgs) -> None:
-        if failure.exc_type is not ProcessLookupError:  # a ProxyCommand that ended before it was to be ended
+        if failure.exc_type is not ProcessLookupError:  # a ProxyCommand that had ended by itself
             hook(failure)
 
     log.setLevel(logging.CRITICAL)
@@ -147,8 +147,8 @@ def _ssh(host: Host) -> SSHClient:
     return client
 
 
-def _boot(host: Host) -> str:
-    """The kernel's name for this boot, or nothing where the connection broke."""
+def _boot_id(host: Host) -> str:
+    """The kernel's id of the machine's present boot; "" where the connection broke."""
     try:
         _, output = host.run_shell_command(StringCommand("cat /proc/sys/kernel/random/boot_id"), _timeout=10)
     except (OSError, EOFError, SSHException):  # TimeoutError is an OSError

@@ -1,4 +1,4 @@
-"""Facts and commands on any host of a run, whichever one pyinfra is at."""
+"""Facts and commands on any host of a run, whichever host the present operation is for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN_TIMEOUT = 600
 
 
 class CommandFailed(Exception):
-    """A command has failed, or its connection has; the lines that say why."""
+    """A command has failed, or its connection; `lines` say why."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("; ".join(lines) or "it says nothing")
@@ -25,21 +25,21 @@ class CommandFailed(Exception):
 
 
 def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **arguments: Any) -> Any:
-    """A fact of this host; its default when that fails, which takes no host out of the run."""
+    """A fact of this host, or its default when its command fails; the host stays in the run then."""
     kwargs = {"_timeout": timeout, **arguments}
     return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
 
 
 def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> None:
-    """Run a shell command as root, in whatever way the inventory has for that. Raises `CommandFailed`."""
+    """Run a shell command as root, in the way that the inventory sets. Raises `CommandFailed`."""
     arguments, _ = pop_global_arguments(host.state, host, {})
     connector = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
     connector |= {"_stdin": stdin, "_timeout": timeout}
     try:
-        done, output = host.run_shell_command(StringCommand(command), **connector)
+        succeeded, output = host.run_shell_command(StringCommand(command), **connector)
     except (OSError, SSHException) as error:
         raise CommandFailed([f"the connection broke: {str(error) or 'no reason is given'}"]) from None
-    if not done:
+    if not succeeded:
         raise CommandFailed(output.stderr_lines)
 
 
@@ -55,5 +55,5 @@ def succeeds(host: Host, command: str, stdin: str | None = None) -> bool:
 
 
 def log_error(host: Host, line: str) -> None:
-    """A line in pyinfra's log, with the host's name."""
+    """Write an error to pyinfra's log, with the host's name."""
     logger.error(f"{host.print_prefix}{line}")

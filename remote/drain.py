@@ -1,4 +1,4 @@
-"""A node is drained: no director sends it events, while its services are restarted or stopped."""
+"""Draining: no director sends events to a node while its services restart or stop."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from facts.vrrp import VipInterfaces
 from remote.commands import read, succeeds
 
 DRAIN_BOUND = 15.0
-"""Seconds until keepalived must have followed a health check: `delay_loop`, `misc_timeout` and some more."""
+"""Seconds for keepalived to follow a health check: `delay_loop`, `misc_timeout` and some more."""
 
 PoolMember = tuple[str, str, str]
-"""A real server of a virtual server: its protocol, the virtual server's address, the real server's address."""
+"""A real server in a virtual server's pool: the protocol, and the addresses of both, with their ports."""
 
 
 def connected_directors(state: State, cluster: Cluster) -> list[Host]:
-    """The nodes that can be reached, also where this run is for some of them only."""
+    """The cluster's nodes that can be reached, also those that this run is not limited to."""
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     for member in members:
         if not member.connected and member not in state.failed_hosts:
@@ -32,7 +32,7 @@ def connected_directors(state: State, cluster: Cluster) -> list[Host]:
 
 
 def desired_members(cluster: Cluster, node: Node) -> set[PoolMember]:
-    """The pools that the node belongs to."""
+    """The pools that the node should be in."""
     return {
         (server.protocol, socket_name(server.vip, server.port), socket_name(real.address, real.port))
         for server in cluster.virtual_servers
@@ -42,7 +42,7 @@ def desired_members(cluster: Cluster, node: Node) -> set[PoolMember]:
 
 
 def present_members(directors: list[Host], node: Node) -> set[PoolMember]:
-    """The pools that the node is in, of all these directors together."""
+    """The pools that the node is in, on any of these directors."""
     return {
         (server["protocol"], server["address"], real["address"])
         for director in directors
@@ -53,24 +53,24 @@ def present_members(directors: list[Host], node: Node) -> set[PoolMember]:
 
 
 def holds_a_vip(director: Host, cluster: Cluster) -> bool:
-    """Whether the node carries a VIP at this moment."""
+    """Whether this node holds a VIP now."""
     return any((read(director, VipInterfaces, vips=[str(vip) for vip in cluster.vips]) or {}).values())
 
 
 @contextmanager
 def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[None]:
-    """Meanwhile, no director sends events to the node. A drain flag expires by itself after 5 minutes."""
+    """Keep the node out of all directors' pools meanwhile. A drain flag expires by itself after 5 minutes."""
     holders = [director for director in directors if holds_a_vip(director, cluster)]
     members = present_members(holders, node)
 
-    def alone() -> set[tuple[str, str]]:
-        """The virtual servers that no other node takes events of."""
+    def depending() -> set[tuple[str, str]]:
+        """The virtual servers whose events no other node takes."""
         others = {member[:2] for peer in cluster.peers(node) for member in present_members(holders, peer)}
         return {member[:2] for member in members} - others
 
-    if not wait_until(lambda: not alone(), DRAIN_BOUND):
-        which = ", ".join(sorted(f"{protocol} {vip}" for protocol, vip in alone()))
-        logger.warning(f"{node.name} alone takes {which}: what is sent there while it restarts is lost")
+    if not wait_until(lambda: not depending(), DRAIN_BOUND):
+        servers = ", ".join(sorted(f"{protocol} {vip}" for protocol, vip in depending()))
+        logger.warning(f"{node.name} alone takes {servers}: what is sent there while it restarts is lost")
         members = set()
     if not members:
         yield

@@ -1,4 +1,4 @@
-"""What a deploy makes sure of before it changes anything."""
+"""What a deploy checks and prepares before it changes anything."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from remote import session
 
 
 def prepare(host: Host) -> None:
-    """Make the connection fit for a deploy. Raises `ClusterError` when a node could not be reached."""
+    """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached."""
     session.hide_passwords()
     session.require_all_connected(host, "nodes")
     session.send_at_once(host)
 
 
 def inspect(host: Host, cluster: Cluster, node: Node) -> int:
-    """Enterprise Linux's major version on this node. Raises `ClusterError` where the deploy can't work."""
+    """The node's major version of Enterprise Linux. Raises `ClusterError` where the deploy can't work."""
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = host.get_fact(Machine, _sudo=False)
     if host.data.get("_sudo_password"):

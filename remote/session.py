@@ -1,4 +1,4 @@
-"""The connections that a deploy runs over: all there, without delays, and with no password in the log."""
+"""The connections that a deploy uses: none is missing, none is delayed, and no password is in the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facts.files import mask
 
 
 class _PasswordFilter(logging.Filter):
-    """Hides keepalived's password in whatever pyinfra logs, such as a failed command's output."""
+    """Hides keepalived's password in everything that pyinfra logs, such as a failed command's output."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if "auth_pass" in (message := record.getMessage()):
@@ -23,7 +23,7 @@ class _PasswordFilter(logging.Filter):
 
 def hide_passwords() -> None:
     """Hide passwords in pyinfra's log from now on."""
-    if not any(isinstance(found, _PasswordFilter) for found in logger.filters):
+    if not any(isinstance(present, _PasswordFilter) for present in logger.filters):
         logger.addFilter(_PasswordFilter())
 
 
@@ -39,7 +39,7 @@ def send_at_once(host: Host) -> None:
 
 
 def require_all_connected(host: Host, group: str) -> None:
-    """Raise `ClusterError` when a host of the group that this run is for could not be reached.
+    """Raise `ClusterError` when a host that is in this group and in the run's limit could not be reached.
 
     With `-y`, pyinfra would go on without it.
     """

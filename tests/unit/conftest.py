@@ -1,4 +1,4 @@
-"""What several of the unit tests stand on."""
+"""Fixtures that several of the unit tests use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.machine import SHELLS, Machine
+from tests.unit.machine import SHELLS, ShellMachine
 
 
 @pytest.fixture(params=SHELLS)
-def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> ShellMachine:
     """A machine for shell commands, with each of the shells in turn."""
-    return Machine(tmp_path, request.param)
+    return ShellMachine(tmp_path, request.param)

@@ -1,4 +1,4 @@
-"""A machine for the deploy's shell commands: they really run, below a folder that stands for its root."""
+"""A machine for the deploy's shell commands, which really run: a folder stands for its root folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SHELLS = ("dash", "bash")
 """pyinfra runs commands by `sh`: bash on Enterprise Linux, and dash is the plainest there is."""
 
 
-class Machine:
-    """Its `/etc` and `/var/lib` are in `root`; programs in `root/bin` are found before the real ones."""
+class ShellMachine:
+    """A machine whose `/etc` and `/var/lib` are in `root`; programs in `root/bin` are found before the real ones."""
 
     def __init__(self, root: Path, shell: str) -> None:
         self.root = root
@@ -25,11 +25,11 @@ class Machine:
         (root / "bin").mkdir()
 
     def path(self, path: str) -> Path:
-        """Where the machine's file really is."""
+        """The real path of a file of the machine."""
         return Path(self._moved(path))
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
-        """A file on the machine."""
+        """Write a file on the machine."""
         file = self.path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -37,23 +37,23 @@ class Machine:
         return file
 
     def program(self, name: str, script: str) -> None:
-        """A stand-in for a program."""
+        """Put a shell script in the place of a program."""
         path = self.root / "bin" / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What commands run with."""
+        """The environment that commands run in."""
         return {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
 
     def arguments(self, command: StringCommand | str) -> list[str]:
-        """The command's arguments, of which the shell takes the first one for its name."""
+        """The arguments to run a command with; the shell takes the first one for its own name."""
         text = command.get_raw_value() if isinstance(command, StringCommand) else command
         return ["sh", "-c", self._moved(text)]
 
     def sh(self, command: StringCommand | str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command as pyinfra does: what it sends to standard input ends with a newline."""
+        """Run a command as pyinfra does: its standard input ends with a newline."""
         if stdin is None and isinstance(command, StringCommand):
             stdin = str(command.connector_arguments.get("_stdin") or "")
             stdin += "" if stdin.endswith("\n") or not stdin else "\n"
@@ -68,26 +68,26 @@ class Machine:
         )
 
     def fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
-        """What the fact finds. It must not fail."""
-        found = self.sh(fact().command(**arguments))
-        assert found.returncode == 0, found.stderr
-        lines = found.stdout.replace(str(self.root), "").splitlines()
+        """The value of a fact, whose command must not fail."""
+        done = self.sh(fact().command(**arguments))
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.replace(str(self.root), "").splitlines()
         return fact().process(lines) if lines else fact.default()
 
     def commands(self, operation: Any, **arguments: Any) -> list[StringCommand]:
-        """What the operation would run."""
+        """The commands that an operation would run."""
         state = FakeState()
         with ctx_state.use(state), ctx_host.use(_Host(state, self)):
             return list(operation._inner(**arguments))
 
     def inside(self, function: Callable[[], Any]) -> Any:
-        """What a function returns that reads facts, called as from an operation."""
+        """The result of a function that reads facts, called as in an operation."""
         state = FakeState()
         with ctx_state.use(state), ctx_host.use(_Host(state, self)):
             return function()
 
     def run(self, operation: Any, **arguments: Any) -> list[subprocess.CompletedProcess[str]]:
-        """The operation's commands, run until one fails."""
+        """Run the operation's commands until one fails."""
         done = []
         for command in self.commands(operation, **arguments):
             done.append(self.sh(command))
@@ -107,7 +107,7 @@ class Machine:
 class _Host(FakeHost):  # type: ignore[misc]
     """pyinfra's host, as an operation sees it; facts are read from the machine."""
 
-    def __init__(self, state: FakeState, machine: Machine) -> None:
+    def __init__(self, state: FakeState, machine: ShellMachine) -> None:
         super().__init__(state, "stash1", {}, {})
         self.machine = machine
 

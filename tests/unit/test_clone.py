@@ -1,4 +1,4 @@
-"""A clone and what it becomes: told from its source, planned, and rewritten. The lab tells whether it works."""
+"""A clone and what it becomes: how it is distinguished, planned and changed. tests/lab tries it for real."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from desired import clone as desired
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
 from facts.clone import Identity, IdentityState, Profile, parse_identity
 from operations import clone
-from remote.known_hosts import learn, learned
+from remote.known_hosts import replace_keys, with_keys
 from tests.unit.clusters import make_cluster
 
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
@@ -35,7 +35,7 @@ def copy(**changes: Any) -> IdentityState:
         "hostname": "stash1.example.com",
         "links": {"eth0": MAC, "lo": "00:00:00:00:00:00"},
         "product": "4c4c4544-0001",
-        "noted": [OLD_MAC, "4c4c4544-0000"],
+        "recorded": [OLD_MAC, "4c4c4544-0000"],
         "addresses": {"10.77.0.11": "eth0"},
         "profiles": {KEYFILE: Profile(addresses=["10.77.0.11"], uuid=UUID, mac=OLD_MAC, interface="eth0")},
         "stages": [],
@@ -48,40 +48,40 @@ def plan(cluster: Cluster, identity: IdentityState, **other: str) -> desired.Pla
 
 
 def test_a_clone_gets_the_name_the_addresses_the_uuid_and_the_mac_of_its_own(cluster: Cluster) -> None:
-    meant = plan(cluster, copy())
-    assert meant is not None
-    assert (meant.hostname, meant.begun) == ("stash2.example.com", False)
-    assert meant.hardware == [MAC, "4c4c4544-0001"]
-    assert meant.addresses == {"10.77.0.11": "10.77.0.12"}
-    assert meant.profiles == [KEYFILE]
-    new_uuid = meant.replaced.pop(UUID)
+    planned = plan(cluster, copy())
+    assert planned is not None
+    assert (planned.hostname, planned.begun) == ("stash2.example.com", False)
+    assert planned.hardware == [MAC, "4c4c4544-0001"]
+    assert planned.addresses == {"10.77.0.11": "10.77.0.12"}
+    assert planned.profiles == [KEYFILE]
+    new_uuid = planned.replaced.pop(UUID)
     assert new_uuid != UUID
-    assert meant.replaced == {"10.77.0.11": "10.77.0.12", OLD_MAC: MAC}
+    assert planned.replaced == {"10.77.0.11": "10.77.0.12", OLD_MAC: MAC}
 
 
-def test_the_same_clone_is_planned_the_same_and_another_one_is_not(tmp_path: Path) -> None:
+def test_a_clone_always_gets_the_same_uuid_and_another_one_a_different_one(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, 3)
     plans = [desired.plan(cluster, cluster.node(name), copy(), {}) for name in ("stash2", "stash2", "stash3")]
-    uuids = [each.replaced[UUID] for each in plans if each]
+    uuids = [planned.replaced[UUID] for planned in plans if planned]
     assert uuids[0] == uuids[1] != uuids[2]
 
 
 def test_a_machine_that_is_itself_is_left_alone(cluster: Cluster) -> None:
     addresses = {"10.77.0.12": "eth0", "10.77.0.10": "eth0"}
-    assert plan(cluster, copy(addresses=addresses, noted=[])) is None
+    assert plan(cluster, copy(addresses=addresses, recorded=[])) is None
 
 
-@pytest.mark.parametrize("mark", ["unconfirmed", "confirmed", "logstash-ha-clone"])
-def test_a_run_that_was_broken_off_is_finished(cluster: Cluster, mark: str) -> None:
-    meant = plan(cluster, copy(addresses={"10.77.0.12": "eth0"}, stages=[mark]))
-    assert meant is not None
-    assert meant.begun
+@pytest.mark.parametrize("stage", ["unconfirmed", "confirmed", "logstash-ha-clone"])
+def test_an_interrupted_run_is_finished(cluster: Cluster, stage: str) -> None:
+    planned = plan(cluster, copy(addresses={"10.77.0.12": "eth0"}, stages=[stage]))
+    assert planned is not None
+    assert planned.begun
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noted": []}, r"nodes.stash2: can't tell whether this machine is stash1 or a clone of it: .*run deploy.py"),
+        ({"recorded": []}, r"nodes.stash2: can't tell whether this machine is stash1 or a clone of it: .*run deploy.py"),
         ({"links": {"eth0": OLD_MAC}}, rf"nodes.stash2: this machine is stash1 itself .* \({OLD_MAC}\); power stash1 off"),
         ({"product": "4c4c4544-0000"}, r"nodes.stash2: this machine is stash1 itself .* \(4c4c4544-0000\)"),
         ({"addresses": {"192.0.2.7": "eth0"}}, r"nodes.stash2: the machine's addresses \(192.0.2.7\) are no other node's"),
@@ -89,7 +89,7 @@ def test_a_run_that_was_broken_off_is_finished(cluster: Cluster, mark: str) -> N
         ({"profiles": {}}, r"nodes.stash2: its present address 10.77.0.11 is in no ifcfg file"),
     ],
 )  # fmt: skip
-def test_what_is_no_clone_or_may_be_none_is_refused(
+def test_a_machine_that_is_not_surely_a_clone_is_refused(
     cluster: Cluster, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ClusterError, match=message):
@@ -105,12 +105,12 @@ def test_every_address_that_the_source_keeps_must_be_replaced(cluster: Cluster) 
     }
     with pytest.raises(ClusterError, match=r"clone_addresses: .*eth0.nmconnection has fd77::11, too"):
         plan(cluster, copy(profiles=profiles))
-    meant = plan(cluster, copy(profiles=profiles), **{"fd77::11": "fd77::12"})
-    assert meant is not None
-    assert meant.addresses == {"10.77.0.11": "10.77.0.12", "fd77::11": "fd77::12"}
+    planned = plan(cluster, copy(profiles=profiles), **{"fd77::11": "fd77::12"})
+    assert planned is not None
+    assert planned.addresses == {"10.77.0.11": "10.77.0.12", "fd77::11": "fd77::12"}
 
 
-def test_other_addresses_are_addresses() -> None:
+def test_addresses_given_with_data_are_parsed_or_refused_with_an_example() -> None:
     assert desired.other_addresses({"FD77::11": "fd77:0::12"}) == {"fd77::11": "fd77::12"}
     for wrong in ("fd77::11", {"fd77::11": "fd77::x"}, {"fd77::11": "1/;d"}):
         with pytest.raises(ClusterError, match=r"clone_addresses: .*; write it as"):
@@ -118,26 +118,26 @@ def test_other_addresses_are_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answering", "message"),
+    ("conflicts", "message"),
     [
         ({"10.77.0.11": "taken", "10.77.0.12": "free"}, "another machine answers for 10.77.0.11 at the same time"),
         ({"10.77.0.11": "free", "10.77.0.12": "taken"}, "answers for 10.77.0.12 .*, or choose a free address"),
-        ({"10.77.0.11": "free", "10.77.0.12": "unknown"}, "can't look whether another machine has 10.77.0.12"),
-        ({}, "can't look whether another machine has 10.77.0.11"),
+        ({"10.77.0.11": "free", "10.77.0.12": "unknown"}, "can't find out whether another machine has 10.77.0.12"),
+        ({}, "can't find out whether another machine has 10.77.0.11"),
     ],
 )  # fmt: skip
-def test_a_double_on_the_network_is_refused(
-    cluster: Cluster, answering: dict[str, str], message: str
+def test_an_address_that_another_machine_has_is_refused(
+    cluster: Cluster, conflicts: dict[str, str], message: str
 ) -> None:
-    meant = plan(cluster, copy())
-    assert meant is not None
+    planned = plan(cluster, copy())
+    assert planned is not None
     with pytest.raises(ClusterError, match=message):
-        desired.check_alone(cluster.node("stash2"), meant, answering)
-    desired.check_alone(cluster.node("stash2"), meant, {"10.77.0.11": "free", "10.77.0.12": "free"})
+        desired.check_conflicts(cluster.node("stash2"), planned, conflicts)
+    desired.check_conflicts(cluster.node("stash2"), planned, {"10.77.0.11": "free", "10.77.0.12": "free"})
 
 
 @pytest.mark.parametrize(
-    ("present", "source", "name", "meant"),
+    ("present", "source", "name", "expected"),
     [
         ("stash1", "stash1", "stash2", "stash2"),
         ("stash1.example.com", "stash1", "stash2", "stash2.example.com"),
@@ -146,8 +146,10 @@ def test_a_double_on_the_network_is_refused(
         ("localhost.localdomain", "stash1", "stash2", "stash2"),
     ],
 )
-def test_the_host_name_keeps_its_domain(present: str, source: str, name: str, meant: str) -> None:
-    assert desired.hostname(present, source, name) == meant
+def test_the_new_host_name_keeps_the_domain_of_the_old_one(
+    present: str, source: str, name: str, expected: str
+) -> None:
+    assert desired.hostname(present, source, name) == expected
 
 
 IFCFG_OF_EL7 = """\
@@ -219,7 +221,7 @@ def changed(before: str, after: str) -> list[str]:
     ],
     ids=["ifcfg", "keyfile"],
 )
-def test_the_networks_files_change_where_they_must_and_nowhere_else(text: str, lines: list[str]) -> None:
+def test_the_network_s_files_change_where_they_must_and_nowhere_else(text: str, lines: list[str]) -> None:
     edits = desired.edits(
         {
             "10.77.0.11": "10.77.0.12",
@@ -244,8 +246,10 @@ def test_the_networks_files_change_where_they_must_and_nowhere_else(text: str, l
     ],
     ids=["ifcfg", "keyfile"],
 )
-def test_the_fact_reads_what_is_changed(tmp_path: Path, name: str, text: str, profile: list[str]) -> None:
-    """The fact's own command, on files like a machine's; no other line of them leaves the machine."""
+def test_the_fact_reads_what_the_plan_replaces_and_no_secret(
+    tmp_path: Path, name: str, text: str, profile: list[str]
+) -> None:
+    """With the fact's own command, on files like a machine's; no other line of them leaves the machine."""
     for path, content in ((name, f"{text}psk=secret\n"), (f"{name}.bak", text), (f"{name}.rpmsave", text)):
         file = tmp_path / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -258,7 +262,7 @@ def test_the_fact_reads_what_is_changed(tmp_path: Path, name: str, text: str, pr
     }
 
 
-def test_a_change_is_staged_learned_made_followed_and_confirmed(
+def test_a_change_is_staged_made_followed_and_confirmed_in_this_order(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clone, "state", SimpleNamespace(config=SimpleNamespace(DIFF=False)))
@@ -266,22 +270,30 @@ def test_a_change_is_staged_learned_made_followed_and_confirmed(
         clone.become._inner(plan=plan(cluster, copy()), addresses=["10.77.0.12"])
     )
     steps = [
-        each.function.__name__
-        if isinstance(each, FunctionCommand)
-        else str(each).split("run ")[-1].split()[0]
-        for each in commands
+        command.function.__name__
+        if isinstance(command, FunctionCommand)
+        else str(command).split("run ")[-1].split()[0]
+        for command in commands
     ]
-    assert steps == ["stage", "learn_host_keys", "switch", "follow", "note_boot", "confirm", "come_back"]
+    assert steps == [
+        "stage",
+        "learn_host_keys",
+        "switch",
+        "follow",
+        "read_boot_id",
+        "confirm",
+        "wait_for_reboot",
+    ]
     assert commands[0].connector_arguments["_stdin"] == desired.script()
     assert f"switch {desired.WINDOW} {KEYFILE} 10.77.0.11" in str(commands[2])
 
 
-def test_the_script_on_the_clone_is_one_that_a_shell_reads() -> None:
+def test_the_script_on_the_clone_has_no_syntax_error() -> None:
     subprocess.run(["sh", "-n"], input=desired.script(), text=True, check=True)
 
 
-def test_an_upload_that_broke_off_does_nothing(tmp_path: Path) -> None:
-    """The script's last line is what starts it, so a part of it changes nothing."""
+def test_an_interrupted_upload_does_nothing(tmp_path: Path) -> None:
+    """The script's last line starts it, so that a part of the script changes nothing."""
     part = desired.script().rsplit('"$@"', 1)[0]
     done = subprocess.run(
         ["sh", "-s", "fail", "started"], input=part, text=True, capture_output=True, check=False
@@ -310,11 +322,11 @@ NEW = "stash2,10.77.0.12 ssh-ed25519 AAAAnew\nstash2,10.77.0.12 ssh-rsa AAAAtoo\
         (NEW, ""),
     ],
 )
-def test_known_hosts_has_the_new_keys_and_no_others(before: str, kept: str) -> None:
-    assert learned(before, ["stash2", "10.77.0.12"], KEYS) == kept + NEW
+def test_known_hosts_has_the_new_keys_and_no_other_ones_for_the_host(before: str, kept: str) -> None:
+    assert with_keys(before, ["stash2", "10.77.0.12"], KEYS) == kept + NEW
 
 
-def test_the_file_that_pyinfra_reads_is_the_one_that_learns(tmp_path: Path) -> None:
+def test_the_keys_go_into_the_file_that_pyinfra_reads(tmp_path: Path) -> None:
     config, known = tmp_path / "ssh_config", tmp_path / "known_hosts"
     config.write_text(f"Host stash2\nHostName 192.0.2.12\nPort 2222\nUserKnownHostsFile {known} /dev/null\n")
     stale = RSAKey.generate(1024)
@@ -322,9 +334,9 @@ def test_the_file_that_pyinfra_reads_is_the_one_that_learns(tmp_path: Path) -> N
     known.chmod(0o644)
     read, new = HostKeys(str(known)), RSAKey.generate(1024)
     host = SimpleNamespace(name="stash2", data={"ssh_config_file": str(config)})
-    assert learn(cast(Host, host), read, ["10.77.0.12"], [f"ssh-rsa {new.get_base64()}"]) == known
-    places = "[stash2]:2222,[192.0.2.12]:2222,[10.77.0.12]:2222"
-    assert known.read_text() == f"{places} ssh-rsa {new.get_base64()}\n"
+    assert replace_keys(cast(Host, host), read, ["10.77.0.12"], [f"ssh-rsa {new.get_base64()}"]) == known
+    patterns = "[stash2]:2222,[192.0.2.12]:2222,[10.77.0.12]:2222"
+    assert known.read_text() == f"{patterns} ssh-rsa {new.get_base64()}\n"
     assert known.stat().st_mode & 0o777 == 0o644
     assert read.check("[192.0.2.12]:2222", new), "this run's own connections know it, too"
     assert not read.check("[stash2]:2222", stale)

@@ -1,4 +1,4 @@
-"""The shell commands that put, check and test files: really run, with stand-ins for the programs they call."""
+"""The shell commands that put, check and test files: they really run, with stand-ins for the programs they call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facts.sysctl import Sysctl
 from operations import files, logstash, sysctl
 from operations.services import PackageChange
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import Machine
+from tests.unit.machine import ShellMachine
 
 PATH = "/etc/made/file.conf"
 STAGED = "/etc/made/.file.conf.staged"
@@ -31,18 +31,18 @@ RECORD = "/var/lib/logstash-ha/record"
 ORIGINALS = "/var/lib/logstash-ha/original"
 
 
-def put(machine: Machine, content: str = "new\n", **arguments: Any) -> StringCommand:
+def put(machine: ShellMachine, content: str = "new\n", **arguments: Any) -> StringCommand:
     """The command that puts `content` into the file."""
     (command,) = machine.commands(files.put, files=[TextFile(PATH, content, **arguments)])
     return command
 
 
-def names(machine: Machine) -> list[str]:
-    """What is in the file's folder."""
+def names(machine: ShellMachine) -> list[str]:
+    """The names in the file's folder."""
     return sorted(path.name for path in machine.path(PATH).parent.iterdir())
 
 
-def test_put_makes_the_file_and_its_folder(machine: Machine) -> None:
+def test_put_makes_the_file_and_its_folder_and_records_it(machine: ShellMachine) -> None:
     check = 'test "$(cat "$new")" = new; touch "$work/scratch"'
     done = machine.sh(put(machine, mode="640", check=check, then=f"cat {PATH}"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "new\n", "")
@@ -53,14 +53,14 @@ def test_put_makes_the_file_and_its_folder(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("content", ["new\n", "no newline at the end", "", "two\nlines", "ümläut\n\n"])
-def test_put_writes_what_is_meant_to_the_byte(machine: Machine, content: str) -> None:
+def test_put_writes_the_desired_content_to_the_byte(machine: ShellMachine, content: str) -> None:
     done = machine.sh(put(machine, content))
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.path(PATH).read_text() == content
     assert machine.commands(files.put, files=[TextFile(PATH, content)]) == []
 
 
-def test_put_keeps_the_old_file_when_the_check_fails(machine: Machine) -> None:
+def test_put_keeps_the_old_file_when_the_check_fails(machine: ShellMachine) -> None:
     machine.write(PATH, "old\n")
     done = machine.sh(put(machine, check="echo line 1 is bad >&2; false", then="echo done"))
     assert done.returncode != 0
@@ -70,14 +70,14 @@ def test_put_keeps_the_old_file_when_the_check_fails(machine: Machine) -> None:
     assert machine.fact(Record, path=RECORD) == {}
 
 
-def test_put_refuses_half_a_file(machine: Machine) -> None:
+def test_put_refuses_an_interrupted_upload(machine: ShellMachine) -> None:
     done = machine.sh(put(machine), stdin="ne")
     assert done.returncode != 0
     assert done.stderr == f"{machine.path(PATH)}: the upload was interrupted\n"
     assert names(machine) == []
 
 
-def test_put_stages_what_a_service_reads(machine: Machine) -> None:
+def test_put_stages_what_a_service_reads(machine: ShellMachine) -> None:
     machine.write(PATH, "old\n")
     file = TextFile(PATH, "new\n", mode="640", read_by="logstash", then="echo then")
     (done,) = machine.run(files.put, files=[file])
@@ -88,13 +88,13 @@ def test_put_stages_what_a_service_reads(machine: Machine) -> None:
     assert machine.commands(files.put, files=[file]) == []  # it waits for its service
 
 
-def test_put_again_when_something_else_is_staged(machine: Machine) -> None:
+def test_a_file_is_staged_again_when_something_else_is_staged(machine: ShellMachine) -> None:
     machine.write(STAGED, "of an earlier run\n")
     machine.run(files.put, files=[TextFile(PATH, "new\n", read_by="logstash")])
     assert machine.path(STAGED).read_text() == "new\n"
 
 
-def test_what_waits_is_dropped_when_the_old_file_is_meant_again(machine: Machine) -> None:
+def test_a_staged_file_is_removed_when_the_old_one_is_desired_again(machine: ShellMachine) -> None:
     machine.write(PATH, "old\n")
     machine.run(files.put, files=[TextFile(PATH, "new\n", read_by="logstash")])
     old = TextFile(PATH, "old\n", read_by="logstash")
@@ -104,7 +104,7 @@ def test_what_waits_is_dropped_when_the_old_file_is_meant_again(machine: Machine
 
 
 @pytest.mark.parametrize("read_by", ["", "logstash"])
-def test_the_original_is_kept_once(machine: Machine, read_by: str) -> None:
+def test_the_original_is_kept_once(machine: ShellMachine, read_by: str) -> None:
     machine.write(PATH, "original\n", mode=0o640)
     for content in ("first\n", "second\n"):
         machine.run(files.put, files=[TextFile(PATH, content, read_by=read_by)])
@@ -117,14 +117,14 @@ def test_the_original_is_kept_once(machine: Machine, read_by: str) -> None:
     assert machine.fact(Record, path=RECORD) == {"file": [PATH]}
 
 
-def test_a_file_of_ours_is_no_original(machine: Machine) -> None:
+def test_a_file_of_the_deploy_is_not_kept_as_an_original(machine: ShellMachine) -> None:
     for content in ("first\n", "second\n"):
         machine.run(files.put, files=[TextFile(PATH, content)])
     assert machine.path(PATH).read_text() == "second\n"
     assert not machine.path(ORIGINALS).exists()
 
 
-def test_put_in_the_place_of_a_link_leaves_its_target_alone(machine: Machine) -> None:
+def test_put_in_the_place_of_a_link_leaves_its_target_alone(machine: ShellMachine) -> None:
     target = machine.write("/etc/elsewhere", "new\n")
     machine.write(PATH, "").unlink()
     machine.path(PATH).symlink_to(target)
@@ -133,14 +133,14 @@ def test_put_in_the_place_of_a_link_leaves_its_target_alone(machine: Machine) ->
     assert target.read_text() == "new\n"
 
 
-def test_several_files_are_put_one_by_one(machine: Machine) -> None:
+def test_several_files_are_put_one_by_one(machine: ShellMachine) -> None:
     machine.write("/etc/b", "b\n")
     several = [TextFile(f"/etc/{name}", f"{name}\n") for name in "abc"]
-    assert [each.returncode for each in machine.run(files.put, files=several)] == [0, 0]
+    assert [run.returncode for run in machine.run(files.put, files=several)] == [0, 0]
     assert machine.commands(files.put, files=several) == []
 
 
-def test_what_put_wrote_is_what_the_fact_finds(machine: Machine) -> None:
+def test_what_put_wrote_is_what_the_fact_finds(machine: ShellMachine) -> None:
     content = "authentication {\n    auth_pass hunter22\n}\n"
     file = TextFile("/etc/keepalived/keepalived.conf", content, mode="600")
     machine.run(files.put, files=[file])
@@ -149,7 +149,7 @@ def test_what_put_wrote_is_what_the_fact_finds(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("change", ["chmod 600", "chown daemon", "chgrp daemon", "truncate --size 1"])
-def test_put_again_when_one_thing_differs(machine: Machine, change: str) -> None:
+def test_a_file_is_put_again_when_one_thing_differs(machine: ShellMachine, change: str) -> None:
     file = TextFile(PATH, "new\n")
     machine.run(files.put, files=[file])
     assert machine.sh(f"{change} {PATH}").returncode == 0
@@ -158,14 +158,14 @@ def test_put_again_when_one_thing_differs(machine: Machine, change: str) -> None
     assert machine.commands(files.put, files=[file]) == []
 
 
-def test_no_file_is_no_failure(machine: Machine) -> None:
+def test_facts_of_files_that_do_not_exist_do_not_fail(machine: ShellMachine) -> None:
     assert machine.fact(Files, paths=[PATH, STAGED]) == {}
     assert machine.fact(FileText, path=PATH) == []
     assert machine.fact(Record, path=RECORD) == {}
 
 
 @pytest.mark.parametrize(
-    ("version", "said", "status", "good"),
+    ("version", "output", "status", "good"),
     [
         ("2.2.8", "", 0, True),
         ("2.2.8", "(Line 3) Unknown keyword 'dely_loop'", 1, False),
@@ -176,19 +176,19 @@ def test_no_file_is_no_failure(machine: Machine) -> None:
     ],
 )
 def test_keepalived_decides_on_its_configuration(
-    machine: Machine, version: str, said: str, status: int, good: bool
+    machine: ShellMachine, version: str, output: str, status: int, good: bool
 ) -> None:
-    test = f'test -z "$3" || {{ echo "{said}" >&2; exit {status}; }}'
+    test = f'test -z "$3" || {{ echo "{output}" >&2; exit {status}; }}'
     machine.program(
         "keepalived", f'[ $# -gt 1 ] || {{ echo "Keepalived v{version} (08/20,2018)" >&2; exit 0; }}\n{test}'
     )
     done = machine.sh(put(machine, check=keepalived.CONF_CHECK))
     assert machine.path(PATH).exists() == good == (done.returncode == 0), done.stderr
-    assert (said in done.stderr) or good
+    assert (output in done.stderr) or good
 
 
-def test_keepalived_2_2_7_is_asked_as_root(machine: Machine) -> None:
-    """It would kill itself on another script_user."""
+def test_keepalived_2_2_7_tests_its_configuration_with_root_as_the_script_user(machine: ShellMachine) -> None:
+    """With another one it would kill itself."""
     tested = machine.root / "tested"
     machine.program(
         "keepalived",
@@ -205,8 +205,8 @@ GOOD = "/var/lib/logstash-ha/good/logstash"
 
 
 @pytest.fixture
-def tested(machine: Machine) -> Machine:
-    """A machine with Logstash, whose stand-in keeps what it was to test in `root/tested`."""
+def tested(machine: ShellMachine) -> ShellMachine:
+    """A machine with Logstash, whose stand-in copies what it is to test to `root/tested`."""
     machine.write(f"{HOME}/logstash.yml", "settings\n")
     folder = machine.path(f"{HOME}/conf.d")
     machine.write(f"{HOME}/pipelines.yml", f'- pipeline.id: main\n  path.config: "{folder}/*.conf"\n')
@@ -228,15 +228,15 @@ def own(name: str, content: str, **arguments: Any) -> TextFile:
     return TextFile(f"{HOME}/{name}", content, read_by="logstash", **arguments)
 
 
-def accepted(machine: Machine, texts: list[TextFile]) -> list[subprocess.CompletedProcess[str]]:
+def accepted(machine: ShellMachine, texts: list[TextFile]) -> list[subprocess.CompletedProcess[str]]:
     """Put the files and have them tested, as the deploy does."""
     for done in machine.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
     return machine.run(logstash.accepted, files=texts)
 
 
-def seen(machine: Machine) -> dict[str, str]:
-    """What Logstash was to test: text by name. It takes no notice of hidden files."""
+def seen(machine: ShellMachine) -> dict[str, str]:
+    """What Logstash tested: text by name. It ignores hidden files."""
     top = machine.root / "tested"
     return {
         str(path.relative_to(top)): path.read_text()
@@ -245,13 +245,13 @@ def seen(machine: Machine) -> dict[str, str]:
     }
 
 
-def in_place(machine: Machine) -> dict[str, str]:
+def in_place(machine: ShellMachine) -> dict[str, str]:
     """What Logstash would read if it started now."""
     top = machine.path(HOME)
     return {str(path.relative_to(top)): path.read_text() for path in top.rglob("*") if path.is_file()}
 
 
-def test_logstash_tests_all_that_it_will_read(tested: Machine) -> None:
+def test_logstash_tests_all_that_it_will_read(tested: ShellMachine) -> None:
     new = own("conf.d/logstash-ha.conf", "new\n")
     before = in_place(tested)
     (done,) = accepted(tested, [own("logstash.yml", "settings\n"), new])
@@ -269,7 +269,7 @@ def test_logstash_tests_all_that_it_will_read(tested: Machine) -> None:
     assert (tested.root / "chown").read_text().splitlines()[-1].startswith("-R logstash: /tmp/")
 
 
-def test_the_paths_in_pipelines_yml_become_the_copy_s(tested: Machine) -> None:
+def test_the_paths_in_pipelines_yml_become_those_of_the_copy(tested: ShellMachine) -> None:
     folder = tested.path(f"{HOME}/pipelines.d/syslog")
     (done,) = accepted(
         tested,
@@ -284,11 +284,11 @@ def test_the_paths_in_pipelines_yml_become_the_copy_s(tested: Machine) -> None:
     assert shadow["pipelines.d/syslog/logstash-ha.conf"] == "new\n"
 
 
-def test_nothing_new_is_not_tested(tested: Machine) -> None:
+def test_logstash_tests_nothing_when_nothing_new_is_staged(tested: ShellMachine) -> None:
     assert accepted(tested, [own("logstash.yml", "settings\n")]) == []
 
 
-def test_its_next_version_tests_them_when_it_is_installed(tested: Machine) -> None:
+def test_another_version_of_logstash_tests_the_files_when_it_is_installed(tested: ShellMachine) -> None:
     def change() -> PackageChange:
         return PackageChange(install="echo installed", revert="echo back")
 
@@ -307,16 +307,16 @@ def test_its_next_version_tests_them_when_it_is_installed(tested: Machine) -> No
     assert "Logstash refuses it" in refused.stderr
 
 
-def test_what_an_earlier_run_left_waiting_is_not_tested(tested: Machine) -> None:
-    """It was refused then, and is not meant any more."""
+def test_a_file_that_only_an_earlier_run_staged_is_not_tested(tested: ShellMachine) -> None:
+    """It was refused then, and is no longer desired."""
     tested.run(files.put, files=[own("conf.d/bad.conf", "bad\n")])
     (done,) = accepted(tested, [own("conf.d/good.conf", "good\n")])
     assert done.returncode == 0, done.stderr
     assert "bad\n" not in seen(tested).values()
 
 
-def test_files_that_are_no_longer_meant_are_not_tested(tested: Machine) -> None:
-    """Ours is left out, where there was another one before that one is back, and what was not ours stays."""
+def test_files_that_are_no_longer_desired_are_not_tested(tested: ShellMachine) -> None:
+    """A file of the deploy is left out, an original is back in its place, and what was not the deploy's stays."""
     for name in ("ours", "theirs", "same"):
         folder = tested.path(f"{HOME}/conf.d")
         (good := Path(f"{tested.path(GOOD)}{folder}/{name}.conf")).parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +336,7 @@ def test_files_that_are_no_longer_meant_are_not_tested(tested: Machine) -> None:
     assert in_place(tested) == before
 
 
-def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: Machine) -> None:
+def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: ShellMachine) -> None:
     text = 'PASSWORD="a\\"b\\\\c\\$d\\`e f#g"\n'
     (command,) = tested.run(files.put, files=[own("logstash-ha.env", text, mode="600", secret=True)])
     assert command.returncode == 0
@@ -358,7 +358,7 @@ FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\
         ("ERROR: Setting bogus doesn't exist", "", "ERROR: Setting bogus doesn't exist"),
     ],
 )
-def test_logstash_says_why_it_refuses(tested: Machine, console: str, log: str, reason: str) -> None:
+def test_logstash_says_why_it_refuses(tested: ShellMachine, console: str, log: str, reason: str) -> None:
     (tested.root / "console").write_text(console)
     (tested.root / "log").write_text(log)
     tested.program(
@@ -374,7 +374,7 @@ def test_logstash_says_why_it_refuses(tested: Machine, console: str, log: str, r
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_the_test_leaves_nothing_behind(tested: Machine, status: int) -> None:
+def test_the_test_leaves_nothing_behind(tested: ShellMachine, status: int) -> None:
     tested.run(files.put, files=[own("conf.d/x.conf", "new\n")])
     work = tested.root / "work"
     tested.program("mktemp", f"mkdir {work} && echo {work}")
@@ -407,10 +407,10 @@ def api() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("ids", "good"), [(["udp-5514"], True), (["udp-5514", "other"], False)])
-def test_a_drained_node_is_asked_all_the_same(
-    machine: Machine, tmp_path: Path, api: int, ids: list[str], good: bool
+def test_the_probe_of_a_drained_node_checks_its_inputs_all_the_same(
+    machine: ShellMachine, tmp_path: Path, api: int, ids: list[str], good: bool
 ) -> None:
-    """The deploy has drained it on every director, so on itself, too, and waits until it is up."""
+    """The deploy has drained it on every director, itself included, and waits until it is up."""
     script = Path("files/check_logstash_input.py").read_text().replace("PORT = 9600", f"PORT = {api}")
     machine.write(health_script.CHECK, script.replace("/etc/", f"{machine.root}/etc/"))
     machine.write("/etc/keepalived/drained/127.0.0.1", "")
@@ -431,24 +431,24 @@ UNCONN 0 0 10.77.0.11:5516 0.0.0.0:* users:(("other",pid=8,fd=4))
 
 
 @pytest.mark.parametrize(
-    ("ports", "said"),
+    ("ports", "output"),
     [([5514, 5515], ""), ([5514, 5516], "port 5516 is not bound"), ([5517], "port 5517 is not bound")],
 )  # fmt: skip
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
 def test_logstash_is_up_when_its_ports_are_bound(
-    machine: Machine, tmp_path: Path, ports: list[int], said: str, protocol: str
+    machine: ShellMachine, tmp_path: Path, ports: list[int], output: str, protocol: str
 ) -> None:
-    """By it, not by somebody else."""
+    """They must be bound by Logstash, not by another program."""
     inputs = [{"id": f"{port}", "port": port, "protocol": protocol} for port in ports]
     machine.program("ss", f"[ $1 = -nl{protocol[0]}p ] && cat <<'END'\n{SOCKETS.format(waiting=0)}END")
     machine.program("systemctl", "echo MainPID=812")
     done = machine.sh(logstash_unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
-    assert (done.returncode, done.stdout.strip()) == (1 if said else 0, said)
+    assert (done.returncode, done.stdout.strip()) == (1 if output else 0, output)
 
 
 @pytest.mark.parametrize(("ports", "waiting", "idle"), [([5514], 7, True), ([5514, 5515], 7, False), ([5514, 5515], 0, True)])  # fmt: skip
 def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
-    machine: Machine, tmp_path: Path, ports: list[int], waiting: int, idle: bool
+    machine: ShellMachine, tmp_path: Path, ports: list[int], waiting: int, idle: bool
 ) -> None:
     machine.program("ss", f"[ $1 = -nlu ] && cat <<'END'\n{SOCKETS.format(waiting=waiting)}END")
     inputs = [
@@ -459,7 +459,7 @@ def test_logstash_is_idle_when_nothing_waits_at_its_udp_ports(
     assert (machine.sh(unit.idle).returncode == 0) == idle
 
 
-def test_the_stig_line_becomes_a_comment(machine: Machine) -> None:
+def test_a_line_of_the_stig_becomes_a_comment_and_no_other_line_does(machine: ShellMachine) -> None:
     machine.program("sysctl", ":")
     conf = machine.write(
         "/etc/sysctl.conf",
@@ -475,7 +475,7 @@ def test_the_stig_line_becomes_a_comment(machine: Machine) -> None:
     assert machine.fact(Record, path=RECORD)["stig"] == ["net.ipv4.ip_forward=0"]
 
 
-def test_the_kernel_is_asked(machine: Machine) -> None:
+def test_the_fact_reads_the_running_kernel_s_settings(machine: ShellMachine) -> None:
     keys = ["net.ipv4.ip_forward", "net.ipv4.ip_nonlocal_bind"]
     sysctls = {key: machine.sh(f"cat /proc/sys/{key.replace('.', '/')}").stdout.strip() for key in keys}
     assert machine.fact(Sysctl, keys=keys)["runtime"] == sysctls

@@ -1,4 +1,4 @@
-"""The cluster's rules, and how they get into firewalld: the scripts really run, against a stand-in for it."""
+"""The cluster's rules, and how they get into firewalld: the scripts really run, with a stand-in for it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cluster import Cluster
 from desired.firewalld import direct_rules, rules
 from operations import firewalld
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import Machine
+from tests.unit.machine import ShellMachine
 
-# As firewall-cmd has it in 0.6.3 and 1.3.4: of several rules in one call those that it can't take are warned of,
-# and the call fails only when it took none. `refused` has what it does not understand, `broken` its check's words.
+# As firewall-cmd does in 0.6.3 and 1.3.4: of several rules in one call, it warns of those that it refuses, and fails
+# only when it has accepted none. `refused` has the rules that it does not understand, `broken` the error of its check.
 FIREWALL_CMD = """\
 import sys
 state, words = sys.argv[1], sys.argv[2:]
@@ -61,7 +61,7 @@ open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
 end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
 """
 
-# Its D-Bus interface, in busctl's words: what is read, direct rules, and the check.
+# Its D-Bus interface, as busctl shows it: what is read, direct rules, and the check.
 BUSCTL = """\
 import sys
 state, words = sys.argv[1], [word for word in sys.argv[2:] if word != "--"]
@@ -124,14 +124,14 @@ else:
     sys.exit(f"Unknown method {method} or interface {interface}.")
 """
 
-OTHERS = 'rule family="ipv4" source address="192.0.2.1" port port="22" protocol="tcp" accept'
+UNMANAGED = 'rule family="ipv4" source address="192.0.2.1" port port="22" protocol="tcp" accept'
 RECORD = "/var/lib/logstash-ha/record"
 
 
 class Firewall:
-    """A machine with firewalld; the interface's zone is `internal`, and somebody has a rule there."""
+    """A machine with firewalld; the interface's zone is `internal`, and somebody else has a rule there."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: ShellMachine) -> None:
         self.machine = machine
         self.state = machine.root / "firewalld"
         self.state.mkdir()
@@ -141,7 +141,7 @@ class Firewall:
             machine.program(name, f'exec {sys.executable} -I -S {program} {self.state} "$@"')
         self.put("zone", "internal")
         for side in ("runtime", "permanent"):
-            self.put(f"{side}-internal", OTHERS)
+            self.put(f"{side}-internal", UNMANAGED)
 
     def put(self, name: str, *lines: str) -> None:
         (self.state / name).write_text("".join(f"{line}\n" for line in lines))
@@ -151,7 +151,7 @@ class Firewall:
         return file.read_text().splitlines() if file.exists() else []
 
     def rules(self, zone: str = "internal") -> dict[str, set[str]]:
-        """By side, rich rules of the zone and direct rules."""
+        """By configuration, rich rules of the zone and direct rules."""
         return {
             side: {*self.lines(f"{side}-{zone}"), *self.lines(f"{side}-direct")}
             for side in ("runtime", "permanent")
@@ -163,7 +163,7 @@ class Firewall:
         return file.read_text().splitlines() if file.exists() else []
 
     def deploy(self, cluster: Cluster) -> list[subprocess.CompletedProcess[str]]:
-        """All rules of the first node are there, and then no others of ours."""
+        """Add all rules of the first node, and then remove the obsolete ones."""
         node = cluster.nodes[0]
         done = self.machine.run(firewalld.allowed, cluster=cluster, node=node)
         if not done or done[-1].returncode == 0:
@@ -172,7 +172,7 @@ class Firewall:
 
 
 @pytest.fixture
-def firewall(machine: Machine) -> Firewall:
+def firewall(machine: ShellMachine) -> Firewall:
     return Firewall(machine)
 
 
@@ -181,12 +181,12 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
     return lambda **settings: make_cluster(tmp_path, **settings)
 
 
-def make_ipv6(**settings: Any) -> Cluster:
+def make_dual_stack(**settings: Any) -> Cluster:
     """A cluster with both families; `settings` replace its own."""
     return Cluster.model_validate({**BOTH, **settings})
 
 
-def desired_files(cluster: Cluster) -> set[str]:
+def all_rules(cluster: Cluster) -> set[str]:
     node = cluster.nodes[0]
     return {*rules(cluster, node), *direct_rules(cluster, node)}
 
@@ -220,9 +220,9 @@ BOTH: dict[str, Any] = {
 }
 
 
-def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
-    """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP. And the other
-    node's health service asks whether somebody listens at the port."""
+def test_a_node_accepts_vrrp_the_api_and_events_as_in_the_recipe(make: Callable[..., Cluster]) -> None:
+    """Step 9: VRRP from each node, the API from each node, events to the node's address and to the VIP. And from the
+    other node, whose health service asks whether somebody listens at the port."""
     cluster = make()
     assert rules(cluster, cluster.nodes[1]) == [
         vrrp("10.77.0.11"),
@@ -237,9 +237,9 @@ def test_the_recipes_rules(make: Callable[..., Cluster]) -> None:
     assert direct_rules(cluster, cluster.nodes[1]) == []
 
 
-def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluster]) -> None:
+def test_each_input_accepts_its_own_senders_and_protocols(make: Callable[..., Cluster]) -> None:
     cluster = make(inputs=[{"id": "udp-5514", "port": 5514}, {**SYSLOG, "port": 515, "server_port": 5515, "senders": ["192.0.2.0/24"]}])  # fmt: skip
-    assert desired_files(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
+    assert all_rules(cluster) - {vrrp("10.77.0.11"), vrrp("10.77.0.12")} == {
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
@@ -256,10 +256,12 @@ def test_each_input_has_its_own_senders_and_protocols(make: Callable[..., Cluste
     }
 
 
-def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[..., Cluster]) -> None:
+def test_direct_routing_translates_nothing_and_accepts_the_synchronization(
+    make: Callable[..., Cluster],
+) -> None:
     cluster = make(inputs=[{**TCP, "forwarding": "dr"}])
     sync = 'rule family="ipv4" source address="{}" port port="8848" protocol="udp" accept'
-    assert desired_files(cluster) == {
+    assert all_rules(cluster) == {
         vrrp("10.77.0.11"),
         vrrp("10.77.0.12"),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
@@ -274,20 +276,20 @@ def test_direct_routing_leaves_addresses_and_tells_the_backup(make: Callable[...
 
 def test_direct_routing_is_not_tracked_beside_translated_sources() -> None:
     routed = {"id": "dr", "port": 7514, "protocol": "both", "forwarding": "dr"}
-    cluster = make_ipv6(inputs=[TCP, routed])
+    cluster = make_dual_stack(inputs=[TCP, routed])
     assert direct_rules(cluster, cluster.nodes[1]) == [
         "ipv4 nat POSTROUTING 0 -p tcp -d 10.77.0.11 --dport 6514 -j SNAT --to-source 10.77.0.12",
         "ipv6 nat POSTROUTING 0 -p tcp -d fd00:77::11 --dport 6514 -j SNAT --to-source fd00:77::12",
         "ipv4 raw PREROUTING 0 -p tcp -d 10.77.0.10 --dport 7514 -j CT --notrack",
         "ipv6 raw PREROUTING 0 -p tcp -d fd00:77::10 --dport 7514 -j CT --notrack",
     ]
-    alone = make_ipv6(inputs=[routed])
+    alone = make_dual_stack(inputs=[routed])
     assert direct_rules(alone, alone.nodes[1]) == []
 
 
-def test_both_families() -> None:
-    cluster = make_ipv6()
-    assert desired_files(cluster) == {
+def test_two_families_get_rules_of_both() -> None:
+    cluster = make_dual_stack()
+    assert all_rules(cluster) == {
         *map(vrrp, ("10.77.0.11", "10.77.0.12", "fd00:77::11", "fd00:77::12")),
         accept("10.77.0.11", "10.77.0.11", 9600, "tcp"),
         accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
@@ -302,19 +304,19 @@ def test_both_families() -> None:
     }
 
 
-def test_multicast_of_ipv6_comes_from_link_local_addresses() -> None:
-    found = {rule for rule in desired_files(make_ipv6(transport="multicast")) if "vrrp" in rule}
+def test_ipv6_multicast_is_accepted_from_link_local_addresses() -> None:
+    found = {rule for rule in all_rules(make_dual_stack(transport="multicast")) if "vrrp" in rule}
     assert found == {*map(vrrp, ("10.77.0.11", "10.77.0.12", "fe80::/10"))}
 
 
-def test_ipv6_alone() -> None:
-    cluster = make_ipv6(
+def test_ipv6_alone_gets_no_rule_of_ipv4() -> None:
+    cluster = make_dual_stack(
         nodes=[{"name": f"stash{n}", "address": f"fd00:77::1{n}"} for n in (1, 2)],
         vip="fd00:77::10",
         senders=["fd00:77::65"],
         inputs=[{"id": "u", "port": 5514, "forwarding": "dr"}],
     )
-    assert desired_files(cluster) == {
+    assert all_rules(cluster) == {
         *map(vrrp, ("fd00:77::11", "fd00:77::12")),
         accept("fd00:77::11", "fd00:77::11", 9600, "tcp"),
         accept("fd00:77::12", "fd00:77::11", 9600, "tcp"),
@@ -325,61 +327,67 @@ def test_ipv6_alone() -> None:
     }
 
 
-def test_several_vips_share_a_nodes_rules(make: Callable[..., Cluster]) -> None:
+def test_several_vips_repeat_no_rule(make: Callable[..., Cluster]) -> None:
     cluster = make(vip=["10.77.0.10", "10.77.0.9"])
     found = rules(cluster, cluster.nodes[0])
     assert len(found) == len(set(found)) == 4 + 3 + 2
     assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
 
 
-def test_a_fresh_firewall_gets_all_and_then_nothing(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_a_fresh_firewall_gets_all_rules_and_a_second_run_changes_nothing(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
     cluster = make(inputs=[SYSLOG])
     done = firewall.deploy(cluster)
-    assert [(each.returncode, each.stdout, each.stderr) for each in done] == [(0, "", "")] * 2
+    assert [(run.returncode, run.stdout, run.stderr) for run in done] == [(0, "", "")] * 2
     assert firewall.rules() == {
-        "runtime": desired_files(cluster) | {OTHERS},
-        "permanent": desired_files(cluster) | {OTHERS},
+        "runtime": all_rules(cluster) | {UNMANAGED},
+        "permanent": all_rules(cluster) | {UNMANAGED},
     }
     assert {*firewall.record} == {
         f"rich internal {rule}" if rule.startswith("rule") else f"direct {rule}"
-        for rule in desired_files(cluster)
+        for rule in all_rules(cluster)
     }
-    assert len(firewall.record) == len(desired_files(cluster))
+    assert len(firewall.record) == len(all_rules(cluster))
     assert firewall.deploy(cluster) == []
     assert not [call for call in firewall.lines("calls") if "reload" in call]
 
 
 @pytest.mark.parametrize("side", ["runtime", "permanent"])
-def test_a_side_that_lacks_a_rule_gets_it(
+def test_a_configuration_without_a_rule_gets_it(
     firewall: Firewall, make: Callable[..., Cluster], side: str
 ) -> None:
     cluster = make(inputs=[SYSLOG])
     firewall.deploy(cluster)
-    firewall.put(f"{side}-internal", OTHERS, *rules(cluster, cluster.nodes[0])[1:])
+    firewall.put(f"{side}-internal", UNMANAGED, *rules(cluster, cluster.nodes[0])[1:])
     firewall.put(f"{side}-direct")
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 0, done.stderr
     assert firewall.rules() == {
-        "runtime": desired_files(cluster) | {OTHERS},
-        "permanent": desired_files(cluster) | {OTHERS},
+        "runtime": all_rules(cluster) | {UNMANAGED},
+        "permanent": all_rules(cluster) | {UNMANAGED},
     }
-    assert len(firewall.record) == len(desired_files(cluster))
+    assert len(firewall.record) == len(all_rules(cluster))
 
 
-def test_what_others_put_there_is_not_ours(firewall: Firewall, make: Callable[..., Cluster]) -> None:
-    """Also where it is a rule that is meant."""
+def test_a_rule_that_others_have_put_there_is_not_recorded(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """Even if it is a desired one."""
     cluster = make()
     theirs = rules(cluster, cluster.nodes[0])[0]
     for side in ("runtime", "permanent"):
-        firewall.put(f"{side}-internal", OTHERS, theirs)
+        firewall.put(f"{side}-internal", UNMANAGED, theirs)
     firewall.deploy(cluster)
     assert f"rich internal {theirs}" not in firewall.record
 
 
-def test_all_of_many_rules(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_more_rules_than_a_command_line_holds_are_all_added(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
     """More than one argument of a command line holds."""
-    cluster = make(senders=[f"198.51.{place // 200}.{place % 200}" for place in range(1000)])
-    assert [each.returncode for each in firewall.deploy(cluster)] == [0, 0]
+    cluster = make(senders=[f"198.51.{number // 200}.{number % 200}" for number in range(1000)])
+    assert [run.returncode for run in firewall.deploy(cluster)] == [0, 0]
     assert len(firewall.rules()["runtime"]) == 4 + 2000 + 3
 
 
@@ -390,15 +398,15 @@ def test_a_refused_rule_is_named_and_its_call_taken_back(
     cluster = make(inputs=[SYSLOG])
     bad = rules(cluster, cluster.nodes[0])[2]
     firewall.put("refused", bad)
-    if side == "runtime":  # it is already there on the other one
-        firewall.put("permanent-internal", OTHERS, *rules(cluster, cluster.nodes[0]))
+    if side == "runtime":  # the other configuration has it already
+        firewall.put("permanent-internal", UNMANAGED, *rules(cluster, cluster.nodes[0]))
         firewall.put("permanent-direct", *direct_rules(cluster, cluster.nodes[0]))
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 1
     assert done.stderr.startswith("firewalld refuses new rules, and they were taken back: ")
     assert bad in done.stderr
-    assert firewall.rules()[side] == {OTHERS}
-    assert firewall.rules()["runtime"] == {OTHERS}
+    assert firewall.rules()[side] == {UNMANAGED}
+    assert firewall.rules()["runtime"] == {UNMANAGED}
 
 
 def test_a_refused_direct_rule_is_named_and_all_taken_back(
@@ -410,7 +418,7 @@ def test_a_refused_direct_rule_is_named_and_all_taken_back(
     (done,) = firewall.deploy(cluster)
     assert done.returncode == 1
     assert f"taken back: Call failed: COMMAND_FAILED: {bad}" in done.stderr
-    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+    assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
 
 
 def test_a_configuration_that_would_be_broken_is_taken_back(
@@ -420,16 +428,18 @@ def test_a_configuration_that_would_be_broken_is_taken_back(
     (done,) = firewall.deploy(make(inputs=[SYSLOG]))
     assert done.returncode == 1
     assert "INVALID_PORT: 99999" in done.stderr
-    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+    assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
 
 
-def test_an_old_firewalld_has_no_check(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_an_old_firewalld_without_a_check_gets_its_rules(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
     firewall.put("old", "0.5.3")
-    assert [each.returncode for each in firewall.deploy(make())] == [0, 0]
+    assert [run.returncode for run in firewall.deploy(make())] == [0, 0]
     assert [call for call in firewall.lines("calls") if "checkPermanentConfig" in call]
 
 
-def test_a_stopped_firewalld_is_no_silence(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_a_stopped_firewalld_fails_the_operation(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     firewall.put("stopped", "yes")
     cluster = make()
     for operation in (firewalld.allowed, firewalld.pruned):
@@ -442,7 +452,7 @@ def test_somebody_elses_firewall_is_not_touched(firewall: Firewall, make: Callab
     assert firewall.lines("calls") == []
 
 
-def test_what_is_no_longer_meant_goes_after_what_is_new(
+def test_obsolete_rules_are_removed_after_new_ones_are_added(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
     """A node, a sender and a port are gone, and the VIP is another one."""
@@ -451,12 +461,12 @@ def test_what_is_no_longer_meant_goes_after_what_is_new(
     firewall.deploy(before)
     firewall.machine.run(firewalld.allowed, cluster=after, node=after.nodes[0])
     for side in ("runtime", "permanent"):
-        assert firewall.rules()[side] == desired_files(before) | desired_files(after) | {OTHERS}
+        assert firewall.rules()[side] == all_rules(before) | all_rules(after) | {UNMANAGED}
     done = firewall.deploy(after)
-    assert {each.returncode for each in done} == {0}
+    assert {run.returncode for run in done} == {0}
     for side in ("runtime", "permanent"):
-        assert firewall.rules()[side] == desired_files(after) | {OTHERS}
-    assert len(firewall.record) == len(desired_files(after))
+        assert firewall.rules()[side] == all_rules(after) | {UNMANAGED}
+    assert len(firewall.record) == len(all_rules(after))
     assert firewall.deploy(after) == []
 
 
@@ -466,23 +476,27 @@ def test_a_new_zone_gets_the_rules_and_the_old_one_loses_them(
     cluster = make(inputs=[SYSLOG])
     firewall.deploy(cluster)
     firewall.put("zone", "public")
-    assert {each.returncode for each in firewall.deploy(cluster)} == {0}
+    assert {run.returncode for run in firewall.deploy(cluster)} == {0}
     for side in ("runtime", "permanent"):
-        assert {*firewall.lines(f"{side}-internal")} == {OTHERS}
-        assert firewall.rules("public")[side] == desired_files(cluster)
+        assert {*firewall.lines(f"{side}-internal")} == {UNMANAGED}
+        assert firewall.rules("public")[side] == all_rules(cluster)
     assert firewall.deploy(cluster) == []
 
 
-def test_a_zone_that_is_no_more_is_no_failure(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_rules_in_a_zone_that_is_gone_leave_the_record(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
     cluster = make()
     firewall.deploy(cluster)
     firewall.put("zone")  # none: the default zone
     firewall.put("gone", "internal")
-    assert {each.returncode for each in firewall.deploy(cluster)} == {0}
+    assert {run.returncode for run in firewall.deploy(cluster)} == {0}
     assert not [line for line in firewall.record if "internal" in line]
 
 
-def test_all_of_ours_can_be_removed(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+def test_removal_takes_all_recorded_rules_and_nothing_else(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
     firewall.deploy(make(inputs=[SYSLOG]))
     record = firewall.record
     firewall.machine.path(RECORD).write_text("\n".join(["package logstash", *record, "user x"]) + "\n")
@@ -490,28 +504,28 @@ def test_all_of_ours_can_be_removed(firewall: Firewall, make: Callable[..., Clus
     direct = [line.removeprefix("direct ") for line in record if line.startswith("direct ")]
     for command in firewalld.removal(rich, direct):
         assert firewall.machine.sh(command).returncode == 0
-    assert firewall.rules() == {"runtime": {OTHERS}, "permanent": {OTHERS}}
+    assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
     assert firewall.record == ["package logstash", "user x"]
 
 
-def test_strangers_are_listed(
+def test_rules_of_others_are_listed(
     firewall: Firewall, make: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(FakeHost, "noop", lambda self, text: said.append(text))
+    messages: list[str] = []
+    monkeypatch.setattr(FakeHost, "noop", lambda self, text: messages.append(text))
     cluster = make()
     firewall.deploy(cluster)
-    said.clear()
+    messages.clear()
     firewall.deploy(cluster)
-    assert said == [
+    assert messages == [
         "all rules are in zone internal",
-        f"no rule of an earlier deploy is left in zone internal; put there by others: {OTHERS}",
+        f"no rule of an earlier deploy is left in zone internal; put there by others: {UNMANAGED}",
     ]
 
 
 def test_the_shell_takes_direct_rules_as_they_are() -> None:
-    """They are split at white space, and nothing else in them means anything to it."""
-    cluster = make_ipv6(inputs=[TCP, {"id": "dr", "port": 7514, "protocol": "tcp", "forwarding": "dr"}])
+    """It splits them at white space, and nothing else in them has a meaning for it."""
+    cluster = make_dual_stack(inputs=[TCP, {"id": "dr", "port": 7514, "protocol": "tcp", "forwarding": "dr"}])
     for rule in direct_rules(cluster, cluster.nodes[0]):
         assert shlex.split(rule) == rule.split()
         assert not set(rule) & set("*?[]$`")

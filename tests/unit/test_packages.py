@@ -1,4 +1,4 @@
-"""Packages: which Logstash is meant, and the commands that bring it, against a stand-in for dnf and rpm."""
+"""Packages: which are desired, and the commands that install them, with stand-ins for dnf and rpm."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facts.packages import KeyImported
 from operations import packages
 from operations.services import PackageChange
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import Machine
+from tests.unit.machine import ShellMachine
 
 RECORD = "/var/lib/logstash-ha/record"
 NEEDED = ["tcpdump", "ipvsadm", "keepalived"]
 
-# `installed` has lines NAME VERSION, `offered` versions of Logstash. yum says nothing when there is nothing to do.
+# `installed` has lines NAME VERSION, `offered` versions of Logstash. yum succeeds also when it has nothing to do.
 RPM = """\
 cd {root}
 for last; do :; done
@@ -50,10 +50,10 @@ esac
 FROM = "--assumeyes --disablerepo=* --enablerepo=logstash-8.x --setopt=metadata_expire=1"
 
 
-class Host:
-    """A machine with nothing of it installed."""
+class PackageHost:
+    """A machine on which none of the packages is installed."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: ShellMachine) -> None:
         self.machine = machine
         machine.program("rpm", RPM.format(root=machine.root))
         for name in ("dnf", "yum"):
@@ -89,8 +89,8 @@ class Host:
 
 
 @pytest.fixture
-def host(machine: Machine) -> Host:
-    return Host(machine)
+def host(machine: ShellMachine) -> PackageHost:
+    return PackageHost(machine)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
         (9, "9.0.0", False),
     ],
 )
-def test_java_is_for_a_logstash_without_its_own(
+def test_java_is_needed_for_a_logstash_without_its_own(
     make: Callable[..., Cluster], logstash: int, version: str | None, java: bool
 ) -> None:
     cluster = make(logstash=logstash, version=version)
@@ -119,11 +119,11 @@ def test_java_is_for_a_logstash_without_its_own(
 
 
 @pytest.mark.parametrize(("el", "manager"), [(7, "yum"), (8, "dnf"), (10, "dnf")])
-def test_a_fresh_machine_gets_all_and_it_is_noted(
-    host: Host, make: Callable[..., Cluster], el: int, manager: str
+def test_a_fresh_machine_gets_all_packages_and_they_are_recorded(
+    host: PackageHost, make: Callable[..., Cluster], el: int, manager: str
 ) -> None:
     done = host.deploy(make(), el)
-    assert {(each.returncode, each.stderr) for each in done} == {(0, "")}
+    assert {(run.returncode, run.stderr) for run in done} == {(0, "")}
     assert host.changes == [
         f"{manager} --assumeyes install tcpdump ipvsadm keepalived",
         f"{manager} {FROM} install logstash",
@@ -133,7 +133,9 @@ def test_a_fresh_machine_gets_all_and_it_is_noted(
     assert host.deploy(make(), el) == []
 
 
-def test_what_is_there_is_not_noted(host: Host, make: Callable[..., Cluster]) -> None:
+def test_a_package_that_was_there_before_is_not_recorded(
+    host: PackageHost, make: Callable[..., Cluster]
+) -> None:
     host.have(tcpdump="4.99", logstash="8.9.2")
     host.deploy(make())
     assert host.changes == ["dnf --assumeyes install ipvsadm keepalived"]
@@ -144,11 +146,11 @@ def test_what_is_there_is_not_noted(host: Host, make: Callable[..., Cluster]) ->
     ("version", "installed"),
     [(None, "8.19.18"), ("8.19.3", "8.19.3"), ("latest", "8.19.18")],
 )
-def test_the_version_that_is_meant_is_installed_at_once_where_there_is_none(
-    host: Host, make: Callable[..., Cluster], version: str | None, installed: str
+def test_the_desired_version_is_installed_at_once_where_there_is_none(
+    host: PackageHost, make: Callable[..., Cluster], version: str | None, installed: str
 ) -> None:
     host.have(tcpdump="1", ipvsadm="1", keepalived="1")
-    assert {each.returncode for each in host.deploy(make(version=version))} == {0}
+    assert {run.returncode for run in host.deploy(make(version=version))} == {0}
     assert host.changes == [f"dnf {FROM} install logstash{'' if version is None else '-' + installed}"]
     assert host.logstash == [installed]
     assert host.deploy(make(version=version)) == []
@@ -159,8 +161,8 @@ def test_the_version_that_is_meant_is_installed_at_once_where_there_is_none(
     ("present", "version"),
     [("8.9.2", None), ("8.19.3", "8.19.3"), ("8.19.18", "latest")],
 )
-def test_the_version_that_is_there_is_left_alone(
-    host: Host, make: Callable[..., Cluster], present: str, version: str | None
+def test_a_desired_version_that_is_there_is_left_alone(
+    host: PackageHost, make: Callable[..., Cluster], present: str, version: str | None
 ) -> None:
     host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
     assert host.deploy(make(version=version)) == []
@@ -169,7 +171,7 @@ def test_the_version_that_is_there_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("present", "version", "there", "back"),
+    ("present", "version", "new", "old"),
     [
         ("8.9.2", "8.19.3", "install logstash-8.19.3", "downgrade logstash-8.9.2"),
         ("8.19.18", "8.19.3", "downgrade logstash-8.19.3", "install logstash-8.19.18"),
@@ -177,26 +179,26 @@ def test_the_version_that_is_there_is_left_alone(
     ],
 )
 def test_another_version_is_only_downloaded_until_the_node_s_turn_comes(
-    host: Host, make: Callable[..., Cluster], present: str, version: str, there: str, back: str
+    host: PackageHost, make: Callable[..., Cluster], present: str, version: str, new: str, old: str
 ) -> None:
     host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
     cluster = make(version=version)
-    assert {each.returncode for each in host.deploy(cluster)} == {0}
-    assert host.changes == [f"dnf {FROM} --downloadonly {there}"]
+    assert {run.returncode for run in host.deploy(cluster)} == {0}
+    assert host.changes == [f"dnf {FROM} --downloadonly {new}"]
     assert host.logstash == [present]
     update = host.update(cluster)
     assert update
-    for command, verb in ((update.install, there), (update.revert, back)):
+    for command, verb in ((update.install, new), (update.revert, old)):
         assert host.machine.sh(command).returncode == 0
         assert host.changes[-1] == f"dnf {FROM} {verb}"
         assert host.logstash == [verb.partition("-")[2]]
 
 
 @pytest.mark.parametrize("present", [{}, {"logstash": "8.9.2"}])
-def test_a_version_that_nobody_offers_is_a_failure(
-    host: Host, make: Callable[..., Cluster], present: dict[str, str]
+def test_a_version_that_is_not_offered_fails(
+    host: PackageHost, make: Callable[..., Cluster], present: dict[str, str]
 ) -> None:
-    """EL 7's yum says nothing."""
+    """EL 7's yum itself would succeed."""
     host.have(tcpdump="1", ipvsadm="1", keepalived="1", **present)
     done = host.deploy(make(version="8.10.1"), 7)[-1]
     assert done.returncode == 1
@@ -204,8 +206,8 @@ def test_a_version_that_nobody_offers_is_a_failure(
     assert host.logstash == [*present.values()]
 
 
-def test_the_newest_of_a_repository_that_can_not_be_read_is_a_failure(
-    host: Host, make: Callable[..., Cluster]
+def test_the_latest_version_fails_where_the_repository_can_not_be_read(
+    host: PackageHost, make: Callable[..., Cluster]
 ) -> None:
     host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash="8.9.2")
     host.offer()
@@ -223,15 +225,15 @@ cd {root}
 case "$*" in
 *--dbpath*--import*) ;;
 *--dbpath*-q*) echo gpg-pubkey-d88e42b4-52371eca ;;
---import*) cp {root}{record} noted_before; cat "$2" >imported ;;
+--import*) cp {root}{record} record_before; cat "$2" >imported ;;
 *-q*) test ! -f imported || echo gpg-pubkey-d88e42b4-52371eca; echo gpg-pubkey-1-1 ;;
 esac
 """
 
 
 @pytest.mark.parametrize("proxy", [None, "http://proxy.example.com:3128"])
-def test_the_key_is_imported_once_and_noted_before(
-    machine: Machine, make: Callable[..., Cluster], proxy: str | None
+def test_the_key_is_recorded_and_then_imported_once(
+    machine: ShellMachine, make: Callable[..., Cluster], proxy: str | None
 ) -> None:
     machine.program("curl", CURL.format(root=machine.root))
     machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
@@ -244,11 +246,11 @@ def test_the_key_is_imported_once_and_noted_before(
     assert (call[call.index("--proxy") + 1] if "--proxy" in call else None) == proxy
     assert (machine.root / "imported").read_text() == "KEY\n"
     assert machine.path(KEY).read_text() == "KEY\n"
-    noted = ["key gpg-pubkey-d88e42b4-52371eca"]
-    assert (machine.root / "noted_before").read_text().splitlines() == noted
+    recorded = ["key gpg-pubkey-d88e42b4-52371eca"]
+    assert (machine.root / "record_before").read_text().splitlines() == recorded
     assert machine.fact(KeyImported, path=KEY) is True
     assert machine.run(packages.key, cluster=cluster) == []
-    machine.path(KEY).unlink()  # the key itself is there, and then it is not ours to note
+    machine.path(KEY).unlink()  # the key itself is there, and is not ours to record
     machine.path(RECORD).write_text("")
     machine.run(packages.key, cluster=cluster)
     assert machine.path(RECORD).read_text() == ""

@@ -12,13 +12,13 @@ from desired.textfile import TextFile
 from facts.record import Record
 from operations import files
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import Machine
+from tests.unit.machine import ShellMachine
 
 OLD, NEW, THEIRS = "/etc/keepalived/old_name.py", "/etc/keepalived/new_name.py", "/etc/x/theirs.conf"
 
 
 @pytest.fixture
-def deployed(machine: Machine) -> Machine:
+def deployed(machine: ShellMachine) -> ShellMachine:
     """A machine on which an earlier version of this project has put its files."""
     for name in ("chown", "systemctl", "restorecon"):
         machine.program(name, ":")
@@ -28,17 +28,17 @@ def deployed(machine: Machine) -> Machine:
     return machine
 
 
-def put(machine: Machine, *texts: TextFile) -> None:
+def put(machine: ShellMachine, *texts: TextFile) -> None:
     for done in machine.run(files.put, files=list(texts)):
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def prune(machine: Machine, *texts: TextFile) -> None:
+def prune(machine: ShellMachine, *texts: TextFile) -> None:
     for done in machine.run(files.pruned, files=list(texts)):
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_file_that_has_another_name_now_goes_under_its_old_one(deployed: Machine) -> None:
+def test_a_file_that_has_another_name_now_goes_under_its_old_one(deployed: ShellMachine) -> None:
     new = TextFile(NEW, "new\n", mode="755")
     put(deployed, new)
     prune(deployed, new, TextFile(THEIRS, "ours\n"))
@@ -49,25 +49,25 @@ def test_a_file_that_has_another_name_now_goes_under_its_old_one(deployed: Machi
     assert deployed.commands(files.pruned, files=[new, TextFile(THEIRS, "ours\n")]) == []
 
 
-def test_what_stood_in_its_place_before_is_put_back(deployed: Machine) -> None:
+def test_what_stood_in_its_place_before_is_put_back(deployed: ShellMachine) -> None:
     prune(deployed, TextFile(OLD, "old\n"))
     assert deployed.path(THEIRS).read_text() == "theirs\n"
     assert deployed.path(THEIRS).stat().st_mode & 0o777 == 0o640
 
 
-def test_a_file_that_waits_for_its_unit_goes_too(deployed: Machine) -> None:
+def test_a_file_that_waits_for_its_unit_goes_too(deployed: ShellMachine) -> None:
     staged = TextFile("/etc/logstash/x.conf", "x\n", read_by="logstash")
     put(deployed, staged)
     prune(deployed, TextFile(OLD, "old\n"), TextFile(THEIRS, "ours\n"))
     assert not deployed.path(staged.staged).exists()
 
 
-def test_what_is_in_no_record_stays(machine: Machine) -> None:
+def test_what_is_in_no_record_stays(machine: ShellMachine) -> None:
     machine.write(OLD, "somebody's own\n")
     assert machine.commands(files.pruned, files=[]) == []
 
 
-def test_all_that_is_desired_stays(machine: Machine, tmp_path: Path) -> None:
+def test_all_that_is_desired_stays(machine: ShellMachine, tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     desired = list(desired_files(cluster, cluster.nodes[0], 9).values())
     machine.write(RECORD, "".join(f"file {file.path}\n" for file in desired))

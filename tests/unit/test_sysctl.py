@@ -1,4 +1,4 @@
-"""Kernel settings and modules: what is meant for which cluster, and what is said against it on a machine."""
+"""Kernel settings and modules: which ones a cluster needs, and how a machine gets them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facts.modules import MissingModules
 from facts.sysctl import Line, Sysctl
 from operations import modules, sysctl
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import Machine
+from tests.unit.machine import ShellMachine
 
 FORWARD = "net.ipv4.ip_forward"
 RECIPE = {FORWARD: "1", "net.ipv4.ip_nonlocal_bind": "1"}
@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "meant"),
+    ("inputs", "desired"),
     [
         ([{}], RECIPE | BUFFER),
         ([{"protocol": "tcp"}], RECIPE | CONNECTIONS | {"net.ipv4.vs.conntrack": "1"}),
@@ -50,23 +50,27 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
         ),
     ],
 )
-def test_settings(make: Callable[..., Cluster], inputs: list[dict[str, Any]], meant: dict[str, str]) -> None:
-    named = [{"id": f"in{place}", "port": 5514 + place, **input} for place, input in enumerate(inputs)]
-    assert kernel_settings(make(inputs=named)) == meant
+def test_kernel_settings_follow_from_the_inputs(
+    make: Callable[..., Cluster], inputs: list[dict[str, Any]], desired: dict[str, str]
+) -> None:
+    named = [{"id": f"in{number}", "port": 5514 + number, **input} for number, input in enumerate(inputs)]
+    assert kernel_settings(make(inputs=named)) == desired
 
 
 NODE = {4: "10.77.0.1{}", 6: "fd00:77::1{}"}
 
 
 @pytest.mark.parametrize(
-    ("families", "forwarding", "meant"),
+    ("families", "forwarding", "desired"),
     [
         ([4, 6], "nat", RECIPE | IPV6),
         ([6], "nat", IPV6),
         ([6], "dr", IPV6 | {"net.ipv4.vs.backup_only": "1"}),
     ],
 )
-def test_settings_by_family(families: list[int], forwarding: str, meant: dict[str, str]) -> None:
+def test_kernel_settings_follow_from_the_families(
+    families: list[int], forwarding: str, desired: dict[str, str]
+) -> None:
     nodes = [
         {"name": f"stash{n}", "address": [NODE[family].format(n) for family in families]} for n in (1, 2)
     ]
@@ -82,15 +86,15 @@ def test_settings_by_family(families: list[int], forwarding: str, meant: dict[st
             "vrrp": 3,
         }
     )
-    assert kernel_settings(cluster) == meant | BUFFER
+    assert kernel_settings(cluster) == desired | BUFFER
 
 
-def test_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
-    inputs = [{"id": f"in{place}", "port": 5514 + place, "scheduler": name} for place, name in enumerate(["wlc", "rr", "wlc", "mh"])]  # fmt: skip
+def test_the_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
+    inputs = [{"id": f"in{number}", "port": 5514 + number, "scheduler": name} for number, name in enumerate(["wlc", "rr", "wlc", "mh"])]  # fmt: skip
     assert module_names(make(inputs=inputs)) == ["ip_vs", "ip_vs_wlc", "ip_vs_rr", "ip_vs_mh"]
 
 
-def test_a_module_that_is_missing_is_noted_and_loaded(machine: Machine) -> None:
+def test_a_missing_module_is_recorded_and_then_loaded(machine: ShellMachine) -> None:
     machine.program("modprobe", f'cat {machine.root}/var/lib/logstash-ha/record; echo "$@"')
     assert machine.fact(MissingModules, modules=["no_such_module", "kernel"]) == ["no_such_module"]
     (done,) = machine.run(modules.loaded, modules=["no_such_module"])
@@ -125,13 +129,15 @@ CONF, OURS, EARLY, LATE = (
         ([line(OURS, "1"), line(LATE, "0", key="net.ipv4.conf.all.rp_filter")], [], []),
     ],
 )
-def test_what_wins_at_the_next_boot(lines: list[Line], comments: list[str], reported: list[str]) -> None:
+def test_a_line_conflicts_when_it_is_read_after_ours_or_is_in_sysctl_conf(
+    lines: list[Line], comments: list[str], reported: list[str]
+) -> None:
     conf, others = conflicting({FORWARD: "1"}, lines, OURS)
-    assert [each["path"] for each in conf] == comments
-    assert [each["path"] for each in others] == reported
+    assert [conflict["path"] for conflict in conf] == comments
+    assert [conflict["path"] for conflict in others] == reported
 
 
-def test_what_is_no_longer_meant_is_as_it_was_before_the_first_deploy(machine: Machine) -> None:
+def test_a_setting_that_is_no_longer_needed_is_restored_and_leaves_the_record(machine: ShellMachine) -> None:
     machine.program("sysctl", f'echo "$@" >>{machine.root}/calls')
     record = machine.write("/var/lib/logstash-ha/record", "package x\n")
     was = machine.fact(Sysctl, keys=[FORWARD])["runtime"][FORWARD]
@@ -155,15 +161,15 @@ done
 
 
 @pytest.fixture
-def kernel(machine: Machine) -> Path:
-    """The file with a setting of the machine's kernel; it is 0."""
+def kernel(machine: ShellMachine) -> Path:
+    """The file of a setting of the machine's kernel, whose value is 0."""
     (machine.root / "proc/sys/net/ipv4").mkdir(parents=True)
     machine.program("sysctl", KERNEL.format(root=machine.root))
     return machine.write(f"/proc/sys/{FORWARD.replace('.', '/')}", "0\n")
 
 
 def test_the_value_before_the_first_deploy_is_the_one_that_is_restored(
-    machine: Machine, kernel: Path
+    machine: ShellMachine, kernel: Path
 ) -> None:
     for value in ("7", "8"):
         for done in machine.run(sysctl.effective, settings={FORWARD: value}, file=OURS):
@@ -175,9 +181,7 @@ def test_the_value_before_the_first_deploy_is_the_one_that_is_restored(
     assert machine.path(RECORD).read_text() == ""
 
 
-def test_of_two_values_that_an_older_deploy_recorded_the_first_is_restored(
-    machine: Machine, kernel: Path
-) -> None:
+def test_of_two_recorded_values_the_first_one_is_restored(machine: ShellMachine, kernel: Path) -> None:
     machine.write(RECORD, f"sysctl {FORWARD}=1\npackage x\nsysctl {FORWARD}=7\n")
     for done in machine.run(sysctl.restored, settings={}):
         assert (done.returncode, done.stderr) == (0, "")
@@ -186,7 +190,7 @@ def test_of_two_values_that_an_older_deploy_recorded_the_first_is_restored(
     assert machine.run(sysctl.restored, settings={}) == []
 
 
-def test_the_stig_line_becomes_a_comment_that_can_be_undone(machine: Machine) -> None:
+def test_a_line_of_the_stig_becomes_a_comment_and_is_recorded(machine: ShellMachine) -> None:
     machine.program("sysctl", f'echo "$@" >>{machine.root}/calls')
     conf = machine.write(
         CONF,
@@ -201,26 +205,28 @@ def test_the_stig_line_becomes_a_comment_that_can_be_undone(machine: Machine) ->
         f"{FORWARD}=1",
     ]
     record = machine.path("/var/lib/logstash-ha/record").read_text()
-    noted = [line for line in record.splitlines() if line.startswith("stig ")]
-    assert noted == [f"stig {FORWARD}=0", "stig net/ipv4/ip_forward = 0"]
+    stig = [line for line in record.splitlines() if line.startswith("stig ")]
+    assert stig == [f"stig {FORWARD}=0", "stig net/ipv4/ip_forward = 0"]
     machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
     assert machine.path("/var/lib/logstash-ha/record").read_text() == record
 
 
-def test_files_of_others_are_named_and_left_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(FakeHost, "log", lambda self, text, log_func: said.append(text), raising=False)
+def test_files_of_others_are_named_and_left_alone(
+    machine: ShellMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(FakeHost, "log", lambda self, text, log_func: logged.append(text), raising=False)
     machine.program("sysctl", ":")
     theirs = machine.write("/etc/sysctl.d/99-hardening.conf", f"# ours\n-{FORWARD} = 0\n")
     machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
-    assert said == [
+    assert logged == [
         f"/etc/sysctl.d/99-hardening.conf, line 2: `-{FORWARD} = 0` wins over {OURS} at the next boot; "
         "take that line out"
     ]
     assert theirs.read_text() == f"# ours\n-{FORWARD} = 0\n"
 
 
-def test_the_kernel_and_the_files_are_asked(machine: Machine) -> None:
+def test_the_fact_reads_the_kernel_and_the_files_in_the_order_of_boot(machine: ShellMachine) -> None:
     machine.write("/etc/sysctl.conf", f"#{FORWARD} = 0\n{FORWARD} = 0\n")
     machine.path("/etc/sysctl.d").mkdir()
     machine.path("/etc/sysctl.d/99-sysctl.conf").symlink_to(machine.path(CONF))
@@ -232,7 +238,7 @@ def test_the_kernel_and_the_files_are_asked(machine: Machine) -> None:
         "net.ipv4.ip_nonlocal_bind": Path("/proc/sys/net/ipv4/ip_nonlocal_bind").read_text().strip(),
         "net.no.such": "",
     }
-    assert [(each["path"], each["number"]) for each in state["lines"]] == [
+    assert [(found["path"], found["number"]) for found in state["lines"]] == [
         (OURS, 1),
         (OURS, 2),
         (CONF, 2),

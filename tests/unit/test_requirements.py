@@ -1,4 +1,4 @@
-"""Which machines the deploy refuses, in which words."""
+"""Which machines the deploy refuses, and with which messages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from cluster import Cluster, ClusterError
 from desired import requirements
 from facts.machine import Machine, MachineState
-from tests.unit import machine as machines
 from tests.unit.clusters import make_cluster
+from tests.unit.machine import ShellMachine
 
 
-def fit(el: int = 9, **changes: Any) -> MachineState:
-    """A machine that is fit to be the first node; `changes` replace what it says of itself."""
+def fit_machine(el: int = 9, **changes: Any) -> MachineState:
+    """A machine that can be the first node; `changes` replace parts of its state."""
     state = MachineState(
         os={"ID": "rocky", "ID_LIKE": "rhel centos fedora", "VERSION_ID": f"{el}.0", "PRETTY_NAME": "Rocky"},
         root="yes",
@@ -55,9 +55,11 @@ STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
         ({"version": "8.19.3"}, 9, {"logstash": "7.17.29"}),
     ],
 )
-def test_a_fit_machine(tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any]) -> None:
+def test_a_machine_that_meets_the_requirements_is_accepted(
+    tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any]
+) -> None:
     cluster = make_cluster(tmp_path, **settings)
-    assert requirements.check(cluster, cluster.nodes[0], fit(el, **state)) == el
+    assert requirements.check(cluster, cluster.nodes[0], fit_machine(el, **state)) == el
 
 
 @pytest.mark.parametrize(
@@ -81,16 +83,16 @@ def test_a_fit_machine(tmp_path: Path, settings: dict[str, Any], el: int, state:
         ({}, 9, {"logstash": "7.17.29"}, "logstash: stash1 has 7.17.29, not 8, and is left at it while no version is given; set version='latest' to change it, or logstash=7"),
     ],
 )  # fmt: skip
-def test_an_unfit_machine(
+def test_a_machine_that_does_not_is_refused_with_what_to_do(
     tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any], error: str
 ) -> None:
     cluster = make_cluster(tmp_path, **settings)
     with pytest.raises(ClusterError) as raised:
-        requirements.check(cluster, cluster.nodes[0], fit(el, **state))
+        requirements.check(cluster, cluster.nodes[0], fit_machine(el, **state))
     assert raised.value.args == (error,)
 
 
-def test_both_addresses_must_be_there() -> None:
+def test_a_node_of_two_families_must_have_both_addresses() -> None:
     cluster = Cluster.model_validate(
         {
             "nodes": [{"name": f"stash{n}", "address": [f"10.77.0.1{n}", f"fd00:77::1{n}"]} for n in (1, 2)],
@@ -102,15 +104,15 @@ def test_both_addresses_must_be_there() -> None:
             "vrrp": 3,
         }
     )
-    assert requirements.check(cluster, cluster.nodes[0], fit()) == 9
+    assert requirements.check(cluster, cluster.nodes[0], fit_machine()) == 9
     with pytest.raises(
         ClusterError, match=r"nodes\.stash1: fd00:77::11 is not on its eth0, which has 10\.77\.0\.11;"
     ):
-        requirements.check(cluster, cluster.nodes[0], fit(interfaces={"eth0": ["10.77.0.11"]}))
+        requirements.check(cluster, cluster.nodes[0], fit_machine(interfaces={"eth0": ["10.77.0.11"]}))
 
 
 @pytest.mark.parametrize(
-    ("shown", "state"),
+    ("shown", "firewalld"),
     [
         ("LoadState=loaded\\nActiveState=active", "active"),
         ("LoadState=loaded\\nActiveState=inactive", "inactive"),
@@ -119,11 +121,13 @@ def test_both_addresses_must_be_there() -> None:
         ("", "unknown"),
     ],
 )
-def test_a_machine_is_asked(machine: machines.Machine, shown: str, state: str) -> None:
+def test_the_fact_reads_the_system_root_firewalld_and_logstash(
+    machine: ShellMachine, shown: str, firewalld: str
+) -> None:
     machine.write("/etc/os-release", 'ID="rocky"\nVERSION_ID="9.6"\n')
     machine.program("systemctl", f"printf '{shown}\\n'")
     machine.program("rpm", "echo 8.19.3")
-    found = machine.fact(Machine)
-    assert found["os"] == {"ID": "rocky", "VERSION_ID": "9.6"}
-    assert (found["root"], found["firewalld"], found["logstash"]) == ("yes", state, "8.19.3")
-    assert "127.0.0.1" in found["interfaces"]["lo"]
+    state = machine.fact(Machine)
+    assert state["os"] == {"ID": "rocky", "VERSION_ID": "9.6"}
+    assert (state["root"], state["firewalld"], state["logstash"]) == ("yes", firewalld, "8.19.3")
+    assert "127.0.0.1" in state["interfaces"]["lo"]
