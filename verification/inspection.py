@@ -1,4 +1,4 @@
-"""A look at a cluster that waits until it has settled."""
+"""The report on a cluster, once it has settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on a cluster, from what was seen on its nodes. Pure: it looks at nothing itself."""
+"""The verdict on a cluster, from what was seen on its nodes. Pure: it reads nothing itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         vips=vips,
         rows=tuple(row for row, _ in judged),
         problems=(
-            *(Problem(Status.WARNING, "inventory", None, *_parts(line)) for line in cluster.warnings),
+            *(Problem(Status.WARNING, "inventory", None, *_what_and_mend(line)) for line in cluster.warnings),
             *(problem for _, problems in judged for problem in problems),
             *balance.drained(cluster, observations),
             *balance.slow(cluster, observations),
@@ -40,7 +40,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
     )
 
 
-def _parts(warning: str) -> tuple[str, str]:
+def _what_and_mend(warning: str) -> tuple[str, str]:
     """What the model warns of, and its mend."""
     what, _, mend = warning.rpartition("; ")
     return what, mend

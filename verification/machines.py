@@ -1,4 +1,4 @@
-"""What is right and what is wrong on each machine by itself. Pure: it looks at nothing."""
+"""What is right and what is wrong on each machine by itself. Pure: it reads nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from desired import firewalld, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from facts.firewalld import RulesState
-from verification.finding import DEPLOY, Finding, Judged, Observations, each, runs, several, unread
+from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
 from verification.observe import Observation, unit_files
 from verification.report import Status
 
@@ -19,7 +19,7 @@ _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
 def ssh(cluster: Cluster, observations: Observations) -> Judged:
     """Whether the machine could be looked at."""
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if seen.unreachable is None:
             return Finding(Status.OK, "reached")
         return Finding(
@@ -29,13 +29,13 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
             "is it up, and does `ssh` with sudo work from here?",
         )
 
-    return each(cluster, observations, "ssh", look)
+    return row_of(cluster, observations, "ssh", judge_node)
 
 
 def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
-    """Whether a service runs, starts at boot, and has read what it is desired to read."""
+    """Whether a service runs, starts at boot, and has read the files that it should have."""
 
-    def look(node: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
         state = seen.services.get(unit) if seen.services else None
         if state is None:
             return unread(f"the state of {unit}", f"systemctl status {unit}")
@@ -49,13 +49,13 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
         return _files(cluster, node, seen, unit) or Finding(Status.OK, "running")
 
-    return each(cluster, observations, unit, look)
+    return row_of(cluster, observations, unit, judge_node)
 
 
 def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:
     """What is wrong with the files that a running unit reads, if it reads any of the deploy's.
 
-    The fingerprint tells what it had read when the deploy last saw it come up (`desired.unit`).
+    The fingerprint says what it had read when the deploy last saw it come up (`desired.unit`).
     """
     desired = unit_files(cluster, node, seen.el).get(unit) if seen.el else None
     state = seen.units.get(unit) if seen.units else None
@@ -91,7 +91,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
     """Kernel settings, now and at the next boot."""
     desired = sysctl.kernel_settings(cluster)
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if not seen.sysctl or not seen.sysctl["runtime"]:
             return unread("kernel settings", f"sysctl {' '.join(desired)}")
         runtime = seen.sysctl["runtime"]
@@ -110,13 +110,13 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
         do = f"take the line out of {named}, and {DEPLOY}" if others else DEPLOY
         return Finding(Status.WRONG, "differ", "; ".join(faults), do)
 
-    return each(cluster, observations, "sysctl", look)
+    return row_of(cluster, observations, "sysctl", judge_node)
 
 
 def selinux(cluster: Cluster, observations: Observations) -> Judged:
-    """Whether keepalived was denied anything; permissive is as enforcing, which it may be tomorrow."""
+    """Whether keepalived was denied anything; permissive counts as enforcing, which it may be tomorrow."""
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if seen.selinux is None:
             return unread("SELinux's state", "getenforce; ausearch -m avc -c keepalived")
         mode, denied = seen.selinux["mode"].lower(), seen.selinux["denied"]
@@ -129,17 +129,17 @@ def selinux(cluster: Cluster, observations: Observations) -> Judged:
         )
         return Finding(Status.WRONG, mode, what, do)
 
-    return each(cluster, observations, "selinux", look)
+    return row_of(cluster, observations, "selinux", judge_node)
 
 
 def firewall(cluster: Cluster, observations: Observations) -> Judged:
     """The rules in force and those of the next start; with `firewall="none"` they are the user's."""
 
-    def look(node: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
         if cluster.firewall == "none":
             return Finding(Status.OK, "yours")
         if seen.firewall is None:
-            if not runs(seen, "firewalld"):  # told already
+            if not runs(seen, "firewalld"):  # already reported
                 return Finding(Status.WRONG, "none")
             return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
         desired = firewalld.desired_rules(cluster, node)
@@ -163,7 +163,7 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             return Finding(Status.WARNING, text, what, "leave it, if somebody means it")
         return Finding(Status.OK, text)
 
-    return each(cluster, observations, "firewall", look)
+    return row_of(cluster, observations, "firewall", judge_node)
 
 
 def _present(state: RulesState) -> list[str]:
