@@ -6,16 +6,18 @@
     python verify.py drill [NAME [--on NODE] [--dry | --yes]]
     python verify.py --version
 
-Looks at every node of the inventory's group `nodes` and changes nothing. Exit status 0: all is good; 1: something
-is wrong, and it says what to do; 2: nothing could be looked at. `verification.show.document` describes the JSON.
+Looks at every node of the inventory's group `nodes` and changes nothing. Exit status 0: all is good;
+1: something is wrong, and it says what to do; 2: nothing could be looked at. `verification.show.document`
+describes the JSON.
 
-`--send N` also makes the recipe's last test: a host of the group `senders` sends N numbered events to each input
-at each VIP, and each event must arrive on one of the nodes, once.
+`--send N` also makes the recipe's last test: a host of the group `senders` sends N numbered events to each
+input at each VIP, and each event must arrive on one of the nodes, once.
 
-`--watch` shows the report again and again, with rates. `--report` writes it as one HTML page that needs nothing
-else. `--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes what they say.
+`--watch` shows the report again and again, with rates. `--report` writes it as one HTML page that needs
+nothing else. `--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes their output.
 
-`python verify.py drill` lets something fail on purpose and counts every event; `drills/catalogue.py` has the list.
+`python verify.py drill` lets something fail on purpose and counts every event; `drills/catalogue.py` lists
+what can fail.
 
 `--drift` lists what a deploy would change, by host and step. Exit status 0: nothing; 1: something; 2: not all
 nodes could be looked at. `verification.drift.document` describes the JSON.

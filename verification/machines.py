@@ -5,13 +5,18 @@ from __future__ import annotations
 import posixpath
 
 from cluster import Cluster, Node
-from desired import firewalld, sysctl
+from desired import firewalld, health, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from facts.firewalld import RulesState
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
 from verification.observe import Observation, unit_files
 from verification.report import Status
+
+HEARTBEAT_LIMIT = 10
+"""Seconds without a heartbeat of the health service, which has one a second, after which it counts as stale."""
+CLOCK_LEEWAY = 5
+"""Seconds that a heartbeat may be in the future: the machine's clock may just have been set."""
 
 _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
 
@@ -33,7 +38,7 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
 
 
 def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
-    """Whether a service runs, starts at boot, and has read the files that it should have."""
+    """Whether a service runs, does its work, starts at boot, and has read the files that it should have."""
 
     def judge_node(node: Node, seen: Observation) -> Finding:
         state = seen.services.get(unit) if seen.services else None
@@ -44,12 +49,30 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
             verb = "start" if state["enabled"] else "enable --now"
             do = f"`systemctl {verb} {unit}`; why it stopped: `journalctl -u {unit}`"
             return Finding(Status.WRONG, "stopped", f"{unit} {what}", do)
+        if unit == health.UNIT and (stale := _stale(seen.heartbeat)):
+            return stale
         if not state["enabled"]:
             what = f"{unit} runs, but would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
         return _files(cluster, node, seen, unit) or Finding(Status.OK, "running")
 
     return row_of(cluster, observations, unit, judge_node)
+
+
+def _stale(heartbeat: int | None) -> Finding | None:
+    """What is wrong with the health service's heartbeat: it runs, but may be frozen."""
+    do = f"`systemctl restart {health.UNIT}`"
+    if heartbeat is None:
+        why = f"{health.REASONS} is missing"
+        do = f"`systemd-tmpfiles --create {health.TMPFILES}`, then {do}"
+    elif heartbeat > HEARTBEAT_LIMIT:
+        why = f"it last renewed its verdicts {heartbeat} s ago"
+    elif heartbeat < -CLOCK_LEEWAY:
+        why = f"it last renewed its verdicts before the clock was set back, {-heartbeat} s in the future"
+    else:
+        return None
+    what = f"{health.UNIT} runs, but {why}: keepalived goes by old verdicts"
+    return Finding(Status.WRONG, "stale", what, do)
 
 
 def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:

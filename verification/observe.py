@@ -18,6 +18,7 @@ from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.firewalld import FirewallRules, RulesState
 from facts.health import HealthChecks, HealthState
+from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.machine import Machine, MachineState
 from facts.record import Record
@@ -45,6 +46,8 @@ class Observation:
     services: dict[str, ServiceState] | None = None
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
+    heartbeat: int | None = None
+    """Seconds since the health service last renewed its verdicts; None where the file that shows it is missing."""
     sysctl: SysctlState | None = None
     selinux: SELinuxState | None = None
     firewall: RulesState | None = None
@@ -104,6 +107,7 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     el = _release(machine)
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "services": (ServiceStates, {"units": unit_names(cluster)}),
+        "heartbeat": (FileAge, {"path": health.REASONS}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-_SETTLES = {"health", "ipvs", "vip"}
-"""The checks of what the cluster mends by itself."""
+from desired import health
+
+_SETTLES = {"health", "ipvs", "vip", health.UNIT}
+"""The checks of what the cluster mends by itself; systemd starts the health service again."""
 
 
 class Status(StrEnum):
@@ -78,8 +80,8 @@ class Report:
 
     @property
     def may_settle(self) -> bool:
-        """Whether all that is wrong may be over in a moment: a slow answer, or keepalived following
-        a change."""
+        """Whether all that is wrong may be over in a moment: a slow answer, a service that is just starting, or
+        keepalived following a change."""
         wrong = {problem.check for problem in self.problems if problem.status is not Status.WARNING}
         return bool(wrong) and wrong <= _SETTLES
 

@@ -90,6 +90,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
                 for id in {server.input_id: None for server in cluster.virtual_servers}
             ],
         },
+        heartbeat=0,
         virtual_servers=[virtual_server(server) for server in cluster.virtual_servers],
         held={vip: ["eth0"] if name == node.name else [] for vip, name in holders.items()},
         loopback=["127.0.0.1", "::1"] + [str(vip) for vip in cluster.vips if "dr" in cluster.forwardings],

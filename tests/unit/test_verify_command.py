@@ -1,6 +1,7 @@
 """verify.py as it is run: its exit status, and errors in one line."""
 
 import json
+import runpy
 import socket
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import Any, cast
 
 import pytest
 from pyinfra.api import Host, State
+from pyinfra.context import ctx_host
 
 from cluster import ClusterError
+from desired.version import VERSION
 from verification import command, drift
 from verification.command import main, verify_host
 from verification.drift import Drift
@@ -261,3 +264,25 @@ def test_verifying_after_a_deploy_in_the_same_run_is_refused(monkeypatch: pytest
     state, hosts = pyinfra_run(monkeypatch, op_meta={"an operation": None})
     with pytest.raises(ClusterError, match=r"run verify\.py by itself"):
         verify_host(state, hosts[1])
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"{VERSION}\n"
+
+
+def test_verify_py_runs_for_the_host_that_pyinfra_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does nothing where it is only imported."""
+    verified: list[str] = []
+    monkeypatch.setattr(command, "verify_host", lambda state, host: verified.append(host.name))
+    with ctx_host.use(cast(Host, SimpleNamespace(name="stash1"))):
+        runpy.run_path(str(ROOT / "verify.py"))
+    assert verified == ["stash1"]
+    runpy.run_path(str(ROOT / "verify.py"))
+    assert verified == ["stash1"]
+
+
+def test_the_usage_fits_a_terminal() -> None:
+    assert max(map(len, (ROOT / "verify.py").read_text().splitlines())) <= 110

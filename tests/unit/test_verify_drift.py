@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +139,21 @@ def test_the_document_has_the_differences_that_were_asked_for() -> None:
         "drift": {"stash1": ["1. One"], "stash2": []},
         "diff": {"stash1": ["Will modify /secret"]},
     }
+
+
+@pytest.mark.parametrize("reason", ["", "its system is Debian"])
+def test_pyinfras_own_state_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    """Also where the deploy fails."""
+    monkeypatch.delenv("PYINFRA_PROGRESS", raising=False)
+    if reason:
+        text = f'from cluster import ClusterError\nraise ClusterError("{reason}")\n'
+        (tmp_path / "deploy.py").write_text(text)
+    run = Prepared({"stash1": "a", "stash2": "a"}, diff=False)
+    inventory, state = ctx_inventory.get(), ctx_state.get()
+    ctx_state.set(run.state)
+    with pytest.raises(ClusterError) if reason else nullcontext():
+        find_drift(run.state, run.hosts)
+    ctx_state.set(state)
+    assert pyinfra.is_cli is False
+    assert "PYINFRA_PROGRESS" not in os.environ
+    assert ctx_inventory.get() is inventory

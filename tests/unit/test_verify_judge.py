@@ -76,6 +76,8 @@ def test_only_what_mends_itself_may_settle(cluster: Cluster) -> None:
     assert judge(cluster, observations).may_settle
     observations["stash2"] = replace(observations["stash2"], held={"10.77.0.10": []})
     assert judge(cluster, observations).may_settle
+    observations["stash1"] = replace(observations["stash1"], heartbeat=60)
+    assert judge(cluster, observations).may_settle
     observations["stash2"] = change(observations["stash2"], services=stop("logstash"))
     assert not judge(cluster, observations).may_settle
 

@@ -15,6 +15,7 @@ from cluster import Cluster
 from facts.batch import BatchFacts, split
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from facts.health import HealthChecks
+from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
@@ -54,6 +55,18 @@ def test_the_addresses_on_loopback_are_read() -> None:
 def test_without_the_program_ip_addresses_are_unknown(tmp_path: Path) -> None:
     assert read(VipInterfaces(), search=str(tmp_path), vips=["127.0.0.1"]) is None
     assert read(LoopbackAddresses(), search=str(tmp_path)) is None
+
+
+def test_a_files_age_is_read_by_the_machines_own_clock(tmp_path: Path) -> None:
+    file = tmp_path / "it's fresh"
+    assert read(FileAge(), path=str(file)) is None
+    file.touch()
+    assert read(FileAge(), path=str(file)) in (0, 1, 2)
+    modified = file.stat().st_mtime
+    os.utime(file, (modified - 60, modified - 60))
+    assert 60 <= read(FileAge(), path=str(file)) <= 62
+    os.utime(file, (modified + 60, modified + 60))
+    assert -60 <= read(FileAge(), path=str(file)) <= -58
 
 
 class Words(FactBase[list[str]]):
@@ -275,6 +288,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "el": 8,
         "services": "ServiceStates",
         "units": "UnitStates",
+        "heartbeat": "FileAge",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
         "firewall": "FirewallRules",
@@ -290,6 +304,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     assert list(nodes.asked) == ["Machine", "HealthChecks", "BatchFacts"]
     facts = nodes.asked["BatchFacts"]["facts"]
     assert facts["firewall"][1] == {"interface": "eth0"}
+    assert facts["heartbeat"][1] == {"path": "/run/keepalived-health/reasons"}
     assert facts["services"][1] == {
         "units": ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]
     }

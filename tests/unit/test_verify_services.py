@@ -1,5 +1,6 @@
 """The verdict on each service: that it runs, starts at boot, and has read its files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ FAULTS: dict[str, Fault] = {
         "state of logstash",
         "systemctl status",
     ),
+    "health service stopped": (
+        {"services": stop("logstash-ha-health")},
+        "logstash-ha-health",
+        "stopped",
+        "logstash-ha-health does not run",
+        "systemctl start logstash-ha-health",
+    ),
     "file changed by hand": (
         {"units": lambda it: it["logstash"]["files"].update({"/etc/logstash/logstash.yml": "0ther"})},
         "logstash",
@@ -77,6 +85,57 @@ FAULTS: dict[str, Fault] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_on_one_node_is_reported_once(cluster: Cluster, name: str) -> None:
     assert_reported_once(cluster, FAULTS[name])
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "what", "do"),
+    [
+        (11, "it last renewed its verdicts 11 s ago", "`systemctl restart logstash-ha-health`"),
+        (86400, "it last renewed its verdicts 86400 s ago", "`systemctl restart logstash-ha-health`"),
+        (
+            -3600,
+            "it last renewed its verdicts before the clock was set back, 3600 s in the future",
+            "`systemctl restart logstash-ha-health`",
+        ),
+        (
+            None,
+            "/run/keepalived-health/reasons is missing",
+            "`systemd-tmpfiles --create /etc/tmpfiles.d/logstash-ha-health.conf`, "
+            "then `systemctl restart logstash-ha-health`",
+        ),
+    ],
+)
+def test_a_frozen_health_service_is_reported(
+    cluster: Cluster, heartbeat: int | None, what: str, do: str
+) -> None:
+    """It runs, and systemd may not have noticed yet; keepalived can't notice."""
+    observations = all_well(cluster)
+    observations["stash1"] = replace(observations["stash1"], heartbeat=heartbeat)
+    report = judge(cluster, observations)
+    assert not report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.check, problem.node) == (Status.WRONG, "logstash-ha-health", "stash1")
+    assert problem.what == f"logstash-ha-health runs, but {what}: keepalived goes by old verdicts"
+    assert problem.do == do
+    assert status(report, "logstash-ha-health", "stash1") == (Status.WRONG, "stale")
+    assert status(report, "logstash-ha-health", "stash2") == (Status.OK, "running")
+
+
+@pytest.mark.parametrize("heartbeat", [-5, -1, 0, 1, 10])
+def test_a_recent_heartbeat_is_good(cluster: Cluster, heartbeat: int) -> None:
+    """Also one that a clock which was just set makes a few seconds too new."""
+    observations = {name: replace(seen, heartbeat=heartbeat) for name, seen in all_well(cluster).items()}
+    assert judge(cluster, observations).problems == ()
+
+
+@pytest.mark.parametrize("heartbeat", [None, 3600])
+def test_a_stopped_health_service_is_stopped_and_not_stale(cluster: Cluster, heartbeat: int | None) -> None:
+    observations = all_well(cluster)
+    stopped = change(observations["stash1"], services=stop("logstash-ha-health"))
+    report = judge(cluster, {**observations, "stash1": replace(stopped, heartbeat=heartbeat)})
+    (problem,) = report.problems
+    assert problem.what == "logstash-ha-health does not run"
+    assert status(report, "logstash-ha-health", "stash1") == (Status.WRONG, "stopped")
 
 
 def test_a_stopped_keepalived_is_reported_and_not_its_virtual_servers(cluster: Cluster) -> None:
