@@ -36,12 +36,14 @@ def row_of(
 ) -> Judged:
     """The row and the problems of a check that needs one node's observation at a time.
 
-    On a node that was not reached everything but `ssh` is unknown.
+    On a node that was not reached everything but `ssh` is unknown; a node that was left out has no cell.
     """
     cells: dict[str, Cell] = {}
     problems: list[Problem] = []
     for node in cluster.nodes:
         seen = observations[node.name]
+        if seen.left_out:
+            continue
         unknown = seen.unreachable and check != "ssh"
         found = Finding(Status.UNKNOWN, "?") if unknown else judge_node(node, seen)
         cells[node.name] = Cell(found.status, found.text)

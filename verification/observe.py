@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ NODE_TIMEOUT = 250
 class Observation:
     """What was seen on one node. None is what could not be read."""
 
+    left_out: bool = False
+    """Whether nothing was read on purpose, because the run is for other nodes."""
     unreachable: str | None = None
     """Why nothing could be read at all."""
     el: int | None = None
@@ -68,13 +71,18 @@ def unit_files(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile
     }
 
 
-def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str, Observation]:
+def observe(
+    state: State, cluster: Cluster, reasons: dict[str, str], left_out: Collection[str] = ()
+) -> dict[str, Observation]:
     """What is seen on each node, by name. The nodes are read at the same time.
 
     + reasons: by name, why a host could not be connected to
+    + left_out: the names of nodes that nothing is read on
     """
 
     def observe_node(node: Node) -> tuple[str, Observation]:
+        if node.name in left_out:
+            return node.name, Observation(left_out=True)
         host = state.inventory.get_host(node.name)
         if not host.connected:
             return node.name, Observation(unreachable=reasons.get(node.name, "no connection by ssh"))

@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One check on each node, by name.
+    """One check on each node, by name; a node that was left out has no cell.
 
     `input` is the id of Logstash's input and `vip` the address, where the check is of one.
     """
@@ -71,6 +71,8 @@ class Report:
     """By address."""
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
+    left_out: tuple[str, ...] = ()
+    """The nodes that were not looked at, because the run is for others: nothing here is about them."""
 
     @property
     def ok(self) -> bool:

@@ -81,6 +81,8 @@ def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]
     """What is shown, one below the other."""
     problems = grouped([*report.problems, *(delivery.problems if delivery else ())])
     yield _headline(report, good(report, delivery), len(problems))
+    if report.left_out:
+        yield Text(f"not looked at, as this run is for other nodes: {', '.join(report.left_out)}", "yellow")
     yield _checks(report)
     if delivery:
         yield _delivery(report, delivery)
@@ -106,8 +108,9 @@ def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
     verdict = Text("ALL GOOD", "bold green") if ok else Text("WRONG", "bold red")
     if problems:
         verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to {'look at' if ok else 'mend'}")
+    nobody = "no node that was looked at" if report.left_out else "no node"
     holders = ", ".join(
-        f"{vip} on {' and '.join(vip_report.holders) or 'no node'}" for vip, vip_report in report.vips.items()
+        f"{vip} on {' and '.join(vip_report.holders) or nobody}" for vip, vip_report in report.vips.items()
     )
     line = Table.grid(padding=(0, 3))
     line.add_row(verdict, f"VIP {holders}", f"pool: {_pool(report)}")
@@ -116,7 +119,7 @@ def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
 
 def _pool(report: Report) -> str:
     pools = {
-        (id, vip): ", ".join(nodes) or "empty"
+        (id, vip): ", ".join(nodes) or ("empty" if vip_report.holders or not report.left_out else "not seen")
         for vip, vip_report in report.vips.items()
         for id, nodes in vip_report.pool.items()
     }
@@ -142,12 +145,14 @@ def _checks(report: Report) -> RenderableType:
     for name in report.nodes:
         table.add_column(name, overflow="fold")
     for row in report.rows:
-        table.add_row(row_label(report, row), *(_cell(row.cells[name]) for name in report.nodes))
+        table.add_row(row_label(report, row), *(_cell(row.cells.get(name)) for name in report.nodes))
     return table
 
 
-def _cell(cell: Cell) -> Text:
-    """Its status is seen without colour, too."""
+def _cell(cell: Cell | None) -> Text:
+    """Its status is seen without colour, too. A node that was left out has no cell."""
+    if cell is None:
+        return Text("left out", "dim")
     prefix = "! " if cell.status in (Status.WRONG, Status.WARNING) else ""
     return Text(f"{prefix}{cell.text}", _STYLES[cell.status])
 

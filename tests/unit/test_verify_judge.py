@@ -15,6 +15,7 @@ from tests.unit.observations import (
     all_well,
     change,
     fail_check,
+    hold,
     pop_real,
     shaped,
     shown,
@@ -169,3 +170,54 @@ def test_warnings_of_the_model_are_problems_of_the_cluster(tmp_path: Path) -> No
     assert problem.what.startswith("inputs.0.scheduler: flows looks like NetFlow")
     assert problem.do == "choose 'sh' or 'mh', so that a sender sticks to its node"
     assert "ALL GOOD, 1 thing to look at" in " ".join(shown(report, width=200).split())
+
+
+LEFT_OUT = Observation(left_out=True)
+
+
+def test_a_node_that_was_left_out_is_not_judged(cluster: Cluster) -> None:
+    """It has no cell; that its input is down, and that it holds the VIP, nobody can say."""
+    observations = {
+        name: change(seen, health=fail_check("10.77.0.12"), virtual_servers=pop_real(1))
+        for name, seen in all_well(cluster).items()
+    }
+    report = judge(cluster, {**observations, "stash2": LEFT_OUT})
+    assert report.ok
+    assert report.problems == ()
+    assert report.left_out == ("stash2",)
+    assert report.vips["10.77.0.10"] == VipReport((), {"udp-5514": ()})
+    assert all(list(row.cells) == ["stash1"] for row in report.rows)
+    assert status(report, "health", "stash1") == (Status.WARNING, "1 of 2")
+    assert status(report, "ipvs", "stash1") == (Status.WARNING, "1 of 2")
+    assert status(report, "logstash", "stash1") == (Status.OK, "running")
+
+
+def test_what_is_wrong_beside_a_node_that_was_left_out_is_wrong(cluster: Cluster) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], services=stop("logstash"))
+    report = judge(cluster, {**observations, "stash2": LEFT_OUT})
+    assert not report.ok
+    assert [(problem.check, problem.node) for problem in report.problems] == [("logstash", "stash1")]
+    assert status(report, "logstash", "stash1") == (Status.WRONG, "stopped")
+
+
+def test_what_two_nodes_show_is_wrong_though_a_third_was_left_out(tmp_path: Path) -> None:
+    """Two of them hold the VIP, which needs no third one to be seen."""
+    cluster = make_cluster(tmp_path, 3)
+    observations = all_well(cluster)
+    hold(observations, "10.77.0.10", "stash1", "stash2")
+    report = judge(cluster, {**observations, "stash3": LEFT_OUT})
+    (problem,) = report.problems
+    assert problem.what.startswith("stash1 and stash2 all hold 10.77.0.10:")
+    assert not report.ok
+
+
+def test_a_vip_that_two_nodes_do_not_hold_may_be_on_the_one_that_was_left_out(tmp_path: Path) -> None:
+    """Of two VIPs, the other one is judged all the same."""
+    cluster = make_cluster(tmp_path, 3, vip=["10.77.0.10", "10.77.0.20"])
+    observations = all_well(cluster)
+    hold(observations, "10.77.0.10", "stash1", "stash2")
+    hold(observations, "10.77.0.20")
+    report = judge(cluster, {**observations, "stash3": LEFT_OUT})
+    assert [problem.node for problem in report.problems] == [None]
+    assert report.problems[0].what.startswith("stash1 and stash2 all hold 10.77.0.10:")

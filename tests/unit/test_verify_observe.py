@@ -22,7 +22,7 @@ from remote import commands
 from tests.unit.clusters import make_cluster
 from verification import inspection
 from verification.inspection import SETTLING, inspect
-from verification.observe import observe
+from verification.observe import Observation, observe
 
 ROOT = Path(__file__).parents[2]
 
@@ -284,6 +284,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     seen = observe(cast(State, nodes), cluster, {})
     assert list(seen) == ["stash1", "stash2"]
     assert vars(seen["stash1"]) == {
+        "left_out": False,
         "unreachable": None,
         "el": 8,
         "services": "ServiceStates",
@@ -382,6 +383,14 @@ def test_an_unreachable_node_is_observed_with_the_reason(cluster: Cluster) -> No
     nodes.connected = False
     seen = observe(cast(State, nodes), cluster, {"stash1": "timed out"})
     assert [observation.unreachable for observation in seen.values()] == ["timed out", "no connection by ssh"]
+
+
+def test_a_node_that_is_left_out_is_not_asked(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes()
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
+    seen = observe(cast(State, nodes), cluster, {}, ["stash1", "stash2"])
+    assert nodes.asked == {}
+    assert set(seen.values()) == {Observation(left_out=True)}
 
 
 class Time:

@@ -225,3 +225,15 @@ def test_the_json_of_a_bad_delivery_is_not_ok(cluster: Cluster) -> None:
 
 def test_the_json_of_a_failure_has_its_error() -> None:
     assert failure("no node") == {"version": 2, "error": "no node", "ok": False}
+
+
+def test_the_table_names_the_nodes_that_were_left_out(cluster: Cluster) -> None:
+    """Who holds the VIP, and who gets events, is not known without them."""
+    observations = {**all_well(cluster), "stash2": Observation(left_out=True)}
+    lines = [" ".join(line.split()) for line in shown(judge(cluster, observations)).splitlines()]
+    assert lines[0] == "ALL GOOD VIP 10.77.0.10 on no node that was looked at pool: not seen"
+    assert lines[1] == "not looked at, as this run is for other nodes: stash2"
+    assert "logstash running left out" in lines
+    observations = {**all_well(cluster), "stash1": Observation(left_out=True)}
+    (first, *_) = shown(judge(cluster, observations)).splitlines()
+    assert " ".join(first.split()) == "ALL GOOD VIP 10.77.0.10 on stash2 pool: stash1, stash2"
