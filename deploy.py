@@ -24,6 +24,7 @@ from operations import (
     services,
     sysctl,
     users,
+    verification,
 )
 from remote import preflight
 
@@ -85,3 +86,5 @@ if "nodes" in host.groups:
     firewalld.pruned(name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node)
     sysctl.restored(name="12. No kernel setting of an earlier deploy", settings=kernel_settings(cluster))
     files.put(name="12. The version of this project", files=step(12))
+
+    verification.verified(name="12. The cluster is whole", cluster=cluster)

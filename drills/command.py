@@ -1,4 +1,4 @@
-"""`verify.py drill`: what there is to drill, what one would do, and one done, with its result."""
+"""`verify.py drill`: lists the drills, shows what one would do, or does one and shows its result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from drills.run import RATE, Outcome, Plan, prepare, run
 
 GOOD, WRONG, NOT_DONE = 0, 1, 2
 """Exit status."""
-VERSION = 1
-"""Of the JSON document."""
+DOCUMENT_VERSION = 1
+"""The version of the JSON document."""
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             return NOT_DONE
         for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
             gevent.signal_handler(number, gevent.getcurrent().throw, KeyboardInterrupt)
-        outcome = run(plan, (lambda text: None) if options.json else console.print)
+        outcome = run(plan, (lambda line: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
         print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
         return NOT_DONE
@@ -72,12 +72,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
-    parser.add_argument("--dry", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument("--dry", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="one JSON document as the result; with --yes")
     options = parser.parse_args(arguments)
     if options.json and not options.yes:
-        parser.error("--json asks nothing; give --yes with it")
+        parser.error("--json can't ask whether to go on; give --yes with it")
     return options
 
 
@@ -135,9 +135,9 @@ def _show(console: Console, outcome: Outcome) -> None:
 
 def document(outcome: Outcome) -> dict[str, Any]:
     """The JSON document: `version` 1, `ok`, `drill`, `node`, `loss` with the fields of `drills.result.Loss`, `seen`
-    (what verify.py told meanwhile), `healed` (seconds, or null), `faults` (in words)."""
+    (what verify.py reported meanwhile), `healed` (seconds, or null), `faults` (in words)."""
     return {
-        "version": VERSION,
+        "version": DOCUMENT_VERSION,
         "ok": not outcome.faults,
         "drill": outcome.drill.name,
         "node": outcome.node,

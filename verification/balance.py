@@ -12,7 +12,7 @@ from verification.finding import (
     Finding,
     Judged,
     Observations,
-    each,
+    row_of,
     runs,
     several,
     unread,
@@ -49,7 +49,7 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
             status = Status.WARNING
         return Finding(status, f"{up} of {len(cluster.nodes)}")
 
-    row, problems = each(cluster, observations, "health", look, input)
+    row, problems = row_of(cluster, observations, "health", look, input)
     for node in cluster.nodes:
         said = {
             name: message
@@ -191,7 +191,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             return Finding(Status.OK, text)
         return Finding(Status.WRONG if waiting else Status.WARNING, text)
 
-    return each(cluster, observations, "ipvs", look, server.input_id, str(server.vip))
+    return row_of(cluster, observations, "ipvs", look, server.input_id, str(server.vip))
 
 
 def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
@@ -255,7 +255,7 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
             return Finding(Status.WRONG, text, what, f"{DEPLOY}, or `ip addr del {vip} dev lo`")
         return Finding(Status.OK if len(holders) < 2 or not interfaces else Status.WRONG, text)
 
-    row, problems = each(cluster, observations, "vip", look, vip=vip)
+    row, problems = row_of(cluster, observations, "vip", look, vip=vip)
     if len(holders) > 1:
         what = f"{words(holders)} all hold {vip}: whom an event reaches is chance (split brain)"
         ip = "ip6" if instance.vip.version == 6 else "ip"

@@ -17,10 +17,14 @@ from pyinfra.context import ctx_state
 from rich.console import Console
 
 from cluster import ClusterError
-from remote import reach
-from verification import drift, exposed, monitor, page, send, watch
+from desired.version import VERSION
+from remote.connect import CONNECT_TIMEOUT, connect_hosts, connect_to_nodes, describe_failures
+from remote.inventory import cluster_of_inventory, find_sender, load_cluster, load_inventory
+from verification import drift, monitor, page, watch
+from verification.delivery import check_size, deliver
+from verification.exposed import find_exposed
 from verification.inspection import inspect
-from verification.report import Report
+from verification.report import Delivery, Report
 from verification.show import document, failure, good, show
 
 GOOD, WRONG, NOT_SEEN = 0, 1, 2
@@ -30,7 +34,7 @@ GOOD, WRONG, NOT_SEEN = 0, 1, 2
 def main(arguments: list[str]) -> int:
     """Verify as the command line says; the exit status."""
     options = _parse(arguments)
-    for name in ("pyinfra", "paramiko"):  # what they have to say is in the report
+    for name in ("pyinfra", "paramiko"):  # what they log is in the report
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
     try:
@@ -64,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _not_seen(options: argparse.Namespace, error: str) -> int:
-    """Tell that nothing could be looked at, in the form that was asked for; the exit status."""
+    """Report that nothing could be looked at, in the chosen form; the exit status."""
     if options.nagios:
         status, text = monitor.plugin_failure(error)
         print(text)
@@ -79,7 +83,7 @@ def _not_seen(options: argparse.Namespace, error: str) -> int:
 
 
 def _write(metrics: CollectorRegistry, file: Path) -> int:
-    """The metrics' file; its writing is what succeeds or fails, not the cluster."""
+    """Write the file with the metrics. The exit status is that of the writing, whatever the metrics say."""
     try:
         monitor.write(metrics, file)
     except OSError as error:
@@ -88,25 +92,25 @@ def _write(metrics: CollectorRegistry, file: Path) -> int:
 
 
 def _not_written(option: str, file: Path, error: OSError) -> int:
-    """Tell why a file could not be written; the exit status."""
+    """Report why a file could not be written; the exit status."""
     print(f"verify: {option}: {file}: {error.strerror}; name a file in a folder of yours", file=sys.stderr)
     return NOT_SEEN
 
 
-def step(state: State, host: Host) -> None:
-    """Verify under `pyinfra inventory.py verify.py`, which calls this for each host: the first looks at all.
+def verify_host(state: State, host: Host) -> None:
+    """Verify under `pyinfra inventory.py verify.py`, which calls this for each host: the first one looks at all.
 
-    It ends pyinfra with the verdict as the exit status, before pyinfra asks whether to go on: there is
-    nothing to do. Raises `ClusterError` when there is, by another file of the same run.
+    Ends pyinfra with the verdict as the exit status, before pyinfra asks whether to go on: there is nothing to
+    change. Raises `ClusterError` when there is, by another file of the same run.
     """
     if state.op_meta:
         raise ClusterError(
-            "verify.py: what deploy.py means to change is not done yet; run verify.py by itself, after it"
+            "verify.py: what deploy.py is going to change is not changed yet; run verify.py by itself, after it"
         )
-    if host != next(each for each in state.inventory if each in state.activated_hosts):
+    first = next(member for member in state.inventory if member in state.activated_hosts)
+    if host != first:
         return
-    cluster = reach.cluster_of(state.inventory)
-    report = inspect(state, cluster, {})
+    report = inspect(state, cluster_of_inventory(state.inventory), {})
     show(Console(highlight=False), report, None)
     sys.exit(GOOD if report.ok else WRONG)
 
@@ -114,10 +118,11 @@ def step(state: State, host: Host) -> None:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="verify.py",
-        description="Look whether the cluster is as it is meant, and tell what is wrong and what to do.",
+        description="Check that the cluster is as inventory.py describes it, and say what is wrong and what to do.",
         epilog="Exit status: 0 all good, or no drift; 1 something is wrong, or drift; 2 could not look. "
         "With --nagios a plug-in's: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With --prometheus 0 once it is written.",
     )
+    parser.add_argument("--version", action="version", version=VERSION, help="print this project's version")
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document instead of tables")
@@ -137,7 +142,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
     parser.add_argument(
-        "--drift", action="store_true", help="tell only what a deploy would change, by pyinfra's dry run"
+        "--drift", action="store_true", help="only list what a deploy would change, by pyinfra's dry run"
     )
     parser.add_argument(
         "--diff", action="store_true", help="with --drift: show the differences of files, too"
@@ -148,23 +153,23 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if options.watch and options.send is not None:
         parser.error("--watch shows what others send; ask for one of --watch and --send")
     if options.drift and (options.nagios or options.prometheus or options.report or options.watch):
-        parser.error("--drift is told in words or with --json")
+        parser.error("--drift answers in words or with --json")
     if options.diff and not options.drift:
         parser.error("--diff is for --drift")
     return options
 
 
 def _drift(options: argparse.Namespace) -> int:
-    """Tell what a deploy would change; the exit status."""
+    """Report what a deploy would change; the exit status."""
     state = State()
     ctx_state.set(state)
-    inventory = reach.load_inventory(options.inventory)
-    hosts = [inventory.get_host(node.name) for node in reach.cluster_of(inventory).nodes]
-    config = Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT, DIFF=options.diff)
+    inventory = load_inventory(options.inventory)
+    hosts = [inventory.get_host(node.name) for node in cluster_of_inventory(inventory).nodes]
+    config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT, DIFF=options.diff)
     state.init(inventory, config, initial_limit=hosts)
-    if reasons := reach.connect(hosts):
-        raise ClusterError(f"can't be reached by ssh: {reach.describe(reasons)}")
-    found = drift.look(state, hosts)
+    if reasons := connect_hosts(hosts):
+        raise ClusterError(f"can't be reached by ssh: {describe_failures(reasons)}")
+    found = drift.find_drift(state, hosts)
     if options.json:
         print(json.dumps(drift.document(found, options.diff), indent=2))
     else:
@@ -172,15 +177,16 @@ def _drift(options: argparse.Namespace) -> int:
     return GOOD if found.none else WRONG
 
 
-def _verify(options: argparse.Namespace) -> tuple[Report, send.Delivery | None]:
-    state, inventory, cluster = reach.load(options.inventory)
+def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None]:
+    state, inventory, cluster = load_cluster(options.inventory)
     sender = None
     if options.send is not None:
-        send.check_size(options.send, options.rate, len(cluster.virtual_servers))
-        sender = reach.sender_of(inventory, cluster, options.sender)
-    report = inspect(state, cluster, reach.connect_to_nodes(state, inventory, cluster, sender))
+        check_size(options.send, options.rate, len(cluster.virtual_servers))
+        sender = find_sender(inventory, cluster, options.sender)
+    report = inspect(state, cluster, connect_to_nodes(state, inventory, cluster, sender))
     if sender is None:
         return report, None
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
-        delivery = send.deliver(state, cluster, report, sender, options.send, options.rate)
-        return report, replace(delivery, problems=(*delivery.problems, *exposed.look(sender, cluster)))
+        delivery = deliver(state, cluster, report, sender, options.send, options.rate)
+        problems = (*delivery.problems, *find_exposed(sender, cluster))
+        return report, replace(delivery, problems=problems)

@@ -21,9 +21,11 @@ from pyinfra_cli.prints import build_plan_json
 from pyinfra_cli.util import load_deploy_file
 
 from cluster import ClusterError
-from verification.show import VERSION
+from verification.show import DOCUMENT_VERSION
 
 DEPLOY = Path(__file__).parents[1] / "deploy.py"
+_PROGRESS = "PYINFRA_PROGRESS"
+"""pyinfra's environment variable that turns its progress bar off."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,13 @@ class Drift:
         return not any(self.steps.values())
 
 
-def look(state: State, hosts: list[Host]) -> Drift:
-    """What a deploy would change on these connected hosts. Raises `ClusterError` where that can't be told."""
-    os.environ.setdefault("PYINFRA_PROGRESS", "off")
-    pyinfra.is_cli = True  # operations are ordered by their lines in deploy.py, as pyinfra's program does
-    ctx_inventory.set(state.inventory)
+def find_drift(state: State, hosts: list[Host]) -> Drift:
+    """What a deploy would change on these connected hosts. Raises `ClusterError` where that can't be found out."""
     for host in hosts:
         state.activate_host(host)
     state.set_stage(StateStage.Connect)
     state.set_stage(StateStage.Prepare)
-    with _listening() as heard:
+    with _as_pyinfras_program(state), _listening() as heard:
         try:
             load_deploy_file(state, str(DEPLOY))
         except PyinfraError:
@@ -69,15 +68,31 @@ def look(state: State, hosts: list[Host]) -> Drift:
         ]
         for host in hosts
     }
-    return Drift(steps, {name: lines for name, lines in heard.said.items() if steps.get(name)})
+    return Drift(steps, {name: lines for name, lines in heard.lines.items() if steps.get(name)})
+
+
+@contextmanager
+def _as_pyinfras_program(state: State) -> Iterator[None]:
+    """Meanwhile pyinfra works as under its own program: it orders operations by their lines in deploy.py."""
+    is_cli, inventory, progress = pyinfra.is_cli, ctx_inventory.get(), os.environ.get(_PROGRESS)
+    pyinfra.is_cli = True
+    ctx_inventory.set(state.inventory)
+    os.environ[_PROGRESS] = progress or "off"
+    try:
+        yield
+    finally:
+        pyinfra.is_cli = is_cli
+        ctx_inventory.set(inventory)
+        if progress is None:
+            del os.environ[_PROGRESS]
 
 
 class _Listener(logging.Handler):
-    """Keeps what pyinfra logs, by the host that it prepares meanwhile, and the first error of each."""
+    """Keeps what pyinfra logs, by the host that it prepares meanwhile, and the first error of each host."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: dict[str, list[str]] = {}
+        self.lines: dict[str, list[str]] = {}
         self.errors: dict[str, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -85,7 +100,7 @@ class _Listener(logging.Handler):
             name = current_host.name
             line = click.unstyle(record.getMessage()).removeprefix(f"[{name}] ").rstrip()
             if not line.startswith("Ready: "):
-                self.said.setdefault(name, []).append(line)
+                self.lines.setdefault(name, []).append(line)
             if record.levelno >= logging.ERROR:
                 self.errors.setdefault(name, line)
 
@@ -104,9 +119,9 @@ def _listening() -> Iterator[_Listener]:
 
 def document(drift: Drift, details: bool) -> dict[str, Any]:
     """The JSON document on drift: `version`, `error` (null), `ok` (nothing would change), and by node name
-    `drift`, the steps that would change something, and with `--diff` `diff`, lines of what would."""
+    `drift`, the steps that would change something, and with `--diff` `diff`, lines that describe the changes."""
     found: dict[str, Any] = {
-        "version": VERSION,
+        "version": DOCUMENT_VERSION,
         "error": None,
         "ok": drift.none,
         "drift": drift.steps,
@@ -118,8 +133,8 @@ def lines(drift: Drift, details: bool) -> list[str]:
     """The same for a person: one line when nothing would change."""
     if drift.none:
         return [f"no drift: a deploy would change nothing on {', '.join(drift.steps)}"]
-    said = []
+    found = []
     for name, steps in drift.steps.items():
-        said += [f"{name}: {step}" for step in steps]
-        said += [f"    {line}" for line in drift.details.get(name, [])] if details else []
-    return said
+        found += [f"{name}: {step}" for step in steps]
+        found += [f"    {line}" for line in drift.details.get(name, [])] if details else []
+    return found

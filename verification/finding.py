@@ -18,7 +18,7 @@ Judged = tuple[Row, list[Problem]]
 
 @dataclass(frozen=True)
 class Finding:
-    """A cell, and its problem's words where there is one to tell."""
+    """A cell, and the words of its problem where there is one to report."""
 
     status: Status
     text: str
@@ -26,20 +26,26 @@ class Finding:
     do: str = ""
 
 
-def each(
+def row_of(
     cluster: Cluster,
     observations: Observations,
     check: str,
-    look: Callable[[Node, Observation], Finding],
+    judge_node: Callable[[Node, Observation], Finding],
     input: str | None = None,
     vip: str | None = None,
 ) -> Judged:
-    """A check that needs one node's observation only; on a node that was not reached all is unknown."""
+    """The row and the problems of a check that needs one node's observation at a time.
+
+    On a node that was not reached everything but `ssh` is unknown; a node that was left out has no cell.
+    """
     cells: dict[str, Cell] = {}
     problems: list[Problem] = []
     for node in cluster.nodes:
         seen = observations[node.name]
-        found = Finding(Status.UNKNOWN, "?") if seen.unreachable and check != "ssh" else look(node, seen)
+        if seen.left_out:
+            continue
+        unknown = seen.unreachable and check != "ssh"
+        found = Finding(Status.UNKNOWN, "?") if unknown else judge_node(node, seen)
         cells[node.name] = Cell(found.status, found.text)
         if found.what:
             problems.append(Problem(found.status, check, node.name, found.what, found.do))
@@ -47,7 +53,7 @@ def each(
 
 
 def unread(what: str, command: str) -> Finding:
-    """What could not be read is no success."""
+    """The finding on what could not be read: that is not a success."""
     return Finding(Status.UNKNOWN, "?", f"{what} could not be read", f"look by hand: `{command}`")
 
 

@@ -1,8 +1,9 @@
-"""A look at a cluster that waits until it has settled."""
+"""The report on a cluster, once it has settled."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from pyinfra.api import State
 
@@ -15,11 +16,13 @@ SETTLING = 15
 """Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
 
 
-def inspect(state: State, cluster: Cluster, reasons: dict[str, str]) -> Report:
-    """The report on the cluster, once keepalived has had its time. For `reasons`, see `observe`."""
+def inspect(
+    state: State, cluster: Cluster, reasons: dict[str, str], left_out: Collection[str] = ()
+) -> Report:
+    """The report on the cluster, once keepalived has had its time. For `reasons` and `left_out`, see `observe`."""
     start = time.monotonic()
     while True:
-        report = judge(cluster, observe(state, cluster, reasons))
+        report = judge(cluster, observe(state, cluster, reasons, left_out))
         if not report.may_settle or time.monotonic() - start > SETTLING:
             return report
         time.sleep(1)

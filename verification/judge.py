@@ -1,13 +1,15 @@
-"""The verdict on a cluster, from what was seen on its nodes. Pure: it looks at nothing itself."""
+"""The verdict on a cluster, from what was seen on its nodes. Pure: it reads nothing itself."""
 
 from __future__ import annotations
 
-from cluster import Cluster
+from dataclasses import replace
+
+from cluster import Cluster, VrrpInstance
 from desired.units import unit_names
 from verification import balance, machines
-from verification.finding import Observations
+from verification.finding import Judged, Observations
 from verification.observe import Observation
-from verification.report import Problem, Report, Status, VipReport
+from verification.report import Cell, Problem, Report, Status, VipReport
 
 
 def judge(cluster: Cluster, observations: Observations) -> Report:
@@ -21,14 +23,14 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         machines.firewall(cluster, observations),
         *(balance.health(cluster, observations, input) for input in cluster.input_ids),
         *(balance.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
-        *(balance.vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
+        *(_vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
     ]
-    return Report(
+    report = Report(
         nodes=tuple(node.name for node in cluster.nodes),
         vips=vips,
         rows=tuple(row for row, _ in judged),
         problems=(
-            *(Problem(Status.WARNING, "inventory", None, *_parts(line)) for line in cluster.warnings),
+            *(Problem(Status.WARNING, "inventory", None, *_what_and_mend(line)) for line in cluster.warnings),
             *(problem for _, problems in judged for problem in problems),
             *balance.drained(cluster, observations),
             *balance.slow(cluster, observations),
@@ -37,10 +39,42 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
             *balance.strangers(cluster, observations),
             *balance.nobody_takes(cluster, vips),
         ),
+        left_out=tuple(name for name, seen in observations.items() if seen.left_out),
     )
+    return _without(report) if report.left_out else report
 
 
-def _parts(warning: str) -> tuple[str, str]:
+def _without(report: Report) -> Report:
+    """The report without the problems of the nodes that were left out.
+
+    Where nothing else is wrong, a cell that is wrong follows from one of them, and is a warning.
+    """
+    problems = tuple(problem for problem in report.problems if problem.node not in report.left_out)
+    report = replace(report, problems=problems)
+    if any(problem.status is not Status.WARNING for problem in problems):
+        return report
+    rows = tuple(
+        replace(row, cells={name: _at_most_a_warning(cell) for name, cell in row.cells.items()})
+        for row in report.rows
+    )
+    return replace(report, rows=rows)
+
+
+def _at_most_a_warning(cell: Cell) -> Cell:
+    return cell if cell.status is Status.OK else replace(cell, status=Status.WARNING)
+
+
+def _vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) -> Judged:
+    """Who holds a VIP. That no node does can't be seen while nodes are left out, any of which may hold it."""
+    row, problems = balance.vip(cluster, observations, instance)
+    if any(seen.left_out for seen in observations.values()) and not balance.holding(
+        observations, str(instance.vip)
+    ):
+        problems = [problem for problem in problems if problem.node is not None]
+    return row, problems
+
+
+def _what_and_mend(warning: str) -> tuple[str, str]:
     """What the model warns of, and its mend."""
     what, _, mend = warning.rpartition("; ")
     return what, mend

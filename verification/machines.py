@@ -1,17 +1,22 @@
-"""What is right and what is wrong on each machine by itself. Pure: it looks at nothing."""
+"""What is right and what is wrong on each machine by itself. Pure: it reads nothing."""
 
 from __future__ import annotations
 
 import posixpath
 
 from cluster import Cluster, Node
-from desired import firewalld, sysctl
+from desired import firewalld, health, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from facts.firewalld import RulesState
-from verification.finding import DEPLOY, Finding, Judged, Observations, each, runs, several, unread
+from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
 from verification.observe import Observation, unit_files
 from verification.report import Status
+
+HEARTBEAT_LIMIT = 10
+"""Seconds without a heartbeat of the health service, which has one a second, after which it counts as stale."""
+CLOCK_LEEWAY = 5
+"""Seconds that a heartbeat may be in the future: the machine's clock may just have been set."""
 
 _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
 
@@ -19,7 +24,7 @@ _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
 def ssh(cluster: Cluster, observations: Observations) -> Judged:
     """Whether the machine could be looked at."""
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if seen.unreachable is None:
             return Finding(Status.OK, "reached")
         return Finding(
@@ -29,13 +34,13 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
             "is it up, and does `ssh` with sudo work from here?",
         )
 
-    return each(cluster, observations, "ssh", look)
+    return row_of(cluster, observations, "ssh", judge_node)
 
 
 def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
-    """Whether a service runs, starts at boot, and has read what it is desired to read."""
+    """Whether a service runs, does its work, starts at boot, and has read the files that it should have."""
 
-    def look(node: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
         state = seen.services.get(unit) if seen.services else None
         if state is None:
             return unread(f"the state of {unit}", f"systemctl status {unit}")
@@ -44,18 +49,36 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
             verb = "start" if state["enabled"] else "enable --now"
             do = f"`systemctl {verb} {unit}`; why it stopped: `journalctl -u {unit}`"
             return Finding(Status.WRONG, "stopped", f"{unit} {what}", do)
+        if unit == health.UNIT and (stale := _stale(seen.heartbeat)):
+            return stale
         if not state["enabled"]:
             what = f"{unit} runs, but would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
         return _files(cluster, node, seen, unit) or Finding(Status.OK, "running")
 
-    return each(cluster, observations, unit, look)
+    return row_of(cluster, observations, unit, judge_node)
+
+
+def _stale(heartbeat: int | None) -> Finding | None:
+    """What is wrong with the health service's heartbeat: it runs, but may be frozen."""
+    do = f"`systemctl restart {health.UNIT}`"
+    if heartbeat is None:
+        why = f"{health.REASONS} is missing"
+        do = f"`systemd-tmpfiles --create {health.TMPFILES}`, then {do}"
+    elif heartbeat > HEARTBEAT_LIMIT:
+        why = f"it last renewed its verdicts {heartbeat} s ago"
+    elif heartbeat < -CLOCK_LEEWAY:
+        why = f"it last renewed its verdicts before the clock was set back, {-heartbeat} s in the future"
+    else:
+        return None
+    what = f"{health.UNIT} runs, but {why}: keepalived goes by old verdicts"
+    return Finding(Status.WRONG, "stale", what, do)
 
 
 def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:
     """What is wrong with the files that a running unit reads, if it reads any of the deploy's.
 
-    The fingerprint tells what it had read when the deploy last saw it come up (`desired.unit`).
+    The fingerprint says what it had read when the deploy last saw it come up (`desired.unit`).
     """
     desired = unit_files(cluster, node, seen.el).get(unit) if seen.el else None
     state = seen.units.get(unit) if seen.units else None
@@ -91,7 +114,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
     """Kernel settings, now and at the next boot."""
     desired = sysctl.kernel_settings(cluster)
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if not seen.sysctl or not seen.sysctl["runtime"]:
             return unread("kernel settings", f"sysctl {' '.join(desired)}")
         runtime = seen.sysctl["runtime"]
@@ -110,13 +133,13 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
         do = f"take the line out of {named}, and {DEPLOY}" if others else DEPLOY
         return Finding(Status.WRONG, "differ", "; ".join(faults), do)
 
-    return each(cluster, observations, "sysctl", look)
+    return row_of(cluster, observations, "sysctl", judge_node)
 
 
 def selinux(cluster: Cluster, observations: Observations) -> Judged:
-    """Whether keepalived was denied anything; permissive is as enforcing, which it may be tomorrow."""
+    """Whether keepalived was denied anything; permissive counts as enforcing, which it may be tomorrow."""
 
-    def look(_: Node, seen: Observation) -> Finding:
+    def judge_node(_: Node, seen: Observation) -> Finding:
         if seen.selinux is None:
             return unread("SELinux's state", "getenforce; ausearch -m avc -c keepalived")
         mode, denied = seen.selinux["mode"].lower(), seen.selinux["denied"]
@@ -129,17 +152,17 @@ def selinux(cluster: Cluster, observations: Observations) -> Judged:
         )
         return Finding(Status.WRONG, mode, what, do)
 
-    return each(cluster, observations, "selinux", look)
+    return row_of(cluster, observations, "selinux", judge_node)
 
 
 def firewall(cluster: Cluster, observations: Observations) -> Judged:
     """The rules in force and those of the next start; with `firewall="none"` they are the user's."""
 
-    def look(node: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
         if cluster.firewall == "none":
             return Finding(Status.OK, "yours")
         if seen.firewall is None:
-            if not runs(seen, "firewalld"):  # told already
+            if not runs(seen, "firewalld"):  # already reported
                 return Finding(Status.WRONG, "none")
             return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
         desired = firewalld.desired_rules(cluster, node)
@@ -163,7 +186,7 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             return Finding(Status.WARNING, text, what, "leave it, if somebody means it")
         return Finding(Status.OK, text)
 
-    return each(cluster, observations, "firewall", look)
+    return row_of(cluster, observations, "firewall", judge_node)
 
 
 def _present(state: RulesState) -> list[str]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from verification.report import Problem, Report, Status
-from verification.send import Delivery
+from verification.report import Delivery, Problem, Report, Status
 
 NUMBERS = {Status.OK: 0, Status.WARNING: 1, Status.WRONG: 2, Status.UNKNOWN: 3}
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -32,9 +31,11 @@ def plugin(report: Report, delivery: Delivery | None) -> tuple[int, str]:
     number = NUMBERS[worst(report, delivery)]
     problems = _problems(report, delivery)
     first = [
-        f"VIP {vip} on {' and '.join(each.holders) or 'no node'}, "
-        + ", ".join(f"{len(nodes)} of {len(report.nodes)} take {input}" for input, nodes in each.pool.items())
-        for vip, each in report.vips.items()
+        f"VIP {vip} on {' and '.join(vip_report.holders) or 'no node'}, "
+        + ", ".join(
+            f"{len(nodes)} of {len(report.nodes)} take {input}" for input, nodes in vip_report.pool.items()
+        )
+        for vip, vip_report in report.vips.items()
     ]
     if problems:
         first.insert(0, f"{len(problems)} thing{'s' if len(problems) > 1 else ''} to look at")
@@ -45,9 +46,10 @@ def plugin(report: Report, delivery: Delivery | None) -> tuple[int, str]:
     # A bar would begin the figures.
     lines = [line.replace("|", "/") for line in lines]
     figures = [f"problems={len(problems)};;;0"]
-    for vip, each in report.vips.items():
+    for vip, vip_report in report.vips.items():
         figures += [
-            f"'{vip} {input}'={len(nodes)};;;0;{len(report.nodes)}" for input, nodes in each.pool.items()
+            f"'{vip} {input}'={len(nodes)};;;0;{len(report.nodes)}"
+            for input, nodes in vip_report.pool.items()
         ]
     for result in delivery.inputs if delivery else ():
         figures.append(f"'{' '.join(result.vips)} {result.input} lost'={result.lost};;;0;{result.sent}")
@@ -81,12 +83,15 @@ def metrics(report: Report, delivery: Delivery | None) -> CollectorRegistry:
         for node, cell in row.cells.items():
             labels = {"check": row.check, "input": row.input or "", "vip": row.vip or "", "node": node}
             gauge("check", "A check's status on a node", labels, NUMBERS[cell.status])
-    for vip, each in report.vips.items():
+    for vip, vip_report in report.vips.items():
         for node in report.nodes:
             gauge(
-                "holder", "Whether the node holds the VIP", {"vip": vip, "node": node}, node in each.holders
+                "holder",
+                "Whether the node holds the VIP",
+                {"vip": vip, "node": node},
+                node in vip_report.holders,
             )
-            for input, nodes in each.pool.items():
+            for input, nodes in vip_report.pool.items():
                 labels = {"vip": vip, "input": input, "node": node}
                 gauge("pool", "Whether the VIP's holder sends the node events", labels, node in nodes)
     for result in delivery.inputs if delivery else ():

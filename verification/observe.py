@@ -1,7 +1,8 @@
-"""What is to be seen on the nodes, read through pyinfra: facts, and nothing but facts."""
+"""What is seen on the nodes, read through pyinfra: facts, and nothing but facts."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.firewalld import FirewallRules, RulesState
 from facts.health import HealthChecks, HealthState
+from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.machine import Machine, MachineState
 from facts.record import Record
@@ -29,7 +31,7 @@ from remote import session
 from remote.commands import read
 
 LONG_TIMEOUT = 80
-"""Seconds for one that does many things; a node that hangs takes the health checks 3 s for each input."""
+"""Seconds for a fact that does many things; the health checks of a node that hangs take 3 s for each input."""
 NODE_TIMEOUT = 250
 """Seconds for all that is read on a node."""
 
@@ -38,6 +40,8 @@ NODE_TIMEOUT = 250
 class Observation:
     """What was seen on one node. None is what could not be read."""
 
+    left_out: bool = False
+    """Whether nothing was read on purpose, because the run is for other nodes."""
     unreachable: str | None = None
     """Why nothing could be read at all."""
     el: int | None = None
@@ -45,6 +49,8 @@ class Observation:
     services: dict[str, ServiceState] | None = None
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
+    heartbeat: int | None = None
+    """Seconds since the health service last renewed its verdicts; None where the file that shows it is missing."""
     sysctl: SysctlState | None = None
     selinux: SELinuxState | None = None
     firewall: RulesState | None = None
@@ -52,7 +58,7 @@ class Observation:
     health: HealthState | None = None
     virtual_servers: list[VirtualServerState] | None = None
     held: dict[str, list[str]] | None = None
-    """By VIP: the interfaces that carry it, but for loopback."""
+    """By VIP: the interfaces that carry it, without loopback."""
     loopback: list[str] | None = None
     """The addresses on the loopback interface."""
 
@@ -65,24 +71,29 @@ def unit_files(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile
     }
 
 
-def observe(state: State, cluster: Cluster, reasons: dict[str, str]) -> dict[str, Observation]:
+def observe(
+    state: State, cluster: Cluster, reasons: dict[str, str], left_out: Collection[str] = ()
+) -> dict[str, Observation]:
     """What is seen on each node, by name. The nodes are read at the same time.
 
-    `reasons` tells, by name, why a host could not be connected to.
+    + reasons: by name, why a host could not be connected to
+    + left_out: the names of nodes that nothing is read on
     """
 
-    def look(node: Node) -> tuple[str, Observation]:
+    def observe_node(node: Node) -> tuple[str, Observation]:
+        if node.name in left_out:
+            return node.name, Observation(left_out=True)
         host = state.inventory.get_host(node.name)
         if not host.connected:
             return node.name, Observation(unreachable=reasons.get(node.name, "no connection by ssh"))
         try:
             with Timeout(NODE_TIMEOUT):
-                return node.name, _look(host, cluster, node)
+                return node.name, _read_all(host, cluster, node)
         except Timeout:
             return node.name, Observation(unreachable=f"no answers within {NODE_TIMEOUT} s")
 
-    # Not the state's own pool: under `pyinfra` this runs in it, and it may have one place only.
-    return dict(Group().map(look, cluster.nodes))
+    # Not the state's own pool: under `pyinfra` this runs in it, and it may have room for one only.
+    return dict(Group().map(observe_node, cluster.nodes))
 
 
 def release(host: Host) -> int | None:
@@ -95,15 +106,16 @@ def _release(machine: MachineState) -> int | None:
     return int(major) if major.isdigit() and int(major) in health_script.PYTHON else None
 
 
-def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
+def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     session.send_at_once(host)
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = read(host, Machine, _sudo=False)
     if machine["root"] != "yes" and not host.data.get("_sudo_password"):
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     el = _release(machine)
-    wanted: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
+    facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "services": (ServiceStates, {"units": unit_names(cluster)}),
+        "heartbeat": (FileAge, {"path": health.REASONS}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),
@@ -112,21 +124,21 @@ def _look(host: Host, cluster: Cluster, node: Node) -> Observation:
         "loopback": (LoopbackAddresses, {}),
     }
     if cluster.firewall != "none":
-        wanted["firewall"] = (FirewallRules, {"interface": cluster.interface})
+        facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
     if el:
         paths = {
             unit: [path for file in files for path in (file.path, file.staged)]
             for unit, files in unit_files(cluster, node, el).items()
         }
-        wanted["units"] = (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD})
+        facts["units"] = (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD})
     return Observation(
         el=el,
-        health=_health(host, cluster, el) if el else None,
-        **(read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=wanted) or {}),
+        health=_read_health(host, cluster, el) if el else None,
+        **(read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts) or {}),
     )
 
 
-def _health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
+def _read_health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
     state: HealthState | None = read(
         host,
         HealthChecks,

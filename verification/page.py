@@ -8,9 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from verification.report import Report, Row, Status
-from verification.send import Delivery
-from verification.show import good, label, together
+from verification.report import Delivery, Report, Row, Status
+from verification.show import good, grouped, row_label
 
 WIDTH = 960
 """Of the picture, in its own units."""
@@ -63,20 +62,24 @@ class Picture:
 def _columns(count: int, height: float, top: float) -> list[tuple[float, float, float, float]]:
     width = min(280, (WIDTH - 2 * _MARGIN - (count - 1) * _GAP) / count)
     left = (WIDTH - count * width - (count - 1) * _GAP) / 2
-    return [(left + place * (width + _GAP), top, width, height) for place in range(count)]
+    return [(left + column * (width + _GAP), top, width, height) for column in range(count)]
 
 
 def _worst(report: Report, name: str) -> Status:
-    """Of what is told of this node: its checks' cells may be wrong for another one's sake."""
-    told = [problem.status for problem in report.problems if problem.node == name]
-    return max(told, key=_RANKS.index, default=Status.OK)
+    """Of the problems of this node: its checks' cells may be wrong because of another node."""
+    found = [problem.status for problem in report.problems if problem.node == name]
+    return max(found, key=_RANKS.index, default=Status.OK)
 
 
 def _roles(report: Report, name: str) -> list[tuple[str, Status]]:
     """Lines on which VIPs this node holds."""
     if any(row.check == "ssh" and row.cells[name].status is not Status.OK for row in report.rows):
         return [("not reached", Status.WRONG)]
-    held = [(f"MASTER of {vip}", Status.OK) for vip, each in report.vips.items() if name in each.holders]
+    held = [
+        (f"MASTER of {vip}", Status.OK)
+        for vip, vip_report in report.vips.items()
+        if name in vip_report.holders
+    ]
     return held or [("BACKUP", Status.OK)]
 
 
@@ -85,8 +88,8 @@ def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
     several = len(report.vips) > 1
     lines = [
         (f"{id} at {vip}" if several else id, name in members)
-        for vip, each in report.vips.items()
-        for id, members in each.pool.items()
+        for vip, vip_report in report.vips.items()
+        for id, members in vip_report.pool.items()
     ]
     lines.sort(key=lambda line: line[1])  # those without first: they are the news
     shown = [
@@ -102,8 +105,8 @@ def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
 def picture(report: Report) -> Picture:
     """Where everything is drawn."""
     vips = tuple(
-        Box(*place, vip, Status.OK if len(each.holders) == 1 else Status.WRONG)
-        for place, (vip, each) in zip(
+        Box(*column, vip, Status.OK if len(vip_report.holders) == 1 else Status.WRONG)
+        for column, (vip, vip_report) in zip(
             _columns(len(report.vips), _VIP_HEIGHT, _VIP_TOP), report.vips.items(), strict=True
         )
     )
@@ -112,24 +115,24 @@ def picture(report: Report) -> Picture:
         texts[name] = (*_roles(report, name), *_pools(report, name))
     height = _LINE * (max(map(len, texts.values())) + 2)
     nodes = tuple(
-        Box(*place, name, _worst(report, name), texts[name])
-        for place, name in zip(_columns(len(report.nodes), height, _NODE_TOP), report.nodes, strict=True)
+        Box(*column, name, _worst(report, name), texts[name])
+        for column, name in zip(_columns(len(report.nodes), height, _NODE_TOP), report.nodes, strict=True)
     )
     lines = tuple(
         (vip, node)
-        for vip, each in zip(vips, report.vips.values(), strict=True)
+        for vip, vip_report in zip(vips, report.vips.values(), strict=True)
         for node in nodes
-        if node.title in each.holders
+        if node.title in vip_report.holders
     )
     return Picture(_NODE_TOP + height + _MARGIN, vips, nodes, lines)
 
 
 def page(report: Report, delivery: Delivery | None, when: datetime) -> str:
     """The page's text. Whatever comes from outside is escaped."""
-    problems = together([*report.problems, *(delivery.problems if delivery else ())])
+    problems = grouped([*report.problems, *(delivery.problems if delivery else ())])
 
     def name(row: Row) -> str:
-        return label(report, row)
+        return row_label(report, row)
 
     text: str = _environment.get_template("page.html.j2").render(
         report=report,

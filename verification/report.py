@@ -1,9 +1,14 @@
-"""What a verification says: rows of a table, and what is wrong with what to do."""
+"""What a verification says: rows of a table, what arrived of a test, and what is wrong with what to do. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from desired import health
+
+_SETTLES = {"health", "ipvs", "vip", health.UNIT}
+"""The checks of what the cluster mends by itself; systemd starts the health service again."""
 
 
 class Status(StrEnum):
@@ -25,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One check on each node, by name.
+    """One check on each node, by name; a node that was left out has no cell.
 
     `input` is the id of Logstash's input and `vip` the address, where the check is of one.
     """
@@ -38,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong and what to do, in words. `node` is None where it is the whole cluster's."""
+    """What is wrong and what to do, in words. `node` is None where it concerns the whole cluster."""
 
     status: Status
     check: str
@@ -49,7 +54,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class VipReport:
-    """Who has to do with one VIP."""
+    """Which nodes hold one VIP, and get the events that are sent to it."""
 
     holders: tuple[str, ...]
     """The nodes that hold it: one, when all is well."""
@@ -59,22 +64,60 @@ class VipReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The verdict on a cluster, from the ground up: causes come before what follows from them."""
+    """The verdict on a cluster. Causes come before what follows from them."""
 
     nodes: tuple[str, ...]
     vips: dict[str, VipReport]
     """By address."""
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
+    left_out: tuple[str, ...] = ()
+    """The nodes that were not looked at, because the run is for others: nothing here is about them."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong and nothing could not be read."""
+        """Whether nothing is wrong, and all could be read."""
         cells = [cell.status for row in self.rows for cell in row.cells.values()]
         return {*cells, *(problem.status for problem in self.problems)} <= {Status.OK, Status.WARNING}
 
     @property
     def may_settle(self) -> bool:
-        """Whether all that is wrong may be over in a moment: a slow answer, keepalived following a change."""
+        """Whether all that is wrong may be over in a moment: a slow answer, a service that is just starting, or
+        keepalived following a change."""
         wrong = {problem.check for problem in self.problems if problem.status is not Status.WARNING}
-        return bool(wrong) and wrong <= {"health", "ipvs", "vip"}
+        return bool(wrong) and wrong <= _SETTLES
+
+
+@dataclass(frozen=True)
+class InputDelivery:
+    """What became of the events that were sent to one input."""
+
+    input: str
+    vips: tuple[str, ...]
+    """Where they were sent; all VIPs together where Logstash's API counted."""
+    counted: str
+    """`events`: each one was found in the output's file. `api`: Logstash counted what its input took, from all
+    senders; `duplicated` is then None."""
+    sent: int
+    refused: int
+    received: dict[str, int]
+    """By node name."""
+    lost: int
+    """Events that never came."""
+    duplicated: int | None
+    """Copies beyond the first of each event."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of all events of a test."""
+
+    run: str
+    sender: str
+    inputs: tuple[InputDelivery, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every event came, and came once."""
+        return all(problem.status is Status.WARNING for problem in self.problems)

@@ -11,11 +11,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from verification.report import Cell, Problem, Report, Row, Status
-from verification.send import Delivery
+from verification.report import Cell, Delivery, Problem, Report, Row, Status
 
-VERSION = 2
-"""Of the JSON documents; a change that could break a reader raises it."""
+DOCUMENT_VERSION = 2
+"""The version of the JSON documents; a change that could break a reader raises it."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
 _LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
@@ -28,9 +27,9 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     - `nodes`: all names
     - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
       nodes that events are spread over
-    - `checks`: a list of `check` (`ssh`; a service: `logstash`, `keepalived`, `logstash-ha-vip`, `firewalld`;
-      `sysctl`, `selinux`, `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or
-      null), and `nodes`: by name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
+    - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`,
+      `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
+      name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
     - `problems`: a list of `status`, `check` (one of those, `send` or `inventory`), `node` (a name, or null for
       the cluster), `what` and `do`
     - `send`: null without `--send`, else `run`, `sender` and `inputs`: a list of `input`, `vips`, `counted`
@@ -43,11 +42,11 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     if sent:
         del sent["problems"]
     return {
-        "version": VERSION,
+        "version": DOCUMENT_VERSION,
         "error": None,
         "ok": good(report, delivery),
         "nodes": list(report.nodes),
-        "vips": {vip: asdict(each) for vip, each in report.vips.items()},
+        "vips": {vip: asdict(vip_report) for vip, vip_report in report.vips.items()},
         "checks": [
             {
                 "check": row.check,
@@ -64,24 +63,26 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
 
 def failure(error: str) -> dict[str, Any]:
     """The JSON document when nothing could be looked at: `version`, `error` in one line, `ok` false."""
-    return {"version": VERSION, "error": error, "ok": False}
+    return {"version": DOCUMENT_VERSION, "error": error, "ok": False}
 
 
 def good(report: Report, delivery: Delivery | None) -> bool:
-    """The verdict on what was seen and, if it was asked for, on what arrived."""
+    """The verdict on what was seen, and on what arrived where events were sent."""
     return report.ok and (delivery is None or delivery.ok)
 
 
 def show(console: Console, report: Report, delivery: Delivery | None) -> None:
-    """The verdict, a table of the checks, what was delivered, and what is wrong, for a person."""
+    """Print for a person: the verdict, a table of the checks, what arrived, and what is wrong."""
     for part in parts(report, delivery):
         console.print(part)
 
 
 def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]:
     """What is shown, one below the other."""
-    problems = together([*report.problems, *(delivery.problems if delivery else ())])
+    problems = grouped([*report.problems, *(delivery.problems if delivery else ())])
     yield _headline(report, good(report, delivery), len(problems))
+    if report.left_out:
+        yield Text(f"not looked at, as this run is for other nodes: {', '.join(report.left_out)}", "yellow")
     yield _checks(report)
     if delivery:
         yield _delivery(report, delivery)
@@ -92,7 +93,7 @@ def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]
         yield _problem(problem, nodes)
 
 
-def together(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
+def grouped(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
     """Each problem once, with all the nodes that have it."""
     nodes: dict[tuple[str, str], list[str]] = {}
     firsts = []
@@ -107,8 +108,9 @@ def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
     verdict = Text("ALL GOOD", "bold green") if ok else Text("WRONG", "bold red")
     if problems:
         verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to {'look at' if ok else 'mend'}")
+    nobody = "no node that was looked at" if report.left_out else "no node"
     holders = ", ".join(
-        f"{vip} on {' and '.join(each.holders) or 'no node'}" for vip, each in report.vips.items()
+        f"{vip} on {' and '.join(vip_report.holders) or nobody}" for vip, vip_report in report.vips.items()
     )
     line = Table.grid(padding=(0, 3))
     line.add_row(verdict, f"VIP {holders}", f"pool: {_pool(report)}")
@@ -117,9 +119,9 @@ def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
 
 def _pool(report: Report) -> str:
     pools = {
-        (id, vip): ", ".join(nodes) or "empty"
-        for vip, each in report.vips.items()
-        for id, nodes in each.pool.items()
+        (id, vip): ", ".join(nodes) or ("empty" if vip_report.holders or not report.left_out else "not seen")
+        for vip, vip_report in report.vips.items()
+        for id, nodes in vip_report.pool.items()
     }
     if len(set(pools.values())) == 1:
         return next(iter(pools.values()))
@@ -128,11 +130,11 @@ def _pool(report: Report) -> str:
 
 
 def _label(report: Report, input: str | None, vip: str | None) -> str:
-    """What is needed to tell an input or a VIP from the others."""
+    """The input and the VIP, as far as they are needed to distinguish rows."""
     return " ".join([*([input] if input else []), *([vip] if vip and len(report.vips) > 1 else [])])
 
 
-def label(report: Report, row: Row) -> str:
+def row_label(report: Report, row: Row) -> str:
     """A row's name in the table."""
     return f"{_LABELS.get(row.check, row.check)} {_label(report, row.input, row.vip)}".strip()
 
@@ -143,14 +145,16 @@ def _checks(report: Report) -> RenderableType:
     for name in report.nodes:
         table.add_column(name, overflow="fold")
     for row in report.rows:
-        table.add_row(label(report, row), *(_cell(row.cells[name]) for name in report.nodes))
+        table.add_row(row_label(report, row), *(_cell(row.cells.get(name)) for name in report.nodes))
     return table
 
 
-def _cell(cell: Cell) -> Text:
-    """Its status is told without colour, too."""
-    mark = "! " if cell.status in (Status.WRONG, Status.WARNING) else ""
-    return Text(f"{mark}{cell.text}", _STYLES[cell.status])
+def _cell(cell: Cell | None) -> Text:
+    """Its status is seen without colour, too. A node that was left out has no cell."""
+    if cell is None:
+        return Text("left out", "dim")
+    prefix = "! " if cell.status in (Status.WRONG, Status.WARNING) else ""
+    return Text(f"{prefix}{cell.text}", _STYLES[cell.status])
 
 
 def _delivery(report: Report, delivery: Delivery) -> RenderableType:

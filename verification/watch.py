@@ -15,47 +15,48 @@ from rich.text import Text
 
 from cluster import Cluster, ClusterError
 from facts.events import EventCounts
-from remote import reach
 from remote.commands import read
+from remote.connect import connect_to_nodes
+from remote.inventory import load_cluster
 from verification.judge import judge
 from verification.observe import observe
 from verification.report import Report
 from verification.show import parts
 
 INTERVAL = 2.0
-"""Seconds from the end of one look to the next."""
+"""Seconds from the end of one snapshot to the next."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the cluster."""
+class Snapshot:
+    """The cluster at one moment."""
 
     cluster: Cluster
     report: Report
     counts: dict[str, dict[str, int]]
     """By node, how many events each input has taken since its Logstash started."""
-    when: float
+    time: float
     """Seconds on a clock that nobody sets."""
 
 
-def look(file: str) -> Look:
-    """What is to be seen now. Raises `ClusterError` when nothing is."""
-    state, inventory, cluster = reach.load(file)
-    reasons = reach.connect_to_nodes(state, inventory, cluster)
+def take_snapshot(file: str) -> Snapshot:
+    """The cluster of this inventory now. Raises `ClusterError` when no node can be reached."""
+    state, inventory, cluster = load_cluster(file)
+    reasons = connect_to_nodes(state, inventory, cluster)
     report = judge(cluster, observe(state, cluster, reasons))
     hosts = {node: inventory.get_host(node.name) for node in cluster.nodes if node.name not in reasons}
     found = Greenlets().map(
         lambda item: read(item[1], EventCounts, address=item[0].address), [*hosts.items()]
     )
-    when = time.monotonic()
+    now = time.monotonic()
     for host in hosts.values():
         host.disconnect()
-    counts = {node.name: each or {} for node, each in zip(hosts, found, strict=True)}
-    return Look(cluster, report, counts, when)
+    counts = {node.name: count or {} for node, count in zip(hosts, found, strict=True)}
+    return Snapshot(cluster, report, counts, now)
 
 
-def rates(now: Look, before: Look | None) -> Table:
-    """Events a second by input and node: `-` where that is not known, as at the first look and after a restart."""
+def rates(now: Snapshot, before: Snapshot | None) -> Table:
+    """Events a second by input and node: `-` where that is not known, as at first and after a restart."""
     table = Table(title="events a second", title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     table.add_column("", overflow="fold")
     for name in now.report.nodes:
@@ -66,20 +67,20 @@ def rates(now: Look, before: Look | None) -> Table:
     return table
 
 
-def _rate(now: Look, before: Look | None, name: str, id: str) -> float | None:
+def _rate(now: Snapshot, before: Snapshot | None, name: str, id: str) -> float | None:
     new = now.counts.get(name, {}).get(id)
     old = before.counts.get(name, {}).get(id) if before else None
     if before is None or new is None or old is None or new < old:
         return None
-    return (new - old) / (now.when - before.when)
+    return (new - old) / (now.time - before.time)
 
 
-def views(see: Callable[[], Look], clock: Callable[[], str]) -> Iterator[RenderableType]:
-    """What is shown, look after look. A look that sees nothing says why, and the next one is made all the same."""
+def views(snapshot: Callable[[], Snapshot], clock: Callable[[], str]) -> Iterator[RenderableType]:
+    """What is shown, snapshot after snapshot. One that fails shows the reason, and the next is taken all the same."""
     before = None
     while True:
         try:
-            now = see()
+            now = snapshot()
         except ClusterError as error:
             yield Group(Text(clock()), Text(f"nothing to be seen: {error}", "bold red"))
             before = None
@@ -89,9 +90,9 @@ def views(see: Callable[[], Look], clock: Callable[[], str]) -> Iterator[Rendera
 
 
 def watch(file: str) -> None:
-    """Show it until Ctrl-C. Raises `ClusterError` for an inventory that can't be used."""
-    reach.load(file)
+    """Show the cluster of this inventory until Ctrl-C. Raises `ClusterError` for an inventory that can't be used."""
+    load_cluster(file)
     with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
-        for view in views(lambda: look(file), lambda: time.strftime("%H:%M:%S")):
+        for view in views(lambda: take_snapshot(file), lambda: time.strftime("%H:%M:%S")):
             live.update(view, refresh=True)
             time.sleep(INTERVAL)

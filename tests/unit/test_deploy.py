@@ -29,8 +29,11 @@ from pyinfra_cli.util import load_deploy_file
 import cluster as model
 from cluster import Cluster, ClusterError
 from desired import health, health_script, keepalived, logstash, modules, packages, sysctl, vip
+from desired.paths import VERSION_FILE
+from desired.units import FIREWALLD
 from facts.ipvs import socket_name
 from remote import drain
+from verification import inspection
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter22"
@@ -78,6 +81,9 @@ class Machine:
         self.files: dict[str, tuple[str, str]] = {}
         """Mode and SHA-256."""
         self.units = {name: Unit() for name in (*UNITS, vip.UNIT)}
+        self.units[FIREWALLD] = Unit(active=True, enabled=True)
+        self.heartbeat = 0
+        """How old the health service's last heartbeat is, in seconds."""
         self.packages: set[str] = set()
         self.modules: set[str] = set()
         self.kernel: dict[str, str] = {}
@@ -96,12 +102,20 @@ class Machine:
         for text, end in self.breaks.items():
             if text in command:
                 raise end if isinstance(end, Exception) else Refused(end)
+        return self.answer(command, stdin)
+
+    def answer(self, command: str, stdin: str = "") -> list[str]:
+        """What a command prints, or each fact of a batch."""
         for text, answer in ANSWERS.items():
             if text in command:
                 return answer(self, command, stdin) or []
         raise AssertionError(f"nobody knows how to answer {command}")
 
     # Facts
+
+    def tell_batch(self, command: str, _: str) -> list[str]:
+        facts = re.findall(r"echo '(=== fact \w+)'; \( (.*?) \) </dev/null", command, re.DOTALL)
+        return [line for heading, fact in facts for line in (heading, *self.answer(fact))]
 
     def tell_files(self, command: str, _: str) -> list[str]:
         paths = shlex.split(found(r"^find (.*?) -maxdepth", command))
@@ -133,7 +147,7 @@ class Machine:
         return lines
 
     def tell_services(self, command: str, _: str) -> list[str]:
-        return self.show(found(r"NeedDaemonReload (\S+)\.service", command))
+        return [line for name in re.findall(r"(\S+)\.service", command) for line in (*self.show(name), "")]
 
     def show(self, name: str) -> list[str]:
         unit = self.units[name]
@@ -163,14 +177,31 @@ class Machine:
         lines = ["IP Virtual Server version 1.2.1 (size=4096)", "", ""]
         if self.units["keepalived"].active:
             for server in self.world.cluster.virtual_servers:
-                lines.append(f"{server.protocol}  {socket_name(server.vip, server.port)} rr")
+                lines.append(
+                    f"{server.protocol}  {socket_name(server.vip, server.port)} rr" + " ops" * server.ops
+                )
+                forward = "Route" if server.forwarding == "dr" else "Masq"
                 for real in server.real_servers:
                     peer = self.world.machines[real.node.name]
                     if peer.units["logstash"].active and str(real.node.address) not in self.flags:
                         lines.append(
-                            f"  -> {socket_name(real.address, real.port)}  Masq  {real.weight}  0  0"
+                            f"  -> {socket_name(real.address, real.port)}  {forward}  {real.weight}  0  0"
                         )
         return lines
+
+    def tell_health(self, command: str, _: str) -> list[str]:
+        """The health script's words on each input of each node."""
+        inputs = found(r"echo inputs (.*?);", command).split()
+        lines = [f"inputs {' '.join(inputs)}"]
+        for address in found(r"for address in (.*?);", command).split():
+            up = self.world.machines[f"stash{int(address[-1])}"].units["logstash"].active
+            state = "up, in pipeline main" if up else "down: connection refused"
+            lines += [f"{address}\t{input} at {address} is {state}" for input in inputs]
+        return lines
+
+    def tell_loopback(self, *_: str) -> list[str]:
+        addresses = ["127.0.0.1/8", *(["10.77.0.10/32"] if self.units[vip.UNIT].active else [])]
+        return [*(f"1: lo    inet {address} scope host lo" for address in addresses), "end"]
 
     # Changes
 
@@ -237,6 +268,11 @@ def found(pattern: str, text: str) -> str:
 
 
 ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
+    "=== fact ": Machine.tell_batch,
+    "echo inputs ": Machine.tell_health,
+    "getenforce": lambda *_: ["Enforcing", "0"],
+    "stat -c %Y": lambda machine, *_: [f"{1794250800 - machine.heartbeat} 1794250800"],
+    "ip -o addr show dev lo": Machine.tell_loopback,
     "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
     "-maxdepth 0 -type f": Machine.tell_files,
     "echo == ": Machine.tell_units,
@@ -326,12 +362,16 @@ class Run:
         """The machines that failed."""
         return sorted(host.name for host in self.state.failed_hosts)
 
+    def says(self, *words: str) -> list[str]:
+        """The lines of the log with all of these words."""
+        return [line for line in self.log if all(word in line for word in words)]
+
 
 class World:
     """Two machines, a sender, and deploys to them."""
 
-    def __init__(self, folder: Path, log: list[str]) -> None:
-        self.folder, self.log = folder, log
+    def __init__(self, folder: Path, log: list[str], clock: Clock) -> None:
+        self.folder, self.log, self.clock = folder, log, clock
         self.settings: dict[str, Any] = {}
         self.machines = {f"stash{number}": Machine(self, number) for number in (1, 2)}
         self.sender = Machine(self, 101)
@@ -360,8 +400,8 @@ class World:
     def cluster(self) -> Cluster:
         return Cluster.model_validate(self.group()[1]["cluster"])
 
-    def deploy(self, *, dry: bool = False, diff: bool = False) -> Run:
-        """Run deploy.py, or only prepare the run."""
+    def deploy(self, *, dry: bool = False, diff: bool = False, limit: str | None = None) -> Run:
+        """Run deploy.py on all nodes or on one, or only prepare the run."""
         for machine in (*self.machines.values(), self.sender):
             machine.commands.clear()
             machine.stdin.clear()
@@ -371,7 +411,8 @@ class World:
         names = [name for name, _ in hosts]
         senders = (["sender"], {"_sudo": True})
         inventory = Inventory(([*names, "sender"], {}), nodes=(hosts, shared), senders=senders)
-        state = State(inventory, Config(), check_for_changes=dry)
+        only = [inventory.get_host(limit)] if limit else None
+        state = State(inventory, Config(), check_for_changes=dry, initial_limit=only)
         state.config.DIFF = diff
         state.cwd = str(ROOT)
         with ctx_state.use(state), ctx_inventory.use(state.inventory):
@@ -391,7 +432,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Two fresh machines; time passes only while the deploy waits."""
     (tmp_path / "auth_pass").write_text(PASSWORD)
     monkeypatch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
-    monkeypatch.setattr(drain, "time", Clock())
+    clock = Clock()
+    for module in (drain, inspection):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.chdir(ROOT)
     log: list[str] = []
     handler = logging.Handler()
@@ -399,7 +442,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     level = logger.level
     logger.setLevel(logging.DEBUG)  # not the attribute alone: what is logged is cached by level
     logger.addHandler(handler)
-    world = World(tmp_path, log)
+    world = World(tmp_path, log, clock)
     monkeypatch.setattr(Recorder, "world", world, raising=False)
     yield world
     logger.removeHandler(handler)
@@ -485,10 +528,15 @@ def test_a_second_run_changes_nothing(world: World) -> None:
 
 
 def test_a_no_op_run_is_short(world: World) -> None:
-    """Each command is a round trip or two to each machine."""
+    """Each command is a round trip or two to each machine. The last three verify it."""
     world.deploy()
     world.deploy()
-    assert len(world.machines["stash1"].commands) == 26, world.machines["stash1"].commands
+    for machine in world.machines.values():
+        *deployed, first, second, third = machine.commands
+        assert len(deployed) == 26, deployed
+        assert "/etc/os-release" in first
+        assert "echo inputs " in second
+        assert "=== fact services" in third
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -684,3 +732,148 @@ def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:
     with pytest.raises(ClusterError, match="stash2: can't be reached by ssh"):
         world.deploy()
     assert world.machines["stash1"].files == {}
+
+
+WHOLE = "12. The cluster is whole"
+
+
+def verifications(world: World) -> list[str]:
+    """The machines that were looked at by the last step."""
+    return [
+        name
+        for name, machine in world.machines.items()
+        if any("echo inputs " in command for command in machine.commands)
+    ]
+
+
+def test_a_deploy_ends_with_the_table_of_a_whole_cluster(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, and where pyinfra's log goes: its standard output may be a JSON document."""
+    world.deploy()
+    capsys.readouterr()
+    run = world.deploy()
+    assert run.failed == []
+    assert run.changes("stash1") == run.changes("stash2") == []
+    assert verifications(world) == ["stash1", "stash2"]
+    out, table = capsys.readouterr()
+    assert out == ""
+    assert table.count("ALL GOOD") == 1
+    assert "VIP 10.77.0.10 on stash" in table
+    assert run.says("[stash2] ", "another node of this run verifies the cluster")
+
+
+def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here the deploy has nothing to do, and a health service is frozen. It is given its time to settle."""
+    world.deploy()
+    capsys.readouterr()
+    world.machines["stash2"].heartbeat = 60
+    start = world.clock.now
+    run = world.deploy()
+    assert run.failed == ["stash1"]
+    table = capsys.readouterr().err
+    assert table.count("WRONG, 1 thing to mend") == 1
+    assert "! stash2: logstash-ha-health runs, but it last renewed its verdicts 60 s ago" in table
+    (line,) = run.says("the cluster is not whole: stash2: logstash-ha-health runs, but ")
+    assert line.startswith("[stash1] ")
+    assert world.clock.now - start > inspection.SETTLING
+
+
+def test_a_cluster_that_settles_is_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat that comes a moment later."""
+    world.deploy()
+    machine = world.machines["stash2"]
+    machine.heartbeat = 60
+
+    def sleep(seconds: float) -> None:
+        machine.heartbeat = 0
+
+    monkeypatch.setattr(world.clock, "sleep", sleep)
+    assert world.deploy().failed == []
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_dry_run_only_says_what_it_would_verify(
+    world: World, fresh: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `verify.py --drift`, which prepares the deploy in the same way."""
+    if not fresh:
+        world.deploy()
+        capsys.readouterr()
+    run = world.deploy(dry=True)
+    assert WHOLE not in run.changes("stash1") + run.changes("stash2")
+    assert run.says("noop: stash1, stash2: to be verified at the end of the run")
+    assert verifications(world) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_preparing_a_run_verifies_nothing(world: World) -> None:
+    """Without a dry run the last step looks once, though pyinfra prepares it before."""
+    world.deploy()
+    assert len([text for text in world.machines["stash1"].commands if "echo inputs " in text]) == 1
+
+
+def test_a_limited_run_verifies_its_own_nodes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other one is named and not judged, whatever is wrong with it: it holds the VIP, and its Logstash is dead."""
+    world.deploy()
+    capsys.readouterr()
+    world.holder = 2
+    other = world.machines["stash2"]
+    other.units["logstash"].active = False
+    other.heartbeat = 60
+    run = world.deploy(limit="stash1")
+    assert run.failed == []
+    assert verifications(world) == ["stash1"]
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == "ALL GOOD VIP 10.77.0.10 on no node that was looked at pool: not seen"
+    assert lines[1] == "not looked at, as this run is for other nodes: stash2"
+    assert "ssh reached left out" in lines
+    assert "health udp-5514 ! 1 of 2 left out" in lines
+
+
+def test_a_limited_run_fails_for_its_own_nodes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.deploy()
+    capsys.readouterr()
+    world.machines["stash2"].heartbeat = 60
+    run = world.deploy(limit="stash2")
+    assert run.failed == ["stash2"]
+    assert run.says("[stash2] ", "the cluster is not whole: stash2: logstash-ha-health runs, but ")
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert "logstash-ha-health left out ! stale" in lines
+    assert "logstash left out running" in lines
+
+
+def test_a_run_in_which_a_node_has_failed_verifies_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails anyway, and says why nothing was verified."""
+    world.machines["stash1"].breaks = {"apply add": "firewalld refuses new rules"}
+    run = world.deploy()
+    assert "stash1" in run.failed
+    assert verifications(world) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_node_that_fails_at_the_end_is_the_reason_that_nothing_is_verified(world: World) -> None:
+    world.deploy()
+    world.machines["stash1"].files[VERSION_FILE] = ("644", "0" * 64)
+    world.machines["stash1"].breaks = {f'"$new" {VERSION_FILE}': "read-only file system"}
+    run = world.deploy()
+    assert run.failed == ["stash1"]
+    (line,) = run.says("the cluster is not verified, because stash1 has failed")
+    assert line.startswith("[stash2] ")
+    assert verifications(world) == []
+
+
+def test_what_goes_wrong_while_verifying_fails_one_node_and_not_pyinfra(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.deploy()
+
+    def fail(*_: object) -> None:
+        raise ValueError("nobody has thought of this")
+
+    monkeypatch.setattr(inspection, "judge", fail)
+    run = world.deploy()
+    assert run.failed == ["stash1"]
+    assert run.says("[stash1] the cluster can't be verified: ValueError: nobody has thought of this")

@@ -126,10 +126,10 @@ def test_an_unknown_drill() -> None:
         (
             "link-down",
             {"loss": replace(LOSS, lost=9, last=13500.0)},
-            "an event is lost 10.5 s after its begin, and none should be after 5 s",
+            "an event is lost 10.5 s after its start, and none should be after 5 s",
         ),
         ("logstash-killed", {"loss": replace(LOSS, lost=9, last=13500.0)}, None),
-        ("logstash-hung", {"seen": ("keepalived stopped",)}, "verify.py did not tell 'no whole answer'"),
+        ("logstash-hung", {"seen": ("keepalived stopped",)}, "verify.py did not report 'no whole answer'"),
     ],
 )
 def test_what_was_not_expected(drill: str, changes: dict[str, object], fault: str | None) -> None:

@@ -1,6 +1,7 @@
 """verify.py as it is run: its exit status, and errors in one line."""
 
 import json
+import runpy
 import socket
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from typing import Any, cast
 
 import pytest
 from pyinfra.api import Host, State
+from pyinfra.context import ctx_host
 
 from cluster import ClusterError
-from remote import reach
+from desired.version import VERSION
 from verification import command, drift
-from verification.command import main, step
+from verification.command import main, verify_host
 from verification.drift import Drift
 from verification.report import Problem, Report, Status, VipReport
 
@@ -61,7 +63,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_no_node_can_be_reached(inventory: Path, closed_port: int) -> None:
+def test_unreachable_nodes_end_it_with_status_2_and_one_line(inventory: Path, closed_port: int) -> None:
     done = run(sys.executable, "verify.py", "--inventory", str(inventory))
     assert done.returncode == 2
     assert done.stdout == ""
@@ -71,7 +73,7 @@ def test_no_node_can_be_reached(inventory: Path, closed_port: int) -> None:
     assert str(closed_port) in line
 
 
-def test_no_node_can_be_reached_in_json(inventory: Path) -> None:
+def test_unreachable_nodes_are_an_error_in_json(inventory: Path) -> None:
     done = run(sys.executable, "verify.py", "--inventory", str(inventory), "--json")
     assert done.returncode == 2
     assert done.stderr == ""
@@ -80,7 +82,7 @@ def test_no_node_can_be_reached_in_json(inventory: Path) -> None:
     assert document == {"version": 2, "ok": False}
 
 
-def test_drift_of_a_node_that_can_not_be_reached(inventory: Path) -> None:
+def test_the_drift_of_an_unreachable_node_is_unknown(inventory: Path) -> None:
     """Half an answer is none: the other node may differ."""
     done = run(sys.executable, "verify.py", "--inventory", str(inventory), "--drift")
     assert (done.returncode, done.stdout) == (2, "")
@@ -88,7 +90,7 @@ def test_drift_of_a_node_that_can_not_be_reached(inventory: Path) -> None:
     assert line.startswith("verify: can't be reached by ssh: stash1: ")
 
 
-def test_no_node_can_be_reached_by_pyinfra(inventory: Path) -> None:
+def test_unreachable_nodes_end_pyinfra_without_a_traceback(inventory: Path) -> None:
     """pyinfra itself ends such a run."""
     done = run(str(Path(sys.executable).with_name("pyinfra")), "-y", str(inventory), "verify.py")
     assert done.returncode == 1
@@ -105,7 +107,7 @@ def fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line.removeprefix("verify: ")
 
 
-def test_missing_inventory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_inventory_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(capsys, "--inventory", "nowhere.py").startswith("--inventory: nowhere.py is not a file;")
 
 
@@ -121,14 +123,14 @@ def test_missing_inventory(capsys: pytest.CaptureFixture[str]) -> None:
         ("nodes = define(", "machines = define(", "nodes: no such group in the inventory;"),
     ],
 )
-def test_bad_inventory(
+def test_a_bad_inventory_is_reported_in_one_line(
     inventory: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, line: str
 ) -> None:
     inventory.write_text(inventory.read_text().replace(old, new))
     assert line in fail(capsys, "--inventory", str(inventory))
 
 
-def test_pipeline_file_that_can_not_be_rendered(
+def test_a_pipeline_file_that_can_not_be_rendered_is_reported_in_one_line(
     inventory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is told in one line, before a node is asked."""
@@ -141,7 +143,9 @@ def test_pipeline_file_that_can_not_be_rendered(
     assert fail(capsys, "--inventory", str(inventory)).startswith("pipelines: output.conf: 'nobody'")
 
 
-def test_inventory_with_a_syntax_error(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_inventory_with_a_syntax_error_is_reported_in_one_line(
+    inventory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     inventory.write_text("nodes = (")
     assert "SyntaxError" in fail(capsys, "--inventory", str(inventory))
 
@@ -155,13 +159,13 @@ def test_inventory_with_a_syntax_error(inventory: Path, capsys: pytest.CaptureFi
         (["--send", "4", "--from", "nobody"], "--from: nobody is not in the inventory"),
     ],
 )
-def test_bad_sending(
+def test_bad_options_of_send_are_reported_in_one_line(
     inventory: Path, capsys: pytest.CaptureFixture[str], options: list[str], line: str
 ) -> None:
     assert fail(capsys, "--inventory", str(inventory), *options).startswith(line)
 
 
-def test_no_senders(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_send_needs_a_group_of_senders(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inventory.write_text(inventory.read_text().replace("\nsenders = ", "\nothers = "))
     assert fail(capsys, "--inventory", str(inventory), "--send", "4").startswith("senders: no such group")
 
@@ -176,7 +180,9 @@ def test_no_senders(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--drift", "--send", "4"], 2),
     ],
 )
-def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status: int) -> None:
+def test_help_and_bad_options_show_the_usage(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], status: int
+) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == status
@@ -185,7 +191,7 @@ def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status:
 
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
-def test_verdict_is_the_exit_status(
+def test_the_verdict_is_the_exit_status(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -203,14 +209,14 @@ def test_verdict_is_the_exit_status(
     assert json.loads(capsys.readouterr().out)["ok"] is ok
     assert main(["--report", str(tmp_path / "report.html")]) == status
     assert ("All good" if ok else "Wrong") in (tmp_path / "report.html").read_text()
-    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     assert main(["--report", str(tmp_path / "none" / "report.html")]) == 2
     assert "--report: " in (said := capsys.readouterr()).err
     assert said.out == ""
 
 
 @pytest.mark.parametrize(("steps", "status"), [([], 0), (["4. Pipelines"], 1)])
-def test_drift_is_the_exit_status(
+def test_the_drift_is_the_exit_status(
     inventory: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -218,8 +224,8 @@ def test_drift_is_the_exit_status(
     status: int,
 ) -> None:
     """pyinfra's own dry run ends with 0 either way."""
-    monkeypatch.setattr(reach, "connect", lambda hosts: {})
-    monkeypatch.setattr(drift, "look", lambda state, hosts: Drift({hosts[0].name: steps}))
+    monkeypatch.setattr(command, "connect_hosts", lambda hosts: {})
+    monkeypatch.setattr(drift, "find_drift", lambda state, hosts: Drift({hosts[0].name: steps}))
     arguments = ["--inventory", str(inventory), "--drift"]
     assert main(arguments) == status
     expected = "stash1: 4. Pipelines" if steps else "no drift: a deploy would change nothing on stash1"
@@ -234,27 +240,49 @@ def pyinfra_run(
     """pyinfra's state with three hosts, of which the first was not reached, and what they are found to be."""
     hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
     state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
-    monkeypatch.setattr(reach, "cluster_of", lambda inventory: None)
+    monkeypatch.setattr(command, "cluster_of_inventory", lambda inventory: None)
     monkeypatch.setattr(command, "inspect", lambda *_: SimpleNamespace(ok=ok))
     monkeypatch.setattr(command, "show", lambda *_: print("the table"))
     return cast(State, state), cast(list[Host], hosts)
 
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
-def test_step(
+def test_the_first_host_that_was_reached_shows_the_table_and_ends_pyinfra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ok: bool, status: int
 ) -> None:
     """The first host that was reached shows the table and ends pyinfra; the others do nothing."""
     state, hosts = pyinfra_run(monkeypatch, ok=ok)
     with pytest.raises(SystemExit) as end:
-        step(state, hosts[1])
+        verify_host(state, hosts[1])
     assert end.value.code == status
-    step(state, hosts[2])
+    verify_host(state, hosts[2])
     assert capsys.readouterr().out == "the table\n"
 
 
-def test_step_after_a_deploy_in_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verifying_after_a_deploy_in_the_same_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What deploy.py has prepared would never be done."""
     state, hosts = pyinfra_run(monkeypatch, op_meta={"an operation": None})
     with pytest.raises(ClusterError, match=r"run verify\.py by itself"):
-        step(state, hosts[1])
+        verify_host(state, hosts[1])
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"{VERSION}\n"
+
+
+def test_verify_py_runs_for_the_host_that_pyinfra_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does nothing where it is only imported."""
+    verified: list[str] = []
+    monkeypatch.setattr(command, "verify_host", lambda state, host: verified.append(host.name))
+    with ctx_host.use(cast(Host, SimpleNamespace(name="stash1"))):
+        runpy.run_path(str(ROOT / "verify.py"))
+    assert verified == ["stash1"]
+    runpy.run_path(str(ROOT / "verify.py"))
+    assert verified == ["stash1"]
+
+
+def test_the_usage_fits_a_terminal() -> None:
+    assert max(map(len, (ROOT / "verify.py").read_text().splitlines())) <= 110

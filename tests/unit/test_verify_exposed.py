@@ -12,8 +12,8 @@ from pyinfra.api import Host, StringCommand
 
 from cluster import Cluster, checks
 from tests.unit.clusters import make_cluster
-from tests.unit.test_verify_send import pythons
-from verification import exposed
+from tests.unit.events import pythons
+from verification.exposed import find_exposed
 from verification.report import Status
 
 
@@ -43,13 +43,13 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def test_an_api_that_answers_a_sender(cluster: Cluster, python: str) -> None:
     """The second one's; the first one refuses, and the third one listens elsewhere."""
     with socket.create_server(("127.0.7.2", 9600)), socket.create_server(("127.0.7.3", 9601)):
-        (problem,) = exposed.look(cast(Host, Sender(python)), cluster)
+        (problem,) = find_exposed(cast(Host, Sender(python)), cluster)
     assert (problem.status, problem.node) == (Status.WARNING, "stash2")
     assert problem.what == "Logstash's API answers sender, which only sends events"
-    assert exposed.look(cast(Host, Sender(python)), cluster) == []
+    assert find_exposed(cast(Host, Sender(python)), cluster) == []
 
 
 def test_a_sender_that_can_not_try(cluster: Cluster) -> None:
     sender = SimpleNamespace(name="sender", run_shell_command=Mock(side_effect=OSError("gone")))
-    (problem,) = exposed.look(cast(Host, sender), cluster)
+    (problem,) = find_exposed(cast(Host, sender), cluster)
     assert (problem.status, problem.what) == (Status.UNKNOWN, "sender can't try Logstash's API")

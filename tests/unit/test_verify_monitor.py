@@ -11,8 +11,16 @@ from cluster import ClusterError
 from verification import command
 from verification.command import main
 from verification.monitor import metrics, metrics_failure, plugin, plugin_failure, worst
-from verification.report import Cell, Problem, Report, Row, Status, VipReport
-from verification.send import Delivery, InputDelivery
+from verification.report import (
+    Cell,
+    Delivery,
+    InputDelivery,
+    Problem,
+    Report,
+    Row,
+    Status,
+    VipReport,
+)
 
 VIP = "10.77.0.10"
 WRONG = Problem(Status.WRONG, "ipvs", "stash1", "a | b", "mend it")
@@ -53,7 +61,7 @@ def test_the_worst_is_the_plug_ins_status(
     assert (status, text.split(" - ")[0]) == (number, f"LOGSTASH-HA {word}")
 
 
-def test_a_plug_ins_answer() -> None:
+def test_a_plug_in_answers_with_the_state_the_figures_and_the_problems() -> None:
     """The state and its figures in the first line, then the problems, without a bar of their own."""
     assert plugin(report(WRONG), None)[1].splitlines() == [
         f"LOGSTASH-HA CRITICAL - 1 thing to look at; VIP {VIP} on stash1, 1 of 2 take udp-5514"
@@ -71,7 +79,7 @@ def test_what_was_sent_counts_too() -> None:
     assert worst(report(), DELIVERY) is Status.WRONG
 
 
-def test_metrics() -> None:
+def test_metrics_are_as_prometheus_reads_them() -> None:
     """As Prometheus' own parser reads them."""
     text = generate_latest(metrics(report(WRONG, cell=Status.WRONG), DELIVERY)).decode()
     found = {
@@ -116,7 +124,7 @@ def test_verify_writes_metrics(
     file = tmp_path / "logstash_ha.prom"
     assert main(["--prometheus", str(file)]) == 0
     assert "logstash_ha_status 2.0" in file.read_text()
-    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+    assert [file.name for file in tmp_path.iterdir()] == [file.name]
     assert main(["--prometheus", str(tmp_path / "none" / "x.prom")]) == 2
     assert "x.prom: No such file or directory; name a file in a folder of yours" in capsys.readouterr().err
 

@@ -15,13 +15,14 @@ from cluster import Cluster
 from facts.batch import BatchFacts, split
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from facts.health import HealthChecks
+from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
 from tests.unit.clusters import make_cluster
 from verification import inspection
 from verification.inspection import SETTLING, inspect
-from verification.observe import observe
+from verification.observe import Observation, observe
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,18 +43,30 @@ def read(fact: FactBase[Any], search: str | None = None, **arguments: Any) -> An
     return fact.process(lines) if lines else fact.default()
 
 
-def test_held() -> None:
+def test_the_loopback_interface_does_not_hold_a_vip() -> None:
     """The loopback interface does not count."""
     assert read(VipInterfaces(), vips=["127.0.0.1", "203.0.113.9"]) == {"127.0.0.1": [], "203.0.113.9": []}
 
 
-def test_loopback() -> None:
+def test_the_addresses_on_loopback_are_read() -> None:
     assert "127.0.0.1" in read(LoopbackAddresses())
 
 
-def test_addresses_without_ip(tmp_path: Path) -> None:
+def test_without_the_program_ip_addresses_are_unknown(tmp_path: Path) -> None:
     assert read(VipInterfaces(), search=str(tmp_path), vips=["127.0.0.1"]) is None
     assert read(LoopbackAddresses(), search=str(tmp_path)) is None
+
+
+def test_a_files_age_is_read_by_the_machines_own_clock(tmp_path: Path) -> None:
+    file = tmp_path / "it's fresh"
+    assert read(FileAge(), path=str(file)) is None
+    file.touch()
+    assert read(FileAge(), path=str(file)) in (0, 1, 2)
+    modified = file.stat().st_mtime
+    os.utime(file, (modified - 60, modified - 60))
+    assert 60 <= read(FileAge(), path=str(file)) <= 62
+    os.utime(file, (modified + 60, modified + 60))
+    assert -60 <= read(FileAge(), path=str(file)) <= -58
 
 
 class Words(FactBase[list[str]]):
@@ -68,7 +81,7 @@ class Words(FactBase[list[str]]):
         return output
 
 
-def test_together() -> None:
+def test_the_facts_of_a_batch_do_not_see_each_other() -> None:
     """Each fact gets its own lines, and none sees what another one did."""
     facts = {
         "one": (Words, {"words": ["a", "b"]}),
@@ -81,11 +94,11 @@ def test_together() -> None:
     assert "127.0.0.1" in seen["none"]
 
 
-def test_split() -> None:
+def test_the_output_of_a_batch_is_parted_at_its_headings() -> None:
     assert split(["noise", "=== fact a", "x", "", "=== fact b"]) == {"a": ["x", ""], "b": []}
 
 
-def test_virtual_servers_without_ipvsadm(tmp_path: Path) -> None:
+def test_without_ipvsadm_virtual_servers_are_unknown(tmp_path: Path) -> None:
     assert read(VirtualServers(), search=str(tmp_path)) is None
 
 
@@ -117,12 +130,12 @@ def health(tmp_path: Path, **changes: str) -> Any:
     )
 
 
-def test_health(tmp_path: Path) -> None:
+def test_the_health_script_runs_once_for_an_address_as_its_user(tmp_path: Path) -> None:
     """One process for an address, as the user. An input that it has no verdict on is down, for its last words."""
     seen = health(tmp_path)
     assert seen["missing"] is None
     assert sorted(
-        (each["address"], each["input"], each["status"], each["message"]) for each in seen["checks"]
+        (check["address"], check["input"], check["status"], check["message"]) for check in seen["checks"]
     ) == [
         ("10.0.0.1", "udp-1", 0, "udp-1 at 10.0.0.1 is up, in pipeline main"),
         ("10.0.0.1", "udp-2", 1, "broke at udp-2"),
@@ -140,7 +153,7 @@ def test_health(tmp_path: Path) -> None:
         ({"python": "/nowhere/python"}, "/nowhere/python"),
     ],
 )
-def test_health_without_what_it_needs(tmp_path: Path, changes: dict[str, str], missing: str) -> None:
+def test_what_the_health_script_lacks_is_named(tmp_path: Path, changes: dict[str, str], missing: str) -> None:
     assert health(tmp_path, **changes) == {"missing": missing, "checks": []}
 
 
@@ -158,7 +171,7 @@ def arrived(positions: dict[str, FilePosition]) -> Any:
     return read(ArrivedEvents(), positions=positions, run="5eed")
 
 
-def test_events(tmp_path: Path) -> None:
+def test_only_this_runs_events_count_and_only_new_ones(tmp_path: Path) -> None:
     """Only this run's events count, only after the mark, and each line once."""
     file = tmp_path / "events.json"
     file.write_text(line("5eed", 0, 1) + line("0ld", 0, 2))
@@ -171,7 +184,7 @@ def test_events(tmp_path: Path) -> None:
     assert arrived(positions) == [(0, 3), (1, 5), (0, 3)]
 
 
-def test_events_of_several_pipelines(tmp_path: Path) -> None:
+def test_the_events_of_several_pipelines_are_read_from_each_file(tmp_path: Path) -> None:
     """Each file is read after its own mark; one that is not there is none."""
     files = [tmp_path / "events.json", tmp_path / "events-it's.json", tmp_path / "none.json"]
     files[0].write_text(line("5eed", 0, 1))
@@ -184,7 +197,7 @@ def test_events_of_several_pipelines(tmp_path: Path) -> None:
     assert arrived(positions) == [(2, 7), (2, 7)]
 
 
-def test_events_in_a_new_file(tmp_path: Path) -> None:
+def test_a_new_file_is_read_from_its_start(tmp_path: Path) -> None:
     """The output makes the file with its first event."""
     file = tmp_path / "events.json"
     positions = end(file)
@@ -193,7 +206,7 @@ def test_events_in_a_new_file(tmp_path: Path) -> None:
     assert arrived(positions) == [(0, 1)]
 
 
-def test_events_after_a_rotation(tmp_path: Path) -> None:
+def test_a_file_that_was_rotated_or_emptied_is_read_from_its_start(tmp_path: Path) -> None:
     """A new file, or one that was emptied, is read from its start."""
     file = tmp_path / "events.json"
     file.write_text(line("0ld", 0, 1) * 3)
@@ -209,7 +222,7 @@ def test_events_after_a_rotation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
-def test_counts(tmp_path: Path, address: str) -> None:
+def test_event_counts_are_asked_for_at_the_nodes_own_address(tmp_path: Path, address: str) -> None:
     """A real Logstash's answer, asked for without a proxy; IPv6 as a URL has it."""
     sample = ROOT / "tests" / "samples" / "7.17.29.08-tcp-port-freed.pipelines.200.json"
     program(tmp_path, "curl", f'echo "$@" >{tmp_path}/arguments; cat {sample}')
@@ -221,7 +234,7 @@ def test_counts(tmp_path: Path, address: str) -> None:
     assert "--globoff --noproxy * --max-time 10" in " ".join(arguments)
 
 
-def test_counts_without_an_answer(tmp_path: Path) -> None:
+def test_without_an_answer_event_counts_are_unknown(tmp_path: Path) -> None:
     program(tmp_path, "curl", "exit 7")
     search = f"{tmp_path}:{os.environ['PATH']}"
     assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
@@ -258,21 +271,25 @@ class Nodes:
         fact().command(**arguments)  # they must fit
         self.asked[fact.__name__] = kwargs
         if fact is BatchFacts:
-            return {name: each.__name__ for name, (each, _) in arguments["facts"].items()}
+            return {name: fact.__name__ for name, (fact, _) in arguments["facts"].items()}
         return self.facts.get(fact.__name__, fact.__name__)
 
 
-def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_part_of_an_observation_comes_from_its_own_fact(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every part of an observation comes from its own fact."""
     nodes = Nodes()
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})
     assert list(seen) == ["stash1", "stash2"]
     assert vars(seen["stash1"]) == {
+        "left_out": False,
         "unreachable": None,
         "el": 8,
         "services": "ServiceStates",
         "units": "UnitStates",
+        "heartbeat": "FileAge",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
         "firewall": "FirewallRules",
@@ -288,6 +305,7 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(nodes.asked) == ["Machine", "HealthChecks", "BatchFacts"]
     facts = nodes.asked["BatchFacts"]["facts"]
     assert facts["firewall"][1] == {"interface": "eth0"}
+    assert facts["heartbeat"][1] == {"path": "/run/keepalived-health/reasons"}
     assert facts["services"][1] == {
         "units": ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]
     }
@@ -317,7 +335,7 @@ def test_observe(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(kwargs["_timeout"] <= 90 for kwargs in nodes.asked.values())
 
 
-def test_observe_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cluster_does_not_use_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ids for an input of both protocols; no firewalld, no question."""
     nodes = Nodes()
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
@@ -340,7 +358,7 @@ def test_observe_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "logstash-ha-vip" in facts["units"][1]["units"]
 
 
-def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sudo_nothing_is_read_as_root(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked as root: pyinfra would ask the user for a password."""
     machine = {"os": {}, "root": "sudo: a password is required"}
     nodes = Nodes(Machine=machine)
@@ -350,7 +368,9 @@ def test_observe_without_sudo(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
     assert list(nodes.asked) == ["Machine"]
 
 
-def test_observe_an_unknown_system(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_system_has_no_health_script_and_no_units(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no health script, and no files of the deploy's."""
     nodes = Nodes(Machine={"os": {"VERSION_ID": "12"}, "root": "yes"})
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
@@ -358,11 +378,19 @@ def test_observe_an_unknown_system(cluster: Cluster, monkeypatch: pytest.MonkeyP
     assert (seen.el, seen.health, seen.units) == (None, None, None)
 
 
-def test_observe_an_unreachable_node(cluster: Cluster) -> None:
+def test_an_unreachable_node_is_observed_with_the_reason(cluster: Cluster) -> None:
     nodes = Nodes()
     nodes.connected = False
     seen = observe(cast(State, nodes), cluster, {"stash1": "timed out"})
-    assert [each.unreachable for each in seen.values()] == ["timed out", "no connection by ssh"]
+    assert [observation.unreachable for observation in seen.values()] == ["timed out", "no connection by ssh"]
+
+
+def test_a_node_that_is_left_out_is_not_asked(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes()
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
+    seen = observe(cast(State, nodes), cluster, {}, ["stash1", "stash2"])
+    assert nodes.asked == {}
+    assert set(seen.values()) == {Observation(left_out=True)}
 
 
 class Time:
@@ -385,7 +413,7 @@ class Time:
 
 
 @pytest.mark.parametrize(("settled", "end"), [(0, 0), (4, 4), (1000, SETTLING + 1)])
-def test_inspect_gives_keepalived_its_time(
+def test_a_cluster_is_inspected_again_until_it_has_settled(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, settled: float, end: float
 ) -> None:
     """It looks again until a report can't settle any more, or the time is over."""

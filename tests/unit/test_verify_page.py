@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.clusters import make_cluster
-from tests.unit.test_verify import all_well, change, pop_real
+from tests.unit.observations import all_well, change, pop_real
 from verification.judge import judge
 from verification.page import page
 from verification.report import Report, Status
@@ -61,19 +61,19 @@ def well(tmp_path: Path, count: int = 2, **settings: object) -> Report:
     return judge(cluster, all_well(cluster))
 
 
-def test_all_is_well(tmp_path: Path) -> None:
+def test_the_page_shows_that_all_is_well(tmp_path: Path) -> None:
     shown = Page(page(well(tmp_path), None, NOW))
     assert shown.links == [], "it needs nothing else"
     assert "All good" in shown.texts
     assert "2026-11-24 03:00:00 UTC" in shown.texts
-    assert [each for each in shown.texts if each.startswith(("MASTER", "BACKUP"))][::-1] == [
+    assert [text for text in shown.texts if text.startswith(("MASTER", "BACKUP"))][::-1] == [
         "MASTER of 10.77.0.10",
         "BACKUP",
     ]
     assert shown.texts.count("gets udp-5514") == 2
 
 
-def test_what_is_wrong(tmp_path: Path) -> None:
+def test_the_page_shows_what_is_wrong_and_escapes_it(tmp_path: Path) -> None:
     """With its mend, and nothing that comes from a machine is markup."""
     cluster = make_cluster(tmp_path)
     seen = all_well(cluster)
@@ -88,11 +88,11 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     assert "Wrong" in shown.texts
     assert "not reached" in shown.texts
     assert "does not get udp-5514" in shown.texts
-    assert any("can't be looked at: <script>" in each for each in shown.texts)
+    assert any("can't be looked at: <script>" in text for text in shown.texts)
     assert {problem.do for problem in report.problems} <= set(shown.texts)
 
 
-def test_a_node_is_as_good_as_what_is_told_of_it(tmp_path: Path) -> None:
+def test_a_nodes_colour_is_that_of_its_worst_problem(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     seen = all_well(cluster)
     stopped = change(seen["stash1"], services=lambda it: it["logstash"].update(active=False))

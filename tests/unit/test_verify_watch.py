@@ -8,23 +8,23 @@ from rich.console import Console
 
 from cluster import ClusterError
 from tests.unit.clusters import make_cluster
-from tests.unit.test_verify import all_well
+from tests.unit.observations import all_well
 from verification import command, watch
 from verification.judge import judge
-from verification.watch import Look, views
+from verification.watch import Snapshot, views
 
 
-def seen(tmp_path: Path, when: float, **counts: int) -> Look:
+def seen(tmp_path: Path, when: float, **counts: int) -> Snapshot:
     cluster = make_cluster(tmp_path)
     found = {name: {"udp-5514": number} for name, number in counts.items()}
-    return Look(cluster, judge(cluster, all_well(cluster)), found, when)
+    return Snapshot(cluster, judge(cluster, all_well(cluster)), found, when)
 
 
-def shown(*looks: Look | ClusterError) -> list[str]:
+def shown(*looks: Snapshot | ClusterError) -> list[str]:
     """What these looks show, one after the other."""
     coming = iter(looks)
 
-    def see() -> Look:
+    def see() -> Snapshot:
         each = next(coming)
         if isinstance(each, ClusterError):
             raise each
@@ -44,7 +44,7 @@ def rate(text: str) -> list[str]:
     return next(line.split()[1:] for line in reversed(text.splitlines()) if "udp-5514" in line)
 
 
-def test_rates_are_between_two_looks(tmp_path: Path) -> None:
+def test_rates_are_between_two_snapshots(tmp_path: Path) -> None:
     texts = shown(
         seen(tmp_path, 10, stash1=100, stash2=100),
         seen(tmp_path, 12, stash1=300, stash2=150),

@@ -1,0 +1,72 @@
+"""The recipe's last step (12): the cluster is checked as verify.py checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host, logger
+from pyinfra.api import FunctionCommand, Host, State, operation
+from rich.console import Console
+
+from cluster import Cluster
+from remote.commands import log_error
+from verification.finding import several
+from verification.inspection import inspect
+from verification.report import Report, Status
+from verification.show import show
+
+
+@operation()
+def verified(cluster: Cluster) -> Generator[FunctionCommand]:
+    """The cluster whole, as verify.py sees it: its table is printed, and the run fails where something is wrong.
+
+    It is called for every node; the first node of the run that has not failed looks at all nodes of the run.
+    Nodes outside `--limit` are left out of the verdict. Nothing is looked at while the run is prepared, nor
+    when a node has failed in it.
+    """
+    state = host.state
+    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
+    in_run = [member for member in members if state.is_host_in_limit(member)]
+    failed = [member.name for member in in_run if member in state.failed_hosts]
+    first = next((member for member in in_run if member in state.active_hosts), None)
+    if not state.is_executing:
+        names = ", ".join(member.name for member in in_run)
+        host.noop(f"{names}: to be verified at the end of the run, as verify.py does it")
+    elif host != first:
+        host.noop("another node of this run verifies the cluster")
+    elif failed:
+        logger.warning(
+            f"{host.print_prefix}the cluster is not verified, because {', '.join(failed)} has failed; "
+            "mend that and run the deploy again"
+        )
+    elif reason := _verify(state, cluster, [member.name for member in members if member not in in_run]):
+        yield FunctionCommand(_fail, (reason,), {})
+    else:
+        host.noop("the cluster is whole")
+
+
+def _verify(state: State, cluster: Cluster, left_out: list[str]) -> str:
+    """Print the table; why the cluster is not whole, or nothing where it is."""
+    try:
+        report = inspect(state, cluster, {}, left_out)
+        # Where pyinfra's own lines go: its standard output may be a JSON document.
+        show(Console(stderr=True, highlight=False), report, None)
+    except Exception as error:  # pyinfra would end without results
+        return f"the cluster can't be verified: {type(error).__name__}: {error}"
+    return "" if report.ok else f"the cluster is not whole: {_problems(report)}; verify.py looks again"
+
+
+def _problems(report: Report) -> str:
+    return several(
+        [
+            f"{problem.node or 'cluster'}: {problem.what}"
+            for problem in report.problems
+            if problem.status is not Status.WARNING
+        ]
+        or ["see the table"]
+    )
+
+
+def _fail(state: State, host: Host, reason: str) -> bool:
+    log_error(host, reason)
+    return False

@@ -1,0 +1,77 @@
+"""The verdict on the kernel: its settings, and what SELinux denies."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster
+from tests.unit.clusters import make_cluster
+from tests.unit.observations import STIG, Fault, all_well, assert_reported_once, status
+from verification.judge import judge
+from verification.report import Status
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return make_cluster(tmp_path)
+
+
+def line(path: str) -> dict[str, object]:
+    """A line of a sysctl.d file, against what is meant."""
+    return {"path": path, "number": 1, "text": "", "key": "net.ipv4.ip_forward", "value": "0"}
+
+
+FAULTS: dict[str, Fault] = {
+    "sysctl": (
+        {"sysctl": lambda it: it["runtime"].update(STIG)},
+        "sysctl",
+        "differ",
+        "net.ipv4.ip_forward is 0, not 1",
+        "deploy",
+    ),
+    "sysctl after a boot": (
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.conf"))},
+        "sysctl",
+        "differ",
+        "/etc/sysctl.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
+        "deploy",
+    ),
+    "sysctl after a boot, by somebody's file": (
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.d/99-hard.conf"))},
+        "sysctl",
+        "differ",
+        "/etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
+        "take the line out of /etc/sysctl.d/99-hard.conf",
+    ),
+    "sysctl unread": (
+        {"sysctl": lambda it: it["runtime"].clear()},
+        "sysctl",
+        "?",
+        "could not be read",
+        "sysctl net.ipv4",
+    ),
+    "denied": (
+        {"selinux": lambda it: it["denied"].append('avc: denied { watch } for comm="keepalived"')},
+        "selinux",
+        "enforcing",
+        'SELinux is enforcing and denies keepalived what it needs: avc: denied { watch } for comm="keepalived"',
+        "restorecon",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_one_fault_on_one_node_is_reported_once(cluster: Cluster, name: str) -> None:
+    assert_reported_once(cluster, FAULTS[name])
+
+
+def test_selinux_disabled_is_no_fault(cluster: Cluster) -> None:
+    observations = all_well(cluster)
+    off = replace(
+        observations["stash1"],
+        selinux={"mode": "Disabled", "denied": []},
+    )
+    report = judge(cluster, {**observations, "stash1": off})
+    assert report.ok
+    assert status(report, "selinux", "stash1") == (Status.OK, "disabled")

@@ -1,0 +1,49 @@
+"""The events of a test: where they are sent, what the sender says of them, and what arrived. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cluster import VirtualServer
+from verification.finding import words
+
+
+@dataclass(frozen=True)
+class Target:
+    """A virtual server that events are sent to."""
+
+    index: int
+    """Its place in the cluster's list of virtual servers."""
+    server: VirtualServer
+    flows: int
+    """Sockets that the events take turns over: IPVS picks a node for each, or for each event with `ops`."""
+    numbered: bool
+    """Whether the events can be told apart where they arrive: in a file of the deploy's own output."""
+
+
+class Sent(NamedTuple):
+    """What the sender says of a target; `files/send_events.py` describes the fields."""
+
+    sent: int
+    refused: int = 0
+    source: str | None = None
+    error: str | None = None
+    errno: int | None = None
+
+
+@dataclass
+class Arrived:
+    """What has arrived on a node."""
+
+    events: list[tuple[int, int]] = field(default_factory=list)
+    """Index of the target and number of each event, as often as it came."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """By input id, how many events Logstash's API counted."""
+
+
+def label(targets: Iterable[Target]) -> str:
+    """A name for targets of one input: its id and their VIPs."""
+    first, *others = targets
+    return f"{first.server.input_id} at {words(str(target.server.vip) for target in (first, *others))}"
