@@ -15,7 +15,7 @@ from cluster.errors import shorten
 from desired.requirements import SUPPORTED
 from desired.tree import TreeFile, tree
 from desired.version import VERSION
-from remote import reach
+from remote.inventory import load_cluster
 
 DEFAULT_EL = 9
 LIST = ".rendered"
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Render as the command line says; the exit status: 0 it is written, 1 it is not."""
     options = _parse(arguments)
     try:
-        _, _, cluster = reach.load(options.inventory)
+        _, _, cluster = load_cluster(options.inventory)
         files = tree(cluster, options.el)
         replace(options.to, files)
     except PyinfraError as error:

@@ -41,7 +41,7 @@ class Drill:
     lasts: int = 0
     """Seconds until it is undone; 0 for what is over at once."""
     sees: str = ""
-    """Words of a problem that verify.py is to tell meanwhile; it has the time for that where `lasts` is 30 or more."""
+    """The reason (a word of the health script's `REASONS`) that verify.py is to report meanwhile; `lasts` must give it 30 s."""
     lossless: bool = False
     """Whether not one event may be lost."""
     settles: int = 0
@@ -69,7 +69,7 @@ DRILLS = (
         do="systemctl kill -s STOP logstash",
         undo="systemctl kill -s CONT logstash",
         lasts=30,
-        sees="no whole answer",
+        sees="hung",
     ),
     Drill(
         "logstash-slow",
@@ -183,7 +183,7 @@ DRILLS = (
         do="systemctl stop logstash; {python} -c {thief} & thief=$!; sleep 1; systemctl start logstash",
         undo="kill $thief",
         lasts=60,
-        sees="can't bind its port",
+        sees="bind_failed",
     ),
 )
 """In the order of `verify.py drill`'s list."""

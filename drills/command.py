@@ -126,8 +126,8 @@ def _show(console: Console, outcome: Outcome) -> None:
     table.add_row("out of order", str(loss.reordered))
     if outcome.healed is not None:
         table.add_row("whole again", f"{outcome.healed:.0f} s after its end")
-    for what in outcome.seen:
-        table.add_row("verify.py said", what)
+    for what in dict.fromkeys(problem.what for problem in outcome.seen):
+        table.add_row("verify.py reported", what)
     console.print(table)
     verdict = "[bold red]NOT AS EXPECTED[/]" if outcome.faults else "[bold green]AS EXPECTED[/]"
     console.print("; ".join([verdict, *outcome.faults]), soft_wrap=True)
@@ -135,14 +135,15 @@ def _show(console: Console, outcome: Outcome) -> None:
 
 def document(outcome: Outcome) -> dict[str, Any]:
     """The JSON document: `version` 1, `ok`, `drill`, `node`, `loss` with the fields of `drills.result.Loss`, `seen`
-    (what verify.py reported meanwhile), `healed` (seconds, or null), `faults` (in words)."""
+    (what verify.py reported meanwhile, in words), `reasons` (the same as words of the health script's `REASONS`), `healed` (seconds, or null), `faults` (in words)."""
     return {
         "version": DOCUMENT_VERSION,
         "ok": not outcome.faults,
         "drill": outcome.drill.name,
         "node": outcome.node,
         "loss": asdict(outcome.loss),
-        "seen": list(outcome.seen),
+        "seen": list(dict.fromkeys(problem.what for problem in outcome.seen)),
+        "reasons": sorted({problem.reason for problem in outcome.seen if problem.reason}),
         "healed": outcome.healed,
         "faults": outcome.faults,
     }

@@ -24,7 +24,7 @@ from verification.delivery import choose_targets, send_events, stop_sending, wai
 from verification.events import Arrived, Target
 from verification.inspection import inspect
 from verification.observe import release
-from verification.report import Report
+from verification.report import Problem, Report
 
 LEAD = 3
 """Seconds of events before the drill."""
@@ -47,8 +47,8 @@ class Outcome:
     drill: Drill
     node: str
     loss: Loss
-    seen: tuple[str, ...]
-    """What verify.py reported meanwhile."""
+    seen: tuple[Problem, ...]
+    """What verify.py reported meanwhile, each problem once."""
     healed: float | None
     """Seconds from the drill's end until verify.py found nothing wrong; None when it did not within `HEAL` s."""
 
@@ -67,8 +67,8 @@ class Outcome:
             )
         if self.loss.duplicated:
             faults.append(f"{self.loss.duplicated} events came twice")
-        if self.drill.sees and not any(self.drill.sees in what for what in self.seen):
-            faults.append(f"verify.py did not report {self.drill.sees!r}")
+        if self.drill.sees and self.drill.sees not in {problem.reason for problem in self.seen}:
+            faults.append(f"verify.py did not report the reason {self.drill.sees!r}")
         return faults
 
 
@@ -172,12 +172,12 @@ def _inspect(file: str) -> Report:
     return inspect(state, cluster, connect_to_nodes(state, inventory, cluster))
 
 
-def _watch(plan: Plan, started: float) -> tuple[str, ...]:
+def _watch(plan: Plan, started: float) -> tuple[Problem, ...]:
     """What verify.py reports while the drill lasts, until it reports what it should."""
-    seen: dict[str, None] = {}
+    seen: dict[Problem, None] = {}
     while plan.drill.sees and time.monotonic() < started + plan.drill.lasts:
-        seen |= dict.fromkeys(problem.what for problem in _inspect(plan.file).problems)
-        if any(plan.drill.sees in what for what in seen):
+        seen |= dict.fromkeys(_inspect(plan.file).problems)
+        if plan.drill.sees in {problem.reason for problem in seen}:
             break
     gevent.sleep(max(0, started + plan.drill.lasts - time.monotonic()))
     return tuple(seen)

@@ -16,8 +16,9 @@ from facts.clone import AddressConflicts
 from facts.machine import Machine, MachineState
 from facts.network import Network, NetworkState
 from facts.packages import PackageVersion
-from remote import reach, session
+from remote import session
 from remote.commands import read
+from remote.connect import CONNECT_TIMEOUT, connect_hosts, describe_failures
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Unreachable(ClusterError):
     """Machines that can't be reached or read; a line that says why, for each."""
 
     def __init__(self, reasons: dict[str, str]) -> None:
-        super().__init__(reach.describe(reasons))
+        super().__init__(describe_failures(reasons))
         self.lines = [f"{name}: {why}" for name, why in reasons.items()]
 
 
@@ -47,9 +48,9 @@ def connect(names: list[str], connection: dict[str, Any]) -> list[Host]:
     state = State(check_for_changes=False)
     ctx_state.set(state)
     inventory = Inventory((names, connection))
-    state.init(inventory, Config(CONNECT_TIMEOUT=reach.CONNECT_TIMEOUT))
+    state.init(inventory, Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT))
     hosts = [inventory.get_host(name) for name in names]
-    if reasons := reach.connect(hosts):
+    if reasons := connect_hosts(hosts):
         raise Unreachable(reasons)
     return hosts
 

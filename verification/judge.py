@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cluster import Cluster, VrrpInstance
 from desired.units import unit_names
-from verification import balance, machines
+from verification import health, ipvs, machines, vip
 from verification.finding import Judged, Observations
 from verification.observe import Observation
 from verification.report import Cell, Problem, Report, Status, VipReport
@@ -21,8 +21,8 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         machines.kernel(cluster, observations),
         machines.selinux(cluster, observations),
         machines.firewall(cluster, observations),
-        *(balance.health(cluster, observations, input) for input in cluster.input_ids),
-        *(balance.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
+        *(health.health(cluster, observations, input) for input in cluster.input_ids),
+        *(ipvs.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
         *(_vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
     ]
     report = Report(
@@ -32,12 +32,12 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         problems=(
             *(Problem(Status.WARNING, "inventory", None, *_what_and_mend(line)) for line in cluster.warnings),
             *(problem for _, problems in judged for problem in problems),
-            *balance.drained(cluster, observations),
-            *balance.slow(cluster, observations),
-            *balance.no_script(observations),
-            *balance.parted(cluster, vips),
-            *balance.strangers(cluster, observations),
-            *balance.nobody_takes(cluster, vips),
+            *health.drained(cluster, observations),
+            *health.slow(cluster, observations),
+            *health.no_script(observations),
+            *vip.parted(cluster, vips),
+            *ipvs.unmanaged(cluster, observations),
+            *ipvs.nobody_takes(cluster, vips),
         ),
         left_out=tuple(name for name, seen in observations.items() if seen.left_out),
     )
@@ -66,8 +66,8 @@ def _at_most_a_warning(cell: Cell) -> Cell:
 
 def _vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) -> Judged:
     """Who holds a VIP. That no node does can't be seen while nodes are left out, any of which may hold it."""
-    row, problems = balance.vip(cluster, observations, instance)
-    if any(seen.left_out for seen in observations.values()) and not balance.holding(
+    row, problems = vip.vip(cluster, observations, instance)
+    if any(seen.left_out for seen in observations.values()) and not vip.holding(
         observations, str(instance.vip)
     ):
         problems = [problem for problem in problems if problem.node is not None]
@@ -80,8 +80,8 @@ def _what_and_mend(warning: str) -> tuple[str, str]:
     return what, mend
 
 
-def _vip_report(cluster: Cluster, observations: Observations, vip: str) -> VipReport:
-    holders = balance.holding(observations, vip)
+def _vip_report(cluster: Cluster, observations: Observations, address: str) -> VipReport:
+    holders = vip.holding(observations, address)
     director = observations[holders[0]] if len(holders) == 1 else Observation()
-    servers = [server for server in cluster.virtual_servers if str(server.vip) == vip]
-    return VipReport(holders, {server.input_id: balance.pool(server, director) for server in servers})
+    servers = [server for server in cluster.virtual_servers if str(server.vip) == address]
+    return VipReport(holders, {server.input_id: ipvs.pool(server, director) for server in servers})

@@ -50,6 +50,8 @@ class Problem:
     node: str | None
     what: str
     do: str
+    reason: str | None = None
+    """For programs: a word of the health script's `REASONS`, where an input's verdict is the problem."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
       `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
       name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
     - `problems`: a list of `status`, `check` (one of those, `send` or `inventory`), `node` (a name, or null for
-      the cluster), `what` and `do`
+      the cluster), `what` and `do`, in words, and `reason`: a word of the health script's `REASONS`, or null
     - `send`: null without `--send`, else `run`, `sender` and `inputs`: a list of `input`, `vips`, `counted`
       (`events` or `api`), `sent`, `refused`, `received` by node name, `lost` and `duplicated` (null with `api`)
 

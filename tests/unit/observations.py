@@ -85,7 +85,13 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         health={
             "missing": None,
             "checks": [
-                {"address": str(member.address), "input": id, "status": 0, "message": "up"}
+                {
+                    "address": str(member.address),
+                    "input": id,
+                    "state": "up",
+                    "reason": None,
+                    "message": "in pipeline main",
+                }
                 for member in cluster.nodes
                 for id in {server.input_id: None for server in cluster.virtual_servers}
             ],
@@ -144,7 +150,7 @@ def fail_check(address: str) -> Change:
     def function(health: Any) -> None:
         for check in health["checks"]:
             if check["address"] == address:
-                check.update(status=1, message=f"udp-5514 at {address} is down: connection refused: stopped?")
+                check.update(state="down", reason="refused", message="connection refused: stopped?")
 
     return function
 

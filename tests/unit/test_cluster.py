@@ -18,7 +18,7 @@ import pytest
 from pyinfra.api import Inventory
 
 from cluster import Cluster, ClusterError, cluster_of_host, define
-from remote import reach
+from remote.inventory import load_cluster
 
 Settings = dict[str, Any]
 PASSWORD = "hunter22"
@@ -655,7 +655,7 @@ def _made_by_python(file: str) -> Cluster:
 
 
 def _made_by_verify(file: str) -> Cluster:
-    return reach.load(file)[2]
+    return load_cluster(file)[2]
 
 
 def _made_by_pyinfra(file: str) -> Cluster:

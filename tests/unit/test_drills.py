@@ -17,6 +17,7 @@ from drills.run import Outcome
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
 from tests.until import until
+from verification.report import Problem, Status
 
 LOSS = Loss(
     sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0, last=0
@@ -114,6 +115,12 @@ def test_an_unknown_drill() -> None:
         find("fire")
 
 
+HUNG = Problem(
+    Status.WRONG, "health", "stash1", "udp is down: no whole answer within 3 s", "look there", "hung"
+)
+STOPPED = Problem(Status.WRONG, "keepalived", "stash1", "keepalived does not run", "start it")
+
+
 @pytest.mark.parametrize(
     ("drill", "changes", "fault"),
     [
@@ -121,7 +128,7 @@ def test_an_unknown_drill() -> None:
         ("keepalived-killed", {"loss": replace(LOSS, lost=9)}, "9 events are lost, and none should be"),
         ("keepalived-killed", {"loss": replace(LOSS, duplicated=1)}, "1 events came twice"),
         ("logstash-killed", {"healed": None}, "the cluster is not whole 240 s later: run verify.py"),
-        ("logstash-hung", {"seen": ("udp is down: no whole answer within 3 s",)}, None),
+        ("logstash-hung", {"seen": (HUNG,)}, None),
         ("link-down", {"loss": replace(LOSS, lost=9, last=7990.0)}, None),
         (
             "link-down",
@@ -129,7 +136,7 @@ def test_an_unknown_drill() -> None:
             "an event is lost 10.5 s after its start, and none should be after 5 s",
         ),
         ("logstash-killed", {"loss": replace(LOSS, lost=9, last=13500.0)}, None),
-        ("logstash-hung", {"seen": ("keepalived stopped",)}, "verify.py did not report 'no whole answer'"),
+        ("logstash-hung", {"seen": (STOPPED,)}, "verify.py did not report the reason 'hung'"),
     ],
 )
 def test_what_was_not_expected(drill: str, changes: dict[str, object], fault: str | None) -> None:
@@ -138,13 +145,15 @@ def test_what_was_not_expected(drill: str, changes: dict[str, object], fault: st
 
 
 def test_the_result_in_json() -> None:
-    document = json.loads(json.dumps(command.document(Outcome(find("rebooted"), "stash1", LOSS, (), 1.5))))
+    outcome = Outcome(find("rebooted"), "stash1", LOSS, (STOPPED, HUNG), 1.5)
+    document = json.loads(json.dumps(command.document(outcome)))
     assert document["version"] == 1
-    assert {key: document[key] for key in ("ok", "drill", "node", "seen", "healed", "faults")} == {
+    assert {key: document[key] for key in ("ok", "drill", "node", "seen", "reasons", "healed", "faults")} == {
         "ok": True,
         "drill": "rebooted",
         "node": "stash1",
-        "seen": [],
+        "seen": ["keepalived does not run", "udp is down: no whole answer within 3 s"],
+        "reasons": ["hung"],
         "healed": 1.5,
         "faults": [],
     }

@@ -20,8 +20,8 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from cluster import Cluster, ClusterError
 from facts.machine import parse_machine
 from facts.network import NetworkState
-from remote import reach
 from remote.discovery import Discovered
+from remote.inventory import load_cluster
 from starter.command import main
 from starter.folder import PROJECT, checked_cluster, starter_files
 from starter.proposal import Proposal, attention, common_networks, main_interface, own_address, propose
@@ -383,7 +383,7 @@ def test_the_written_inventory_is_read_by_the_tools(machines: Machines, tmp_path
     folder = tmp_path / "far" / "logs"
     assert main([str(folder), *ANSWERED, "--user", "admin"]) == 0
     assert sorted(os.listdir(folder)) == [".gitignore", "README.md", "inventory.py"]
-    _, inventory, found = reach.load(str(folder / "inventory.py"))
+    _, inventory, found = load_cluster(str(folder / "inventory.py"))
     assert [(node.name, str(node.address)) for node in found.nodes] == [
         ("stash1", "10.77.0.11"),
         ("stash2", "10.77.0.12"),

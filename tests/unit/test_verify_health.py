@@ -86,16 +86,17 @@ def test_an_input_that_is_down_for_one_node_only_points_to_the_way_there(cluster
     assert "can stash2 reach 10.77.0.11:9600?" in problem.do
 
 
-def test_a_failing_check_without_a_message_is_reported_with_its_status(cluster: Cluster) -> None:
+def test_a_script_without_a_verdict_is_reported_with_its_last_words(cluster: Cluster) -> None:
     def function(health: Any) -> None:
-        health["checks"][0].update(status=126, message="")
+        health["checks"][0].update(state="down", reason="script_failed", message="it says nothing")
 
     observations = {
         name: change(seen, health=function, virtual_servers=pop_real(0))
         for name, seen in all_well(cluster).items()
     }
     (problem,) = judge(cluster, observations).problems
-    assert problem.what == "udp-5514 is down: the script ended with status 126"
+    assert problem.what == "udp-5514 is down: it says nothing"
+    assert problem.reason == "script_failed"
 
 
 SLOW = "its queue is full, though events leave it"
@@ -109,7 +110,7 @@ def test_a_slow_node_is_reported_once_and_may_weigh_less(tmp_path: Path, weight:
         assert seen.health
         for check in seen.health["checks"]:
             if check["address"] == "10.77.0.11":
-                check["message"] = f"a at 10.77.0.11 is slow: {SLOW}"
+                check["state"], check["reason"], check["message"] = "slow", "queue_full", SLOW
         observations[name] = change(seen, virtual_servers=real(0, weight=weight))
     report = judge(cluster, observations)
     assert report.ok
@@ -125,8 +126,7 @@ def test_a_drained_node_is_reported_once(cluster: Cluster) -> None:
     def drain(health: Any) -> None:
         for check in health["checks"]:
             if check["address"] == "10.77.0.11":
-                message = f"{check['input']} at 10.77.0.11 is down: drained, to be restarted or stopped"
-                check.update(status=1, message=message)
+                check.update(state="drained", reason="drained", message="drained, to be restarted or stopped")
 
     observations = {
         name: change(seen, health=drain, virtual_servers=pop_real(0))
@@ -137,6 +137,7 @@ def test_a_drained_node_is_reported_once(cluster: Cluster) -> None:
     (problem,) = report.problems
     assert (problem.status, problem.check, problem.node) == (Status.WARNING, "health", "stash1")
     assert problem.what == "is drained, to be restarted or stopped: it gets no events"
+    assert problem.reason == "drained"
     assert status(report, "health", "stash2") == (Status.WARNING, "1 of 2")
     assert status(report, "ipvs", "stash2") == (Status.WARNING, "1 of 2")
     assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}

@@ -173,7 +173,16 @@ def test_the_json_keeps_its_shape(cluster: Cluster) -> None:
                 "nodes": {"stash1": cell, "stash2": cell},
             }
         ],
-        "problems": [{"status": "str", "check": "str", "node": "str", "what": "str", "do": "str"}],
+        "problems": [
+            {
+                "status": "str",
+                "check": "str",
+                "node": "str",
+                "what": "str",
+                "do": "str",
+                "reason": "NoneType",
+            }
+        ],
         "send": {
             "run": "str",
             "sender": "str",

@@ -1,0 +1,133 @@
+"""Whether each node's Logstash would take events: what the health script and service say. Pure: it reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster import API_PORT, Cluster, Node
+from facts.health import Check
+from facts.ipvs import socket_name
+from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, unread, words
+from verification.observe import Observation
+from verification.report import Problem, Status
+
+UP = ("up", "slow")
+"""The states of an input that gets events."""
+
+
+def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
+    """Each node checks each node. A problem is reported once for the node that is down, whoever saw it."""
+
+    def judge_node(_: Node, seen: Observation) -> Finding:
+        if seen.health is None:
+            return unread(f"the health of {input}", "the health script, as its user")
+        if seen.health["missing"]:
+            return Finding(Status.WRONG, "no script")
+        states = [check["state"] for node in cluster.nodes for check in checks_of(seen, node, input)]
+        up = sum(state in UP for state in states)
+        text = f"{up} of {len(cluster.nodes)}"
+        if up == len(cluster.nodes):
+            return Finding(Status.WARNING if "slow" in states else Status.OK, text)
+        all_but_drained = up + states.count("drained") == len(cluster.nodes)
+        return Finding(Status.WARNING if all_but_drained else Status.WRONG, text)
+
+    row, problems = row_of(cluster, observations, "health", judge_node, input)
+    for node in cluster.nodes:
+        checks = {
+            name: check for name, seen in observations.items() for check in checks_of(seen, node, input)
+        }
+        failed = {name: check for name, check in checks.items() if check["state"] == "down"}
+        if not failed:
+            continue
+        if len(failed) == len(checks):
+            seen_from, do = "", _mend(observations[node.name])
+        else:
+            seen_from = f", as {words(failed)} {'see' if len(failed) > 1 else 'sees'} it"
+            api = socket_name(node.address, API_PORT)
+            do = f"can {words(failed)} reach {api}? Others can: look at {node.name}'s firewall"
+        first = next(iter(failed.values()))
+        what = f"{input} is down{seen_from}: {first['message']}"
+        problems.append(Problem(Status.WRONG, "health", node.name, what, do, first["reason"]))
+    return row, problems
+
+
+def _mend(seen: Observation) -> str:
+    if seen.unreachable is not None:
+        return "get that machine back, as above"
+    if not runs(seen, "logstash"):
+        return "start Logstash, as above"
+    return "look into /var/log/logstash/logstash-plain.log there"
+
+
+def drained(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """The nodes that have left the pools, for a deploy or because they stop, each once."""
+    return [
+        Problem(
+            Status.WARNING,
+            "health",
+            node.name,
+            f"is {check['message']}: it gets no events",
+            "wait for the deploy to end, or start its Logstash; an interrupted deploy's drain flag expires after 5 minutes",
+            check["reason"],
+        )
+        for node in cluster.nodes
+        if (check := _first(observations, node, "drained"))
+    ]
+
+
+def slow(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """The inputs of nodes whose queue is full, each once."""
+    return [
+        Problem(
+            Status.WARNING,
+            "health",
+            node.name,
+            f"{input} is slow: {check['message']}",
+            "look what its pipeline waits for: an output that is behind, or a filter that takes all of its CPUs",
+            check["reason"],
+        )
+        for input in cluster.input_ids
+        for node in cluster.nodes
+        if (check := _first(observations, node, "slow", input))
+    ]
+
+
+def no_script(observations: Observations) -> list[Problem]:
+    """The nodes without a health script, or without what it needs."""
+    return [
+        Problem(
+            Status.WRONG,
+            "health",
+            name,
+            f"{seen.health['missing']} is missing: without a check, keepalived keeps a real server for ever",
+            DEPLOY,
+        )
+        for name, seen in observations.items()
+        if seen.health and seen.health["missing"]
+    ]
+
+
+def checks_of(seen: Observation, node: Node, input: str | None = None) -> Iterable[Check]:
+    """What this observer found of an input, or of all inputs, on `node`; nothing where it made no check."""
+    checks = seen.health["checks"] if seen.health else []
+    return (
+        check for check in checks if check["address"] == str(node.address) and input in (None, check["input"])
+    )
+
+
+def state_of(seen: Observation, node: Node, input: str) -> str | None:
+    """The state of an input on `node` by this observer's check; None where it made none."""
+    return next((check["state"] for check in checks_of(seen, node, input)), None)
+
+
+def _first(observations: Observations, node: Node, state: str, input: str | None = None) -> Check | None:
+    """The first check of `node` with this state, whoever made it."""
+    return next(
+        (
+            check
+            for seen in observations.values()
+            for check in checks_of(seen, node, input)
+            if check["state"] == state
+        ),
+        None,
+    )

@@ -1,0 +1,151 @@
+"""Whether each director's IPVS spreads events as it should. Pure: it reads nothing."""
+
+from __future__ import annotations
+
+from cluster import Cluster, Node, RealServer, VirtualServer
+from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
+from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
+from verification.health import UP, state_of
+from verification.observe import Observation
+from verification.report import Problem, Status, VipReport
+
+_FORWARD = {"nat": "Masq", "snat": "Masq", "dr": "Route"}
+"""ipvsadm(8)'s words. The director's own real server is no exception: `Local` went with Linux 2.6.37."""
+
+
+def name(server: VirtualServer) -> str:
+    """As ipvsadm(8) writes a virtual server: `UDP 192.0.2.10:5514`."""
+    return f"{server.protocol} {socket_name(server.vip, server.port)}"
+
+
+def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) -> Judged:
+    """A virtual server as the recipe's step 12 shows it: scheduler, flags, and each real server."""
+    forward = _FORWARD[server.forwarding]
+    flags = ["ops"] if server.ops else []
+    desired = {socket_name(real.address, real.port): real for real in server.real_servers}
+
+    def judge_node(_: Node, seen: Observation) -> Finding:
+        found = _find(server, seen)
+        if found is None:
+            if not runs(seen, "keepalived"):  # reported already
+                return Finding(Status.WRONG, "none")
+            what = (
+                "there is no IPVS: ip_vs is not loaded, or ipvsadm not installed"
+                if seen.virtual_servers is None
+                else f"IPVS has no virtual server {name(server)}"
+            )
+            return Finding(Status.WRONG, "none", what, f"{DEPLOY}, then `journalctl -u keepalived`")
+        there = {real["address"]: real for real in found["real_servers"]}
+
+        states = {address: state_of(seen, real.node, server.input_id) for address, real in desired.items()}
+
+        def right(state: RealServerState, real: RealServer) -> bool:
+            slow = state_of(seen, real.node, server.input_id) == "slow"
+            weights = {real.weight, *([real.slow] if slow else [])}
+            return state["forward"] == forward and state["weight"] in weights
+
+        faults = []
+        if found["scheduler"] != server.input.scheduler:
+            faults.append(f"its scheduler is {found['scheduler']}, not {server.input.scheduler}")
+        if found["flags"] != flags:
+            is_now, should = (" ".join(words) or "none" for words in (found["flags"], flags))
+            faults.append(f"its flags are {is_now}, not {should}")
+        for address, state in there.items():
+            if address not in desired:
+                faults.append(f"{address} is a real server, but none of the cluster's")
+            elif not right(state, desired[address]):
+                faults.append(
+                    f"{address} is {state['forward']} with weight {state['weight']}, "
+                    f"not {forward} with {desired[address].weight}"
+                )
+        late = []
+        waiting = False
+        last = [address for address in desired if address in there]
+        kept = (
+            last[0]
+            if len(last) == 1 and all(state and state not in UP for state in states.values())
+            else None
+        )
+        for address, real in desired.items():
+            health = states[address]
+            if address not in there and (health is None or health in UP):
+                passes = ", though its check passes" if health else ""
+                late.append(f"{real.node.name} is not in the pool{passes}")
+            elif address in there and health and health not in UP and address != kept:
+                late.append(f"{real.node.name} is in the pool, though its check fails")
+            elif address not in there:
+                waiting |= health != "drained"
+        good = sum(address in there and right(there[address], real) for address, real in desired.items())
+        text = f"{good} of {len(desired)}"
+        label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id
+        if faults:
+            return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", DEPLOY)
+        if kept:
+            what = f"{label}: no node's check passes; {desired[kept].node.name} stays in the pool, as the last one"
+            return Finding(Status.WRONG, text, what, "mend what is above")
+        if late:
+            do = "verify again in 10 s; if it stays: `journalctl -u keepalived` names scripts it won't run"
+            return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(late)}", do)
+        if good == len(desired):
+            return Finding(Status.OK, text)
+        return Finding(Status.WRONG if waiting else Status.WARNING, text)
+
+    return row_of(cluster, observations, "ipvs", judge_node, server.input_id, str(server.vip))
+
+
+def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
+    """What is sent to an empty pool is lost."""
+    return [
+        Problem(
+            Status.WRONG,
+            "ipvs",
+            report.holders[0],
+            f"nobody takes {several([f'{input} at {vip}' for input in empty])}: all these events are lost",
+            "mend what is above",
+        )
+        for vip, report in vips.items()
+        if len(report.holders) == 1 and (empty := [id for id, nodes in report.pool.items() if not nodes])
+    ]
+
+
+def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """Virtual servers that are none of the inputs': wrong at a VIP, none of our business elsewhere."""
+    desired = {name(server) for server in cluster.virtual_servers}
+    problems = []
+    for node, seen in observations.items():
+        for server in seen.virtual_servers or []:
+            found = f"{server['protocol']} {server['address']}"
+            if found in desired:
+                continue
+            at_vip = host_of(server["address"]) in map(str, cluster.vips)
+            problems.append(
+                Problem(
+                    Status.WRONG if at_vip else Status.WARNING,
+                    "ipvs",
+                    node,
+                    f"IPVS has a virtual server that is none of the inputs': {found}",
+                    DEPLOY if at_vip else "leave it, if somebody means it",
+                )
+            )
+    return problems
+
+
+def pool(server: VirtualServer, director: Observation) -> tuple[str, ...]:
+    """The nodes that this director spreads a virtual server's events over."""
+    found = _find(server, director)
+    taking = {real["address"] for real in found["real_servers"] if real["weight"] > 0} if found else set()
+    return tuple(
+        real.node.name for real in server.real_servers if socket_name(real.address, real.port) in taking
+    )
+
+
+def _find(server: VirtualServer, seen: Observation) -> VirtualServerState | None:
+    address = socket_name(server.vip, server.port)
+    return next(
+        (
+            state
+            for state in seen.virtual_servers or []
+            if (state["protocol"], state["address"]) == (server.protocol, address)
+        ),
+        None,
+    )
