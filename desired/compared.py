@@ -42,9 +42,10 @@ def compared_facts(cluster: Cluster, node: Node, el: int) -> list[tuple[type[Fac
         (User, {"user": USER}),
         (Identity, {"folder": CLONE, "reboot": CLONE_REBOOT, "hardware": HARDWARE}),
         (DrainFlags, {"folder": DRAINED}),
-        (ServiceStates, {"units": retired_units(cluster)}),
         (Record, {"path": RECORD}),
     ]
+    if retired := retired_units(cluster):
+        facts.append((ServiceStates, {"units": retired}))
     if cluster.firewall != "none":
         facts.append((FirewallRules, {"interface": cluster.interface}))
     return facts

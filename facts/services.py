@@ -53,7 +53,7 @@ class ServiceStates(FactBase[dict[str, ServiceState]]):
     default = dict
 
     def command(self, units: list[str]) -> str:
-        return f"{_show(units)} || true" if units else "true"
+        return f"{_show(units)} || true"
 
     def process(self, output: list[str]) -> dict[str, ServiceState]:
         return parse_services(output)

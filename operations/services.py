@@ -154,7 +154,7 @@ def absent(units: list[str]) -> Generator[StringCommand]:
 
     + units: the units' names
     """
-    states = host.get_fact(ServiceStates, units=units)
+    states = host.get_fact(ServiceStates, units=units) if units else {}
     present = [
         unit for unit in units if (state := states.get(unit)) and (state["active"] or state["enabled"])
     ]

@@ -52,7 +52,8 @@ class Snapshot:
 
     def __init__(self, host: Host, requests: list[Request]) -> None:
         self._host = host
-        self._requests = {_key(fact, arguments): (fact, arguments) for fact, arguments in requests}
+        self._requests = {f"fact{number}": request for number, request in enumerate(requests)}
+        self._names = {_key(*request): name for name, request in self._requests.items()}
         self._get_fact = host.get_fact
         self._run_shell_command = host.run_shell_command
         self._values: dict[str, Any] | None = None
@@ -63,14 +64,14 @@ class Snapshot:
         """As pyinfra's `Host.get_fact`."""
         key = _key(fact, kwargs)
         with reading():
-            if self._changed or args or key not in self._requests:
+            if self._changed or args or key not in self._names:
                 return self._get_fact(fact, *args, **kwargs)
             if self._stage != self._host.state.current_stage:
                 self._stage = self._host.state.current_stage
                 self._values = self._get_fact(BatchFacts, facts=self._requests)
             if self._values is None:  # the command failed, and pyinfra has said so
                 return self._get_fact(fact, **kwargs)
-            return self._values[key]
+            return self._values[self._names[key]]
 
     def run_shell_command(self, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.run_shell_command`."""
