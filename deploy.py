@@ -5,13 +5,13 @@ from functools import partial
 from pyinfra import host, logger
 
 from cluster import cluster_of_host
+from desired.compared import compared_facts
 from desired.files import desired_files
 from desired.health_script import USER
 from desired.logstash import UNIT as LOGSTASH
 from desired.modules import module_names
 from desired.sysctl import FILE as SYSCTL_FILE
 from desired.sysctl import kernel_settings
-from desired.textfile import of_step
 from desired.units import managed_units, retired_units
 from operations import (
     activation,
@@ -26,7 +26,7 @@ from operations import (
     users,
     verification,
 )
-from remote import preflight
+from remote import preflight, snapshot
 
 preflight.prepare(host)
 
@@ -34,49 +34,53 @@ if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     el = preflight.inspect(host, cluster, node)
+    snapshot.install(host, compared_facts(cluster, node, el))
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
             logger.warning(warning)
     desired = list(desired_files(cluster, node, el).values())
-    step = partial(of_step, desired)
+    units = managed_units(cluster, node, el)
+    names = [unit.name for unit in units]
     new_version = partial(packages.version_change, cluster, el)
 
     packages.key(name="2. Elastic's GPG key", cluster=cluster)
-    files.put(name="2. Elastic's repository", files=step(2))
+    files.put(name="2. Elastic's repository", files=desired, step=2)
     packages.installed(name="2. Packages", cluster=cluster, el=el)
 
-    files.put(name="3. logstash.yml: the API at the node's own address", files=step(3))
+    files.put(name="3. logstash.yml: the API at the node's own address", files=desired, step=3)
 
-    files.put(name="4. Pipelines: an input for each port", files=step(4))
-    logstash.accepted(name="4. Logstash accepts its files", files=desired, find_change=new_version)
+    files.put(name="4. Pipelines: an input for each port", files=desired, step=4)
+    logstash.accepted(
+        name="4. Logstash accepts its files", files=desired, units=names, find_change=new_version
+    )
 
     # 5 (SELinux): nothing to do, since none of keepalived's checks opens a connection.
 
-    files.put(name="6. sysctl: own files", files=step(6))
+    files.put(name="6. sysctl: own files", files=desired, step=6)
     modules.loaded(name="6. Kernel modules", modules=module_names(cluster))
     sysctl.effective(name="6. sysctl: in force, no STIG", settings=kernel_settings(cluster), file=SYSCTL_FILE)
 
     # 8 before 7: keepalived.conf names the script's user and the verdict files, and its check needs both.
     users.system(name="8. User of the health script", user=USER)
-    files.put(name="8. Health script and service", files=step(8))
-    files.put(name="7. keepalived.conf", files=step(7))
+    files.put(name="8. Health script and service", files=desired, step=8)
+    files.put(name="7. keepalived.conf", files=desired, step=7)
 
     firewalld.allowed(name="9. firewalld: VRRP, API, events", cluster=cluster, node=node)
 
     # clone.py makes a clone the node that it should be.
     clone.recorded(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)
 
-    files.put(name="11. keepalived starts again when it dies", files=step(11))
+    files.put(name="11. keepalived starts again when it dies", files=desired, step=11)
     activation.drain_flags_cleared(name="11. No node is left out by a run that was interrupted")
     # One node after the other, the MASTER last; meanwhile the others take the events.
     for masters, role in ((False, "BACKUPs"), (True, "MASTER")):
         activation.rolling_restart(
             name=f"11. keepalived and Logstash are up with their files: {role}",
             cluster=cluster,
-            units=managed_units(cluster, node, el),
+            units=units,
             files=desired,
             masters=masters,
-            package_changes={LOGSTASH: partial(logstash.tested_change, desired, new_version)},
+            package_changes={LOGSTASH: partial(logstash.tested_change, desired, names, new_version)},
             _serial=True,
         )
 
@@ -85,6 +89,6 @@ if "nodes" in host.groups:
     files.pruned(name="12. No file of an earlier deploy", files=desired)
     firewalld.pruned(name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node)
     sysctl.restored(name="12. No kernel setting of an earlier deploy", settings=kernel_settings(cluster))
-    files.put(name="12. The version of this project", files=step(12))
+    files.put(name="12. The version of this project", files=desired, step=12)
 
     verification.verified(name="12. The cluster is whole", cluster=cluster)

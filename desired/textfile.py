@@ -53,3 +53,8 @@ def of_step(files: Iterable[TextFile], step: int) -> list[TextFile]:
 def read_by(files: Iterable[TextFile], unit: str) -> list[TextFile]:
     """The files that this unit reads."""
     return [file for file in files if file.read_by == unit]
+
+
+def all_paths(files: Iterable[TextFile]) -> list[str]:
+    """Where these files are, and where those that a unit reads are staged."""
+    return [path for file in files for path in ((file.path, file.staged) if file.read_by else (file.path,))]

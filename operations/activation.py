@@ -10,8 +10,9 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from cluster import Cluster
 from desired import keepalived
-from desired.paths import DRAINED, LAST_GOOD, STATE
-from desired.textfile import TextFile, read_by
+from desired.compared import unit_states
+from desired.paths import DRAINED
+from desired.textfile import TextFile
 from desired.unit import Unit, needs_restart, reads
 from facts.ipvs import DrainFlags
 from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
@@ -63,8 +64,7 @@ def rolling_restart(
     + masters: whether to change nodes that hold a VIP, too
     + package_changes: by unit, a function that returns the change of its package on this node, or None
     """
-    paths = {unit.name: [file.path for file in read_by(files, unit.name)] for unit in units}
-    present = host.get_fact(UnitStates, units=paths, fingerprints=STATE, good=LAST_GOOD)
+    present = host.get_fact(UnitStates, **unit_states([unit.name for unit in units], files))
     changes = {
         unit: change for unit, find in (package_changes or {}).items() if (change := find()) is not None
     }

@@ -15,7 +15,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
 from desired.paths import ORIGINALS, RECORD
-from desired.textfile import TextFile
+from desired.textfile import TextFile, all_paths, of_step
 from facts.files import Files, FileState, FileText, mask
 from facts.record import Record
 from operations.record import add_entry, remove_entry
@@ -46,17 +46,18 @@ mv -fT "$new" {target}
 
 
 @operation()
-def put(files: list[TextFile]) -> Generator[StringCommand]:
+def put(files: list[TextFile], step: int = 0) -> Generator[StringCommand]:
     """
     Put files in place, or stage those that a unit reads, in one step: no program ever reads a part of one.
 
     With `--diff`, the differences are shown, without passwords. The content is sent over standard input, so
     that it is in no log and in no list of processes.
 
-    + files: the files as they should be
+    + files: all files that the deploy writes, as they should be
+    + step: the step whose files are put now
     """
-    paths = [path for file in files for path in ((file.path, file.staged) if file.read_by else (file.path,))]
-    present = host.get_fact(Files, paths=paths)
+    present = host.get_fact(Files, paths=all_paths(files))
+    files = of_step(files, step)
     differing = [file for file in files if present.get(file.path) != file.state]
     if state.config.DIFF:  # for all files, before the first command: a dry run goes no further
         for file in differing:

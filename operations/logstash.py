@@ -9,9 +9,11 @@ from dataclasses import replace
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
+from desired.compared import unit_states
 from desired.logstash import DROP_IN, HOME, UNIT
-from desired.paths import LAST_GOOD, ORIGINALS, RECORD, STATE
-from desired.textfile import TextFile, read_by
+from desired.paths import ORIGINALS, RECORD
+from desired.textfile import TextFile, all_paths, read_by
+from facts.files import Files
 from facts.services import UnitStates
 from operations.services import PackageChange
 
@@ -53,7 +55,9 @@ output=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_a
 
 
 @operation()
-def accepted(files: list[TextFile], find_change: FindChange = lambda: None) -> Generator[StringCommand]:
+def accepted(
+    files: list[TextFile], units: list[str], find_change: FindChange = lambda: None
+) -> Generator[StringCommand]:
     """
     Have Logstash test its staged files together with all else that it will read (`logstash -t`).
 
@@ -61,25 +65,26 @@ def accepted(files: list[TextFile], find_change: FindChange = lambda: None) -> G
     the new version tests the files as soon as it is installed (`tested_change`).
 
     + files: all files that the deploy writes
+    + units: the names of all units that it starts
     + find_change: returns the change of Logstash's package on this host, or None
     """
     if find_change():
         host.noop("its new version tests them when it is installed")
         return
-    test = _test(files)
+    test = _test(files, units)
     if test is None:
         host.noop("nothing new is staged for Logstash")
         return
     yield StringCommand(test)
 
 
-def _test(files: list[TextFile]) -> str | None:
+def _test(files: list[TextFile], units: list[str]) -> str | None:
     """The shell command by which Logstash tests its staged files; None where nothing is new."""
     own = [file for file in read_by(files, UNIT) if file.path.startswith(f"{HOME}/")]
-    staged = {UNIT: [file.staged for file in own]}
-    present = host.get_fact(UnitStates, units=staged, fingerprints=STATE, good=LAST_GOOD).get(UNIT)
-    obsolete = sorted(set(present["good"] if present else []) - {file.path for file in own} - {DROP_IN})
-    if present and not present["files"] and not obsolete:
+    present = host.get_fact(Files, paths=all_paths(files))
+    last_good = host.get_fact(UnitStates, **unit_states(units, files))[UNIT]["good"]
+    obsolete = sorted(set(last_good) - {file.path for file in own} - {DROP_IN})
+    if not obsolete and not any(present.get(file.staged) for file in own):
         return None
     return _TEST.format(
         home=HOME,
@@ -90,10 +95,10 @@ def _test(files: list[TextFile]) -> str | None:
     )
 
 
-def tested_change(files: list[TextFile], find: FindChange) -> PackageChange | None:
+def tested_change(files: list[TextFile], units: list[str], find: FindChange) -> PackageChange | None:
     """The change that `find` returns, with a test of the files by the new version; for use in an operation."""
     change = find()
-    test = _test(files) if change else None
+    test = _test(files, units) if change else None
     if change is None or test is None:
         return change
     return replace(change, install=f"{change.install} && sh -c {shlex.quote(test)}")

@@ -10,6 +10,8 @@ from pyinfra.api import FactBase, Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.facts import get_fact
 
+from remote.snapshot import reading
+
 READ_TIMEOUT = 40
 """Seconds for a fact."""
 RUN_TIMEOUT = 600
@@ -27,7 +29,8 @@ class CommandFailed(Exception):
 def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **arguments: Any) -> Any:
     """A fact of this host, or its default when its command fails; the host stays in the run then."""
     kwargs = {"_timeout": timeout, **arguments}
-    return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
+    with reading():
+        return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
 
 
 def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cluster import Cluster, VrrpInstance
+from cluster import Cluster
 from desired.units import unit_names
 from verification import health, ipvs, machines, vip
-from verification.finding import Judged, Observations
+from verification.finding import Observations
 from verification.observe import Observation
 from verification.report import Cell, Problem, Report, Status, VipReport
 
 
 def judge(cluster: Cluster, observations: Observations) -> Report:
     """The report on what was seen on each of the cluster's nodes, by name."""
-    vips = {str(vip): _vip_report(cluster, observations, str(vip)) for vip in cluster.vips}
+    vips = {str(address): _vip_report(cluster, observations, str(address)) for address in cluster.vips}
     judged = [
         machines.ssh(cluster, observations),
         *(machines.service(cluster, observations, unit) for unit in unit_names(cluster)),
@@ -23,7 +23,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         machines.firewall(cluster, observations),
         *(health.health(cluster, observations, input) for input in cluster.input_ids),
         *(ipvs.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
-        *(_vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
+        *(vip.vip(cluster, observations, instance) for instance in cluster.vrrp_instances),
     ]
     report = Report(
         nodes=tuple(node.name for node in cluster.nodes),
@@ -62,16 +62,6 @@ def _without(report: Report) -> Report:
 
 def _at_most_a_warning(cell: Cell) -> Cell:
     return cell if cell.status is Status.OK else replace(cell, status=Status.WARNING)
-
-
-def _vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) -> Judged:
-    """Who holds a VIP. That no node does can't be seen while nodes are left out, any of which may hold it."""
-    row, problems = vip.vip(cluster, observations, instance)
-    if any(seen.left_out for seen in observations.values()) and not vip.holding(
-        observations, str(instance.vip)
-    ):
-        problems = [problem for problem in problems if problem.node is not None]
-    return row, problems
 
 
 def _what_and_mend(warning: str) -> tuple[str, str]:

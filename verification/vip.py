@@ -9,7 +9,7 @@ from verification.report import Problem, Status, VipReport
 
 
 def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) -> Judged:
-    """Who holds a VIP: one node, on the right interface, and the one that is meant to while it is up."""
+    """Who holds a VIP: one node, on the right interface, and the one that should while it is up."""
     vip = str(instance.vip)
     holders = holding(observations, vip)
     direct = "dr" in cluster.forwardings
@@ -42,7 +42,8 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
             f"{DEPLOY}, then `tcpdump -ni {cluster.interface} {ip} proto 112`"
         )
         problems.append(Problem(Status.WRONG, "vip", None, what, do))
-    if not holders:
+    # With nodes left out, any of them may hold it.
+    if not holders and not any(seen.left_out for seen in observations.values()):
         reached = all(seen.unreachable is None for seen in observations.values())
         who = "no node" if reached else "no node that could be looked at"
         do = "start keepalived on the nodes; its last words: `journalctl -u keepalived`"

@@ -232,7 +232,7 @@ def accepted(machine: ShellMachine, texts: list[TextFile]) -> list[subprocess.Co
     """Put the files and have them tested, as the deploy does."""
     for done in machine.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
-    return machine.run(logstash.accepted, files=texts)
+    return machine.run(logstash.accepted, files=texts, units=["logstash"])
 
 
 def seen(machine: ShellMachine) -> dict[str, str]:
@@ -295,8 +295,8 @@ def test_another_version_of_logstash_tests_the_files_when_it_is_installed(tested
     texts = [own("logstash.yml", "settings\n"), own("conf.d/logstash-ha.conf", "new\n")]
     for done in tested.run(files.put, files=texts):
         assert done.returncode == 0, done.stderr
-    assert tested.commands(logstash.accepted, files=texts, find_change=change) == []
-    found = tested.inside(lambda: logstash.tested_change(texts, change))
+    assert tested.commands(logstash.accepted, files=texts, units=["logstash"], find_change=change) == []
+    found = tested.inside(lambda: logstash.tested_change(texts, ["logstash"], change))
     assert found.revert == "echo back"
     done = tested.sh(found.install)
     assert (done.returncode, done.stdout) == (0, "installed\n")
@@ -340,7 +340,9 @@ def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: ShellMachi
     text = 'PASSWORD="a\\"b\\\\c\\$d\\`e f#g"\n'
     (command,) = tested.run(files.put, files=[own("logstash-ha.env", text, mode="600", secret=True)])
     assert command.returncode == 0
-    (test,) = tested.commands(logstash.accepted, files=[own("logstash-ha.env", text, mode="600")])
+    (test,) = tested.commands(
+        logstash.accepted, files=[own("logstash-ha.env", text, mode="600")], units=["logstash"]
+    )
     assert tested.sh(test).returncode == 0
     assert 'PASSWORD=a"b\\c$d`e f#g\n' in (tested.root / "environment").read_text()
     assert "PASSWORD" not in test.get_raw_value()
@@ -379,7 +381,7 @@ def test_the_test_leaves_nothing_behind(tested: ShellMachine, status: int) -> No
     work = tested.root / "work"
     tested.program("mktemp", f"mkdir {work} && echo {work}")
     tested.program("runuser", f"ls {work}/settings/conf.d/x.conf && exit {status}")
-    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")])
+    (done,) = tested.run(logstash.accepted, files=[own("conf.d/x.conf", "new\n")], units=["logstash"])
     assert done.returncode == status
     assert not work.exists()
 

@@ -19,14 +19,14 @@ DEPLOY = Path(__file__).parents[2] / "deploy.py"
 
 
 def steps_of_the_deploy() -> dict[int, str]:
-    """By the number in `files=step(…)`: the name of the operation of deploy.py that puts these files."""
+    """By the number in `step=…`: the name of the operation of deploy.py that puts these files."""
     found: list[tuple[int, str]] = []
     for call in ast.walk(ast.parse(DEPLOY.read_text())):
         if isinstance(call, ast.Call):
             arguments = {keyword.arg: keyword.value for keyword in call.keywords}
             match arguments:
                 case {
-                    "files": ast.Call(func=ast.Name(id="step"), args=[ast.Constant(value=int(number))]),
+                    "step": ast.Constant(value=int(number)),
                     "name": ast.Constant(value=str(name)),
                 }:
                     found.append((number, name))

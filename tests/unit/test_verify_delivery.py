@@ -206,10 +206,9 @@ def sender(python: str, count: int, rate: int, targets: list[list[Any]]) -> list
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_the_sender_sends_each_target_its_events_in_order_at_the_rate(
+def test_a_sender_sends_all_events_in_order_over_its_flows_and_no_faster_than_the_rate(
     receivers: list[Receiver], python: str
 ) -> None:
-    """Each target gets its events, in order, over its flows, and no faster than the rate."""
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.extend(receivers[2].streams(3)))
     thread.start()
@@ -234,10 +233,9 @@ def test_the_sender_sends_each_target_its_events_in_order_at_the_rate(
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_a_refused_sender_counts_datagrams_and_stops_connections(
+def test_refused_datagrams_are_counted_and_a_refused_connection_stops_its_target_alone(
     receivers: list[Receiver], python: str
 ) -> None:
-    """Refused datagrams are counted and stop nothing; a refused connection stops that target alone."""
     for receiver in (receivers[0], receivers[2]):
         receiver.socket.close()
     udp, tcp, other = sender(
@@ -258,8 +256,8 @@ socket.socket = Unreachable
 """
 
 
-def test_a_sender_without_a_route_says_so() -> None:
-    """Its system says so, and the verdict knows these words."""
+def test_a_sender_without_a_route_reports_its_systems_error() -> None:
+    """It is one that the verdict knows."""
     target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1]])
     done = subprocess.run(
         [sys.executable, "-c", NO_IPV6 + SCRIPT.read_text(), TAG, "4", "100", target],

@@ -110,9 +110,10 @@ def program(folder: Path, name: str, text: str) -> str:
 
 
 def health(tmp_path: Path, **changes: str) -> Any:
-    """The fact with a script that says its arguments, for a user that exists."""
+    """The fact with a script that has a verdict on its first input only, for a user that exists."""
     program(tmp_path, "runuser", 'echo "$2" >>"$(dirname "$0")/users"; shift 3; exec "$@"')
-    script = 'echo "$2 at $1 is up, in pipeline main"; echo "broke at $3" >&2; exit 1'
+    verdict = '{"input": "%s", "address": "%s", "state": "up", "message": "in pipeline main"}'
+    script = f"[ $1 = --json ] && printf '{verdict}\\n' $3 $2; echo broke at $4 >&2; exit 1"
     arguments = {
         "python": "/bin/sh",
         "script": program(tmp_path, "check", script),
@@ -134,13 +135,11 @@ def test_the_health_script_runs_once_for_an_address_as_its_user(tmp_path: Path) 
     """One process for an address, as the user. An input that it has no verdict on is down, for its last words."""
     seen = health(tmp_path)
     assert seen["missing"] is None
-    assert sorted(
-        (check["address"], check["input"], check["status"], check["message"]) for check in seen["checks"]
-    ) == [
-        ("10.0.0.1", "udp-1", 0, "udp-1 at 10.0.0.1 is up, in pipeline main"),
-        ("10.0.0.1", "udp-2", 1, "broke at udp-2"),
-        ("10.0.0.2", "udp-1", 0, "udp-1 at 10.0.0.2 is up, in pipeline main"),
-        ("10.0.0.2", "udp-2", 1, "broke at udp-2"),
+    assert sorted(tuple(check.values()) for check in seen["checks"]) == [
+        ("10.0.0.1", "udp-1", "up", None, "in pipeline main"),
+        ("10.0.0.1", "udp-2", "down", "script_failed", "broke at udp-2"),
+        ("10.0.0.2", "udp-1", "up", None, "in pipeline main"),
+        ("10.0.0.2", "udp-2", "down", "script_failed", "broke at udp-2"),
     ]
     assert (tmp_path / "users").read_text().split() == ["nobody"] * 2
 
@@ -311,6 +310,8 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     }
     assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
         "logstash-ha-health": {
+            "/etc/keepalived/check_logstash_input.py",
+            "/etc/keepalived/.check_logstash_input.py.staged",
             "/etc/keepalived/logstash_ha_health.py",
             "/etc/keepalived/.logstash_ha_health.py.staged",
             "/etc/keepalived/logstash_ha_health.json",

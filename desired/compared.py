@@ -1,0 +1,57 @@
+"""The facts that the deploy compares with the desired state, so that all can be read at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyinfra.api import FactBase
+
+from cluster import Cluster, Node
+from desired.files import desired_files
+from desired.health_script import USER
+from desired.modules import module_names
+from desired.packages import KEY, package_names
+from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
+from desired.sysctl import kernel_settings
+from desired.textfile import TextFile, all_paths, read_by
+from desired.units import managed_units, retired_units
+from facts.clone import Identity
+from facts.files import Files
+from facts.firewalld import FirewallRules
+from facts.ipvs import DrainFlags
+from facts.modules import MissingModules
+from facts.packages import KeyImported, MissingPackages, PackageVersion
+from facts.record import Record
+from facts.services import ServiceStates, UnitStates
+from facts.sysctl import Sysctl
+from facts.users import User
+
+
+def compared_facts(cluster: Cluster, node: Node, el: int) -> list[tuple[type[FactBase[Any]], dict[str, Any]]]:
+    """Each fact that a deploy asks this node for when nothing is to be changed, with its arguments."""
+    files = list(desired_files(cluster, node, el).values())
+    units = [unit.name for unit in managed_units(cluster, node, el)]
+    facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
+        (KeyImported, {"path": KEY}),
+        (Files, {"paths": all_paths(files)}),
+        (MissingPackages, {"packages": package_names(cluster)}),
+        (PackageVersion, {"package": "logstash"}),
+        (UnitStates, unit_states(units, files)),
+        (MissingModules, {"modules": module_names(cluster)}),
+        (Sysctl, {"keys": list(kernel_settings(cluster))}),
+        (User, {"user": USER}),
+        (Identity, {"folder": CLONE, "reboot": CLONE_REBOOT, "hardware": HARDWARE}),
+        (DrainFlags, {"folder": DRAINED}),
+        (Record, {"path": RECORD}),
+    ]
+    if retired := retired_units(cluster):
+        facts.append((ServiceStates, {"units": retired}))
+    if cluster.firewall != "none":
+        facts.append((FirewallRules, {"interface": cluster.interface}))
+    return facts
+
+
+def unit_states(units: list[str], files: list[TextFile]) -> dict[str, Any]:
+    """The arguments of `UnitStates` for these units and the files that they read."""
+    paths = {unit: [file.path for file in read_by(files, unit)] for unit in units}
+    return {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}

@@ -1,0 +1,103 @@
+"""A host's facts come in one round trip, until a command may have changed the host."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from pyinfra.api import FactBase, Host
+from pyinfra.api.state import StateStage
+
+from facts.batch import BatchFacts
+from remote.snapshot import install, reading
+
+
+class Word(FactBase[str]):
+    """A word, read by a command."""
+
+    def command(self, word: str) -> str:
+        return f"echo {word}"
+
+
+class FakeHost:
+    """pyinfra's host: it reads facts by commands, and has a run that is in some stage."""
+
+    name = "stash1"
+
+    def __init__(self) -> None:
+        self.current_stage = StateStage.Prepare
+        self.asked: list[str] = []
+        self.commands: list[str] = []
+        self.broken = False
+
+    @property
+    def state(self) -> FakeHost:
+        return self
+
+    @property
+    def inventory(self) -> FakeHost:
+        return self
+
+    def get_host(self, _: str) -> FakeHost:
+        return self
+
+    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+        self.run_shell_command("read")
+        if fact is BatchFacts:
+            self.asked.append("all")
+            facts = arguments["facts"]
+            return None if self.broken else {name: each[1]["word"] for name, each in facts.items()}
+        self.asked.append(arguments["word"])
+        return arguments["word"]
+
+    def run_shell_command(self, command: str) -> None:
+        self.commands.append(command)
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    host = FakeHost()
+    install(cast(Host, host), [(Word, {"word": "one"}), (Word, {"word": "two"})])
+    return host
+
+
+def words(host: FakeHost, *asked: str) -> list[str]:
+    return [host.get_fact(Word, word=word) for word in asked]
+
+
+def test_all_facts_come_with_the_first_one(host: FakeHost) -> None:
+    assert words(host, "two", "one", "two") == ["two", "one", "two"]
+    assert host.asked == ["all"]
+
+
+def test_a_fact_that_was_not_announced_is_read_by_itself(host: FakeHost) -> None:
+    assert words(host, "three", "one", "three") == ["three", "one", "three"]
+    assert host.asked == ["three", "all", "three"]
+
+
+def test_after_a_command_that_may_change_the_host_each_fact_is_read_anew(host: FakeHost) -> None:
+    words(host, "one")
+    host.run_shell_command("change")
+    assert words(host, "one", "one") == ["one", "one"]
+    assert host.asked == ["all", "one", "one"]
+
+
+def test_a_command_that_only_reads_changes_nothing(host: FakeHost) -> None:
+    words(host, "one")
+    with reading():
+        host.run_shell_command("look")
+    words(host, "two")
+    assert host.asked == ["all"]
+
+
+def test_what_was_read_while_the_run_was_prepared_is_read_anew_when_it_is_executed(host: FakeHost) -> None:
+    words(host, "one")
+    host.current_stage = StateStage.Execute
+    words(host, "one", "two")
+    assert host.asked == ["all", "all"]
+
+
+def test_where_all_facts_at_once_fail_each_is_read_by_itself(host: FakeHost) -> None:
+    host.broken = True
+    assert words(host, "one", "two") == ["one", "two"]
+    assert host.asked == ["all", "one", "two"]
