@@ -1,4 +1,4 @@
-"""The cluster as its user describes it in `inventory.py`, and what follows from it."""
+"""The cluster as its user describes it in an inventory, and what follows from it."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Node(_Model):
     addresses: Addresses = Field(alias="address")
     """Its own address, or two: one IPv4, one IPv6. Logstash listens here, and VRRP adverts come from here."""
     priority: Priority | None = None
-    """VRRP's priority, 1 to 254: of the nodes that are up, the highest becomes MASTER, and the higher, the sooner
-    (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where others have one, 100)."""
+    """VRRP's priority, 1 to 254: of the nodes that are up, the one with the highest priority becomes MASTER; the higher
+    it is, the sooner a node takes over (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where other
+    nodes have one, 100)."""
 
     @property
     def address(self) -> Address:
@@ -75,16 +76,16 @@ class Input(_Model):
     port: Port
     """Port at the VIP, 1 to 65535."""
     server_port: Port | None = None
-    """Port at the nodes, 1024 to 65535, where it differs: below 1024 only root may listen (default: `port`)."""
+    """Port at the nodes, 1024 to 65535, where it differs from `port`: below 1024 only root may listen (default: `port`)."""
     protocol: Literal["udp", "tcp", "both"] = "udp"
     """`udp`, `tcp` or `both`."""
     scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "rr"
-    """How IPVS picks a node (ipvsadm(8)): in turn (`rr`, `wrr`), the least connections (`lc`, `wlc`), by the
-    sender's address (`sh`, `mh`: a sender sticks to its node)."""
+    """How IPVS chooses a node (ipvsadm(8)): in turn (`rr`, `wrr`), by the fewest connections (`lc`, `wlc`), or by the
+    sender's address (`sh`, `mh`: a sender's events all go to one node)."""
     ops: bool | None = None
     """One-packet scheduling, UDP only: each datagram is scheduled anew (default: on, but off with `lc`, `wlc`)."""
     weights: dict[str, Weight] = {}
-    """Weight by node's name, with `wrr`, `wlc`, `sh` and `mh`; 0 gets no events (default: 1 each)."""
+    """Weight by node's name, with `wrr`, `wlc`, `sh` and `mh`; a node with 0 gets no events (default: 1 each)."""
     forwarding: Literal["nat", "snat", "dr"] | None = None
     """How events get from the director to a node: `nat` (UDP only), `snat` (TCP only; Logstash sees the
     director's address) or `dr` (direct routing; no `server_port`) (default: `nat` for UDP, `snat` for TCP)."""
@@ -95,12 +96,12 @@ class Input(_Model):
     tags: tuple[Word, ...] = ()
     """The events' `tags`."""
     workers: Count | None = None
-    """Threads that take datagrams out of the input's queue; UDP only."""
+    """Threads that process the datagrams in the input's queue; UDP only."""
     queue_size: Count | None = None
-    """Datagrams that the input holds in memory; UDP only."""
+    """Datagrams that the input's queue holds in memory; UDP only."""
     receive_buffer_bytes: Count | None = RECEIVE_BUFFER
     """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; UDP only.
-    `net.core.rmem_max` is raised to it. `None` leaves the kernel's own, 208 kB as a rule."""
+    `net.core.rmem_max` is raised to it. `None` leaves the kernel's default, usually 208 kB."""
     senders: Networks | None = None
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: PipelineId = "main"
@@ -146,62 +147,63 @@ class Cluster(_Model):
     """The whole cluster: settings that are the same on all of its nodes, and the nodes."""
 
     nodes: tuple[Node, ...]
-    """Two machines or more: names and addresses, or a dictionary with `address` and `priority` for each."""
+    """Two or more machines: addresses by name, or for each a dictionary with `address` and `priority`."""
     networks: Networks = Field(alias="network")
-    """The layer-2 network that holds the nodes and the VIP; two where IPv4 and IPv6 are used."""
+    """The layer-2 network that the nodes and the VIP are in; two where both IPv4 and IPv6 are used."""
     interface: Interface
-    """The network interface that carries a node's address, and the VIP."""
+    """The network interface that has a node's address, and gets the VIP."""
     vips: Addresses = Field(alias="vip")
-    """The virtual address that events are sent to; one node holds it at a time. Where there
-    are several of a family, each of the first nodes is MASTER of one."""
+    """The virtual address that events are sent to; one node holds it at a time. With several
+    of a family, each of the first nodes is MASTER of one."""
     inputs: tuple[Input, ...]
-    """One input or more: a dictionary for each, with the settings below."""
+    """One or more inputs: a dictionary for each, with the settings below."""
     senders: Networks = ()
-    """Who may send events: addresses and networks. An input may have senders of its own."""
+    """Who may send events: addresses and networks. An input can have senders of its own."""
     vrrp: Literal[2, 3] = 3
     """VRRP's version: 3 (RFC 5798; hundredths of a second, IPv4 and IPv6) or the recipe's 2 (RFC 3768; whole seconds,
     a password, IPv4), which Enterprise Linux 7 needs."""
     virtual_router_id: RouterId = 1
-    """VRRP's number of this cluster, 1 to 255; the second VIP of a family has the next one, and so on."""
+    """VRRP's number for this cluster, 1 to 255; a second VIP of a family gets the next number, and so on."""
     advert_interval: float | None = None
-    """Seconds between VRRP adverts: 0.01 to 40.95 in VRRP 3, 1 to 255 in VRRP 2; a BACKUP takes over after three
-    (default: 0.1 in VRRP 3, 1 in VRRP 2)."""
+    """Seconds between VRRP adverts: 0.01 to 40.95 in VRRP 3, 1 to 255 in VRRP 2; a BACKUP takes over when three are
+    missing (default: 0.1 in VRRP 3, 1 in VRRP 2)."""
     transport: Literal["unicast", "multicast"] = "unicast"
-    """How adverts are sent: to each other node, or to VRRP's multicast group."""
+    """How adverts are sent: `unicast`, to each of the other nodes, or `multicast`, to VRRP's group."""
     preempt: bool | None = None
     """Whether a node with a higher priority takes the VIP back when it returns (default: yes where
-    priorities are given or a family has several VIPs, and in VRRP 2; else the VIP stays where it is)."""
+    priorities are given or a family has several VIPs, and in VRRP 2; otherwise the VIP stays where it is)."""
     auth_pass_file: Path | None = None
     """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there. A relative path
     begins at the inventory's folder."""
     logstash: Literal[6, 7, 8, 9] = 8
     """Logstash's major version."""
     version: Version | None = None
-    """Logstash's exact version, or `latest` of its major (default: installed once, then left alone)."""
+    """Logstash's exact version, or `latest` of that major version (default: the newest one is installed once, and
+    then left as it is)."""
     artifacts_url: Url = "https://artifacts.elastic.co"
-    """Where Elastic's packages and their GPG key come from: a mirror of your own."""
+    """Where Elastic's packages and their GPG key come from; it can be a mirror of your own."""
     proxy: ProxyUrl | None = None
-    """The proxy to reach `artifacts_url` through."""
+    """The proxy through which `artifacts_url` is reached."""
     exclusive: bool = False
-    """Whether Elastic's repository is enabled only during the deploy, so that no other package upgrade moves Logstash."""
+    """Whether Elastic's repository is enabled only during a deploy, so that no other package upgrade changes Logstash."""
     firewall: Literal["firewalld", "none"] = "firewalld"
-    """`firewalld`, which must run; `none` leaves the firewall to you."""
+    """`firewalld`, which must be running, or `none`: the firewall is yours."""
     notification_email: Email | None = "root@localhost"
-    """Who gets keepalived's mails when a node's state changes (the recipe's step 7); `None` for nobody."""
+    """Who gets keepalived's e-mails about changes of state (the recipe's step 7); `None` for nobody."""
     pipelines: Path | None = None
     """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others.
     A relative path begins at the inventory's folder."""
     environment_file: Path | None = None
-    """A local file of lines `NAME=value` that pipelines use as `${NAME}`: the place for secrets. A relative path begins
-    at the inventory's folder."""
+    """A local file with lines `NAME=value`, which pipelines use as `${NAME}`: the place for secrets. A relative path
+    begins at the inventory's folder."""
     heap: Size | None = None
     """Logstash's Java heap, such as `4g` (default: Logstash's own)."""
     queue: Literal["memory", "persisted"] = "memory"
-    """Where events wait inside Logstash: `persisted` keeps them over a crash."""
+    """Where events wait inside Logstash; those in a `persisted` queue survive a crash."""
     queue_max_bytes: Size | None = None
-    """The most that a persisted queue takes on disk (default: Logstash's own, 1g)."""
+    """The maximum size of a persisted queue on disk (default: Logstash's own, 1g)."""
     pipeline_workers: Count | None = None
-    """Threads that filter and output (default: one for each CPU)."""
+    """Threads that run filters and outputs (default: one for each CPU)."""
 
     @cached_property
     def auth_pass(self) -> SecretStr | None:

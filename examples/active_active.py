@@ -1,6 +1,6 @@
-"""A VIP for each node, and each node MASTER of one: for more events than one director can take.
+"""A VIP for each node, and each node is MASTER of one: for more events than one director can distribute.
 
-Half of the devices send to one VIP, half to the other. When a node is gone, the other one holds both.
+Half of the devices send to one VIP, half to the other. When one node is down, the other holds both.
 """
 
 from cluster import define

@@ -1,4 +1,4 @@
-"""No way to the internet: Logstash from a mirror of your own through a proxy, at one version that nothing else moves."""
+"""No internet access: Logstash comes from your own mirror through a proxy, and no other upgrade changes its version."""
 
 from cluster import define
 

@@ -1,4 +1,4 @@
-"""Direct routing: for TCP where Logstash must see the true sender, and for more events than one director can rewrite."""
+"""Direct routing: for TCP where Logstash must see the sender's address, or for more events than NAT can take."""
 
 from cluster import define
 

@@ -1,4 +1,4 @@
-"""IPv4 and IPv6: a VIP of each, both on one node at a time. For a network on its way from one to the other."""
+"""IPv4 and IPv6: a VIP of each, both on the same node. For a network that is moving from one to the other."""
 
 from cluster import define
 

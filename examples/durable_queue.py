@@ -1,4 +1,4 @@
-"""Events wait on disk inside Logstash: for outputs that are slow or away at times. A crash loses none that arrived."""
+"""Events wait on disk inside Logstash: for outputs that are slow or down at times. Queued events survive a crash."""
 
 from cluster import define
 

@@ -1,6 +1,6 @@
 """Secrets for your pipelines, such as Elasticsearch's password: `${ES_PASSWORD}` there, `ES_PASSWORD=…` in a file here.
 
-The file is in no repository. On the nodes only root can read it, and no difference or log shows it.
+Keep that file out of your repository. On the nodes only root can read it, and no output of a deploy shows it.
 """
 
 from cluster import define

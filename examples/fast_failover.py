@@ -1,4 +1,4 @@
-"""The VIP moves within a tenth of a second: fifty adverts a second. For nodes and a network that are never late."""
+"""The VIP moves within a tenth of a second, by fifty adverts a second: for nodes and a network without delays."""
 
 from cluster import define
 

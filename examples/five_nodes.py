@@ -1,6 +1,6 @@
-"""Five nodes and three inputs, each with senders of its own: for a company's whole network.
+"""Five nodes and three inputs, two of them with senders of their own: for the network of a whole company.
 
-Adverts go to VRRP's multicast group, one datagram for all nodes. Another cluster in the network needs another
+Adverts go to VRRP's multicast group, one datagram for all nodes. A second cluster in the same network needs another
 `virtual_router_id`.
 """
 

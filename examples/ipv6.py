@@ -1,4 +1,4 @@
-"""IPv6 alone: for networks without IPv4. It needs VRRP 3, which has no password."""
+"""IPv6 only: for networks without IPv4. It needs VRRP 3, which has no password."""
 
 from cluster import define
 

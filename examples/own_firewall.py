@@ -1,4 +1,7 @@
-"""No firewalld: for nodes whose firewall is somebody else's. It must let through what `docs/recipe.md` names in step 9."""
+"""No firewalld: for nodes with another firewall.
+
+It must accept what docs/recipe.md lists under "A firewall of your own".
+"""
 
 from cluster import define
 

@@ -1,6 +1,6 @@
-"""Pipeline files of your own: filters, and outputs to where your events go, instead of the sample file.
+"""Your own pipeline files: filters, and outputs to where your events go, instead of the deploy's own output file.
 
-`pipelines/*.conf` belong to the pipeline `main`, `pipelines/netflow/*.conf` to `netflow`. The inputs are added to them.
+`pipelines/*.conf` belong to the pipeline `main`, `pipelines/netflow/*.conf` to `netflow`. The deploy adds the inputs.
 """
 
 from cluster import define

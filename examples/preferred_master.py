@@ -1,4 +1,4 @@
-"""One node first: stash1 holds the VIP when it is up, but does not take it back from another one that works."""
+"""A preferred node: stash1 becomes MASTER when both start, but never takes the VIP from a MASTER that works."""
 
 from cluster import define
 

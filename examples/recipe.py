@@ -1,4 +1,4 @@
-"""The recipe of 2018 as it was: two nodes, one UDP input, Logstash 6. To compare with, or for machines that still run it."""
+"""The recipe of 2018: two nodes, one UDP input, Logstash 6. For comparison, or for machines that still run it."""
 
 from cluster import define
 

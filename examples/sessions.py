@@ -1,6 +1,6 @@
-"""A socket sticks to its node: for datagrams that belong together, when many senders share one address behind a NAT.
+"""Each sender's socket keeps its node: for datagrams that belong together, from many senders behind one NAT address.
 
-`sh` and `mh` would give all of them to one node. A socket that pauses for five minutes may get another node.
+`sh` and `mh` would send all of them to one node. A socket that is silent for five minutes may get another node.
 """
 
 from cluster import define

@@ -1,4 +1,4 @@
-"""A sender sticks to its node: for NetFlow, IPFIX and chunked GELF, whose datagrams make sense only together."""
+"""All of a sender's events go to one node: for NetFlow, IPFIX and chunked GELF, whose datagrams belong together."""
 
 from cluster import define
 

@@ -1,4 +1,4 @@
-"""Events over TCP: for senders that want to know that they arrived. Logstash sees the director as the sender."""
+"""Events over TCP: for senders that must notice a broken connection. Logstash sees the director's address."""
 
 from cluster import define
 

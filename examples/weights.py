@@ -1,4 +1,4 @@
-"""Nodes of unequal strength: stash3 gets twice the events of the others. 0 would keep events from a node."""
+"""Nodes of unequal capacity: stash3 gets twice as many events as each of the others. A node with weight 0 gets none."""
 
 from cluster import define
 

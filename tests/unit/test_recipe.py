@@ -95,11 +95,11 @@ DIFFERENCES = [
     Difference(
         "settings edited in place",
         "whole files, each checked by its own program (`logstash -t`, `keepalived -t`) and then moved into place",
-        "nothing reads half a file or a wrong one; what somebody changed by hand shows in `--dry --diff`",
+        "no program reads half a file or a wrong one; what somebody changed by hand shows in `--dry --diff`",
         come=("3 path.data: /var/lib/logstash", "3 path.logs: /var/log/logstash"),  # as Elastic's package has it
     ),
     Difference(
-        "`java`, whichever that is",
+        "`java`, in whichever version",
         "`java-1.8.0-openjdk-headless`, and none from Logstash 7.10 on",
         "Logstash 6 needs exactly Java 8; later ones bring their own",
         gone=("2 package java",),
@@ -108,19 +108,19 @@ DIFFERENCES = [
     Difference(
         "`router_id LVS_MASTER` on both",
         "the node's name",
-        "a message tells which node it is from",
+        "a message says which node it is from",
         gone=("7 global_defs > router_id LVS_MASTER",),
         come=("7 global_defs > router_id stash*",),
     ),
     Difference(
         "script run by root",
         "by `keepalived_script`, with `enable_script_security`",
-        "it only asks a web address",
+        "it only makes an HTTP request",
         come=("7 global_defs > script_user keepalived_script", "7 global_defs > enable_script_security"),
     ),
     Difference(
         "keepalived runs the script for each input of each node, every 5 s",
-        "a health service asks each node every 0.5 s; keepalived looks at its verdicts",
+        "a health service asks each node every 0.5 s; keepalived reads its verdicts",
         "an input that died is out of the pools within a second, and many inputs cost no more than one",
         gone=(f"{SERVER}delay_loop 5", f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"'),
         come=(
@@ -133,20 +133,20 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "a socket holds what the kernel lets it: 208 kB",
+        "a socket's buffer has the kernel's default size, 208 kB",
         "16 MiB (`receive_buffer_bytes`), and `net.core.rmem_max` for it",
         "208 kB are 90 to 270 events: what comes beyond them while Logstash collects garbage is lost",
         come=("4 input > udp > receive_buffer_bytes => 16777216", "6 net.core.rmem_max = 16777216"),
     ),
     Difference(
         "an input listed by the API is up",
-        "its pipeline must run too, and somebody listen at its port: other nodes may send there",
-        "a crashed pipeline and a lost socket are listed all the same; an empty datagram makes no event",
+        "its pipeline must also run, and its port must be open: the nodes may send to each other's ports",
+        "the API also lists an input whose pipeline has crashed or whose socket is lost; an empty datagram makes no event",
         come=('9 rule family="ipv4" source address="PEER" destination address="*" port port="5514" protocol="udp" accept',),
     ),
     Difference(
-        "a Logstash that is told to stop, stops",
-        "it leaves all pools before: the nodes' health services tell each other, at UDP port 9600",
+        "Logstash stops at once when it is told to",
+        "it leaves all pools first: the nodes' health services tell each other, at UDP port 9600",
         "what is sent to it meanwhile would be lost; so a restart by hand, an update and a reboot lose nothing",
         come=(
             "8 file /etc/systemd/system/logstash-ha-leave.service",
@@ -154,8 +154,8 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "keepalived starts with the machine",
-        "when firewalld has loaded its rules; and with VRRP 3 it listens for 3 s before it takes part",
+        "keepalived starts at boot",
+        "once firewalld has loaded its rules; with VRRP 3 it also listens for 3 s before it takes part",
         "a node that comes back would hear no advert, and become MASTER beside another one",
         come=(
             "11 keepalived.service: ExecStartPre = -/usr/bin/timeout 60 /usr/bin/firewall-cmd --quiet --state",
@@ -164,7 +164,7 @@ DIFFERENCES = [
     Difference(
         "SELinux's `nis_enabled` on",
         "no boolean",
-        "keepalived's checks look at a file, and open no connection",
+        "keepalived's checks read a file, and open no connection",
         gone=("5 setsebool nis_enabled",),
     ),
     Difference(
@@ -188,7 +188,7 @@ DIFFERENCES = [
     Difference(
         "VIP as written",
         "VIP/32",
-        "the VIP brings no second route to the network",
+        "the VIP adds no second route to the network",
         gone=("7 vrrp_instance VI_1 > virtual_ipaddress > 192.0.2.10",),
         come=("7 vrrp_instance VI_1 > virtual_ipaddress > 192.0.2.10/32",),
     ),
@@ -200,9 +200,9 @@ DIFFERENCES = [
         come=("4 output > file > path => /var/log/logstash/events.json",),
     ),
     Difference(
-        "IPVS loaded by whoever needs it",
+        "IPVS's modules loaded when they are needed",
         "`ip_vs` and its schedulers loaded at boot",
-        "their settings in `/etc/sysctl.d` find them there",
+        "their settings in `/etc/sysctl.d` exist only once they are loaded",
         come=("6 module ip_vs", "6 module ip_vs_rr"),
     ),
     Difference(
@@ -213,7 +213,7 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived as packaged",
-        "a drop-in with `Restart=on-failure`, and a script that takes the VIP off when another node has it",
+        "a drop-in with `Restart=on-failure`, and a script that removes the VIP when another node has it",
         "a killed keepalived leaves the VIP behind on its node",
         come=(
             "11 keepalived.service: Restart = on-failure",
@@ -328,5 +328,5 @@ def test_only_the_recipes_logstash_and_vrrp_are_not_the_defaults(cluster: Cluste
 def test_the_document_tells_each_difference() -> None:
     lines = DOCUMENT.read_text().splitlines()
     rows = [f"| {each.recipe} | {each.here} | {each.why} |" for each in DIFFERENCES]
-    lacking = [row for row in rows if row not in lines]
-    assert not lacking, "docs/recipe.md, `The same, but different`, lacks:\n" + "\n".join(lacking)
+    missing = [row for row in rows if row not in lines]
+    assert not missing, "missing in docs/recipe.md, `What differs from the recipe`:\n" + "\n".join(missing)
