@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from desired import keepalived
 from tests.lab.conftest import ADDRESSES, NODES, PASSWORD, Cluster, tool
 from tests.until import until
 
@@ -40,6 +41,28 @@ def test_a_pipeline_that_logstash_refuses_never_goes_live(cluster: Cluster, tmp_
     assert cluster.deploy("-y").returncode == 0
     assert {name: cluster.get(name, PIDS) for name in NODES} == before
     until(cluster.whole, 60, "the cluster whole")
+
+
+OLD_NAME = """
+cd /etc/keepalived
+mv release_vips.py give_up_vips.py
+sed -i s,/etc/keepalived/release_vips.py,/etc/keepalived/give_up_vips.py, {drop_in} /var/lib/logstash-ha/record
+systemctl daemon-reload
+"""
+"""A node as the version before has left it, which had another name for one of its files."""
+
+
+def test_what_an_earlier_version_put_under_another_name_goes(cluster: Cluster) -> None:
+    for name in NODES:
+        cluster.get(name, OLD_NAME.format(drop_in=keepalived.DROP_IN))
+    with cluster.stream("renamed") as sent:
+        done = cluster.deploy("-y")
+    assert done.returncode == 0, done.stderr
+    for name in NODES:
+        assert cluster.get(name, "cd /etc/keepalived; ls *vips*") == "release_vips.py"
+        assert cluster.on(name, "grep -r give_up_vips /etc /var/lib/logstash-ha").stdout == ""
+    assert cluster.lost("renamed", sent[0]) == []
+    assert cluster.plan()[0] == {}
 
 
 @pytest.mark.long

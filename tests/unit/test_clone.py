@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +19,7 @@ from desired import clone as desired
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
 from facts.clone import Identity, IdentityState, Profile, parse_identity
 from operations import clone
+from remote import clone as remote_clone
 from remote.known_hosts import replace_keys, with_keys
 from tests.unit.clusters import make_cluster
 
@@ -340,3 +344,24 @@ def test_the_keys_go_into_the_file_that_pyinfra_reads(tmp_path: Path) -> None:
     assert known.stat().st_mode & 0o777 == 0o644
     assert read.check("[192.0.2.12]:2222", new), "this run's own connections know it, too"
     assert not read.check("[stash2]:2222", stale)
+
+
+def test_paramiko_is_quiet_only_while_a_connection_is_tried() -> None:
+    """Also when the attempt ends in an error: the hook for threads and the log are as they were."""
+    before = threading.excepthook, logging.getLogger("paramiko").level
+    with suppress(RuntimeError), remote_clone._without_tracebacks():
+        assert threading.excepthook is not before[0]
+        assert not logging.getLogger("paramiko").isEnabledFor(logging.ERROR)
+        raise RuntimeError
+    assert (threading.excepthook, logging.getLogger("paramiko").level) == before
+
+
+@pytest.mark.parametrize(("error", "shown"), [(ProcessLookupError(), False), (ValueError("odd"), True)])
+def test_only_the_end_of_a_proxy_command_is_left_out_of_what_threads_report(
+    error: Exception, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    with remote_clone._without_tracebacks():
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, None, None)))
+    assert bool(reported) is shown
