@@ -138,21 +138,21 @@ def check_conflicts(node: Node, plan: Plan, conflicts: dict[str, str]) -> None:
                     "there, which brings arping"
                 )
             if status == "taken":
-                mend = "power it off" if address == old else "power it off, or choose a free address"
+                remedy = "power it off" if address == old else "power it off, or choose a free address"
                 raise ClusterError(
-                    f"nodes.{node.name}: another machine answers for {address} at the same time; {mend}"
+                    f"nodes.{node.name}: another machine answers for {address} at the same time; {remedy}"
                 )
 
 
 def other_addresses(given: object) -> dict[str, str]:
     """New addresses by old ones, as `--data clone_addresses=…` gives them. Raises `ClusterError`."""
-    mend = 'write it as \'{"2001:db8::11": "2001:db8::12"}\', new addresses by old ones'
+    remedy = 'write it as \'{"2001:db8::11": "2001:db8::12"}\', new addresses by old ones'
     if not isinstance(given, dict):
-        raise ClusterError(f"clone_addresses: {given!r} is not a dictionary; {mend}")
+        raise ClusterError(f"clone_addresses: {given!r} is not a dictionary; {remedy}")
     try:
         return {str(ip_address(old)): str(ip_address(new)) for old, new in given.items()}
     except ValueError as error:
-        raise ClusterError(f"clone_addresses: {error}; {mend}") from None
+        raise ClusterError(f"clone_addresses: {error}; {remedy}") from None
 
 
 def edits(replaced: dict[str, str]) -> str:

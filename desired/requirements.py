@@ -99,15 +99,15 @@ def _check_addresses(cluster: Cluster, node: Node, machine: MachineState) -> Non
 def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
     if cluster.firewall == "none":
         return
-    mends = {
+    remedies = {
         "absent": f"{packages.manager(el)} install firewalld && systemctl enable --now firewalld",
         "masked": "systemctl unmask firewalld && systemctl enable --now firewalld",
     }
     if machine["firewalld"] != "active":
-        mend = mends.get(machine["firewalld"], "systemctl enable --now firewalld")
+        remedy = remedies.get(machine["firewalld"], "systemctl enable --now firewalld")
         raise ClusterError(
             f"{node.name}: firewalld is {machine['firewalld']}, so Logstash's API would be open to everyone; "
-            f"run `{mend}` there, or set firewall='none' where you have another one"
+            f"run `{remedy}` there, or set firewall='none' where you have another one"
         )
     if "snat" in cluster.forwardings and not machine["iptables"]:
         raise ClusterError(

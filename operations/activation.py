@@ -122,9 +122,7 @@ def _restart(
     failed = [member.name for member in members if member in state.failed_hosts]
     stopped_at = _stopped_at.get(state) or (failed[0] if failed else None)
     if stopped_at:
-        log_error(
-            host, f"left as it was, because {stopped_at} has failed; mend that and run the deploy again"
-        )
+        log_error(host, f"left as it was, because {stopped_at} has failed; fix that and run the deploy again")
         return False
     _stopped_at[state] = host.name  # until it is up: an exception stops the others, too
     directors = connected_directors(state, cluster)

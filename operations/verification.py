@@ -37,7 +37,7 @@ def verified(cluster: Cluster) -> Generator[FunctionCommand]:
     elif failed:
         logger.warning(
             f"{host.print_prefix}the cluster is not verified, because {', '.join(failed)} has failed; "
-            "mend that and run the deploy again"
+            "fix that and run the deploy again"
         )
     elif reason := _verify(state, cluster, [member.name for member in members if member not in in_run]):
         yield FunctionCommand(_fail, (reason,), {})

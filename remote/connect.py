@@ -46,7 +46,7 @@ def connect_to_nodes(
         raise ClusterError(f"no node can be reached by ssh: {describe_failures(reasons)}")
     if sender and not sender.connected:
         reason = reasons[sender.name]
-        raise ClusterError(f"{sender.name}: {reason}; mend that, or choose another sender with --from")
+        raise ClusterError(f"{sender.name}: {reason}; fix that, or choose another sender with --from")
     return reasons
 
 

@@ -47,6 +47,6 @@ def require_all_connected(host: Host, group: str) -> None:
     for member in host.inventory.get_group(group):
         if state.is_host_in_limit(member) and member not in state.activated_hosts:
             raise ClusterError(
-                f"{member.name}: can't be reached by ssh (the reason is above); mend that, "
+                f"{member.name}: can't be reached by ssh (the reason is above); fix that, "
                 f"or leave it out with --exclude {member.name}"
             )

@@ -82,7 +82,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", DEPLOY)
         if kept:
             what = f"{label}: no node's check passes; {desired[kept].node.name} stays in the pool, as the last one"
-            return Finding(Status.WRONG, text, what, "mend what is above")
+            return Finding(Status.WRONG, text, what, "fix what is above")
         if late:
             do = "verify again in 10 s; if it stays: `journalctl -u keepalived` names scripts it won't run"
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(late)}", do)
@@ -101,7 +101,7 @@ def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
             "ipvs",
             report.holders[0],
             f"nobody takes {several([f'{input} at {vip}' for input in empty])}: all these events are lost",
-            "mend what is above",
+            "fix what is above",
         )
         for vip, report in vips.items()
         if len(report.holders) == 1 and (empty := [id for id, nodes in report.pool.items() if not nodes])

@@ -30,7 +30,10 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         vips=vips,
         rows=tuple(row for row, _ in judged),
         problems=(
-            *(Problem(Status.WARNING, "inventory", None, *_what_and_mend(line)) for line in cluster.warnings),
+            *(
+                Problem(Status.WARNING, "inventory", None, *_what_and_remedy(line))
+                for line in cluster.warnings
+            ),
             *(problem for _, problems in judged for problem in problems),
             *health.drained(cluster, observations),
             *health.slow(cluster, observations),
@@ -64,10 +67,10 @@ def _at_most_a_warning(cell: Cell) -> Cell:
     return cell if cell.status is Status.OK else replace(cell, status=Status.WARNING)
 
 
-def _what_and_mend(warning: str) -> tuple[str, str]:
-    """What the model warns of, and its mend."""
-    what, _, mend = warning.rpartition("; ")
-    return what, mend
+def _what_and_remedy(warning: str) -> tuple[str, str]:
+    """What the model warns of, and its remedy."""
+    what, _, remedy = warning.rpartition("; ")
+    return what, remedy
 
 
 def _vip_report(cluster: Cluster, observations: Observations, address: str) -> VipReport:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from desired import health
 
 _SETTLES = {"health", "ipvs", "vip", health.UNIT}
-"""The checks of what the cluster mends by itself; systemd starts the health service again."""
+"""The checks of what the cluster repairs by itself; systemd starts the health service again."""
 
 
 class Status(StrEnum):

@@ -107,7 +107,7 @@ def grouped(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
 def _headline(report: Report, ok: bool, problems: int) -> RenderableType:
     verdict = Text("ALL GOOD", "bold green") if ok else Text("WRONG", "bold red")
     if problems:
-        verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to {'look at' if ok else 'mend'}")
+        verdict.append(f", {problems} thing{'s' if problems > 1 else ''} to {'look at' if ok else 'fix'}")
     nobody = "no node that was looked at" if report.left_out else "no node"
     holders = ", ".join(
         f"{vip} on {' and '.join(vip_report.holders) or nobody}" for vip, vip_report in report.vips.items()

@@ -17,7 +17,7 @@ from verification.spread import judge_spread
 NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """The errors of a sender that has no address of the VIP's family."""
 
-_MEND_ABOVE = "mend what is above"
+_FIX_ABOVE = "fix what is above"
 
 
 def tally(
@@ -133,7 +133,7 @@ def _send_failure(sender: str, target: Target, result: Sent) -> list[Problem]:
     if result.errno in NO_ROUTE:
         do = f"send --from a host that can reach {vip}"
     elif result.source is None:
-        do = f"{_MEND_ABOVE}: a firewall refuses or drops, or nobody listens"
+        do = f"{_FIX_ABOVE}: a firewall refuses or drops, or nobody listens"
     else:
         do = "did a node go down meanwhile? Verify again"
     return [_wrong(f"{label([target])}: {result.error} after {result.sent} events", do)]
@@ -167,7 +167,7 @@ def _faults(
 def _loss(
     cluster: Cluster, report: Report, group: list[Target], delivery: InputDelivery, source: str | None
 ) -> tuple[str, str]:
-    """A loss and its mend, in words: the first of its possible causes."""
+    """A loss and its remedy, in words: the first of its possible causes."""
     server = group[0].server
     what = f"{delivery.lost} of {delivery.sent} events are lost"
     senders = cluster.senders_of(server.input)
@@ -179,12 +179,12 @@ def _loss(
     if delivery.refused:
         return (
             f"{what}; {words(delivery.vips)} refused {delivery.refused}",
-            f"{_MEND_ABOVE}: a firewall refuses, or nobody listens",
+            f"{_FIX_ABOVE}: a firewall refuses, or nobody listens",
         )
     if delivery.lost < delivery.sent and server.protocol == "UDP":
         return what, "send slower, with --rate; if it stays: `nstat -az UdpRcvbufErrors` on the nodes"
     if not report.ok:
-        return what, _MEND_ABOVE
+        return what, _FIX_ABOVE
     log = "/var/log/logstash/logstash-plain.log"
     return (
         what,

@@ -775,7 +775,7 @@ def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.
     run = world.deploy()
     assert run.failed == ["stash1"]
     table = capsys.readouterr().err
-    assert table.count("WRONG, 1 thing to mend") == 1
+    assert table.count("WRONG, 1 thing to fix") == 1
     assert "! stash2: logstash-ha-health runs, but it last renewed its verdicts 60 s ago" in table
     (line,) = run.says("the cluster is not whole: stash2: logstash-ha-health runs, but ")
     assert line.startswith("[stash1] ")

@@ -401,7 +401,7 @@ def test_any_cluster_is_refused_in_one_line_or_rendered_well(case: Case, data: s
             assert line.isprintable(), "more than one line"
             assert len(line) < 1000, "more than fits on a screen"
             place, _, text = line.partition(": ")
-            assert "; " in text, "no mend"
+            assert "; " in text, "no remedy"
             assert "unknown setting" in text or names_a_field(place, case), f"no setting: {place}"
             assert len(case.password) < 4 or case.password not in line or case.password in repr(case.settings)
             return

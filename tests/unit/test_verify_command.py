@@ -204,7 +204,7 @@ def test_the_verdict_is_the_exit_status(
     report = Report(("stash1",), vips, (), problems)
     monkeypatch.setattr(command, "_verify", lambda options: (report, None))
     assert main([]) == status
-    assert ("ALL GOOD" if ok else "WRONG, 1 thing to mend") in capsys.readouterr().out
+    assert ("ALL GOOD" if ok else "WRONG, 1 thing to fix") in capsys.readouterr().out
     assert main(["--json"]) == status
     assert json.loads(capsys.readouterr().out)["ok"] is ok
     assert main(["--report", str(tmp_path / "report.html")]) == status

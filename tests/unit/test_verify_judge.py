@@ -70,7 +70,7 @@ def test_what_could_not_be_read_is_no_success(cluster: Cluster, part: str, check
 
 
 def test_only_what_mends_itself_may_settle(cluster: Cluster) -> None:
-    """Only what keepalived mends by itself, or a slow answer causes: not with another cause beside it."""
+    """Only what keepalived repairs by itself, or a slow answer causes: not with another cause beside it."""
     observations = all_well(cluster)
     assert not judge(cluster, observations).may_settle
     observations["stash1"] = change(observations["stash1"], virtual_servers=pop_real(0))

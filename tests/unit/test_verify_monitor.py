@@ -23,7 +23,7 @@ from verification.report import (
 )
 
 VIP = "10.77.0.10"
-WRONG = Problem(Status.WRONG, "ipvs", "stash1", "a | b", "mend it")
+WRONG = Problem(Status.WRONG, "ipvs", "stash1", "a | b", "fix it")
 
 
 def report(*problems: Problem, cell: Status = Status.OK) -> Report:
@@ -66,7 +66,7 @@ def test_a_plug_in_answers_with_the_state_the_figures_and_the_problems() -> None
     assert plugin(report(WRONG), None)[1].splitlines() == [
         f"LOGSTASH-HA CRITICAL - 1 thing to look at; VIP {VIP} on stash1, 1 of 2 take udp-5514"
         f" | problems=1;;;0 '{VIP} udp-5514'=1;;;0;2",
-        "stash1: a / b -> mend it",
+        "stash1: a / b -> fix it",
     ]
     assert plugin(report(), None)[1].startswith(f"LOGSTASH-HA OK - VIP {VIP} on stash1, ")
     assert plugin_failure("no | node") == (3, "LOGSTASH-HA UNKNOWN - no / node")

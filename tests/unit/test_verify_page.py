@@ -74,7 +74,7 @@ def test_the_page_shows_that_all_is_well(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_what_is_wrong_and_escapes_it(tmp_path: Path) -> None:
-    """With its mend, and nothing that comes from a machine is markup."""
+    """With its remedy, and nothing that comes from a machine is markup."""
     cluster = make_cluster(tmp_path)
     seen = all_well(cluster)
     seen = {

@@ -53,7 +53,7 @@ def test_the_table_shows_what_is_wrong_and_what_to_do(cluster: Cluster) -> None:
     observations["stash1"] = change(observations["stash1"], services=stop("firewalld"))
     text = shown(judge(cluster, observations))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0].startswith("WRONG, 1 thing to mend VIP 10.77.0.10 on stash2")
+    assert lines[0].startswith("WRONG, 1 thing to fix VIP 10.77.0.10 on stash2")
     assert "firewalld ! stopped running" in lines
     assert "! stash1: firewalld does not run" in lines
     assert any(line.startswith("-> `systemctl start firewalld`") for line in lines)
@@ -66,7 +66,7 @@ def test_the_table_shows_a_problem_of_two_nodes_once(cluster: Cluster) -> None:
     report = judge(cluster, observations)
     assert len(report.problems) == 2
     text = shown(report)
-    assert "WRONG, 1 thing to mend" in text
+    assert "WRONG, 1 thing to fix" in text
     assert "! stash1, stash2: firewalld does not run" in text
     assert text.count("does not run") == 1
 
@@ -83,7 +83,7 @@ def test_the_table_shows_what_was_delivered(cluster: Cluster) -> None:
     text = shown(judge(cluster, all_well(cluster)), delivery(lost=1, problems=(problem,)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "udp-5514 4 1 2 1 0" in lines
-    assert lines[0].startswith("WRONG, 1 thing to mend")
+    assert lines[0].startswith("WRONG, 1 thing to fix")
     assert "! cluster: udp-5514: 1 of 4 events are lost" in lines
 
 
