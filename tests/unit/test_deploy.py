@@ -8,7 +8,7 @@ import logging
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,8 +194,9 @@ class Machine:
         """The health script's verdict on each input of each node."""
         inputs = found(r"echo inputs (.*?);", command).split()
         lines = [f"inputs {' '.join(inputs)}"]
+        names = {str(node.address): node.name for node in self.world.cluster.nodes}
         for address in found(r"for address in (.*?);", command).split():
-            up = self.world.machines[f"stash{int(address[-1])}"].units["logstash"].active
+            up = self.world.machines[names[address]].units["logstash"].active
             verdict = {"state": "up"} if up else {"state": "down", "reason": "connection_refused"}
             for input in inputs:
                 said = {"input": input, "address": address, "message": "as it is in memory", **verdict}
@@ -430,24 +431,32 @@ class World:
         return Run(state, list(self.log))
 
 
+@contextmanager
+def simulated_world(folder: Path, log: list[str]) -> Iterator[World]:
+    """Two fresh machines; time passes only while the deploy waits. `log` is emptied at each deploy."""
+    (folder / "auth_pass").write_text(PASSWORD)
+    clock = Clock()
+    world = World(folder, log, clock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
+        for module in (drain, inspection):
+            patch.setattr(module, "time", clock)
+        patch.setattr(Recorder, "world", world, raising=False)
+        patch.chdir(ROOT)
+        yield world
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Two fresh machines; time passes only while the deploy waits."""
-    (tmp_path / "auth_pass").write_text(PASSWORD)
-    monkeypatch.setattr(pyinfra.api.inventory, "get_execution_connectors", lambda: {"ssh": Recorder})
-    clock = Clock()
-    for module in (drain, inspection):
-        monkeypatch.setattr(module, "time", clock)
-    monkeypatch.chdir(ROOT)
+    """A simulated world whose log has what pyinfra says."""
     log: list[str] = []
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", lambda record: log.append(record.getMessage()))
     level = logger.level
     logger.setLevel(logging.DEBUG)  # not the attribute alone: what is logged is cached by level
     logger.addHandler(handler)
-    world = World(tmp_path, log, clock)
-    monkeypatch.setattr(Recorder, "world", world, raising=False)
-    yield world
+    with simulated_world(tmp_path, log) as world:
+        yield world
     logger.removeHandler(handler)
     logger.setLevel(level)
 
