@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -91,9 +92,9 @@ def wait_until_ready(lab: Lab) -> tuple[str, int]:
     return seen[-1][0], sum(len(names) > 1 for names in seen)
 
 
-def deploy(lab: Lab, **settings: object) -> None:
-    """Deploy the cluster. A setting that is not given is as in the project's own inventory. Raises SystemExit."""
-    settings = {
+def cluster_settings(lab: Lab, **settings: object) -> dict[str, Any]:
+    """The arguments of `define` for the lab's nodes. A setting that is not given is as in the project's own inventory."""
+    return {
         "nodes": NODES,
         "network": str(NETWORK),
         "interface": INTERFACE,
@@ -104,14 +105,32 @@ def deploy(lab: Lab, **settings: object) -> None:
         "connection": {"ssh_config_file": f"{lab.folder}/ssh_config", "_sudo": True},
         **settings,
     }
+
+
+def write_inventory(lab: Lab, **settings: object) -> Path:
+    """Write an inventory of the cluster with these settings, and return its path."""
     inventory = lab.folder / "bench.py"
-    inventory.write_text(f"from cluster import define\n\nnodes = define(**{settings!r})\n")
+    arguments = cluster_settings(lab, **settings)
+    inventory.write_text(f"from cluster import define\n\nnodes = define(**{arguments!r})\n")
+    return inventory
+
+
+def run_deploy(inventory: Path) -> str:
+    """Deploy what the inventory says, and return all that pyinfra prints. Raises SystemExit."""
     pyinfra = Path(sys.executable).with_name("pyinfra")
     done = subprocess.run(
         (pyinfra, "-y", str(inventory), "deploy.py"), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"the deploy with {settings} failed:\n{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"the deploy of this inventory failed:\n{inventory.read_text()}{done.stderr[-2000:]}"
+        )
+    return done.stdout + done.stderr
+
+
+def deploy(lab: Lab, **settings: object) -> None:
+    """Deploy the cluster with these settings; the others are as in the project's own inventory. Raises SystemExit."""
+    run_deploy(write_inventory(lab, **settings))
 
 
 @contextmanager
