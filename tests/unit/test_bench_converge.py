@@ -402,7 +402,6 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def memory() -> Any:
-    pytest.importorskip("ansible", reason="no Ansible, which comes with the extra `bench`")
     from bench.ansible.connection_plugins import memory
 
     return memory
