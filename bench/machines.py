@@ -169,5 +169,6 @@ def recipe_in_use(lab: Lab) -> Iterator[None]:
         yield
     finally:
         for name in NODES:
-            run_on(lab, name, f"rm {CHECK}; setsebool nis_enabled=0")
+            # Stopped first: checks that SELinux denies meanwhile would be found by the deploy's verification.
+            run_on(lab, name, f"systemctl stop keepalived; rm {CHECK}; setsebool nis_enabled=0")
         deploy(lab)

@@ -8,7 +8,7 @@ import pytest
 from tests.lab.conftest import Cluster
 
 RUNS = {
-    "detection": ("1 --checks recipe --failure killed", r"\| recipe \| killed \| 1 \| (\d+) \| \1 \| \1 \|"),
+    "detection": ("1 --checks ours --failure killed", r"\| ours \| killed \| 1 \| (\d+) \| \1 \| \1 \|"),
     "failover": (
         "1 --vrrp default --failure keepalived-stopped",
         r"\| default \| keepalived stopped \| 1 \| (\d+) \| \1 \| \1 \|  \|",
@@ -25,6 +25,6 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_benchmark_measures_something(cluster: Cluster, name: str) -> None:
     arguments, rows = RUNS[name]
-    done = cluster.run(sys.executable, "-m", f"bench.{name}", *arguments.split(), timeout=180)
+    done = cluster.run(sys.executable, "-m", f"bench.{name}", *arguments.split(), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(f"^{rows}$", done.stdout, re.MULTILINE), done.stdout

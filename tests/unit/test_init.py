@@ -602,9 +602,10 @@ def test_the_program_is_run_as_a_user_runs_it(tmp_path: Path) -> None:
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What make would run."""
+    """What make would run, also where the tests are run by make."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ("make", "-n", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
+        ("make", "-n", *arguments), cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
     )
 
 
