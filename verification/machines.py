@@ -128,7 +128,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
             for line in conf + others
         ]
         if not faults:
-            return Finding(Status.OK, "as meant")
+            return Finding(Status.OK, "as desired")
         named = ", ".join(dict.fromkeys(line["path"] for line in others))
         do = f"take the line out of {named}, and {DEPLOY}" if others else DEPLOY
         return Finding(Status.WRONG, "differ", "; ".join(faults), do)

@@ -36,7 +36,7 @@ def test_the_table_shows_that_all_is_well(cluster: Cluster) -> None:
         "stash1 stash2",
         "ssh reached reached",
         "logstash running running",
-        "sysctl as meant as meant",
+        "sysctl as desired as desired",
         "SELinux enforcing enforcing",
         "firewall 8 of 8 8 of 8",
         "health udp-5514 2 of 2 2 of 2",
