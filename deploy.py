@@ -34,13 +34,13 @@ if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     el = preflight.inspect(host, cluster, node)
-    snapshot.install(host, compared_facts(cluster, node, el))
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
             logger.warning(warning)
     desired = list(desired_files(cluster, node, el).values())
     units = managed_units(cluster, node, el)
     names = [unit.name for unit in units]
+    snapshot.install(host, compared_facts(cluster, names, desired))
     new_version = partial(packages.version_change, cluster, el)
 
     packages.key(name="2. Elastic's GPG key", cluster=cluster)

@@ -6,15 +6,14 @@ from typing import Any
 
 from pyinfra.api import FactBase
 
-from cluster import Cluster, Node
-from desired.files import desired_files
+from cluster import Cluster
 from desired.health_script import USER
 from desired.modules import module_names
 from desired.packages import KEY, package_names
 from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
-from desired.units import managed_units, retired_units
+from desired.units import retired_units
 from facts.clone import Identity
 from facts.files import Files
 from facts.firewalld import FirewallRules
@@ -27,10 +26,13 @@ from facts.sysctl import Sysctl
 from facts.users import User
 
 
-def compared_facts(cluster: Cluster, node: Node, el: int) -> list[tuple[type[FactBase[Any]], dict[str, Any]]]:
-    """Each fact that a deploy asks this node for when nothing is to be changed, with its arguments."""
-    files = list(desired_files(cluster, node, el).values())
-    units = [unit.name for unit in managed_units(cluster, node, el)]
+def compared_facts(
+    cluster: Cluster, units: list[str], files: list[TextFile]
+) -> list[tuple[type[FactBase[Any]], dict[str, Any]]]:
+    """Each fact that a deploy asks a node for when nothing is to be changed, with its arguments.
+
+    `files` and `units` are all that the deploy writes and starts on the node.
+    """
     facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
         (KeyImported, {"path": KEY}),
         (Files, {"paths": all_paths(files)}),

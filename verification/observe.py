@@ -14,7 +14,7 @@ from cluster import Cluster, Node
 from desired import health, health_script, sysctl
 from desired.files import desired_files
 from desired.paths import LAST_GOOD, RECORD, STATE
-from desired.textfile import TextFile, read_by
+from desired.textfile import TextFile, all_paths, read_by
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.firewalld import FirewallRules, RulesState
@@ -126,10 +126,7 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
     if el:
-        paths = {
-            unit: [path for file in files for path in (file.path, file.staged)]
-            for unit, files in unit_files(cluster, node, el).items()
-        }
+        paths = {unit: all_paths(files) for unit, files in unit_files(cluster, node, el).items()}
         facts["units"] = (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD})
     return Observation(
         el=el,

@@ -6,16 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
-from tests.unit.clusters import make_cluster
 from tests.unit.observations import Fault, all_well, assert_reported_once, change, shaped, status, stop
 from verification.judge import judge
 from verification.report import Status
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
 
 FAULTS: dict[str, Fault] = {
     "rule missing": (

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from cluster import Cluster
-from tests.unit.clusters import make_cluster
 from tests.unit.observations import (
     SHAPES,
     Fault,
@@ -22,12 +21,6 @@ from tests.unit.observations import (
 )
 from verification.judge import judge
 from verification.report import Status
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
 
 FAULTS: dict[str, Fault] = {
     "script missing": (

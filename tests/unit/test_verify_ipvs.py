@@ -9,7 +9,6 @@ import pytest
 
 from cluster import Cluster
 from facts.ipvs import VirtualServerState
-from tests.unit.clusters import make_cluster
 from tests.unit.observations import (
     SHAPES,
     SYSLOG,
@@ -24,12 +23,6 @@ from tests.unit.observations import (
 )
 from verification.judge import judge
 from verification.report import Status
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
 
 OTHER = {"protocol": "TCP", "address": "10.77.0.10:80", "scheduler": "rr", "flags": [], "real_servers": []}
 

@@ -27,11 +27,6 @@ from verification.observe import Observation
 from verification.report import Report, Status, VipReport
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
-
 def test_a_cluster_that_is_well_has_no_problems(cluster: Cluster) -> None:
     report = judge(cluster, all_well(cluster))
     assert report.ok

@@ -1,20 +1,13 @@
 """The verdict on the kernel: its settings, and what SELinux denies."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from cluster import Cluster
-from tests.unit.clusters import make_cluster
 from tests.unit.observations import STIG, Fault, all_well, assert_reported_once, status
 from verification.judge import judge
 from verification.report import Status
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
 
 
 def line(path: str) -> dict[str, object]:

@@ -239,11 +239,6 @@ def test_without_an_answer_event_counts_are_unknown(tmp_path: Path) -> None:
     assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
-
 class Nodes:
     """A pyinfra state whose hosts answer each fact from `facts`, and keep what they were asked."""
 

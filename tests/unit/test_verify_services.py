@@ -8,7 +8,6 @@ import pytest
 
 from cluster import Cluster
 from desired import vip
-from tests.unit.clusters import make_cluster
 from tests.unit.observations import (
     SHAPES,
     Change,
@@ -22,12 +21,6 @@ from tests.unit.observations import (
 )
 from verification.judge import judge
 from verification.report import Status
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
 
 FAULTS: dict[str, Fault] = {
     "service stopped": (

@@ -17,11 +17,6 @@ from verification.report import Delivery, InputDelivery, Problem, Status
 from verification.show import document, failure, show
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
-
 def delivery(lost: int = 0, problems: tuple[Problem, ...] = ()) -> Delivery:
     received = {"stash1": 2 - lost, "stash2": 2}
     result = InputDelivery("udp-5514", ("10.77.0.10",), "events", 4, 0, received, lost, 0)

@@ -14,11 +14,6 @@ from verification.observe import Observation
 from verification.report import Status, VipReport
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
-
 def test_a_split_brain_is_reported_for_the_cluster(cluster: Cluster) -> None:
     observations = all_well(cluster)
     observations["stash1"] = replace(observations["stash1"], held={"10.77.0.10": ["eth0"]})
