@@ -15,6 +15,7 @@ from desired.sysctl import kernel_settings
 from desired.units import managed_units, retired_units
 from operations import (
     activation,
+    channel,
     clone,
     files,
     firewalld,
@@ -62,6 +63,7 @@ if "nodes" in host.groups:
 
     # 8 before 7: keepalived.conf names the script's user and the verdict files, and its check needs both.
     users.system(name="8. User of the health script", user=USER)
+    channel.key(name="8. Key of the health services", cluster=cluster, user=USER)
     files.put(name="8. Health script and service", files=desired, step=8)
     files.put(name="7. keepalived.conf", files=desired, step=7)
 

@@ -7,13 +7,16 @@ from typing import Any
 from pyinfra.api import FactBase
 
 from cluster import Cluster
+from desired.health import KEY, PEERS
 from desired.health_script import USER
 from desired.modules import module_names
-from desired.packages import KEY, package_names
+from desired.packages import KEY as PACKAGE_KEY
+from desired.packages import package_names
 from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
 from desired.units import retired_units
+from facts.channel import HeardPeers
 from facts.clone import Identity
 from facts.files import Files
 from facts.firewalld import FirewallRules
@@ -34,8 +37,10 @@ def compared_facts(
     `files` and `units` are all that the deploy writes and starts on the node.
     """
     facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
-        (KeyImported, {"path": KEY}),
+        (KeyImported, {"path": PACKAGE_KEY}),
         (Files, {"paths": all_paths(files)}),
+        (Files, {"paths": [KEY]}),
+        (HeardPeers, {"path": PEERS}),
         (MissingPackages, {"packages": package_names(cluster)}),
         (PackageVersion, {"package": "logstash"}),
         (UnitStates, unit_states(units, files)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from cluster import Cluster, Node
 from desired.health_script import CHECK, PYTHON, USER, check_script, starts
-from desired.paths import DRAINED, staged
+from desired.paths import DRAINED, STATE, staged
 from desired.render import program, render
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -13,7 +15,11 @@ UNIT = "logstash-ha-health"
 FILE = f"/etc/systemd/system/{UNIT}.service"
 SERVICE = "/etc/keepalived/logstash_ha_health.py"
 """Beside the health script, whose module it is built on."""
+MODULES = ("logstash_ha_channel.py", "logstash_ha_listeners.py")
+"""What the service is built on, beside the health script."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
+KEY = f"{STATE}/health.key"
+"""The cluster's key, the same on all nodes, by which the services know each other's messages (`operations.channel`)."""
 TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
 """Makes the files of the verdicts at boot, with the owner and the SELinux label that they need."""
 
@@ -21,6 +27,8 @@ FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
 REASONS = f"{FOLDER}/reasons"
 """Why inputs are down or slow, a JSON object a line. The service renews its modification time while it works."""
+PEERS = f"{FOLDER}/peers"
+"""Which of the other nodes' services this node's hears."""
 LINK_FAULT = f"{FOLDER}/link_fault"
 """Says, with a `1`, that this node's link is down or has just come back."""
 TRACK_FILE = 8
@@ -32,8 +40,9 @@ TIMEOUT = 2.0
 
 LEAVE = "logstash-ha-leave"
 LEAVE_FILE = f"/etc/systemd/system/{LEAVE}.service"
-LEAVE_TIME = 4 * INTERVAL
-"""Seconds for which a Logstash that is to stop still takes events: until all services have asked, and keepalived follows."""
+LEAVE_TIME = 2.0
+"""Seconds for which a Logstash that is to stop still takes events: until all services know, and keepalived follows, which
+looks once a second on EL 7 and 8."""
 
 
 def verdict(node: Node, input_id: str) -> str:
@@ -75,7 +84,10 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "timeout": TIMEOUT,
         "own": str(node.address),
         "interface": cluster.interface,
+        "cluster": " ".join(map(str, cluster.vips)),
+        "key": KEY,
         "reasons": REASONS,
+        "peers": PEERS,
         "link_fault": link_fault(el),
         "nodes": {
             str(member.address): {
@@ -93,14 +105,20 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
 
 
 def _service_starts(el: int) -> str:
-    """For the service's `TextFile`: it starts with the health script that it will have, as its user."""
+    """For the service's `TextFile`: it starts with the modules that it will have, as its user."""
+    copies = "\n".join(
+        f'[ -f {staged(path)} ] && cp {staged(path)} "$work/{posixpath.basename(path)}" || cp {path} "$work"'
+        for path in (CHECK, *map(_beside, MODULES))
+    )
     return f"""\
-script={staged(CHECK)}
-[ -f "$script" ] || script={CHECK}
 chmod 755 "$work"
-cp "$script" "$work/check_logstash_input.py"
+{copies}
 cp "$new" "$work/service.py"
 {starts(el, "$work/service.py")}"""
+
+
+def _beside(module: str) -> str:
+    return posixpath.join(posixpath.dirname(SERVICE), module)
 
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
@@ -116,6 +134,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         cluster=cluster,
         folder=FOLDER,
         reasons=REASONS,
+        peers=PEERS,
         user=USER,
         verdict=verdict,
         slow_aware_inputs=slow_aware_inputs(cluster),
@@ -125,6 +144,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [
         check_script(el, read_by=UNIT),
+        *(TextFile(_beside(module), program(module), step=8, read_by=UNIT) for module in MODULES),
         TextFile(TMPFILES, verdicts, step=8, then=f"systemd-tmpfiles --create {TMPFILES}"),
         TextFile(
             SERVICE,

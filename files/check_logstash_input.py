@@ -76,12 +76,13 @@ REASONS = {
     "no_such_input": "no pipeline has the input",
     "nobody_listens": "nothing listens at the input's port, though Logstash lists the input",
     "leaving": "the node's own health service says that its Logstash is about to stop",
+    "silent": "the node's health service tells nothing any more, and its kernel answers no connection",
     "bind_failed": "the input can't bind its port",
     "blocked": "the pipeline's queue is full, and no event leaves it",
     "queue_full": "the pipeline's queue is full, but events leave it: the input is slow",
     "flapping": "the input comes and goes, and has to stay good for some time first",
 }
-"""All values of `reason`, for programs, and what they stand for. The last five only come from the health service."""
+"""All values of `reason`, for programs, and what they stand for. The last six only come from the health service."""
 
 
 class Down(Exception):

@@ -5,14 +5,18 @@ Usage: logstash_ha_health.py SETTINGS
 
 SETTINGS is a JSON file, which names all files that the service writes:
     {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
+     "cluster": "192.0.2.10", "key": "/var/lib/logstash-ha/health.key",
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
+     "peers": "/run/keepalived-health/peers",
      "nodes": {"192.0.2.11": {"udp-5514": {
          "protocol": "udp", "port": 5514,
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
          "slow": "/run/keepalived-health/slow/192.0.2.11/udp-5514"}}}}
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
-address, and `interface` the one that has it. `link_fault` and `slow` may be null: keepalived does not follow them then.
-The files must exist (systemd's tmpfiles.d makes them). They outlive the service, and its next run starts from them.
+address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
+`key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
+The files must exist (systemd's tmpfiles.d makes them), but for the key's, without which the services tell each other
+nothing. They outlive the service, and its next run starts from them.
 
 One request to a node answers for all of its inputs, and no process is started. A poll asks and judges by the code of
 check_logstash_input.py. One lost poll takes no input out of the pools: that takes `FAILURES` in a row, or one that
@@ -26,6 +30,7 @@ What it writes:
   half of the node's weight away.
 - `link_fault`: `1` while this node's link is down, or has not been up for long, else empty. keepalived's instances are
   in FAULT then.
+- `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
 - `reasons`: why inputs are down, drained or slow: one JSON object a line, sorted by input and address, with the members
   that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
 
@@ -34,20 +39,25 @@ Its sign of life: while no poll takes longer than it may, about once a second, i
 it is more than a few seconds ago, the service is frozen, stuck or dead, and all of these files may be out of date.
 systemd is also notified when each input has its first verdict.
 
-While this node is drained, the service answers the other nodes' services that it is leaving (by UDP, at the port number
-of Logstash's API), so that a Logstash that is stopped in good order has left all pools by then.
+The services also tell each other what they find on their own nodes (logstash_ha_channel.py): ten times a second, and at
+once when an input there goes down, or is about to. Twenty times a second each asks its own kernel whether its inputs'
+ports are still bound. So all directors know within a tenth of a second that an input has gone, and poll a node that
+tells them so much only every `RELAXED` seconds. A node whose service has been silent for three messages, and whose
+kernel answers no connection either, is gone, and its inputs are down.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: UP010, UP020, UP024, UP031, UP041
+# ruff: noqa: SIM105, UP010, UP020, UP024, UP031, UP041
 
 from __future__ import unicode_literals
 
 import collections
+import errno
 import fcntl
 import io
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -55,6 +65,8 @@ import threading
 import time
 
 import check_logstash_input as script
+import logstash_ha_channel as channel
+import logstash_ha_listeners as listeners
 
 FAILURES = 3
 SUCCESSES = 2
@@ -64,9 +76,20 @@ FIRST_HOLD = 1.0
 """Seconds of that while, the first time; each time after it takes twice as long."""
 LONGEST_HOLD = 60.0
 """The longest it gets, in seconds."""
-LEAVING = b"leaving"
-"""The answer of a node that is drained to `LEAVING_QUERY`."""
-LEAVING_QUERY = b"?"
+TICK = 0.05
+"""Seconds between two looks at this node's own ports."""
+TICKS_A_MESSAGE = 2
+"""How many of them lie between two messages to another node's service."""
+ASK_AFTER = 0.2
+"""Seconds of a service's silence after which its node's kernel is asked for a sign of life, at each tick."""
+SILENT_AFTER = 0.35
+"""Seconds of silence after which a node counts as gone: three messages are missing, and no answer has come."""
+RELAXED = 2.0
+"""Seconds between two polls of a node whose service tells this one what it finds, as long as all is well there."""
+MOST_DATAGRAMS = 500
+"""How many are taken in before the next look at the ports."""
+KEY_CHECK = 1.0
+"""Seconds after which the key's file is looked at again."""
 IP_FREEBIND = 15
 """ip(7); Python has no name for it."""
 BLOCKED_AFTER = 10.0
@@ -144,6 +167,8 @@ class InputState(object):  # noqa: UP004
         self.kept = was_kept and not self.down_flag.raised
         """Whether keepalived hears that it is up, though it is down: it is up on no other node."""
         self.up = not self.down_flag.raised and not self.kept
+        self.outcome = None
+        """The refined outcome of the last poll."""
         self.listed = listed if listed is not None and self._agrees(listed) else None
         """What the `reasons` file says of it; None where that is nothing."""
         self.opposing_polls = 0
@@ -208,6 +233,19 @@ class InputState(object):  # noqa: UP004
             self.hold = 0.0
         self.up, self.opposing_polls = up, 0
         return True
+
+    def settled(self):
+        """Whether it is up, and nothing says otherwise."""
+        fine = isinstance(self.outcome, script.Up) and self.outcome.backpressure is None
+        return fine and self.up and self.opposing_polls == 0
+
+    def why_down(self):
+        """Why the other nodes should not send it any event; None where nothing is certain."""
+        outcome = self.outcome
+        certain = isinstance(outcome, script.DefinitelyDown) or (
+            isinstance(outcome, script.Down) and not self.up
+        )
+        return outcome if certain else None
 
     def write(self):
         """Tells keepalived."""
@@ -283,7 +321,7 @@ class InputPool(object):  # noqa: UP004
     def judge(self, state, outcome):
         """Takes in the outcome of a poll of one node."""
         with self.lock:
-            outcome = state.refine(outcome)
+            outcome = state.outcome = state.refine(outcome)
             changed = state.count_poll(outcome)
             if changed:
                 state.kept = not any(other.up for other in self.states)
@@ -340,52 +378,235 @@ class InputPool(object):  # noqa: UP004
                 script.print_line("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
 
 
-class DrainQuery(object):  # noqa: UP004
-    """Asks the service on another node whether that node is leaving; it only answers if so."""
+class PeersFile(object):  # noqa: UP004
+    """Which of the other nodes' services this one hears."""
+
+    def __init__(self, path):
+        self.path = path
+        self.lines = None
+
+    def write(self, peers):
+        lines = sorted("%s %s\n" % (peer.ip, "heard" if peer.heard else "silent") for peer in peers)
+        if lines == self.lines:
+            return
+        self.lines = lines
+        with io.open(self.path, "r+b", buffering=0) as file:
+            file.truncate(0)
+            file.write("".join(lines).encode("ascii"))
+
+
+class KernelProbe(object):  # noqa: UP004
+    """Whether a node's kernel answers connections to its API's port, which it does however busy the node is."""
 
     def __init__(self, ip):
-        self.ip = ip
-        self.connection = None
+        self.target = (ip, script.API_PORT)
+        self.connections = []
 
-    def send(self):
-        try:
-            if self.connection is None:
-                connection = socket.socket(script.family_of(self.ip), socket.SOCK_DGRAM)
-                connection.setblocking(False)
-                connection.connect((self.ip, script.API_PORT))
-                self.connection = connection
-            self.connection.send(LEAVING_QUERY)
-        except socket.error:  # nothing listens there: its Logstash decides
-            pass
+    def start(self):
+        """Tries one more connection; another packet may be lost."""
+        connection = socket.socket(script.family_of(self.target[0]), socket.SOCK_STREAM)
+        connection.setblocking(False)
+        connection.connect_ex(self.target)
+        self.connections.append(connection)
 
     def answered(self):
-        try:
-            return self.connection is not None and self.connection.recv(100) == LEAVING
-        except socket.error:
+        """Whether any of them has been accepted or refused by now."""
+        if not self.connections:
             return False
+        _, done, _ = select.select([], self.connections, [], 0)
+        errors = [connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for connection in done]
+        return any(error in (0, errno.ECONNREFUSED) for error in errors)
+
+    def close(self):
+        while self.connections:
+            self.connections.pop().close()
 
 
-class DrainResponder(threading.Thread):
-    """Answers the other nodes' queries while this node is drained."""
+class Peer(object):  # noqa: UP004
+    """The health service on another node."""
 
-    def __init__(self, own):
-        super(DrainResponder, self).__init__()  # noqa: UP008
+    def __init__(self, link, poller):
+        self.ip = poller.ip
+        self.link = link
+        self.poller = poller
+        self.kernel_probe = KernelProbe(self.ip)
+        self.heard = False
+        """Whether it tells this service what it finds."""
+        self.silence = 0.0
+        """Seconds for which it has told nothing, and this service would have heard it."""
+        self.answered = False
+        """Whether it has had an answer since the last tick, to a message without the right `echo`."""
+
+    def hear(self, down):
+        """Takes in a message of it."""
+        self.silence = 0.0
+        self.kernel_probe.close()
+        self.poller.hear({input_id: self._outcome(*why) for input_id, why in down.items()})
+        if not self.heard:
+            self.heard = self.poller.relaxed = True
+
+    def _outcome(self, reason, message):
+        if reason == "drained":
+            return script.DefinitelyDown("leaving", "its Logstash is about to stop")
+        return script.DefinitelyDown(reason, message)
+
+    def wait(self, seconds):
+        """No message of it has come for so much longer."""
+        self.answered = False
+        if not self.heard:
+            return
+        self.silence += seconds
+        if self.silence >= SILENT_AFTER:
+            gone = not self.kernel_probe.answered()
+            self.kernel_probe.close()
+            self.heard = self.poller.relaxed = False
+            self.poller.lose(gone)
+        elif self.silence >= ASK_AFTER:
+            self.kernel_probe.start()
+
+
+class Channel(threading.Thread):
+    """Looks at this node's own inputs, and exchanges what is found with the other nodes' services."""
+
+    def __init__(self, settings, pollers):
+        super(Channel, self).__init__()  # noqa: UP008
         self.daemon = True
-        self.own = own
-        self.connection = socket.socket(script.family_of(own), socket.SOCK_DGRAM)
+        self.own = settings["own"]
+        self.key_path = settings["key"]
+        self.peers_file = PeersFile(settings["peers"])
+        session = channel.new_session()
+        self.poller = None
+        """Of this node; None where it is not among the nodes."""
+        self.peers = []
+        for poller in pollers:
+            if poller.ip == self.own:
+                self.poller = poller
+            else:
+                link = channel.Link(settings["cluster"], self.own, poller.ip, session)
+                self.peers.append(Peer(link, poller))
+        self.by_address = {socket.inet_pton(script.family_of(peer.ip), peer.ip): peer for peer in self.peers}
+        own_inputs = settings["nodes"].get(self.own, {})
+        self.listeners = {
+            input_id: listeners.Listener(
+                self.own, own_inputs[input_id]["protocol"], own_inputs[input_id]["port"]
+            )
+            for input_id in own_inputs
+        }
+        self.kernel = listeners.Kernel()
+        self.unbound = set()
+        """The inputs whose ports nothing listens at any more."""
+        self.told = {}
+        """What the other services were last told."""
+        self.key = None
+        self.key_time = None
+        """The modification time of its file."""
+        self.key_due = 0.0
+        self.connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
+        self.connection.setblocking(False)
         self.connection.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # at boot, the address may come later
-        self.connection.bind((own, script.API_PORT))
+        self.connection.bind((self.own, script.API_PORT))
 
     def run(self):
-        while True:
+        last_tick = script.clock()
+        ticks = 0
+        try:
+            while True:
+                self._wait(max(0, last_tick + TICK - script.clock()))
+                self._receive()
+                now = script.clock()
+                if now >= last_tick + TICK:
+                    # Where this service itself had to stand still, others have not been silent in that time.
+                    self._tick(min(now - last_tick, 2 * TICK), ticks % TICKS_A_MESSAGE == 0)
+                    last_tick, ticks = now, ticks + 1
+        except EnvironmentError as error:
+            script.print_line("the verdict can't be written: %s" % error, to=2)
+
+    def _wait(self, seconds):
+        try:
+            select.select([self.connection], [], [], seconds)
+        except select.error:  # interrupted by a signal, before Python 3.5
+            pass
+
+    def _tick(self, seconds, message_due):
+        self._read_key()
+        self._look()
+        for peer in self.peers:
+            peer.wait(seconds)
+        down = self._down()
+        if message_due or down != self.told:
+            self._send(down)
+        self.peers_file.write(self.peers)
+
+    def _read_key(self):
+        now = script.clock()
+        if now < self.key_due:
+            return
+        self.key_due = now + KEY_CHECK
+        try:
+            changed = os.stat(self.key_path).st_mtime
+        except EnvironmentError:
+            changed = None
+        if changed != self.key_time or self.key is None:
+            self.key, self.key_time = channel.read_key(self.key_path), changed
+
+    def _look(self):
+        """Looks whether this node is drained, and whether its inputs' ports are bound."""
+        if self.poller is None:
+            return
+        for input_id, listener in self.listeners.items():
+            if listener.vanished(self.kernel):
+                self.unbound.add(input_id)
+            elif listener.seen:
+                self.unbound.discard(input_id)
+        try:
+            script.check_drained(self.own)
+            message = "nobody listens at its port any more"
+            closed = script.DefinitelyDown("nobody_listens", message)
+            self.poller.hear(dict.fromkeys(self.unbound, closed))
+        except script.Down as drained:
+            self.poller.hear(dict.fromkeys(self.listeners, drained))
+
+    def _down(self):
+        """What the other services have to know: by input id, a reason and a message."""
+        states = self.poller.states.values() if self.poller is not None else ()
+        found = {state.input_id: state.why_down() for state in states}
+        return {input_id: [why.reason, why.message] for input_id, why in found.items() if why is not None}
+
+    def _send(self, down):
+        if self.key is None:
+            return
+        self.told = down
+        for peer in self.peers:
+            self._send_to(peer, peer.link.compose(self.key, down))
+
+    def _send_to(self, peer, datagram):
+        try:
+            self.connection.sendto(datagram, (peer.ip, script.API_PORT))
+        except socket.error:  # no route to it now, or no room: the next one follows soon
+            pass
+
+    def _receive(self):
+        for _ in range(MOST_DATAGRAMS):
             try:
-                _, asker = self.connection.recvfrom(100)
-                try:
-                    script.check_drained(self.own)
-                except script.Down:
-                    self.connection.sendto(LEAVING, asker)
-            except socket.error:  # of an asker that has gone
-                time.sleep(0.1)
+                datagram, sender = self.connection.recvfrom(65536)
+            except socket.error:  # none is left
+                return
+            peer = self.by_address.get(
+                socket.inet_pton(script.family_of(sender[0]), sender[0].partition("%")[0])
+            )
+            message = (
+                channel.unseal(self.key, datagram) if peer is not None and self.key is not None else None
+            )
+            if message is None:
+                continue
+            down = peer.link.accept(message)
+            if down is not None:
+                peer.hear(down)
+            elif not peer.answered:
+                answer = peer.link.answer_to(self.key, message, self.told)
+                if answer is not None:
+                    peer.answered = True
+                    self._send_to(peer, answer)
 
 
 class LinkMonitor(threading.Thread):
@@ -484,7 +705,6 @@ class NodePoller(threading.Thread):
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
         self.pools = pools
-        self.drain_query = DrainQuery(ip)
         self.states = {}
         self.probes = {}
         for input_id, input_settings in settings["nodes"][ip].items():
@@ -493,8 +713,14 @@ class NodePoller(threading.Thread):
             self.states[input_id] = state
             self.probes[input_id] = script.PortProbe(ip, input_settings["protocol"], input_settings["port"])
             pool.states.append(state)
+        self.heard = {}
+        """By input id: what counts as long as it holds, whatever a poll says."""
+        self.relaxed = False
+        """Whether the node's own service tells what it finds."""
         self.decided = False
         """Whether each input has had a verdict that no poll opposed."""
+        self.due = threading.Event()
+        """Set when the next poll should not wait."""
         self.last_poll = script.clock()
         """When the last poll was over."""
 
@@ -502,25 +728,51 @@ class NodePoller(threading.Thread):
         next_poll = script.clock()
         try:
             while True:
+                self.due.clear()
                 self.poll()
-                next_poll = max(next_poll + self.interval, script.clock())
-                time.sleep(max(0, next_poll - script.clock()))
+                next_poll = max(next_poll + self._interval(), script.clock())
+                if self.due.wait(max(0, next_poll - script.clock())):
+                    next_poll = script.clock()
         except EnvironmentError as error:
             script.print_line("the verdict can't be written: %s" % error, to=2)
 
+    def _interval(self):
+        settled = self.relaxed and all(state.settled() for state in self.states.values())
+        return max(RELAXED, self.interval) if settled else self.interval
+
     def poll(self):
-        self.drain_query.send()
         outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout)
-        if self.drain_query.answered():
-            leaving = script.DefinitelyDown("leaving", "its Logstash is about to stop")
-            outcomes = dict.fromkeys(outcomes, leaving)
-        for input_id, outcome in outcomes.items():
-            self.pools[input_id].judge(self.states[input_id], outcome)
+        outcomes.update(self.heard)
+        self._judge(outcomes)
         self.decided = self.decided or all(state.opposing_polls == 0 for state in self.states.values())
         self.last_poll = script.clock()
 
+    def _judge(self, outcomes):
+        for input_id, outcome in outcomes.items():
+            if input_id in self.states:
+                self.pools[input_id].judge(self.states[input_id], outcome)
+
+    def hear(self, heard):
+        """Takes in which inputs are down for certain, by what this node's kernel or the node's own service says."""
+        reasons = {input_id: down.reason for input_id, down in self.heard.items()}
+        news = {input_id: down for input_id, down in heard.items() if reasons.get(input_id) != down.reason}
+        if not news and len(heard) == len(self.heard):
+            return
+        self.heard = heard
+        self._judge(news)
+        self.due.set()
+
+    def lose(self, gone):
+        """The node's own service is no longer heard; `gone`: its kernel is silent, too."""
+        self.heard = {}
+        if gone:
+            silent = script.DefinitelyDown("silent", "the node is silent: it is off or cut off")
+            self._judge(dict.fromkeys(self.states, silent))
+        self.due.set()
+
     def healthy(self):
-        return self.is_alive() and script.clock() < self.last_poll + self.interval + self.timeout + POLL_GRACE
+        longest = max(RELAXED, self.interval) + self.timeout + POLL_GRACE
+        return self.is_alive() and script.clock() < self.last_poll + longest
 
 
 def notify(message):
@@ -570,7 +822,7 @@ def main(arguments):
         pools = collections.defaultdict(lambda: InputPool(reasons))
         pollers = [NodePoller(settings, ip, pools) for ip in settings["nodes"]]
         reasons.keep(state for pool in pools.values() for state in pool.states)
-        others = [DrainResponder(settings["own"])]
+        others = [Channel(settings, pollers)]
         if settings["link_fault"] is not None:
             others.append(LinkMonitor(settings["link_fault"], settings["interface"], settings["own"]))
     except KeyError as error:

@@ -33,8 +33,11 @@ def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **a
         return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
 
 
-def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> None:
-    """Run a shell command as root, in the way that the inventory sets. Raises `CommandFailed`."""
+def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> list[str]:
+    """Run a shell command as root, in the way that the inventory sets. Returns the lines that it prints, which are not logged.
+
+    Raises `CommandFailed`.
+    """
     arguments, _ = pop_global_arguments(host.state, host, {})
     connector = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
     connector |= {"_stdin": stdin, "_timeout": timeout}
@@ -44,6 +47,7 @@ def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_T
         raise CommandFailed([f"the connection broke: {str(error) or 'no reason is given'}"]) from None
     if not succeeded:
         raise CommandFailed(output.stderr_lines)
+    return list(output.stdout_lines)
 
 
 def succeeds(host: Host, command: str, stdin: str | None = None) -> bool:

@@ -40,6 +40,7 @@ GONE = body(pipelines(main=["other"]))
 Verdict = dict[str, Any]
 """A line of the `reasons` file."""
 LOST = body(b"", status=500)
+KEY = "0123456789abcdef" * 4
 
 
 class Running:
@@ -168,47 +169,86 @@ def health(
                     "slow": None if slow is None else str(slow_file),
                 }
         (folder / "reasons").write_text(reasons)
-        if with_link:
-            (folder / "link_fault").touch()
-        settings = folder / "settings.json"
-        settings.write_text(
-            json.dumps(
-                {
-                    "interval": 0.05,
-                    "timeout": timeout,
-                    "own": own or loopback(),
-                    "interface": "lo",
-                    "reasons": str(folder / "reasons"),
-                    "link_fault": str(folder / "link_fault") if with_link else None,
-                    "nodes": nodes,
-                }
-            )
+        with running(
+            folder,
+            nodes,
+            listeners,
+            own or loopback(),
+            systemd,
+            python=python,
+            timeout=timeout,
+            patch=patch,
+            drained=drained,
+            with_link=with_link,
+        ) as service:
+            yield service
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path,
+    nodes: dict[str, dict[str, object]],
+    listeners: dict[str, socket.socket],
+    own: str,
+    systemd: socket.socket,
+    *,
+    python: str = sys.executable,
+    timeout: float = 2.0,
+    patch: str = "",
+    drained: Path = Path("/nonexistent"),
+    with_link: bool = False,
+    key: str = KEY,
+    interval: float = 0.05,
+) -> Iterator[Running]:
+    """The service of the node at `own`, with its files in this folder."""
+    (folder / "peers").touch()
+    if with_link:
+        (folder / "link_fault").touch()
+    if key:
+        (folder / "key").write_text(key)
+    settings = folder / "settings.json"
+    settings.write_text(
+        json.dumps(
+            {
+                "interval": interval,
+                "timeout": timeout,
+                "own": own,
+                "interface": "lo",
+                "cluster": "192.0.2.10",
+                "key": str(folder / "key"),
+                "reasons": str(folder / "reasons"),
+                "peers": str(folder / "peers"),
+                "link_fault": str(folder / "link_fault") if with_link else None,
+                "nodes": nodes,
+            }
         )
-        systemd.bind(str(folder / "notify"))
-        systemd.settimeout(0.1)
-        code = f"""\
+    )
+    systemd.bind(str(folder / "notify"))
+    systemd.settimeout(0.1)
+    code = f"""\
 import sys, time
 sys.path.insert(0, {str(SERVICE.parent)!r})
 import logstash_ha_health as service
 service.script.DRAINED = {str(drained)!r}
+own, folder = {own!r}, {str(folder)!r}
 {patch}
 sys.exit(service.main([{str(settings)!r}]))
 """
-        with (folder / "journal").open("wb") as journal:
-            process = subprocess.Popen(
-                [*(["unshare", "--net"] if with_link else []), python, "-B", "-c", code],
-                cwd="/",
-                env={"NOTIFY_SOCKET": str(folder / "notify")},
-                stdin=subprocess.DEVNULL,
-                stdout=journal,
-                stderr=journal,
-            )
-        try:
-            yield Running(folder, process, systemd, listeners)
-        finally:
-            process.kill()
-            process.wait(LIMIT)
-        assert "Traceback" not in (folder / "journal").read_text()
+    with (folder / "journal").open("wb") as journal:
+        process = subprocess.Popen(
+            [*(["unshare", "--net"] if with_link else []), python, "-B", "-c", code],
+            cwd="/",
+            env={"NOTIFY_SOCKET": str(folder / "notify")},
+            stdin=subprocess.DEVNULL,
+            stdout=journal,
+            stderr=journal,
+        )
+    try:
+        yield Running(folder, process, systemd, listeners)
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+    assert "Traceback" not in (folder / "journal").read_text()
 
 
 class Script:
@@ -302,55 +342,6 @@ def test_the_probe_of_a_port_is_an_empty_datagram_of_which_no_event_is_made() ->
         service.wait_for_systemd(b"READY=1")
         service.listeners[address].settimeout(LIMIT)
         assert [service.listeners[address].recv(100) for _ in range(5)] == [b""] * 5
-
-
-@pytest.mark.parametrize("python", INTERPRETERS)
-def test_a_node_that_says_it_is_leaving_is_out_of_the_pools_at_once(python: str, tmp_path: Path) -> None:
-    """The service there, which is this one, tells it while a file says so; the API and the port are as ever."""
-    drained = tmp_path / "drained"
-    drained.mkdir()
-    here = "here = threading.current_thread; check = service.script.check_drained; "
-    only_the_responder = (
-        f"import threading; {here}"
-        "service.script.check_drained = lambda ip: check(ip) if isinstance(here(), service.DrainResponder) else None"
-    )
-    with (
-        serving(body(OK_8)) as address,
-        health(address, python=python, own=address, patch=only_the_responder, drained=drained) as service,
-    ):
-        service.wait_for_systemd(b"READY=1")
-        assert service.verdict(address) == ""
-        (drained / address).touch()
-        service.wait(lambda: service.verdict(address) == "1\n")
-        listed = verdict(address, "leaving", "its Logstash is about to stop")
-        service.wait(lambda: service.reasons() == [listed])
-        (drained / address).unlink()
-        service.wait(lambda: service.verdict(address) == "")
-
-
-def test_the_drain_protocol_is_that_of_earlier_versions(tmp_path: Path) -> None:
-    """While a deploy goes from node to node, old and new services have to understand each other."""
-    own = loopback()
-    with (
-        serving(UP) as address,
-        listening(address, 9600) as other_node,
-        health(address, own=own, drained=tmp_path) as service,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
-    ):
-        service.wait_for_systemd(b"READY=1")
-        other_node.settimeout(LIMIT)
-        query, service_address = other_node.recvfrom(100)
-        assert query == b"?"
-        other_node.sendto(b"leaving", service_address)
-        service.wait(lambda: service.reasons_for(address) == ["leaving"])
-        asker.settimeout(0.3)
-        asker.sendto(b"?", (own, 9600))
-        with pytest.raises(TimeoutError):
-            asker.recv(100)
-        (tmp_path / own).touch()
-        asker.settimeout(LIMIT)
-        asker.sendto(b"?", (own, 9600))
-        assert asker.recv(100) == b"leaving"
 
 
 def test_another_kind_of_reason_is_listed_and_written_to_the_journal() -> None:
@@ -874,7 +865,8 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
 
 
 @pytest.mark.parametrize(
-    "setting", ["interval", "timeout", "own", "interface", "reasons", "link_fault", "nodes"]
+    "setting",
+    ["interval", "timeout", "own", "interface", "cluster", "key", "reasons", "peers", "link_fault", "nodes"],
 )
 def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
@@ -885,7 +877,10 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "timeout": 2.0,
         "own": loopback(),
         "interface": "lo",
+        "cluster": "192.0.2.10",
+        "key": f"{tmp_path}/key",
         "reasons": f"{tmp_path}/reasons",
+        "peers": f"{tmp_path}/peers",
         "link_fault": f"{tmp_path}/link_fault",
         "nodes": {"127.0.0.1": {}},
     }

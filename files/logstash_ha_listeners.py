@@ -1,0 +1,85 @@
+"""Whether something listens at this node's own ports, asked of its kernel many times a second (sock_diag(7)).
+
+The question costs some microseconds, and the program that listens does not see it: no datagram and no connection comes.
+Where nothing listens any more, an ordinary probe must say the same (`check_logstash_input.PortProbe`, which a kernel
+answers at once for its own ports), since a kernel without its module `udp_diag` or `tcp_diag` finds no socket at all.
+
+Standard library only, for Python 2.7 and 3.6 to 3.13.
+"""
+# ruff: noqa: B905, RUF005, SIM105, UP010, UP018, UP020, UP024
+
+from __future__ import unicode_literals
+
+import errno
+import socket
+import struct
+
+import check_logstash_input as script
+
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NLMSG_ERROR = 4, 20, 1, 2
+"""netlink(7), sock_diag(7); Python has no names for them."""
+ANY_STATE, ANY_COOKIE = 0xFFFFFFFF, 0xFFFFFFFF
+# Not literals of text: the first struct module of Python 2.7 takes none.
+_HEADER = struct.Struct(str("=LHHLL"))
+_REQUEST = struct.Struct(str("=BBBBL2s2s16s16sLLL"))
+_ERROR = struct.Struct(str("=i"))
+
+
+class Listener(object):  # noqa: UP004
+    """What listens at one port of this node."""
+
+    def __init__(self, ip, protocol, port):
+        self.probe = script.PortProbe(ip, protocol, port)
+        self.seen = False
+        """Whether something listened there when the kernel was last asked."""
+        address = socket.inet_pton(self.probe.family, ip).ljust(16, b"\0")
+        port_bytes = struct.pack(str(">H"), port)
+        # Both ends are this one: the kernel takes the local one from the first for TCP, from the second for UDP.
+        protocol_number = socket.IPPROTO_TCP if self.probe.tcp else socket.IPPROTO_UDP
+        ends = (port_bytes, port_bytes, address, address)
+        request = _REQUEST.pack(
+            self.probe.family, protocol_number, 0, 0, ANY_STATE, *(ends + (0, ANY_COOKIE, ANY_COOKIE))
+        )
+        size = _HEADER.size + len(request)
+        self.request = _HEADER.pack(size, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0) + request
+
+    def vanished(self, kernel):
+        """Whether nothing listens there any more, where something did before."""
+        found = kernel.find(self.request)
+        if found:
+            self.seen = True
+        elif found is not None and self.seen:
+            self.probe.start()
+            refused = self.probe.refused()
+            self.probe.close()
+            if refused:
+                self.seen = False
+                return True
+        return False
+
+
+class Kernel(object):  # noqa: UP004
+    """The kernel's list of sockets."""
+
+    def __init__(self):
+        try:
+            self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+            self.connection.setblocking(False)
+        except socket.error:
+            self.connection = None
+
+    def find(self, request):
+        """Whether there is such a socket; None where the kernel does not say."""
+        if self.connection is None:
+            return None
+        try:
+            self.connection.send(request)
+            answer = self.connection.recv(4096)
+        except socket.error:
+            return None
+        if len(answer) < _HEADER.size + _ERROR.size:
+            return None
+        kind = _HEADER.unpack_from(answer)[1]
+        if kind == NLMSG_ERROR:
+            return False if _ERROR.unpack_from(answer, _HEADER.size)[0] == -errno.ENOENT else None
+        return kind == SOCK_DIAG_BY_FAMILY or None
