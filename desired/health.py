@@ -15,7 +15,7 @@ UNIT = "logstash-ha-health"
 FILE = f"/etc/systemd/system/{UNIT}.service"
 SERVICE = "/etc/keepalived/logstash_ha_health.py"
 """Beside the health script, whose module it is built on."""
-MODULES = ("logstash_ha_channel.py", "logstash_ha_listeners.py")
+MODULES = ("/etc/keepalived/logstash_ha_channel.py", "/etc/keepalived/logstash_ha_listeners.py")
 """What the service is built on, beside the health script."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 KEY = f"{STATE}/health.key"
@@ -108,17 +108,13 @@ def _service_starts(el: int) -> str:
     """For the service's `TextFile`: it starts with the modules that it will have, as its user."""
     copies = "\n".join(
         f'[ -f {staged(path)} ] && cp {staged(path)} "$work/{posixpath.basename(path)}" || cp {path} "$work"'
-        for path in (CHECK, *map(_beside, MODULES))
+        for path in (CHECK, *MODULES)
     )
     return f"""\
 chmod 755 "$work"
 {copies}
 cp "$new" "$work/service.py"
 {starts(el, "$work/service.py")}"""
-
-
-def _beside(module: str) -> str:
-    return posixpath.join(posixpath.dirname(SERVICE), module)
 
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
@@ -144,7 +140,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [
         check_script(el, read_by=UNIT),
-        *(TextFile(_beside(module), program(module), step=8, read_by=UNIT) for module in MODULES),
+        *(TextFile(path, program(posixpath.basename(path)), step=8, read_by=UNIT) for path in MODULES),
         TextFile(TMPFILES, verdicts, step=8, then=f"systemd-tmpfiles --create {TMPFILES}"),
         TextFile(
             SERVICE,

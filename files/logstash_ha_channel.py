@@ -15,7 +15,7 @@ answered, and says nothing else.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: B905, RUF005, SIM105, UP010, UP018, UP020, UP024
+# ruff: noqa: B905, UP010, UP020, UP024
 
 from __future__ import unicode_literals
 

@@ -6,7 +6,7 @@ answers at once for its own ports), since a kernel without its module `udp_diag`
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: B905, RUF005, SIM105, UP010, UP018, UP020, UP024
+# ruff: noqa: RUF005, UP010, UP018, UP024
 
 from __future__ import unicode_literals
 

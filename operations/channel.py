@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator
 
 from pyinfra import host, state
-from pyinfra.api import OperationError, StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, operation
 
 from cluster import Cluster
 from desired.health import KEY, PEERS
 from desired.paths import STATE
 from facts.channel import HeardPeers
 from facts.files import Files
-from remote.channel_key import agreed_key
-from remote.commands import CommandFailed
+from remote.channel_key import ChannelKey, agreed_key
+from remote.commands import CommandFailed, log_error, succeeds
 
 # The key comes over standard input, so that it is in no log and in no list of processes.
 _PUT = """\
@@ -32,7 +31,7 @@ mv -fT "$new" {path}
 
 
 @operation()
-def key(cluster: Cluster, user: str) -> Generator[StringCommand]:
+def key(cluster: Cluster, user: str) -> Generator[FunctionCommand]:
     """
     Give the health service the key that those of the other nodes have; a new one where no node has one.
 
@@ -50,20 +49,16 @@ def key(cluster: Cluster, user: str) -> Generator[StringCommand]:
     if present and (present["mode"], present["user"], present["sha256"]) == ("400", user, agreed.sha256):
         host.noop("it has the other nodes' key")
         return
-    if not state.is_executing:
-        yield StringCommand("true")  # the key itself is read when the run is executed
-        return
+    yield FunctionCommand(_put, (agreed, user), {})
+
+
+def _put(state: State, host: Host, agreed: ChannelKey, user: str) -> bool:
     try:
         content = agreed.read()
     except CommandFailed as failure:
-        raise OperationError(f"the key can't be read from another node: {failure}") from None
-    yield StringCommand(
-        _PUT.format(
-            folder=STATE,
-            path=shlex.quote(KEY),
-            size=len(content.encode()),
-            sha256=agreed.sha256,
-            user=user,
-        ),
-        _stdin=content,
-    )
+        holder = agreed.holder.name if agreed.holder else "this machine"
+        log_error(host, f"the key can't be read from {holder}: {failure}; run the deploy again")
+        return False
+    size = len(content.encode())
+    put = _PUT.format(folder=STATE, path=KEY, size=size, sha256=agreed.sha256, user=user)
+    return succeeds(host, put, stdin=content)

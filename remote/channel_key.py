@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections import Counter
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from gevent.lock import RLock
 from gevent.pool import Group
@@ -39,7 +40,7 @@ class ChannelKey:
         return key
 
 
-_agreed: dict[tuple[int, StateStage | None], ChannelKey] = {}
+_agreed: WeakKeyDictionary[State, dict[StateStage | None, ChannelKey]] = WeakKeyDictionary()
 _new = f"{secrets.token_hex(32)}\n"
 _lock = RLock()
 
@@ -48,10 +49,10 @@ def agreed_key(state: State, cluster: Cluster) -> ChannelKey:
     """The key that most of the cluster's nodes have, those that this run is not limited to among them; a new one where
     none has one. It is looked for once a stage of the run."""
     with _lock:
-        at = (id(state), state.current_stage)
-        if at not in _agreed:
-            _agreed[at] = _find(state, cluster)
-        return _agreed[at]
+        agreed = _agreed.setdefault(state, {})
+        if state.current_stage not in agreed:
+            agreed[state.current_stage] = _find(state, cluster)
+        return agreed[state.current_stage]
 
 
 def _find(state: State, cluster: Cluster) -> ChannelKey:

@@ -362,7 +362,15 @@ def test_each_input_gets_an_object_on_a_line_of_its_own() -> None:
 
 def test_each_reason_is_documented_and_used() -> None:
     """Programs go by these words: none comes up that the list lacks, and none is listed that never comes up."""
-    texts = [(SCRIPT.parent / name).read_text() for name in (SCRIPT.name, "logstash_ha_health.py")]
+    texts = [
+        (SCRIPT.parent / name).read_text()
+        for name in (
+            SCRIPT.name,
+            "logstash_ha_health.py",
+            "logstash_ha_channel.py",
+            "logstash_ha_listeners.py",
+        )
+    ]
     listed = re.findall(r'^    "(\w+)": ', texts[0].partition("REASONS = {")[2].partition("\n}")[0], re.M)
     used = {word for text in texts for word in re.findall(r'Down\(\s*"(\w+)"|reason="(\w+)"', text)}
     assert sorted(listed) == sorted(direct or named for direct, named in used)

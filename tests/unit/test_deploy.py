@@ -46,6 +46,8 @@ OS = {
 }
 
 
+OWNERS = {health.KEY: health_script.USER}
+"""Of the files that are not root's."""
 UNITS = (health.UNIT, "logstash", health.LEAVE, "keepalived")
 """In the order in which a BACKUP starts them."""
 
@@ -81,6 +83,8 @@ class Machine:
         self.stdin: list[str] = []
         self.files: dict[str, tuple[str, str]] = {}
         """Mode and SHA-256."""
+        self.key = ""
+        """That of the health services."""
         self.units = {name: Unit() for name in (*UNITS, vip.UNIT)}
         self.units[FIREWALLD] = Unit(active=True, enabled=True)
         self.heartbeat = 0
@@ -122,7 +126,7 @@ class Machine:
         paths = shlex.split(found(r"^find (.*?) -maxdepth", command))
         there = {path: self.files[path] for path in paths if path in self.files}
         return [
-            *(f"{mode} root root {path}" for path, (mode, _) in there.items()),
+            *(f"{mode} {OWNERS.get(path, 'root')} root {path}" for path, (mode, _) in there.items()),
             "--",
             *(f"{sha256}  {path}" for path, (_, sha256) in there.items()),
         ]
@@ -203,6 +207,18 @@ class Machine:
                 lines.append(f"{address}\t{json.dumps(said)}")
         return lines
 
+    def tell_peers(self, *_: str) -> list[str]:
+        """The health services that this machine's hears."""
+        peers = {f"10.77.0.{10 + peer.number}": peer for peer in self.world.machines.values() if peer != self}
+        return [
+            f"{address} {'heard' if self.hears(peer) else 'silent'}"
+            for address, peer in peers.items()
+            if self.units[health.UNIT].active
+        ]
+
+    def hears(self, peer: Machine) -> bool:
+        return peer.reachable and peer.units[health.UNIT].active and peer.key == self.key
+
     def tell_loopback(self, *_: str) -> list[str]:
         addresses = ["127.0.0.1/8", *(["10.77.0.10/32"] if self.units[vip.UNIT].active else [])]
         return [*(f"1: lo    inet {address} scope host lo" for address in addresses), "end"]
@@ -212,7 +228,11 @@ class Machine:
     def put(self, command: str, stdin: str) -> None:
         sha256 = hashlib.sha256(stdin.encode()).hexdigest()
         assert f'echo "{sha256}  $new" | sha256sum --check' in command
-        self.files[found(r'mv -fT "\$new" (\S+)', command)] = (found(r'chmod (\d+) "\$new"', command), sha256)
+        path = found(r'mv -fT "\$new" (\S+)', command)
+        self.files[path] = (found(r'chmod (\d+) "\$new"', command), sha256)
+        assert f'chown {OWNERS.get(path, "root:root")} "$new"' in command
+        if path == health.KEY:
+            self.key = stdin
 
     def remove(self, command: str, _: str) -> None:
         for path in shlex.split(command)[2:]:
@@ -297,6 +317,8 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "ipvsadm -ln": Machine.tell_pools,
     "echo hostname": lambda machine, *_: [f"link eth0 52:54:00:00:00:0{machine.number}", *sorted({"noted 52:54:00:00:00:0" + str(machine.number)} & machine.has)],
     "/var/lib/logstash-ha/hardware": lambda machine, *_: machine.has.add(f"noted 52:54:00:00:00:0{machine.number}"),
+    f"cat {health.PEERS}": Machine.tell_peers,
+    f"cat {health.KEY}": lambda machine, *_: machine.key.splitlines(),
     "ls -1 /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
     "sha256sum --check": Machine.put,
@@ -487,6 +509,7 @@ STEPS = [
     "6. Kernel modules",
     "6. sysctl: in force, no STIG",
     "8. User of the health script",
+    "8. Key of the health services",
     "8. Health script and service",
     "7. keepalived.conf",
     "9. firewalld: VRRP, API, events",
@@ -610,10 +633,10 @@ def test_a_run_that_broke_is_finished_by_the_next(
     ("path", "steps"),
     [
         (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
-        (keepalived.CONF, [STEPS[11], BACKUPS]),
-        (health_script.CHECK, [STEPS[10], BACKUPS]),
-        (keepalived.DROP_IN, [STEPS[14]]),
-        (keepalived.RELEASE_VIPS, [STEPS[14]]),
+        (keepalived.CONF, [STEPS[12], BACKUPS]),
+        (health_script.CHECK, [STEPS[11], BACKUPS]),
+        (keepalived.DROP_IN, [STEPS[15]]),
+        (keepalived.RELEASE_VIPS, [STEPS[15]]),
         (packages.REPOSITORY, [STEPS[1]]),
         (modules.FILE, [STEPS[6]]),
     ],
@@ -889,3 +912,79 @@ def test_what_goes_wrong_while_verifying_fails_one_node_and_not_pyinfra(
     run = world.deploy()
     assert run.failed == ["stash1"]
     assert run.says("[stash1] the cluster can't be verified: ValueError: nobody has thought of this")
+
+
+def keys(world: World) -> set[str]:
+    return {machine.key for machine in world.machines.values()}
+
+
+def test_all_nodes_get_one_key_that_no_output_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        world.deploy(diff=True)
+    (key,) = keys(world)
+    assert len(bytes.fromhex(key)) == 32
+    assert key.strip() not in caplog.text
+    for machine in world.machines.values():
+        assert machine.files[health.KEY][0] == "400"
+        assert not any(key.strip() in command for command in machine.commands)
+
+
+def test_a_node_that_hears_the_others_is_asked_for_no_key(world: World) -> None:
+    world.deploy()
+    run = world.deploy()
+    for name, machine in world.machines.items():
+        assert run.changes(name) == []
+        assert not any(f"cat {health.KEY}" in command for command in machine.commands)
+        assert sum(health.KEY in command for command in machine.commands) == 1
+
+
+def test_a_node_without_the_key_gets_that_of_the_others(world: World) -> None:
+    """Also where the run is limited to it."""
+    world.deploy()
+    (key,) = keys(world)
+    machine = world.machines["stash1"]
+    machine.key = ""
+    del machine.files[health.KEY]
+    run = world.deploy(limit="stash1")
+    assert run.failed == []
+    assert run.changes("stash1") == ["8. Key of the health services"]
+    assert keys(world) == {key}
+
+
+def test_a_node_with_another_key_gets_that_of_most(world: World) -> None:
+    world.settings = {"nodes": {f"stash{number}": f"10.77.0.{10 + number}" for number in (1, 2, 3)}}
+    world.machines["stash3"] = Machine(world, 3)
+    world.deploy()
+    (key,) = keys(world)
+    machine = world.machines["stash1"]
+    machine.key = "another one\n"
+    machine.files[health.KEY] = ("400", hashlib.sha256(machine.key.encode()).hexdigest())
+    run = world.deploy()
+    assert {name: run.changes(name) for name in world.machines} == {
+        "stash1": ["8. Key of the health services"],
+        "stash2": [],
+        "stash3": [],
+    }
+    assert keys(world) == {key}
+
+
+def test_a_key_that_others_could_read_is_put_again(world: World) -> None:
+    world.deploy()
+    (key,) = keys(world)
+    machine = world.machines["stash2"]
+    machine.files[health.KEY] = ("644", machine.files[health.KEY][1])
+    assert world.deploy().changes("stash2") == ["8. Key of the health services"]
+    assert (keys(world), machine.files[health.KEY][0]) == ({key}, "400")
+
+
+def test_a_key_that_can_not_be_read_from_its_holder_fails_the_node_and_nothing_else(world: World) -> None:
+    world.deploy()
+    machine = world.machines["stash1"]
+    machine.key = ""
+    del machine.files[health.KEY]
+    world.machines["stash2"].breaks = {f"cat {health.KEY}": "no such file"}
+    run = world.deploy()
+    assert run.failed == ["stash1"]
+    world.machines["stash2"].breaks = {}
+    assert world.deploy().failed == []
+    assert len(keys(world)) == 1

@@ -121,12 +121,14 @@ DIFFERENCES = [
     Difference(
         "keepalived runs the script for each input of each node, every 5 s",
         "a health service asks each node every 0.5 s; keepalived reads its verdicts",
-        "an input that died is out of the pools within a second, and many inputs cost no more than one",
+        "an input that died is out of the pools within a tenth of a second, and many inputs cost no more than one",
         gone=(f"{SERVER}delay_loop 5", f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"'),
         come=(
             f"{SERVER}delay_loop 1",
             f'{CHECK}misc_path "/usr/bin/test ! -s /run/keepalived-health/*/udp-5514"',
             "8 file /etc/keepalived/logstash_ha_health.py",
+            "8 file /etc/keepalived/logstash_ha_channel.py",
+            "8 file /etc/keepalived/logstash_ha_listeners.py",
             "8 file /etc/keepalived/logstash_ha_health.json",
             "8 file /etc/systemd/system/logstash-ha-health.service",
             "8 file /etc/tmpfiles.d/logstash-ha-health.conf",
@@ -239,7 +241,14 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     del files[VERSION_FILE]  # of the deploy itself
     service = [
         path
-        for path in (health.SERVICE, health.SETTINGS, health.FILE, health.LEAVE_FILE, health.TMPFILES)
+        for path in (
+            health.SERVICE,
+            *health.MODULES,
+            health.SETTINGS,
+            health.FILE,
+            health.LEAVE_FILE,
+            health.TMPFILES,
+        )
         if files.pop(path)
     ]
     repository = _ini(files.pop(packages.REPOSITORY))

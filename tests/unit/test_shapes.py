@@ -39,6 +39,7 @@ def rendered(cluster: Cluster, el: int) -> dict[str, str]:
     for path in (
         health_script.CHECK,
         health.SERVICE,
+        *health.MODULES,
         keepalived.RELEASE_VIPS,
         packages.REPOSITORY,
         VERSION_FILE,

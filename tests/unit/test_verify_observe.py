@@ -307,6 +307,10 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "logstash-ha-health": {
             "/etc/keepalived/check_logstash_input.py",
             "/etc/keepalived/.check_logstash_input.py.staged",
+            "/etc/keepalived/logstash_ha_channel.py",
+            "/etc/keepalived/.logstash_ha_channel.py.staged",
+            "/etc/keepalived/logstash_ha_listeners.py",
+            "/etc/keepalived/.logstash_ha_listeners.py.staged",
             "/etc/keepalived/logstash_ha_health.py",
             "/etc/keepalived/.logstash_ha_health.py.staged",
             "/etc/keepalived/logstash_ha_health.json",
