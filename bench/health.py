@@ -26,7 +26,7 @@ from pathlib import Path
 import click
 
 from bench.wait import wait_until
-from cluster import Cluster
+from cluster import Cluster, Node
 from cluster.constants import API_PORT
 from desired import health
 
@@ -106,17 +106,18 @@ def relocated(text: str, folder: Path) -> str:
     return text
 
 
-def write_files(cluster: Cluster, folder: Path) -> Path:
-    """Write the service's settings into this folder, and make the files that it writes to. Returns the settings' path."""
-    files = {file.path: file.content for file in health.files(cluster, cluster.nodes[0], EL)}
+def write_files(cluster: Cluster, node: Node, folder: Path) -> Path:
+    """Write the settings of a node's service into this folder, and make the files that it uses. Returns the settings' path."""
+    files = {file.path: file.content for file in health.files(cluster, node, EL)}
     for line in relocated(files[health.TMPFILES], folder).splitlines():  # tmpfiles.d(5)
         kind, path, *_ = line.split()
         if kind == "d":
-            Path(path).mkdir(exist_ok=True)
+            Path(path).mkdir(exist_ok=True, parents=True)
         elif kind == "f":
             Path(path).touch()
+    (folder / "key").write_text("k" * 64)
     settings = folder / "settings.json"
-    settings.write_text(relocated(files[health.SETTINGS], folder))
+    settings.write_text(relocated(files[health.SETTINGS], folder).replace(health.KEY, f"{folder}/key"))
     return settings
 
 
@@ -146,14 +147,15 @@ def recipe_cost(cluster: Cluster, runs: int) -> float:
     return cost * len(cluster.nodes) * len(cluster.input_ids) * 60 / RECIPE_INTERVAL
 
 
-def service_cost(cluster: Cluster, seconds: float) -> float:
-    """CPU seconds a minute of the service, measured for so many seconds once it has a verdict on each input.
+@contextmanager
+def service(cluster: Cluster, node: Node, folder: Path) -> Iterator[int]:
+    """A node's service, once it has a verdict on each input. Yields its process id.
 
-    Raises SystemExit, with what the service said, when it ends or an input is not up: that is not what is to be measured.
+    Raises SystemExit, with what the service said, when it ends, or an input is not up or another service not heard at the
+    end: that is not what is to be measured.
     """
-    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        folder = Path(name)
-        settings = write_files(cluster, folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        settings = write_files(cluster, node, folder)
         systemd.bind(f"{folder}/notify")
         systemd.settimeout(0.1)
         journal = folder / "journal"
@@ -184,13 +186,26 @@ def service_cost(cluster: Cluster, seconds: float) -> float:
         ):
             try:
                 wait_until(is_ready, READY_LIMIT, "the health service ready")
-                before = cpu_seconds(process.pid)
-                time.sleep(seconds)
-                used = cpu_seconds(process.pid) - before
+                yield process.pid
                 check()
             finally:
                 process.kill()
-    return used * 60 / seconds
+
+
+def service_cost(cluster: Cluster, seconds: float) -> float:
+    """CPU seconds a minute of the first node's service, measured for so many seconds while it hears all others."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folders = {node: Path(name, node.name) for node in cluster.nodes}
+        pids = [stack.enter_context(service(cluster, node, folder)) for node, folder in folders.items()]
+        peers = Path(relocated(health.PEERS, folders[cluster.nodes[0]]))
+        wait_until(
+            lambda: peers.read_text().count("heard") == len(cluster.nodes) - 1,
+            READY_LIMIT,
+            "all others heard",
+        )
+        before = cpu_seconds(pids[0])
+        time.sleep(seconds)
+        return (cpu_seconds(pids[0]) - before) * 60 / seconds
 
 
 def row(inputs: int, nodes: int, recipe: float, service: float) -> str:

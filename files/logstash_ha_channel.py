@@ -48,9 +48,12 @@ def read_key(path):
     return key if len(key) >= SHORTEST_KEY else None
 
 
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
 def seal(key, message):
     """A message as a datagram."""
-    content = json.dumps(message, sort_keys=True).encode("ascii")
+    content = _encode(message).encode("ascii")
     return hmac.new(key, content, hashlib.sha256).digest() + content
 
 

@@ -241,11 +241,10 @@ class InputState(object):  # noqa: UP004
 
     def why_down(self):
         """Why the other nodes should not send it any event; None where nothing is certain."""
-        outcome = self.outcome
-        certain = isinstance(outcome, script.DefinitelyDown) or (
-            isinstance(outcome, script.Down) and not self.up
-        )
-        return outcome if certain else None
+        if not isinstance(self.outcome, script.Down):
+            return None
+        certain = isinstance(self.outcome, script.DefinitelyDown) or not self.up
+        return self.outcome if certain else None
 
     def write(self):
         """Tells keepalived."""
@@ -492,6 +491,7 @@ class Channel(threading.Thread):
             )
             for input_id in own_inputs
         }
+        self.own_states = list(self.poller.states.values()) if self.poller is not None else []
         self.kernel = listeners.Kernel()
         self.unbound = set()
         """The inputs whose ports nothing listens at any more."""
@@ -511,7 +511,8 @@ class Channel(threading.Thread):
         ticks = 0
         try:
             while True:
-                self._wait(max(0, last_tick + TICK - script.clock()))
+                # By Python 2.7's clock, the time may come a hundredth of a second later than by select's.
+                self._wait(max(0.005, last_tick + TICK - script.clock()))
                 self._receive()
                 now = script.clock()
                 if now >= last_tick + TICK:
@@ -550,27 +551,27 @@ class Channel(threading.Thread):
             self.key, self.key_time = channel.read_key(self.key_path), changed
 
     def _look(self):
-        """Looks whether this node is drained, and whether its inputs' ports are bound."""
-        if self.poller is None:
-            return
+        """Looks whether the ports of this node's inputs are bound."""
+        changed = False
         for input_id, listener in self.listeners.items():
             if listener.vanished(self.kernel):
                 self.unbound.add(input_id)
-            elif listener.seen:
-                self.unbound.discard(input_id)
-        try:
-            script.check_drained(self.own)
-            message = "nobody listens at its port any more"
-            closed = script.DefinitelyDown("nobody_listens", message)
+                changed = True
+            elif listener.seen and input_id in self.unbound:
+                self.unbound.remove(input_id)
+                changed = True
+        if changed:
+            closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
             self.poller.hear(dict.fromkeys(self.unbound, closed))
-        except script.Down as drained:
-            self.poller.hear(dict.fromkeys(self.listeners, drained))
 
     def _down(self):
         """What the other services have to know: by input id, a reason and a message."""
-        states = self.poller.states.values() if self.poller is not None else ()
-        found = {state.input_id: state.why_down() for state in states}
-        return {input_id: [why.reason, why.message] for input_id, why in found.items() if why is not None}
+        found = {}
+        for state in self.own_states:
+            why = state.why_down()
+            if why is not None:
+                found[state.input_id] = [why.reason, why.message]
+        return found
 
     def _send(self, down):
         if self.key is None:

@@ -165,7 +165,7 @@ def test_a_node_that_is_silent_and_whose_kernel_answers_nothing_is_out(tmp_path:
         other.wait(lambda: other.verdict(first) == "1\n")
         assert other.lines() == [f"{ID} at {first} is down: the node is silent: it is off or cut off"]
         assert other.reasons_for(first) == ["silent"]
-        assert peers(other) == [f"{first} silent"]
+        other.wait(lambda: peers(other) == [f"{first} silent"])
 
 
 def test_a_service_that_stands_still_takes_its_node_out_of_no_pool(tmp_path: Path) -> None:
@@ -221,6 +221,7 @@ def test_a_service_without_the_key_is_not_heard_until_it_has_it(tmp_path: Path) 
             first, second = nodes.services
             for service in nodes.services:
                 service.wait_for_systemd(b"READY=1")
+                service.wait(lambda service=service: peers(service) != [])  # type: ignore[misc]
             nodes.listeners[nodes.addresses[0]].close()
             first.wait(lambda first=first: first.verdict(nodes.addresses[0]) == "1\n")  # type: ignore[misc]
             assert peers(first) == [f"{nodes.addresses[1]} silent"]
