@@ -102,7 +102,8 @@ def test_all_nodes_know_at_once_that_a_port_has_closed(python: str, tmp_path: Pa
         for service in nodes.services:
             service.wait(lambda service=service: service.verdict(first) == "1\n")  # type: ignore[misc]
             service.wait(lambda service=service: service.reasons() == [listed])  # type: ignore[misc]
-            assert service.lines() == [f"{ID} at {first} is down: nobody listens at its port any more"]
+            why = f"{ID} at {first} is down: nobody listens at its port any more"
+            service.wait(lambda service=service, why=why: service.lines() == [why])  # type: ignore[misc]
 
 
 def test_all_nodes_take_an_input_back_whose_port_is_bound_again(tmp_path: Path) -> None:
@@ -137,12 +138,11 @@ def test_all_nodes_know_that_one_is_leaving(python: str, tmp_path: Path) -> None
 
 def test_what_only_the_own_service_finds_is_told(tmp_path: Path) -> None:
     """Such as a blocked output, which takes several polls."""
-    file = tmp_path / "blocked"
-    patch = f"""\
+    patch = """\
 import os
 refine = service.InputState.refine
 def found(state, outcome):
-    if state.ip == own and os.path.exists({str(file)!r}):
+    if state.ip == own and os.path.exists(folder + "/blocked"):
         return service.script.DefinitelyDown("blocked", "words")
     return refine(state, outcome)
 service.InputState.refine = found
@@ -150,7 +150,7 @@ service.InputState.refine = found
     with cluster(tmp_path, sys.executable, sys.executable, interval=0.1, patch=patch) as nodes:
         nodes.wait_until_ready()
         first = nodes.addresses[0]
-        file.touch()
+        (tmp_path / "node0" / "blocked").touch()
         other = nodes.services[1]
         other.wait(lambda: other.reasons_for(first) == ["blocked"])
         assert other.verdict(first) == "1\n"
@@ -163,7 +163,8 @@ def test_a_node_that_is_silent_and_whose_kernel_answers_nothing_is_out(tmp_path:
         nodes.services[0].process.kill()
         other = nodes.services[1]
         other.wait(lambda: other.verdict(first) == "1\n")
-        assert other.lines() == [f"{ID} at {first} is down: the node is silent: it is off or cut off"]
+        why = f"{ID} at {first} is down: the node is silent: it is off or cut off"
+        other.wait(lambda: other.lines() == [why])
         assert other.reasons_for(first) == ["silent"]
         other.wait(lambda: peers(other) == [f"{first} silent"])
 
