@@ -12,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 import math
 import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
@@ -33,27 +35,56 @@ OTHER_PIPELINE = (
 """A pipelines.yml with another pipeline than the cluster's; JSON is YAML."""
 
 
+START_AGAIN = "while systemctl is-active -q logstash; do sleep 0.1; done; systemctl start logstash"
+
+
 @dataclass(frozen=True)
 class Failure:
-    """A way for Logstash to fail, and how it is repaired. Both commands are for sh."""
+    """A way for a node's input to fail, and how it is repaired. Both functions get the lab and the node's name.
+
+    `cause` returns when it happened, in seconds since the epoch. With `whole_node`, it is the node that fails.
+    """
 
     description: str
-    cause: str
-    repair: str = "while systemctl is-active -q logstash; do sleep 0.1; done; systemctl start logstash"
+    cause: Callable[[Lab, str], float]
+    repair: Callable[[Lab, str], object]
+    whole_node: bool = False
+
+
+def by_shell(description: str, cause: str, repair: str = START_AGAIN) -> Failure:
+    """A failure that shell commands on the node bring about and repair."""
+    return Failure(
+        description,
+        lambda lab, name: float(run_on(lab, name, f"date +%s.%N; {cause}").split()[0]),
+        lambda lab, name: run_on(lab, name, repair),
+    )
+
+
+def power_off(lab: Lab, name: str) -> float:
+    """Take a node's power away."""
+    now = time.time()
+    lab.guest(name).power_off()
+    return now
 
 
 FAILURES = {
-    "killed": Failure("killed", "systemctl kill -s KILL logstash"),
-    "stopping": Failure(
+    "killed": by_shell("killed", "systemctl kill -s KILL logstash"),
+    "stopping": by_shell(
         "stopping: its socket is closed, its API still answers for 5 s",
         'kill -TERM "$(systemctl show -p MainPID --value logstash)"',
     ),
-    "without-pipeline": Failure(
+    "without-pipeline": by_shell(
         "without its pipeline: it runs another one instead",
         f"cp -p {PIPELINES} {PIPELINES}.bench; printf '%s' '{OTHER_PIPELINE}' >{PIPELINES}; systemctl kill -s HUP logstash",
         f"mv {PIPELINES}.bench {PIPELINES}; systemctl kill -s HUP logstash",
     ),
-    "hung": Failure("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
+    "hung": by_shell("hung", "systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"),
+    "powered-off": Failure(
+        "on a node that loses its power",
+        power_off,
+        lambda lab, name: lab.power_on(name, lambda text: None),
+        True,
+    ),
 }
 
 
@@ -71,26 +102,28 @@ def removal_time(lab: Lab, node: str, failure: Failure) -> float:
     """Let a node's Logstash fail, and repair it.
 
     Returns the seconds until no director has the node's input any more; infinity when that takes longer than
-    `REMOVAL_LIMIT`. Raises SystemExit when the node is not in both pools before.
+    `REMOVAL_LIMIT`. A node that fails as a whole is no director then. Raises SystemExit when the node is not in both
+    pools before.
     """
     address = NODES[node]
+    directors = [name for name in NODES if name != node or not failure.whole_node]
     wait_until(
         lambda: len(holders(lab)) == 1 and all(in_pool(lab, name, address) for name in NODES),
         RETURN_LIMIT,
         f"{node} in both pools",
     )
     loop = f"echo started; while grep -q {ipvs_address(address)} /proc/net/ip_vs; do :; done; date +%s.%N"
-    watchers = [start_on(lab, name, f"timeout {REMOVAL_LIMIT} sh -c '{loop}'") for name in NODES]
+    watchers = [start_on(lab, name, f"timeout {REMOVAL_LIMIT} sh -c '{loop}'") for name in directors]
     try:
         for watcher in watchers:
             assert watcher.stdout
             watcher.stdout.readline()
-        failed_at = float(run_on(lab, node, f"date +%s.%N; {failure.cause}").split()[0])
+        failed_at = failure.cause(lab, node)
         removed_at = [watcher.communicate(timeout=REMOVAL_LIMIT + 30)[0].strip() for watcher in watchers]
     finally:
         for watcher in watchers:
             watcher.kill()
-        run_on(lab, node, failure.repair)
+        failure.repair(lab, node)
         for name in NODES:  # otherwise the service delays the return of a Logstash that fails again and again
             run_on(lab, name, "systemctl restart logstash-ha-health")
     return max(map(float, removed_at)) - failed_at if all(removed_at) else math.inf
@@ -105,7 +138,7 @@ def measure(lab: Lab, checks: str, failures: list[Failure], runs: int) -> None:
     """Measure each failure, on one node after the other, and print a row for it."""
     for failure in failures:
         times = sorted(removal_time(lab, list(NODES)[run % len(NODES)], failure) for run in range(runs))
-        shown = (milliseconds(time) for time in (times[0], statistics.median(times), times[-1]))
+        shown = (milliseconds(seconds) for seconds in (times[0], statistics.median(times), times[-1]))
         print(f"| {checks} | {failure.description} | {runs} | {' | '.join(shown)} |", flush=True)
 
 
