@@ -9,8 +9,8 @@ from pyinfra.api import FactBase
 from cluster import Cluster
 from desired.health_script import USER
 from desired.modules import module_names
-from desired.packages import KEY, package_names
-from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
+from desired.packages import KEY, all_packages
+from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, KEY_NOTE, LAST_GOOD, RECORD, STATE
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
 from desired.units import retired_units
@@ -19,7 +19,7 @@ from facts.files import Files
 from facts.firewalld import FirewallRules
 from facts.ipvs import DrainFlags
 from facts.modules import MissingModules
-from facts.packages import KeyImported, MissingPackages, PackageVersion
+from facts.packages import KeyImported, Packages
 from facts.record import Record
 from facts.services import ServiceStates, UnitStates
 from facts.sysctl import Sysctl
@@ -34,10 +34,9 @@ def compared_facts(
     `files` and `units` are all that the deploy writes and starts on the node.
     """
     facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
-        (KeyImported, {"path": KEY}),
+        (KeyImported, {"path": KEY, "note": KEY_NOTE}),
         (Files, {"paths": all_paths(files)}),
-        (MissingPackages, {"packages": package_names(cluster)}),
-        (PackageVersion, {"package": "logstash"}),
+        (Packages, {"packages": all_packages(cluster)}),
         (UnitStates, unit_states(units, files)),
         (MissingModules, {"modules": module_names(cluster)}),
         (Sysctl, {"keys": list(kernel_settings(cluster))}),
