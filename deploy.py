@@ -63,7 +63,7 @@ if "nodes" in host.groups:
 
     # 8 before 7: keepalived.conf names the script's user and the verdict files, and its check needs both.
     users.system(name="8. User of the health script", user=USER)
-    channel.key(name="8. Key of the health services", cluster=cluster, user=USER)
+    channel.key(name="8. Key of the health services", cluster=cluster, files=desired, user=USER)
     files.put(name="8. Health script and service", files=desired, step=8)
     files.put(name="7. keepalived.conf", files=desired, step=7)
 

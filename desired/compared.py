@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyinfra.api import FactBase
@@ -11,8 +12,8 @@ from desired.health import KEY, PEERS
 from desired.health_script import USER
 from desired.modules import module_names
 from desired.packages import KEY as PACKAGE_KEY
-from desired.packages import package_names
-from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
+from desired.packages import all_packages
+from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, KEY_NOTE, LAST_GOOD, RECORD, STATE
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
 from desired.units import retired_units
@@ -22,7 +23,7 @@ from facts.files import Files
 from facts.firewalld import FirewallRules
 from facts.ipvs import DrainFlags
 from facts.modules import MissingModules
-from facts.packages import KeyImported, MissingPackages, PackageVersion
+from facts.packages import KeyImported, Packages
 from facts.record import Record
 from facts.services import ServiceStates, UnitStates
 from facts.sysctl import Sysctl
@@ -37,12 +38,10 @@ def compared_facts(
     `files` and `units` are all that the deploy writes and starts on the node.
     """
     facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
-        (KeyImported, {"path": PACKAGE_KEY}),
-        (Files, {"paths": all_paths(files)}),
-        (Files, {"paths": [KEY]}),
+        (KeyImported, {"path": PACKAGE_KEY, "note": KEY_NOTE}),
+        (Files, {"paths": compared_paths(files)}),
         (HeardPeers, {"path": PEERS}),
-        (MissingPackages, {"packages": package_names(cluster)}),
-        (PackageVersion, {"package": "logstash"}),
+        (Packages, {"packages": all_packages(cluster)}),
         (UnitStates, unit_states(units, files)),
         (MissingModules, {"modules": module_names(cluster)}),
         (Sysctl, {"keys": list(kernel_settings(cluster))}),
@@ -56,6 +55,11 @@ def compared_facts(
     if cluster.firewall != "none":
         facts.append((FirewallRules, {"interface": cluster.interface}))
     return facts
+
+
+def compared_paths(files: Iterable[TextFile]) -> list[str]:
+    """Where these files and the health services' key are, and where what a unit reads is staged."""
+    return [*all_paths(files), KEY]
 
 
 def unit_states(units: list[str], files: list[TextFile]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def package_names(cluster: Cluster) -> list[str]:
     return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]
 
 
+def all_packages(cluster: Cluster) -> list[str]:
+    """The packages that a node needs, Logstash among them."""
+    return [*package_names(cluster), "logstash"]
+
+
 def logstash_package(cluster: Cluster) -> str:
     """The desired Logstash in words: `logstash 8.19.3`, or `logstash 8.x` where any of its major will do."""
     major = f"logstash {cluster.logstash}.x"

@@ -17,6 +17,8 @@ VERSION_FILE = f"{STATE}/version"
 DRAINED = "/etc/keepalived/drained"
 """The folder of the drain flags: a file with a node's address as its name keeps that node out of this
 director's pools, for 5 minutes."""
+KEY_NOTE = f"{STATE}/key"
+"""The note on Elastic's key: the SHA-256 of its file, and the names that rpm gave to the keys in it."""
 
 CLONE = f"{STATE}/clone"
 """The folder of a clone's change of identity; its files `unconfirmed` and `confirmed` say how far that is."""

@@ -25,7 +25,9 @@ class HeardPeers(FactBase[dict[str, bool]]):
     default = dict
 
     def command(self, path: str) -> str:
-        return f"cat {shlex.quote(path)} 2>/dev/null || true"
+        return (
+            f'[ ! -f {shlex.quote(path)} ] || while read -r line; do echo "$line"; done <{shlex.quote(path)}'
+        )
 
     def process(self, output: list[str]) -> dict[str, bool]:
         return parse_peers(output)

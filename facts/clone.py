@@ -7,6 +7,8 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_first_line, print_lines
+
 _IFCFG = "/etc/sysconfig/network-scripts/ifcfg-"
 _KEYFILES = "/etc/NetworkManager/system-connections/"
 _KEYS = (
@@ -42,7 +44,8 @@ class IdentityState(TypedDict):
 
 
 def parse_identity(output: list[str]) -> IdentityState:
-    """Lines that begin with `hostname`, `link`, `product`, `noted`, `address`, `profile` or `stage`."""
+    """Lines that begin with `hostname`, `link`, `product`, `noted` or `stage`, those of `ip -o addr`, and `PATH:LINE` from
+    files that configure the network."""
     identity = IdentityState(
         hostname="", links={}, product="", recorded=[], addresses={}, profiles={}, stages=[]
     )
@@ -59,14 +62,14 @@ def parse_identity(output: list[str]) -> IdentityState:
             identity["stages"] += words
         elif kind == "link" and len(words) == 2:
             identity["links"][words[0]] = words[1].lower()
-        elif kind == "address" and len(words) > 3:  # 2: eth0 inet 192.0.2.11/24 …
-            identity["addresses"][words[3].split("/")[0]] = words[1]
-        elif kind == "profile":
-            path, _, setting = rest.partition(":")
+        elif line.startswith("/"):
+            path, _, setting = line.partition(":")
             profile = identity["profiles"].setdefault(
                 path, Profile(addresses=[], uuid="", mac="", interface="")
             )
             _read(profile, setting)
+        elif len(words) > 2:  # 2: eth0 inet 192.0.2.11/24 …
+            identity["addresses"][words[2].split("/")[0]] = words[0]
     return identity
 
 
@@ -121,16 +124,16 @@ class Identity(FactBase[IdentityState]):
     def command(self, folder: str, reboot: str, hardware: str) -> str:
         # No backup copies, which nothing reads; and never a whole keyfile, which may hold a password.
         return (
-            "echo hostname $(uname -n); "
-            "for link in /sys/class/net/*; do echo link ${link##*/} $(cat $link/address); done; "
-            "echo product $(cat /sys/class/dmi/id/product_uuid 2>/dev/null); "
-            f"echo noted $(cat {hardware} 2>/dev/null); "
-            "ip -o addr show scope global | sed 's/^/address /'; "
-            f"ls {_IFCFG}* {_KEYFILES}* 2>/dev/null | grep -vE '(~|[.](bak|orig|rpm[a-z]+))$' | "
-            f"while read -r file; do grep -HiE '^[[:space:]]*({_KEYS})[[:space:]]*=' \"$file\"; done | "
-            "sed 's/^/profile /'; "
+            "read -r name </proc/sys/kernel/hostname; echo hostname $name; "
+            f"for link in /sys/class/net/*; do {print_first_line('$link/address', 'link ${link##*/}')}; done; "
+            f"{print_first_line('/sys/class/dmi/id/product_uuid', 'product')}; "
+            f"{print_lines(hardware, 'noted ')}; "
+            "ip -o addr show scope global; "
+            f"set --; for file in {_IFCFG}* {_KEYFILES}*; do "
+            'case $file in *~ | *.bak | *.orig | *.rpm[a-z]*) ;; *) set -- "$@" "$file" ;; esac; done; '
+            f"grep -sHiE '^[[:space:]]*({_KEYS})[[:space:]]*=' \"$@\"; "
             f"for stage in {folder}/unconfirmed {folder}/confirmed {reboot}; do "
-            "test ! -e $stage || echo stage ${stage##*/}; done"
+            "[ ! -e $stage ] || echo stage ${stage##*/}; done"
         )
 
     def process(self, output: list[str]) -> IdentityState:

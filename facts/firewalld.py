@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TypedDict
 
 from pyinfra.api import FactBase
+
+_NAME = "org.fedoraproject.FirewallD1"
+_PATH = "/org/fedoraproject/FirewallD1"
+_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+_ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 class RulesState(TypedDict):
@@ -24,19 +31,33 @@ def parse_rules(output: list[str]) -> RulesState | None:
     """busctl's answers, a line each: the zone, the rich and the direct rules in force, the rich and the
     direct rules of the next start. None where any is missing."""
     try:
-        zone, rich, direct, rich_permanent, direct_permanent = (_values(line) for line in output)
+        (zone,), rich, direct, rich_permanent, direct_permanent = (_values(line) for line in output)
     except ValueError:
         return None
     return RulesState(
-        zone=zone[0],
+        zone=zone,
         runtime=rich[1:] + _direct_rules(direct),
         permanent=rich_permanent[1:] + _direct_rules(direct_permanent),
     )
 
 
 def _values(answer: str) -> list[str]:
-    """The values of an answer: strings are quoted as in C, and an array begins with its length."""
-    return shlex.split(answer)[1:]
+    """The values of an answer: strings are quoted as in C, and an array begins with its length. Raises ValueError."""
+    if _VALUE.sub("", answer).strip():
+        raise ValueError(f"not an answer of busctl: {answer}")
+    return [_unescaped(match[1]) if match[2] is None else match[2] for match in _VALUE.finditer(answer)][1:]
+
+
+def _unescaped(text: str) -> str:
+    """What systemd's `cescape` has escaped; beyond ASCII, that is each byte of UTF-8, in octal digits."""
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(_character, text.encode()).decode(errors="replace")
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code, 8)]) if code.isdigit() else _ESCAPED.get(code, code)
 
 
 def _direct_rules(values: list[str]) -> list[str]:
@@ -70,17 +91,17 @@ class FirewallRules(FactBase[RulesState | None]):
     """
 
     def command(self, interface: str) -> str:
+        # Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
+        call = f"busctl call {_NAME} {_PATH}"
         return (
-            'call() { object=$1 of=$2; shift 2; busctl call "$name" "$object" "$name$of" "$@"; }'
-            " && name=org.fedoraproject.FirewallD1 && top=/org/fedoraproject/FirewallD1"
-            f" && zone=$(call $top .zone getZoneOfInterface s {shlex.quote(interface)})"
-            " && { [ \"$zone\" != 's \"\"' ] || zone=$(call $top '' getDefaultZone); }"
-            ' && echo "$zone" && zone=$(echo "$zone" | cut -d \'"\' -f 2)'
-            ' && call $top .zone getRichRules s "$zone"'
-            " && call $top .direct getAllRules"
-            ' && kept=$(call $top/config .config getZoneByName s "$zone" | cut -d \'"\' -f 2)'
-            ' && call "$kept" .config.zone getRichRules'
-            " && call $top/config .config.direct getAllRules || true"
+            f"zone=$({call} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
+            f' && {{ [ "$zone" != \'s ""\' ] || zone=$({call} {_NAME} getDefaultZone); }}'
+            ' && echo "$zone" && zone=${zone#*\\"} && zone=${zone%\\"}'
+            f' && {call} {_NAME}.zone getRichRules s "$zone"'
+            f" && {call} {_NAME}.direct getAllRules"
+            f' && kept=$({call}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
+            f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getRichRules'
+            f" && {call}/config {_NAME}.config.direct getAllRules || true"
         )
 
     def process(self, output: list[str]) -> RulesState | None:

@@ -8,6 +8,8 @@ from typing import Any, TypedDict
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_lines
+
 
 class Check(TypedDict):
     """The verdict on `input` at `address`.
@@ -92,13 +94,15 @@ class HealthChecks(FactBase[HealthState | None]):
         self, python: str, script: str, user: str, addresses: list[str], inputs: list[str], reasons: str
     ) -> str:
         return (
-            f"if ! id -u {user} >/dev/null 2>&1; then echo missing user {user}; "
+            # The shell leaves `~USER` alone where there is no such user.
+            f"home=~{user}; if [ \"$home\" = '~{user}' ]; then echo missing user {user}; "
             f"elif ! test -f {script}; then echo missing {script}; "
             f"elif ! test -x {python}; then echo missing {python}; "
             f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
-            f"( runuser -u {user} -- {python} {script} --json $address {shlex.join(inputs)} 2>&1 | "
-            'awk -v address=$address \'{ print address "\\t" $0 } END { if (!NR) print address "\\tit says nothing" }\' ) & '
-            f"done; wait; sed 's/^/service\\t/' {reasons} 2>/dev/null || true; fi"
+            f"runuser -u {user} -- {python} {script} --json $address {shlex.join(inputs)} 2>&1 | "
+            '{ said=; while IFS= read -r line || [ -n "$line" ]; do said=yes; printf \'%s\\t%s\\n\' $address "$line"; done; '
+            "[ $said ] || printf '%s\\tit says nothing\\n' $address; } & "
+            f"done; wait; {print_lines(reasons, 'service	')}; fi"
         )
 
     def process(self, output: list[str]) -> HealthState:

@@ -8,7 +8,7 @@ from pyinfra.api import FactBase
 
 
 def parse_age(output: list[str]) -> int | None:
-    """The seconds between two times on one line, `MODIFIED NOW`; None where the first is missing."""
+    """The seconds between two times, `MODIFIED` and `NOW`; None where the first is missing."""
     times = [int(word) for line in output for word in line.split()]
     return times[1] - times[0] if len(times) == 2 else None
 
@@ -16,11 +16,11 @@ def parse_age(output: list[str]) -> int | None:
 class FileAge(FactBase[int | None]):
     """Seconds since a file was modified, by the machine's own clock; None where there is no file.
 
-    Below zero where its time is in the future. Needs root. Example of the output: `1794250800 1794250801`.
+    Below zero where its time is in the future. Needs root. For example: `1`.
     """
 
     def command(self, path: str) -> str:
-        return f"echo $(stat -c %Y {shlex.quote(path)} 2>/dev/null) $(date +%s) || true"
+        return f"stat -c %Y {shlex.quote(path)} 2>/dev/null; date +%s || true"
 
     def process(self, output: list[str]) -> int | None:
         return parse_age(output)

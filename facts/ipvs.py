@@ -99,7 +99,7 @@ class DrainFlags(FactBase[list[str]]):
     default = list
 
     def command(self, folder: str) -> str:
-        return f"ls -1 {folder} 2>/dev/null || true"
+        return f'for flag in {folder}/*; do [ ! -e "$flag" ] || echo "${{flag##*/}}"; done'
 
     def process(self, output: list[str]) -> list[str]:
         return output

@@ -7,6 +7,8 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_first_line, print_lines
+
 
 class MachineState(TypedDict):
     """What decides whether the deploy can work.
@@ -27,8 +29,8 @@ class MachineState(TypedDict):
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `address`, `firewalld`, `iptables`, `fips` or
-    `logstash`."""
+    """Lines that begin with `os`, `root`, `link`, `firewalld`, `iptables`, `fips` or `logstash`, and those of
+    `ip -o addr`."""
     machine = MachineState(
         os={}, root="", interfaces={}, firewalld="unknown", iptables=False, fips=False, logstash=None
     )
@@ -42,8 +44,8 @@ def parse_machine(output: list[str]) -> MachineState:
             machine["root"] = rest
         elif kind == "link":
             machine["interfaces"].setdefault(rest, [])
-        elif kind == "address" and len(words := rest.split()) > 3:  # 2: eth0 inet 192.0.2.11/24 …
-            machine["interfaces"].setdefault(words[1], []).append(words[3].split("/")[0])
+        elif kind.endswith(":") and len(words := rest.split()) > 2:  # 2: eth0 inet 192.0.2.11/24 …
+            machine["interfaces"].setdefault(words[0], []).append(words[2].split("/")[0])
         elif kind == "firewalld" and rest:
             state = dict(word.split("=", 1) for word in rest.split())
             load, active = state.get("LoadState", ""), state.get("ActiveState", "unknown")
@@ -81,13 +83,14 @@ class Machine(FactBase[MachineState]):
     def command(self) -> str:
         return (
             "PATH=$PATH:/usr/sbin:/sbin; "
-            "sed 's/^/os /' /etc/os-release; "
-            'if [ $(id -u) = 0 ] || why=$(sudo -n true 2>&1); then echo root yes; else echo "root $why"; fi; '
+            f"{print_lines('/etc/os-release', 'os ')}; "
+            # Process 1 is root's; its owner need not be asked for with a process of one's own.
+            'if [ -O /proc/1 ] || why=$(sudo -n true 2>&1); then echo root yes; else echo "root $why"; fi; '
             "for link in /sys/class/net/*; do echo link ${link##*/}; done; "
-            "ip -o addr show | sed 's/^/address /'; "
+            "ip -o addr show; "
             "echo firewalld $(systemctl show -p LoadState -p ActiveState firewalld); "
-            "echo iptables $(command -v iptables); "
-            "echo fips $(cat /proc/sys/crypto/fips_enabled 2>/dev/null); "
+            "! command -v iptables >/dev/null || echo iptables yes; "
+            f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
             "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
         )
 

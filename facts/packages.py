@@ -7,47 +7,45 @@ import shlex
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_lines
+
 _NO_PROVIDER = re.compile(r"no package provides (\S+)")
 _RELEASED = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)-\d+")
 
 
-def parse_missing(output: list[str]) -> list[str]:
-    """The names that `rpm -q --whatprovides` finds no package for, in the order of its output."""
-    return [match[1] for line in output if (match := _NO_PROVIDER.fullmatch(line.strip()))]
+def parse_packages(output: list[str]) -> dict[str, str | None]:
+    """What `rpm -q --whatprovides` finds, lines `NAME VERSION`; None for the names that no package provides."""
+    packages: dict[str, str | None] = {}
+    for line in output:
+        if match := _NO_PROVIDER.fullmatch(line.strip()):
+            packages[match[1]] = None
+        elif len(words := line.split()) == 2:
+            packages[words[0]] = words[1]
+    return packages
 
 
-class MissingPackages(FactBase[list[str]]):
+class Packages(FactBase[dict[str, str | None]]):
     """
-    The packages among these, or the capabilities that packages provide, that are not installed.
+    The versions of those among these packages that are installed, and of packages that provide them; None for each that
+    no package provides.
+
+    + packages: names of packages, or of capabilities that packages provide
 
     .. code:: python
 
-        ["ipvsadm", "keepalived"]
+        {"ipvsadm": None, "keepalived": "2.2.8", "java-11-openjdk-headless": "11.0.25"}
     """
 
-    default = list
+    default = dict
 
     def command(self, packages: list[str]) -> str:
-        return f"LC_ALL=C rpm -q --whatprovides {shlex.join(packages)} || true"
+        return (
+            "LC_ALL=C rpm -q --whatprovides --queryformat '%{NAME} %{VERSION}\\n' "
+            f"{shlex.join(packages)} || true"
+        )
 
-    def process(self, output: list[str]) -> list[str]:
-        return parse_missing(output)
-
-
-class PackageVersion(FactBase[str | None]):
-    """
-    The version of an installed package; None where it is not installed.
-
-    .. code:: python
-
-        "8.19.3"
-    """
-
-    def command(self, package: str) -> str:
-        return f"rpm -q --queryformat '%{{VERSION}}\\n' {shlex.quote(package)} || true"
-
-    def process(self, output: list[str]) -> str | None:
-        return output[0].strip() if output and " " not in output[0].strip() else None
+    def process(self, output: list[str]) -> dict[str, str | None]:
+        return parse_packages(output)
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -90,8 +88,11 @@ class KeyImported(FactBase[bool]):
     """
     Whether the GPG key in the file `path` is in the rpm database; False without that file.
 
-    rpm names keys in its own way, which differs from version to version. So the file is imported into an
-    empty database, and the names there are compared with those in the real one.
+    rpm names keys in its own way, which differs from version to version. So the deploy notes the names when it imports
+    the file.
+
+    + path: the file with the key
+    + note: the deploy's note: the line that `sha256sum` prints for that file, and the names of its keys
 
     .. code:: python
 
@@ -100,12 +101,10 @@ class KeyImported(FactBase[bool]):
 
     default = bool
 
-    def command(self, path: str) -> str:
-        key = shlex.quote(path)
+    def command(self, path: str, note: str) -> str:
         return (
-            f"! test -f {key} || {{ scratch=$(mktemp -d); rpm --dbpath $scratch --import {key};"
-            " echo file; rpm --dbpath $scratch -q gpg-pubkey; rm -rf $scratch;"
-            " echo database; rpm -q gpg-pubkey; } || true"
+            f"{print_lines(note)}; echo --; sha256sum {shlex.quote(path)} 2>/dev/null; "
+            "rpm -q gpg-pubkey || true"
         )
 
     def process(self, output: list[str]) -> bool:
@@ -113,12 +112,8 @@ class KeyImported(FactBase[bool]):
 
 
 def parse_key_imported(output: list[str]) -> bool:
-    """Whether all keys listed between `file` and `database` are listed again after `database`."""
-    if "database" not in output:
+    """Whether each line before `--`, of which there are two or more, is there again after it."""
+    if "--" not in output:
         return False
-    middle = output.index("database")
-    keys = [
-        [line for line in part if line.startswith("gpg-pubkey-")]
-        for part in (output[:middle], output[middle:])
-    ]
-    return bool(keys[0]) and set(keys[0]) <= set(keys[1])
+    middle = output.index("--")
+    return middle > 1 and set(output[:middle]) <= set(output[middle:])

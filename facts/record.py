@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_lines
+
 
 def parse_record(output: list[str]) -> dict[str, list[str]]:
     """Lines `KIND VALUE`: the values by kind, in the order of the lines."""
@@ -27,7 +29,7 @@ class Record(FactBase[dict[str, list[str]]]):
     default = dict
 
     def command(self, path: str) -> str:
-        return f"cat {path} 2>/dev/null || true"
+        return print_lines(path)
 
     def process(self, output: list[str]) -> dict[str, list[str]]:
         return parse_record(output)

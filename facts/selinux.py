@@ -9,6 +9,7 @@ from pyinfra.api import FactBase
 
 _RUNNING = "/run/keepalived.pid"
 _LOG = "/var/log/audit/audit.log"
+_GREP = "grep -a 'avc:  *denied.*keepalived'"
 
 
 class SELinuxState(TypedDict):
@@ -54,7 +55,7 @@ class SELinux(FactBase[SELinuxState]):
         return (
             "! command -v getenforce >/dev/null || { getenforce;"
             f" stat -c %Y {_RUNNING} || echo 0;"
-            f" {{ cat {_LOG} || dmesg; }} | grep -a 'avc:  *denied.*keepalived' | tail -n 50; }} 2>/dev/null || true"
+            f" if [ -f {_LOG} ]; then {_GREP} {_LOG} | tail -n 50; else dmesg | {_GREP} | tail -n 50; fi; }} 2>/dev/null || true"
         )
 
     def process(self, output: list[str]) -> SELinuxState:

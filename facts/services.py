@@ -7,6 +7,8 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
+from facts.builtins import print_lines
+
 
 class ServiceState(TypedDict):
     """A unit's state; `stale`: systemd has not read the unit's files since they changed."""
@@ -73,23 +75,52 @@ class UnitState(TypedDict):
     good: list[str]
 
 
-def parse_units(output: list[str]) -> dict[str, UnitState]:
-    """For each unit a line `== NAME`, then with `--` between them the lines of `systemctl show`, the
-    fingerprint, the package's name, the lines of `sha256sum`, and the last good files."""
-    units = {}
-    for block in ("\n".join(output) + "\n").split("== ")[1:]:
-        name, _, text = block.partition("\n")
-        show, fingerprint, package, files, good = text.split("--\n")
-        sums = (line.split("  ", 1) for line in files.splitlines())
-        services = parse_services(show.splitlines())
-        units[name] = UnitState(
-            service=next(iter(services.values()), ABSENT),
-            fingerprint=fingerprint.splitlines(),
-            package=package.strip(),
-            files={path: sha256 for sha256, path in sums},
-            good=good.splitlines(),
+def parse_units(output: list[str], units: dict[str, list[str]]) -> dict[str, UnitState]:
+    """What a command printed for all of these units, which come with the paths of their files. With `--` between them:
+    the lines of `systemctl show`, `rpm -q` and `sha256sum`, the last good files as `UNIT/PATH`, and the fingerprints,
+    each after a line `== UNIT`."""
+    show, packages, sums, good, fingerprints = _sections(output, 5)
+    services = parse_services(show)
+    named = {_package_name(line): line for line in packages}
+    sha256 = {path: sha256 for sha256, path in (line.split("  ", 1) for line in sums)}
+    found = {
+        unit: UnitState(
+            service=services.get(unit, ABSENT),
+            fingerprint=[],
+            package=named.get(unit, ""),
+            files={path: sha256[path] for path in files if path in sha256},
+            good=[],
         )
-    return units
+        for unit, files in units.items()
+    }
+    for line in good:
+        unit, slash, path = line.partition("/")
+        if unit in found:  # not a copy that is still being made
+            found[unit]["good"].append(slash + path)
+    unit = ""
+    for line in fingerprints:
+        if line.startswith("== "):
+            unit = line.removeprefix("== ")
+        else:
+            found[unit]["fingerprint"].append(line)
+    return found
+
+
+def _sections(output: list[str], count: int) -> list[list[str]]:
+    """The parts of the output between lines `--`; the last of them are empty where the command was interrupted."""
+    sections: list[list[str]] = [[]]
+    for line in output:
+        if line == "--" and len(sections) < count:
+            sections.append([])
+        else:
+            sections[-1].append(line)
+    return sections + [[] for _ in range(count - len(sections))]
+
+
+def _package_name(line: str) -> str:
+    """The name in a line of `rpm -q`: `NAME-VERSION-RELEASE.ARCH`, or `package NAME is not installed`."""
+    words = line.split()
+    return words[1] if len(words) > 2 else line.rsplit("-", 2)[0]
 
 
 class UnitStates(FactBase[dict[str, UnitState]]):
@@ -114,14 +145,19 @@ class UnitStates(FactBase[dict[str, UnitState]]):
     """
 
     default = dict
+    _units: dict[str, list[str]]
 
     def command(self, units: dict[str, list[str]], fingerprints: str, good: str) -> str:
-        return "; ".join(
-            f"echo == {unit}; {_show([unit])}; echo --; cat {fingerprints}/{unit}.sha256 2>/dev/null; echo --; "
-            f"LC_ALL=C rpm -q {unit}; echo --; sha256sum {shlex.join(files)} 2>/dev/null; echo --; "
-            f"( cd {good}/{unit} 2>/dev/null && find . -type f | sed 's/^.//' || true )"
-            for unit, files in units.items()
-        )
+        self._units = units
+        paths = shlex.join(dict.fromkeys(path for files in units.values() for path in files))
+        parts = [
+            _show(list(units)),
+            f"LC_ALL=C rpm -q {' '.join(units)}",
+            f"sha256sum {paths} </dev/null 2>/dev/null",
+            f"find {good} -type f -printf '%P\\n' 2>/dev/null",
+            "; ".join(f"echo == {unit}; {print_lines(f'{fingerprints}/{unit}.sha256')}" for unit in units),
+        ]
+        return "; echo --; ".join(parts)
 
     def process(self, output: list[str]) -> dict[str, UnitState]:
-        return parse_units(output)
+        return parse_units(output, self._units)

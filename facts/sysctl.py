@@ -11,6 +11,7 @@ CONF = "/etc/sysctl.conf"
 """Read at boot through the link /etc/sysctl.d/99-sysctl.conf; `sysctl --system` reads it last of all."""
 
 _FOLDERS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+_KERNEL = "/proc/sys/"
 _LINE = re.compile(r"(?P<path>[^:]+):(?P<number>\d+):(?P<text>\s*-?(?P<key>[\w./-]+?)\s*=(?P<value>.*))")
 
 
@@ -32,14 +33,13 @@ class SysctlState(TypedDict):
 
 
 def parse_sysctl(output: list[str]) -> SysctlState:
-    """Lines `runtime KEY = VALUE`, and lines `line PATH:NUMBER:TEXT`, whose files may come in any order."""
+    """Lines `PATH:NUMBER:TEXT` of sysctl.d files, which may come in any order, and of files of `/proc/sys`."""
     state = SysctlState(runtime={}, lines=[])
     for line in output:
-        source, _, rest = line.strip().partition(" ")
-        if source == "runtime":
-            key, _, value = rest.partition("=")
-            state["runtime"][key.strip()] = value.strip()
-        elif source == "line" and (match := _LINE.fullmatch(rest)):
+        if line.startswith(_KERNEL):
+            path, _, value = line.removeprefix(_KERNEL).split(":", 2)
+            state["runtime"][path.replace("/", ".")] = value.strip()
+        elif match := _LINE.fullmatch(line.strip()):
             state["lines"].append(
                 Line(
                     path=match["path"],
@@ -85,15 +85,15 @@ class Sysctl(FactBase[SysctlState]):
         return SysctlState(runtime={}, lines=[])
 
     def command(self, keys: list[str]) -> str:
-        pattern = "|".join(key.replace(".", "[./]") for key in keys)
-        files = " ".join(f"{folder}/sysctl.d/*.conf" for folder in _FOLDERS)
+        names = "|".join(key.replace(".", "[./]") for key in keys)
+        values = " ".join(_KERNEL + key.replace(".", "/") for key in keys)
+        folders = " ".join(f"{folder}/sysctl.d/*.conf" for folder in _FOLDERS)
+        # One grep for all of them. A value begins with a digit or a sign, which no line of sysctl.d does.
         return (
-            f"for key in {' '.join(keys)}; do"
-            ' echo "runtime $key = $(cat /proc/sys/$(echo $key | tr . /) 2>/dev/null)"; done; '
-            f"seen=; for file in {files} {CONF}; do name=${{file##*/sysctl.d/}};"
+            f"seen=; set -- {values} {CONF}; for file in {folders}; do name=${{file##*/sysctl.d/}};"
             ' case $seen in *"/$name/"*) continue;; esac; seen="$seen/$name/";'
-            f' test -L "$file" && test "$(readlink -f "$file")" = {CONF} ||'
-            f" grep -nHE '^[[:space:]]*-?({pattern})[[:space:]]*=' \"$file\" 2>/dev/null | sed 's/^/line /'; done"
+            f' [ -L "$file" ] && [ "$file" -ef {CONF} ] || set -- "$@" "$file"; done;'
+            f" grep -snHE '^[[:space:]]*-?({names})[[:space:]]*=|^-?[0-9]' \"$@\" || true"
         )
 
     def process(self, output: list[str]) -> SysctlState:

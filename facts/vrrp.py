@@ -38,8 +38,7 @@ class VipInterfaces(FactBase[dict[str, list[str]] | None]):
 
     def command(self, vips: list[str]) -> str:
         # Not `ip -j`: EL 7's has no JSON.
-        shows = " && ".join(f"ip -o addr show to {shlex.quote(vip)}" for vip in vips)
-        return f"{shows} && echo {_END}{shlex.join(vips)} || true"
+        return f"ip -o addr show && echo {_END}{shlex.join(vips)} || true"
 
     def process(self, output: list[str]) -> dict[str, list[str]] | None:
         return parse_held(output)

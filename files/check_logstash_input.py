@@ -165,7 +165,8 @@ class PortProbe(object):  # noqa: UP004
 
 def clock():
     """Seconds on a monotonic clock; that of Python 2.7 goes by hundredths."""
-    return time.monotonic() if hasattr(time, "monotonic") else os.times()[4]
+    monotonic = getattr(time, "monotonic", None)
+    return os.times()[4] if monotonic is None else monotonic()
 
 
 def family_of(ip):

@@ -8,8 +8,10 @@ from pyinfra import host, state
 from pyinfra.api import FunctionCommand, Host, State, operation
 
 from cluster import Cluster
+from desired.compared import compared_paths
 from desired.health import KEY, PEERS
 from desired.paths import STATE
+from desired.textfile import TextFile
 from facts.channel import HeardPeers
 from facts.files import Files
 from remote.channel_key import ChannelKey, agreed_key
@@ -31,15 +33,16 @@ mv -fT "$new" {path}
 
 
 @operation()
-def key(cluster: Cluster, user: str) -> Generator[FunctionCommand]:
+def key(cluster: Cluster, files: list[TextFile], user: str) -> Generator[FunctionCommand]:
     """
     Give the health service the key that those of the other nodes have; a new one where no node has one.
 
     A service that hears all others has the same one. Only where it does not, all nodes are asked for theirs.
 
+    + files: all files that the deploy writes, which are read together with the key
     + user: as whom the service runs, which alone may read the key
     """
-    present = host.get_fact(Files, paths=[KEY]).get(KEY)
+    present = host.get_fact(Files, paths=compared_paths(files)).get(KEY)
     if present and (present["mode"], present["user"]) == ("400", user):
         heard = host.get_fact(HeardPeers, path=PEERS)
         if all(heard.get(str(peer.address)) for peer in cluster.peers(cluster.node(host.name))):

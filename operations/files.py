@@ -14,8 +14,9 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
+from desired.compared import compared_paths
 from desired.paths import ORIGINALS, RECORD
-from desired.textfile import TextFile, all_paths, of_step
+from desired.textfile import TextFile, of_step
 from facts.files import Files, FileState, FileText, mask
 from facts.record import Record
 from operations.record import add_entry, remove_entry
@@ -56,7 +57,7 @@ def put(files: list[TextFile], step: int = 0) -> Generator[StringCommand]:
     + files: all files that the deploy writes, as they should be
     + step: the step whose files are put now
     """
-    present = host.get_fact(Files, paths=all_paths(files))
+    present = host.get_fact(Files, paths=compared_paths(files))
     files = of_step(files, step)
     differing = [file for file in files if present.get(file.path) != file.state]
     if state.config.DIFF:  # for all files, before the first command: a dry run goes no further

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from desired.compared import unit_states
+from desired.compared import compared_paths, unit_states
 from desired.logstash import DROP_IN, HOME, UNIT
 from desired.paths import ORIGINALS, RECORD
-from desired.textfile import TextFile, all_paths, read_by
+from desired.textfile import TextFile, read_by
 from facts.files import Files
 from facts.services import UnitStates
 from operations.services import PackageChange
@@ -81,7 +81,7 @@ def accepted(
 def _test(files: list[TextFile], units: list[str]) -> str | None:
     """The shell command by which Logstash tests its staged files; None where nothing is new."""
     own = [file for file in read_by(files, UNIT) if file.path.startswith(f"{HOME}/")]
-    present = host.get_fact(Files, paths=all_paths(files))
+    present = host.get_fact(Files, paths=compared_paths(files))
     last_good = host.get_fact(UnitStates, **unit_states(units, files))[UNIT]["good"]
     obsolete = sorted(set(last_good) - {file.path for file in own} - {DROP_IN})
     if not obsolete and not any(present.get(file.staged) for file in own):

@@ -9,13 +9,14 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster
-from desired.packages import KEY, key_url, manager, package_names, repository
-from desired.paths import RECORD, STATE
-from facts.packages import KeyImported, MissingPackages, OfferedVersions, PackageVersion, version_key
+from desired.packages import KEY, all_packages, key_url, manager, package_names, repository
+from desired.paths import KEY_NOTE, RECORD, STATE
+from facts.packages import KeyImported, OfferedVersions, Packages, version_key
 from operations.record import add_entry
 from operations.services import PackageChange
 
-# The record names the key as rpm does; a scratch database shows that name before the import.
+# The record names the key as rpm does; a scratch database shows that name before the import. The note is written last:
+# without it, the next run does all of this again.
 _KEY = """\
 set -e
 work=$(mktemp -d)
@@ -25,10 +26,12 @@ rpm --dbpath "$work" --import "$work/key"
 mkdir -p {state}
 touch {record}
 rpm -q gpg-pubkey >"$work/present" || true
-rpm --dbpath "$work" -q gpg-pubkey | grep -vxFf "$work/present" | sed 's/^/key /' >"$work/new"
+rpm --dbpath "$work" -q gpg-pubkey >"$work/names"
+grep -vxFf "$work/present" "$work/names" | sed 's/^/key /' >"$work/new"
 grep -vxFf {record} "$work/new" >>{record} || true
 rpm --import "$work/key"
 install -m 644 "$work/key" {path}
+{{ sha256sum {path}; cat "$work/names"; }} >{note}
 """
 
 
@@ -39,7 +42,7 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
 
     + cluster: the cluster whose settings name the key's address and a proxy
     """
-    if host.get_fact(KeyImported, path=KEY):
+    if host.get_fact(KeyImported, path=KEY, note=KEY_NOTE):
         host.noop(f"the key in {KEY} is imported")
         return
     yield StringCommand(
@@ -47,6 +50,7 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
             proxy=f"--proxy {shlex.quote(cluster.proxy)} " if cluster.proxy else "",
             url=shlex.quote(key_url(cluster)),
             path=KEY,
+            note=KEY_NOTE,
             state=STATE,
             record=RECORD,
         )
@@ -103,14 +107,14 @@ def installed(cluster: Cluster, el: int) -> Generator[StringCommand]:
     + cluster: the cluster whose settings name the packages
     + el: the node's major version of Enterprise Linux
     """
-    missing = host.get_fact(MissingPackages, packages=package_names(cluster))
+    packages = host.get_fact(Packages, packages=all_packages(cluster))
+    missing = [name for name in package_names(cluster) if packages.get(name, "") is None]
     if missing:
         entries = [add_entry("package", package) for package in missing]
         yield StringCommand(
             " && ".join([*entries, f"{manager(el)} --assumeyes install {shlex.join(missing)}"])
         )
-    present = host.get_fact(PackageVersion, package="logstash")
-    desired = _desired_version(cluster, el)
+    present, desired = packages.get("logstash"), _desired_version(cluster, el)
     if not present:
         install = _change(cluster, el, None, desired) if desired else f"{_dnf(cluster, el)} install logstash"
         yield StringCommand(f"{add_entry('package', 'logstash')} && {install}")
@@ -129,7 +133,8 @@ def version_change(cluster: Cluster, el: int) -> PackageChange | None:
     """The change of this node's Logstash to the desired version, up or down; None where it has that one."""
     if cluster.version is None:
         return None
-    present, desired = host.get_fact(PackageVersion, package="logstash"), _desired_version(cluster, el)
+    present = host.get_fact(Packages, packages=all_packages(cluster)).get("logstash")
+    desired = _desired_version(cluster, el)
     if not present or not desired or present == desired:
         return None
     return PackageChange(

@@ -15,7 +15,7 @@ from facts.batch import BatchFacts
 from facts.clone import AddressConflicts
 from facts.machine import Machine, MachineState
 from facts.network import Network, NetworkState
-from facts.packages import PackageVersion
+from facts.packages import Packages
 from remote import session
 from remote.commands import read
 from remote.connect import CONNECT_TIMEOUT, connect_hosts, describe_failures
@@ -69,11 +69,13 @@ def _discover(host: Host) -> Discovered | None:
         "user": (User, {}),
         "machine": (Machine, {}),
         "network": (Network, {}),
-        "keepalived": (PackageVersion, {"package": "keepalived"}),
+        "packages": (Packages, {"packages": ["keepalived"]}),
     }
     # Without sudo: where it asks for a password, pyinfra would too.
     found = read(host, BatchFacts, _sudo=False, facts=facts)
-    return Discovered(host.name, **found) if found else None
+    if not found:
+        return None
+    return Discovered(host.name, keepalived=found.pop("packages").get("keepalived"), **found)
 
 
 def address_conflicts(host: Host, addresses: dict[str, str], sudo: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@ from cluster import Cluster, Node
 from desired.requirements import check
 from facts.machine import Machine
 from remote import session
+from remote.machine import remember
 
 
 def prepare(host: Host) -> None:
@@ -23,4 +24,6 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> int:
     machine = host.get_fact(Machine, _sudo=False)
     if host.data.get("_sudo_password"):
         machine["root"] = "yes"
-    return check(cluster, node, machine)
+    el = check(cluster, node, machine)
+    remember(host.state.inventory.get_host(host.name), machine)  # for the verification at the end
+    return el

@@ -21,17 +21,17 @@ from facts.firewalld import FirewallRules, RulesState
 from facts.health import HealthChecks, HealthState
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers, VirtualServerState
-from facts.machine import Machine, MachineState
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
-from facts.services import ServiceState, ServiceStates, UnitState, UnitStates
+from facts.services import ServiceState, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import session
 from remote.commands import read
+from remote.machine import read_machine
 
 LONG_TIMEOUT = 80
-"""Seconds for a fact that does many things; the health checks of a node that hangs take 3 s for each input."""
+"""Seconds for all facts; the health checks of a node that hangs take 3 s for each input."""
 NODE_TIMEOUT = 250
 """Seconds for all that is read on a node."""
 
@@ -98,23 +98,38 @@ def observe(
 
 def release(host: Host) -> int | None:
     """A machine's Enterprise Linux, where the project knows it."""
-    return _release(read(host, Machine, _sudo=False))
-
-
-def _release(machine: MachineState) -> int | None:
-    major = machine["os"].get("VERSION_ID", "").split(".")[0]
+    major = read_machine(host)["os"].get("VERSION_ID", "").split(".")[0]
     return int(major) if major.isdigit() and int(major) in health_script.PYTHON else None
 
 
 def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     session.send_at_once(host)
-    # Without sudo: where it asks for a password, pyinfra would too.
-    machine = read(host, Machine, _sudo=False)
-    if machine["root"] != "yes" and not host.data.get("_sudo_password"):
+    machine = read_machine(host)
+    if machine["root"] != "yes":
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
-    el = _release(machine)
+    el = release(host)
+    files = unit_files(cluster, node, el) if el else {}
+    facts = _facts(cluster, el, files)
+    found = read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts)
+    if found is None and "health" in facts:  # it may be what takes too long
+        del facts["health"]
+        found = read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts)
+    seen: dict[str, Any] = found or {}
+    units: dict[str, UnitState] | None = seen.pop("units", None)
+    if units is None:
+        return Observation(el=el, **seen)
+    services = {name: unit["service"] for name, unit in units.items()}
+    with_files = {name: unit for name, unit in units.items() if name in files}
+    return Observation(el=el, services=services, units=with_files if el else None, **seen)
+
+
+def _facts(
+    cluster: Cluster, el: int | None, files: dict[str, list[TextFile]]
+) -> dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]:
+    """What is read on a node, by its name in an `Observation`; `services` are among the `units`."""
+    paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster)}
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
-        "services": (ServiceStates, {"units": unit_names(cluster)}),
+        "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
@@ -126,25 +141,15 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
     if el:
-        paths = {unit: all_paths(files) for unit, files in unit_files(cluster, node, el).items()}
-        facts["units"] = (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD})
-    return Observation(
-        el=el,
-        health=_read_health(host, cluster, el) if el else None,
-        **(read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts) or {}),
-    )
-
-
-def _read_health(host: Host, cluster: Cluster, el: int) -> HealthState | None:
-    state: HealthState | None = read(
-        host,
-        HealthChecks,
-        timeout=LONG_TIMEOUT,
-        python=health_script.PYTHON[el],
-        script=health_script.CHECK,
-        user=health_script.USER,
-        reasons=health.REASONS,
-        addresses=[str(node.address) for node in cluster.nodes],
-        inputs=list(cluster.input_ids),
-    )
-    return state
+        facts["health"] = (
+            HealthChecks,
+            {
+                "python": health_script.PYTHON[el],
+                "script": health_script.CHECK,
+                "user": health_script.USER,
+                "reasons": health.REASONS,
+                "addresses": [str(node.address) for node in cluster.nodes],
+                "inputs": list(cluster.input_ids),
+            },
+        )
+    return facts

@@ -69,10 +69,11 @@ class ShellMachine:
 
     def fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
         """The value of a fact, whose command must not fail."""
-        done = self.sh(fact().command(**arguments))
+        one = fact()
+        done = self.sh(one.command(**arguments))
         assert done.returncode == 0, done.stderr
         lines = done.stdout.replace(str(self.root), "").splitlines()
-        return fact().process(lines) if lines else fact.default()
+        return one.process(lines) if lines else one.default()
 
     def commands(self, operation: Any, **arguments: Any) -> list[StringCommand]:
         """The commands that an operation would run."""

@@ -71,9 +71,9 @@ class Machine:
             "os": OS[el],
             "root": "root yes",
             "link": "link eth0",
-            "address": f"address 2: eth0    inet 10.77.0.{10 + number}/24 brd 10.77.0.255 scope global eth0",
+            "address": f"2: eth0    inet 10.77.0.{10 + number}/24 brd 10.77.0.255 scope global eth0",
             "firewalld": "firewalld LoadState=loaded ActiveState=active",
-            "iptables": "iptables /usr/sbin/iptables",
+            "iptables": "iptables yes",
             "fips": "fips 0",
         }
         self.reachable = True
@@ -119,7 +119,9 @@ class Machine:
     # Facts
 
     def tell_batch(self, command: str, _: str) -> list[str]:
-        facts = re.findall(r"echo '(=== fact \w+)'; \( (.*?) \) </dev/null", command, re.DOTALL)
+        facts = re.findall(
+            r"echo '(=== fact \w+)'; { (.*?); } </dev/null; }$", command, re.DOTALL | re.MULTILINE
+        )
         return [line for heading, fact in facts for line in (heading, *self.answer(fact))]
 
     def tell_files(self, command: str, _: str) -> list[str]:
@@ -132,24 +134,19 @@ class Machine:
         ]
 
     def tell_units(self, command: str, _: str) -> list[str]:
-        lines = []
-        for name, paths in re.findall(r"echo == (\S+);.*?sha256sum (.*?) 2>/dev/null", command):
-            unit = self.units[name]
-            sums = [f"{self.files[path][1]}  {path}" for path in shlex.split(paths) if path in self.files]
-            package = self.package(name)
-            lines += [
-                f"== {name}",
-                *self.show(name),
-                "--",
-                *unit.marker,
-                "--",
-                package,
-                "--",
-                *sums,
-                "--",
-                *unit.good,
-            ]
-        return lines
+        names = re.findall(r"echo == (\S+);", command)
+        paths = shlex.split(found(r"sha256sum (.*?) </dev/null", command))
+        return [
+            *(line for name in names for line in (*self.show(name), "")),
+            "--",
+            *(self.package(name) for name in names),
+            "--",
+            *(f"{self.files[path][1]}  {path}" for path in paths if path in self.files),
+            "--",
+            *(f"{name}{path}" for name in names for path in self.units[name].good),
+            "--",
+            *(line for name in names for line in (f"== {name}", *self.units[name].marker)),
+        ]
 
     def tell_services(self, command: str, _: str) -> list[str]:
         return [line for name in re.findall(r"(\S+)\.service", command) for line in (*self.show(name), "")]
@@ -164,12 +161,16 @@ class Machine:
         ]
 
     def tell_packages(self, command: str, _: str) -> list[str]:
-        names = shlex.split(found(r"--whatprovides (.*) \|\|", command))
-        return [f"{name}-1" if name in self.packages else f"no package provides {name}" for name in names]
+        names = shlex.split(found(r"%{VERSION}\\n' (.*) \|\|", command))
+        versions = {"logstash": "8.19.3"}
+        return [
+            f"{name} {versions.get(name, '1')}" if name in self.packages else f"no package provides {name}"
+            for name in names
+        ]
 
     def tell_kernel(self, command: str, _: str) -> list[str]:
-        keys = found(r"for key in (.*?);", command).split()
-        return [f"runtime {key} = {self.kernel.get(key, '0')}" for key in keys]
+        paths = re.findall(r"/proc/sys/(\S+)", command)
+        return [f"/proc/sys/{path}:1:{self.kernel.get(path.replace('/', '.'), '0')}" for path in paths]
 
     def tell_rules(self, *_: str) -> list[str]:
         def rich(side: str) -> str:
@@ -295,31 +296,30 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "=== fact ": Machine.tell_batch,
     "echo inputs ": Machine.tell_health,
     "getenforce": lambda *_: ["Enforcing", "0"],
-    "stat -c %Y": lambda machine, *_: [f"{1794250800 - machine.heartbeat} 1794250800"],
+    "stat -c %Y": lambda machine, *_: [str(1794250800 - machine.heartbeat), "1794250800"],
     "ip -o addr show dev lo": Machine.tell_loopback,
     "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
     "-maxdepth 0 -type f": Machine.tell_files,
     "echo == ": Machine.tell_units,
-    "rpm --dbpath $scratch": lambda machine, *_: ["file", "gpg-pubkey-1", "database", *({"gpg-pubkey-1"} & machine.has)],
+    "rpm -q gpg-pubkey ||": lambda machine, *_: [*(known := ["0  key", "gpg-pubkey-1"]), "--", *(machine.has & set(known)), *known[:1]],
     "--whatprovides": Machine.tell_packages,
-    r"--queryformat '%{VERSION}\n' logstash": lambda machine, *_: ["8.19.3" if "logstash" in machine.packages else "package"],
     "/sys/module": lambda machine, command, _: [
         name for name in found(r"for module in (.*?);", command).split() if name not in machine.modules
     ],
-    "runtime $key": Machine.tell_kernel,
-    "getent passwd": lambda machine, *_: sorted({"keepalived_script:x:990:990::/:/sbin/nologin"} & machine.has),
+    " /proc/sys/net/": Machine.tell_kernel,
+    "home=~keepalived_script; [": lambda machine, *_: ["/"] if "user" in machine.has else [],
     "getZoneOfInterface": Machine.tell_rules,
-    "cat /var/lib/logstash-ha/record": lambda machine, *_: [f"sysctl {key}={value}" for key, value in machine.before.items()],
-    "ip -o addr show to": lambda machine, *_: [
+    "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [f"sysctl {key}={value}" for key, value in machine.before.items()],
+    "echo end 10.77.0.10": lambda machine, *_: [
         *(["3: eth0 inet 10.77.0.10/32"] if machine.world.holder == machine.number else []),
         "end 10.77.0.10",
     ],
     "ipvsadm -ln": Machine.tell_pools,
     "echo hostname": lambda machine, *_: [f"link eth0 52:54:00:00:00:0{machine.number}", *sorted({"noted 52:54:00:00:00:0" + str(machine.number)} & machine.has)],
     "/var/lib/logstash-ha/hardware": lambda machine, *_: machine.has.add(f"noted 52:54:00:00:00:0{machine.number}"),
-    f"cat {health.PEERS}": Machine.tell_peers,
+    f"done <{health.PEERS}": Machine.tell_peers,
     f"cat {health.KEY}": lambda machine, *_: machine.key.splitlines(),
-    "ls -1 /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
+    "for flag in /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
     "sha256sum --check": Machine.put,
     "trap '' HUP PIPE": Machine.activate,
@@ -329,7 +329,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "modprobe --all": Machine.load,
     "sysctl -q -w": Machine.set,
     "sysctl -q -e -w": Machine.restore,
-    "useradd": lambda machine, *_: machine.has.add("keepalived_script:x:990:990::/:/sbin/nologin"),
+    "useradd": lambda machine, *_: machine.has.add("user"),
     "apply add": Machine.allow,
     "touch /etc/keepalived/drained/": Machine.drain,
     "rm -f /etc/keepalived/drained/": Machine.drain,
@@ -563,15 +563,14 @@ def test_a_second_run_changes_nothing(world: World) -> None:
 
 
 def test_a_no_op_run_is_short(world: World) -> None:
-    """Each command is a round trip or two to each machine. The last three verify it."""
+    """Each command is a round trip or two to each machine. The last one verifies it."""
     world.deploy()
     world.deploy()
     for machine in world.machines.values():
-        *deployed, first, second, third = machine.commands
-        assert len(deployed) == 2, deployed
-        assert "/etc/os-release" in first
-        assert "echo inputs " in second
-        assert "=== fact services" in third
+        system, deployed, verified = machine.commands
+        assert "/etc/os-release" in system
+        assert "=== fact fact0" in deployed
+        assert "=== fact health" in verified
 
 
 @pytest.mark.parametrize("master", [1, 2])
@@ -743,7 +742,7 @@ def test_what_may_not_be_wanted_is_said_once(world: World) -> None:
         ({"root": "root sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
         ({"root": "root"}, "stash2: no sudo (no answer); "),
         ({"link": "link ens33", "address": ""}, "interface: stash2 has no eth0; choose one of ens33"),
-        ({"address": "address 2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
+        ({"address": "2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
         ({"address": ""}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has no address; "),
         ({"firewalld": "firewalld LoadState=loaded ActiveState=inactive"}, "stash2: firewalld is inactive, so "),
         ({"os": "os ID=debian\nos VERSION_ID=9\nos PRETTY_NAME=Debian"}, "stash2: its system is Debian; take a machine with "),

@@ -11,6 +11,7 @@ import pytest
 
 from cluster import Cluster
 from desired.packages import JAVA, KEY, package_names
+from desired.paths import KEY_NOTE
 from facts.packages import KeyImported
 from operations import packages
 from operations.services import PackageChange
@@ -25,8 +26,7 @@ RPM = """\
 cd {root}
 for last; do :; done
 case "$*" in
-*--whatprovides*) shift 2; for name; do grep -q "^$name " installed || echo "no package provides $name"; done ;;
-*--queryformat*) sed -n 's/^logstash //p' installed | grep . || echo "package logstash is not installed" ;;
+*--whatprovides*) shift 4; for name; do grep "^$name " installed || echo "no package provides $name"; done ;;
 *--quiet*) grep -qx "logstash ${{last#logstash-}}" installed ;;
 esac
 """
@@ -248,8 +248,10 @@ def test_the_key_is_recorded_and_then_imported_once(
     assert machine.path(KEY).read_text() == "KEY\n"
     recorded = ["key gpg-pubkey-d88e42b4-52371eca"]
     assert (machine.root / "record_before").read_text().splitlines() == recorded
-    assert machine.fact(KeyImported, path=KEY) is True
+    assert machine.fact(KeyImported, path=KEY, note=KEY_NOTE) is True
     assert machine.run(packages.key, cluster=cluster) == []
+    machine.path(KEY).write_text("another key\n")
+    assert machine.fact(KeyImported, path=KEY, note=KEY_NOTE) is False
     machine.path(KEY).unlink()  # the key itself is there, and is not ours to record
     machine.path(RECORD).write_text("")
     machine.run(packages.key, cluster=cluster)

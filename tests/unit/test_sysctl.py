@@ -236,7 +236,6 @@ def test_the_fact_reads_the_kernel_and_the_files_in_the_order_of_boot(machine: S
     assert state["runtime"] == {
         FORWARD: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
         "net.ipv4.ip_nonlocal_bind": Path("/proc/sys/net/ipv4/ip_nonlocal_bind").read_text().strip(),
-        "net.no.such": "",
     }
     assert [(found["path"], found["number"]) for found in state["lines"]] == [
         (OURS, 1),

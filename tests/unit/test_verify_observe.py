@@ -17,6 +17,7 @@ from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from facts.health import HealthChecks
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers
+from facts.users import User
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
 from tests.unit.clusters import make_cluster
@@ -82,12 +83,12 @@ class Words(FactBase[list[str]]):
 
 
 def test_the_facts_of_a_batch_do_not_see_each_other() -> None:
-    """Each fact gets its own lines, and none sees what another one did."""
+    """Each fact gets its own lines, though one before it has ended their shell."""
     facts = {
         "one": (Words, {"words": ["a", "b"]}),
         "none": (LoopbackAddresses, {}),
         "two": (Words, {"words": ["c"]}),
-        "silent": (VipInterfaces, {"vips": ["nonsense"]}),
+        "silent": (User, {"user": "nobody-at-all"}),
     }
     seen = read(BatchFacts(), facts=facts)
     assert (seen["one"], seen["two"], seen["silent"]) == (["a", "b"], ["c"], None)
@@ -245,7 +246,9 @@ class Nodes:
     def __init__(self, **facts: Any) -> None:
         self.facts = {
             "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes"},
-            "HealthChecks": {"missing": None, "checks": []},
+            "UnitStates": {
+                name: {"service": f"{name}'s state"} for name in ("logstash", "keepalived", "firewalld")
+            },
             **facts,
         }
         self.asked: dict[str, dict[str, Any]] = {}
@@ -265,7 +268,10 @@ class Nodes:
         fact().command(**arguments)  # they must fit
         self.asked[fact.__name__] = kwargs
         if fact is BatchFacts:
-            return {name: fact.__name__ for name, (fact, _) in arguments["facts"].items()}
+            return {
+                name: self.facts.get(fact.__name__, fact.__name__)
+                for name, (fact, _) in arguments["facts"].items()
+            }
         return self.facts.get(fact.__name__, fact.__name__)
 
 
@@ -281,29 +287,34 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "left_out": False,
         "unreachable": None,
         "el": 8,
-        "services": "ServiceStates",
-        "units": "UnitStates",
+        "services": {
+            "logstash": "logstash's state",
+            "keepalived": "keepalived's state",
+            "firewalld": "firewalld's state",
+        },
+        "units": {
+            "logstash": {"service": "logstash's state"},
+            "keepalived": {"service": "keepalived's state"},
+        },
         "heartbeat": "FileAge",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
         "firewall": "FirewallRules",
         "record": "Record",
-        "health": nodes.facts["HealthChecks"],
+        "health": "HealthChecks",
         "virtual_servers": "VirtualServers",
         "held": "VipInterfaces",
         "loopback": "LoopbackAddresses",
     }
-    assert nodes.asked["HealthChecks"]["python"] == "/usr/libexec/platform-python"
-    assert nodes.asked["HealthChecks"]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert nodes.asked["Machine"]["_sudo"] is False
-    assert list(nodes.asked) == ["Machine", "HealthChecks", "BatchFacts"]
+    assert list(nodes.asked) == ["Machine", "BatchFacts"]
     facts = nodes.asked["BatchFacts"]["facts"]
+    assert facts["health"][1]["python"] == "/usr/libexec/platform-python"
+    assert facts["health"][1]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert facts["firewall"][1] == {"interface": "eth0"}
     assert facts["heartbeat"][1] == {"path": "/run/keepalived-health/reasons"}
-    assert facts["services"][1] == {
-        "units": ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]
-    }
     assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
+        "firewalld": set(),
         "logstash-ha-health": {
             "/etc/keepalived/check_logstash_input.py",
             "/etc/keepalived/.check_logstash_input.py.staged",
@@ -341,21 +352,19 @@ def test_what_a_cluster_does_not_use_is_not_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     both = {"id": "a", "port": 5514, "protocol": "both"}
     observe(cast(State, nodes), make_cluster(tmp_path, inputs=[both]), {})
-    assert nodes.asked["HealthChecks"]["inputs"] == ["a-udp", "a-tcp"]
+    assert nodes.asked["BatchFacts"]["facts"]["health"][1]["inputs"] == ["a-udp", "a-tcp"]
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
     facts = nodes.asked["BatchFacts"]["facts"]
     assert "firewall" not in facts
-    assert facts["services"][1] == {
-        "units": [
-            "logstash-ha-vip",
-            "logstash-ha-health",
-            "logstash",
-            "logstash-ha-leave",
-            "keepalived",
-        ]
-    }
-    assert "logstash-ha-vip" in facts["units"][1]["units"]
+    assert list(facts["units"][1]["units"]) == [
+        "logstash-ha-vip",
+        "logstash-ha-health",
+        "logstash",
+        "logstash-ha-leave",
+        "keepalived",
+    ]
+    assert facts["units"][1]["units"]["logstash-ha-vip"]
 
 
 def test_without_sudo_nothing_is_read_as_root(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,6 +385,36 @@ def test_an_unknown_system_has_no_health_script_and_no_units(
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     seen = observe(cast(State, nodes), cluster, {})["stash1"]
     assert (seen.el, seen.health, seen.units) == (None, None, None)
+    assert list(seen.services or {}) == ["logstash", "keepalived", "firewalld"]
+
+
+def test_a_machine_is_read_once_in_a_run_unless_something_is_wrong_with_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where sudo asks for a password, the next look asks again, since somebody may have changed that."""
+    nodes = Nodes(Machine={"os": {}, "root": "sudo: a password is required"})
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
+    observe(cast(State, nodes), cluster, {})
+    nodes.facts["Machine"] = {"os": {"VERSION_ID": "9.6"}, "root": "yes"}
+    assert observe(cast(State, nodes), cluster, {})["stash1"].el == 9
+    nodes.asked.clear()
+    assert observe(cast(State, nodes), cluster, {})["stash1"].el == 9
+    assert list(nodes.asked) == ["BatchFacts"]
+
+
+def test_health_checks_that_take_too_long_leave_the_rest(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = Nodes()
+    monkeypatch.setattr(
+        commands,
+        "get_fact",
+        lambda *args, kwargs, **more: (
+            None if "health" in kwargs.get("facts", {}) else nodes.get_fact(*args, kwargs=kwargs, **more)
+        ),
+    )
+    seen = observe(cast(State, nodes), cluster, {})["stash1"]
+    assert (seen.health, str(seen.sysctl)) == (None, "Sysctl")
 
 
 def test_an_unreachable_node_is_observed_with_the_reason(cluster: Cluster) -> None:

@@ -1,0 +1,150 @@
+"""The facts' commands really run, with each shell: odd names, missing files, and how many processes they start."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster
+from desired.compared import compared_facts
+from desired.files import desired_files
+from desired.paths import CLONE, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
+from desired.units import managed_units
+from facts.batch import BatchFacts
+from facts.clone import Identity
+from facts.firewalld import FirewallRules
+from facts.ipvs import DrainFlags
+from facts.record import Record
+from facts.services import UnitStates
+from facts.users import User
+from tests.unit.machine import ShellMachine
+
+BUSCTL = """\
+case "$*" in
+*getZoneOfInterface*" eth0") echo 's "dmz"' ;;
+*getZoneOfInterface*) echo 's ""' ;;
+*getDefaultZone) echo 's "public"' ;;
+*getZoneByName*) echo "o \\"/of/${7}\\"" ;;
+*.config.zone" getRichRules") echo "as 1 \\"rule of $3\\"" ;;
+*getRichRules*) echo "as 1 \\"rule in $7\\"" ;;
+*getAllRules) echo "a(sssias) 0" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("interface", "zone"), [("eth0", "dmz"), ("eth1", "public")])
+def test_rules_are_those_of_the_zone_of_the_interface(
+    machine: ShellMachine, interface: str, zone: str
+) -> None:
+    machine.program("busctl", BUSCTL)
+    assert machine.fact(FirewallRules, interface=interface) == {
+        "zone": zone,
+        "runtime": [f"rule in {zone}"],
+        "permanent": [f"rule of /of/{zone}"],
+    }
+
+
+def test_without_firewalld_rules_are_unknown(machine: ShellMachine) -> None:
+    machine.program("busctl", "exit 1")
+    assert machine.fact(FirewallRules, interface="eth0") is None
+
+
+def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachine) -> None:
+    machine.program("systemctl", "echo Id=logstash.service; echo ActiveState=active")
+    machine.program("rpm", "echo package keepalived is not installed; echo logstash-8.19.3-1.x86_64; exit 1")
+    paths = ["/etc/logstash/it's my own.conf", "/etc/logstash/none.conf"]
+    machine.write(paths[0], "text\n")
+    machine.write(f"{LAST_GOOD}/logstash/etc/a b.conf", "")
+    machine.write(f"{LAST_GOOD}/logstash.new/etc/c.conf", "")
+    machine.write(f"{STATE}/logstash.sha256", "logstash-8.19.3-1.x86_64\n\\no newline at its end")
+    found = machine.fact(
+        UnitStates, units={"logstash": paths, "keepalived": []}, fingerprints=STATE, good=LAST_GOOD
+    )
+    state = found["logstash"]
+    assert list(state["files"]) == [paths[0]]
+    assert state["service"]["active"]
+    assert state["package"] == "logstash-8.19.3-1.x86_64"
+    assert state["good"] == ["/etc/a b.conf"]
+    assert state["fingerprint"] == ["logstash-8.19.3-1.x86_64", "\\no newline at its end"]
+    assert found["keepalived"] == {
+        "service": {"enabled": False, "active": False, "stale": False},
+        "fingerprint": [],
+        "package": "package keepalived is not installed",
+        "files": {},
+        "good": [],
+    }
+
+
+def test_a_record_is_read_as_it_is(machine: ShellMachine) -> None:
+    assert machine.fact(Record, path=RECORD) == {}
+    machine.write(RECORD, "rich public rule a\\tb  *\nfile /etc/a b")
+    assert machine.fact(Record, path=RECORD) == {"rich": ["public rule a\\tb  *"], "file": ["/etc/a b"]}
+
+
+def test_drain_flags_are_the_names_of_files(machine: ShellMachine) -> None:
+    assert machine.fact(DrainFlags, folder=DRAINED) == []
+    machine.path(DRAINED).mkdir(parents=True)
+    assert machine.fact(DrainFlags, folder=DRAINED) == []
+    for address in ("192.0.2.11", "2001:db8::11"):
+        machine.write(f"{DRAINED}/{address}", "")
+    assert machine.fact(DrainFlags, folder=DRAINED) == ["192.0.2.11", "2001:db8::11"]
+
+
+def test_a_user_has_a_home_or_does_not_exist(machine: ShellMachine) -> None:
+    assert machine.fact(User, user="root") == "/root"
+    assert machine.fact(User, user="nobody_at_all") is None
+
+
+def test_an_identity_is_read_from_the_kernel_and_from_files_that_configure_the_network(
+    machine: ShellMachine,
+) -> None:
+    folder = "/etc/NetworkManager/system-connections"
+    machine.write(
+        f"{folder}/Wired connection 1.nmconnection", "uuid=1\npsk=secret\n address1 = 192.0.2.11/24\n"
+    )
+    for backup in ("a~", "a.bak", "a.orig", "a.rpmsave"):
+        machine.write(f"{folder}/{backup}", "uuid=2\n")
+    machine.write("/etc/sysconfig/network-scripts/ifcfg-eth0", "HWADDR=52:54:00:00:00:0B\n")
+    machine.write(HARDWARE, "52:54:00:00:00:0b\n4c4c\n")
+    machine.write(f"{CLONE}/confirmed", "")
+    found = machine.fact(Identity, folder=CLONE, reboot="/nowhere/reboot", hardware=HARDWARE)
+    empty = {"addresses": [], "uuid": "", "mac": "", "interface": ""}
+    assert found["profiles"] == {
+        "/etc/sysconfig/network-scripts/ifcfg-eth0": {**empty, "mac": "52:54:00:00:00:0b"},
+        f"{folder}/Wired connection 1.nmconnection": {**empty, "uuid": "1", "addresses": ["192.0.2.11"]},
+    }
+    assert found["hostname"] == Path("/proc/sys/kernel/hostname").read_text().strip()
+    assert found["links"]["lo"] == "00:00:00:00:00:00"
+    assert found["recorded"] == ["52:54:00:00:00:0b", "4c4c"]
+    assert found["stages"] == ["confirmed"]
+
+
+def test_a_deploy_starts_few_processes_for_its_facts(machine: ShellMachine, cluster: Cluster) -> None:
+    """On a small machine a process costs more than all that it reads."""
+    node = cluster.nodes[0]
+    files = list(desired_files(cluster, node, 9).values())
+    for file in files:
+        machine.write(file.path, file.content)
+    calls = machine.root / "calls"
+    for name in ("find", "grep", "ip", "sha256sum"):
+        machine.program(name, f'echo {name} >>{calls}; exec {shutil.which(name)} "$@"')
+    machine.program("busctl", f"echo busctl >>{calls}\n{BUSCTL}")
+    for name in ("rpm", "systemctl"):
+        machine.program(name, f"echo {name} >>{calls}")
+    units = [unit.name for unit in managed_units(cluster, node, 9)]
+    facts = {f"fact{n}": request for n, request in enumerate(compared_facts(cluster, units, files))}
+    # No other program is found.
+    done = machine.sh(f"PATH={machine.root}/bin\n{BatchFacts().command(facts=facts)}")
+    assert (done.returncode, done.stderr) == (0, "")
+    started = calls.read_text().split()
+    assert {name: started.count(name) for name in sorted(set(started))} == {
+        "busctl": 6,
+        "find": 2,
+        "grep": 2,
+        "ip": 1,
+        "rpm": 3,
+        "sha256sum": 3,
+        "systemctl": 2,
+    }
