@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from pyinfra.api import FactBase
+
+from facts.builtins import print_lines
 
 
 def parse_peers(output: list[str]) -> dict[str, bool]:
@@ -25,9 +25,7 @@ class HeardPeers(FactBase[dict[str, bool]]):
     default = dict
 
     def command(self, path: str) -> str:
-        return (
-            f'[ ! -f {shlex.quote(path)} ] || while read -r line; do echo "$line"; done <{shlex.quote(path)}'
-        )
+        return print_lines(path)
 
     def process(self, output: list[str]) -> dict[str, bool]:
         return parse_peers(output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from cluster import Cluster, Node
+from cluster import API_PORT, Cluster, Node
 from desired import firewalld, health, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
@@ -54,7 +54,10 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
         if not state["enabled"]:
             what = f"{unit} runs, but would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
-        return _files(cluster, node, seen, unit) or Finding(Status.OK, "running")
+        found = _files(cluster, node, seen, unit)
+        if not found and unit == health.UNIT:
+            found = _unheard(cluster, node, observations)
+        return found or Finding(Status.OK, "running")
 
     return row_of(cluster, observations, unit, judge_node)
 
@@ -73,6 +76,23 @@ def _stale(heartbeat: int | None) -> Finding | None:
         return None
     what = f"{health.UNIT} runs, but {why}: keepalived goes by old verdicts"
     return Finding(Status.WRONG, "stale", what, do)
+
+
+def _unheard(cluster: Cluster, node: Node, observations: Observations) -> Finding | None:
+    """The nodes whose health services run, but which this one does not hear."""
+    heard = observations[node.name].peers or {}
+    silent = [
+        peer.name
+        for peer in cluster.peers(node)
+        if heard.get(str(peer.address)) is False and runs(observations[peer.name], health.UNIT)
+    ]
+    if not silent:
+        return None
+    what = f"{health.UNIT} hears nothing from {several(silent)}, and finds out later what happens there"
+    do = (
+        f"{DEPLOY}, which gives all nodes the same key; and let UDP port {API_PORT} through between the nodes"
+    )
+    return Finding(Status.WARNING, "unheard", what, do)
 
 
 def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:

@@ -17,6 +17,7 @@ from desired.paths import LAST_GOOD, RECORD, STATE
 from desired.textfile import TextFile, all_paths, read_by
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
+from facts.channel import HeardPeers
 from facts.firewalld import FirewallRules, RulesState
 from facts.health import HealthChecks, HealthState
 from facts.heartbeat import FileAge
@@ -49,6 +50,8 @@ class Observation:
     services: dict[str, ServiceState] | None = None
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
+    peers: dict[str, bool] | None = None
+    """By address: whether the health service here hears the one there."""
     heartbeat: int | None = None
     """Seconds since the health service last renewed its verdicts; None where the file that shows it is missing."""
     sysctl: SysctlState | None = None
@@ -131,6 +134,7 @@ def _facts(
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
+        "peers": (HeardPeers, {"path": health.PEERS}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),

@@ -213,3 +213,35 @@ def test_a_service_that_runs_with_something_else_is_a_warning(
     (problem,) = report.problems
     assert problem.status is Status.WARNING
     assert what in problem.what
+
+
+def test_a_health_service_that_does_not_hear_another_one_is_warned_of(cluster: Cluster) -> None:
+    first, second = cluster.nodes
+    observations = all_well(cluster)
+    observations["stash1"] = replace(observations["stash1"], peers={str(second.address): False})
+    report = judge(cluster, observations)
+    (problem,) = report.problems
+    assert (problem.status, problem.node) == (Status.WARNING, first.name)
+    assert "hears nothing from stash2" in problem.what
+    assert "UDP port 9600" in problem.do
+    assert status(report, "logstash-ha-health", "stash1") == (Status.WARNING, "unheard")
+    assert status(report, "logstash-ha-health", "stash2") == (Status.OK, "running")
+
+
+@pytest.mark.parametrize("heard", [{}, None])
+def test_a_health_service_of_an_earlier_version_hears_nobody(
+    cluster: Cluster, heard: dict[str, bool] | None
+) -> None:
+    """It has no list of those that it hears."""
+    observations = {name: replace(seen, peers=heard) for name, seen in all_well(cluster).items()}
+    assert judge(cluster, observations).problems == ()
+
+
+def test_a_stopped_health_service_is_not_unheard_too(cluster: Cluster) -> None:
+    observations = all_well(cluster)
+    address = str(cluster.nodes[1].address)
+    observations["stash1"] = replace(observations["stash1"], peers={address: False})
+    observations["stash2"] = change(
+        observations["stash2"], services=lambda states: states["logstash-ha-health"].update(active=False)
+    )
+    assert status(judge(cluster, observations), "logstash-ha-health", "stash1") == (Status.OK, "running")
