@@ -46,9 +46,10 @@ MASKED = (
 """Units that a guest does not need and that would slow down its boot."""
 
 POLICY = (
-    *("base", "unconfined", "unprivuser", "staff", "ssh", "su", "sudo", "getty", "hostname", "tzdata", "cron"),
-    *("logrotate", "networkmanager", "firewalld", "iptables", "netutils", "dmidecode", "policykit"),
-    *("userhelper", "setrans", "xserver", "xdg"),  # base names users and types of the last two
+    *("base", "unconfined", "unprivuser", "staff", "ssh", "su", "sudo", "getty", "hostname", "tzdata"),
+    *("cron", "logrotate", "networkmanager", "firewalld", "iptables", "netutils", "dmidecode", "policykit"),
+    *("userhelper", "setrans"),
+    *("xserver", "xdg"),  # base names users and types of them
     "guest",  # the lab's own takes its place
 )
 """The modules of Debian's SELinux policy for what a guest has; it has 300 for programs that no guest has.

@@ -1,22 +1,27 @@
 """The order of all tests, and which of them run side by side."""
 
-from pathlib import Path
-
 import gevent
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-LAB = {Path(__file__).with_name(name) for name in ("lab", "drills")}
+LAB = ("tests/lab/", "tests/drills/")
+
+
+class LabInOneProcess(LoadScopeScheduling):
+    """Those in the lab run in one process. As the largest scope they are the first that xdist hands out."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "lab" if nodeid.startswith(LAB) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOneProcess:
+    return LabInOneProcess(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those in the lab run in their order, in one process; of several processes, in the first.
-
-    Where there is only one process, they come last: meanwhile `make test` builds the lab's image.
-    """
-    items.sort(key=lambda item: item.path.parent in LAB)
-    for item in items:
-        if item.path.parent in LAB:
-            item.add_marker(pytest.mark.xdist_group("lab"))
+    """Where there is only one process, those in the lab come last: meanwhile `make test` builds its image."""
+    items.sort(key=lambda item: item.nodeid.startswith(LAB))
 
 
 def pytest_configure(config: pytest.Config) -> None:
