@@ -8,7 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 LAB = ("tests/lab/", "tests/drills/")
 
 
-class LabInOneProcess(LoadScopeScheduling):
+class LabInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Those in the lab run in one process. As the largest scope they are the first that xdist hands out."""
 
     def _split_scope(self, nodeid: str) -> str:
