@@ -1,5 +1,7 @@
 """The order of all tests, and which of them run side by side."""
 
+import os
+
 import gevent
 import pytest
 from xdist.remote import Producer
@@ -25,12 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """pyinfra makes threading's locks gevent's, and a process of xdist waits for its next tests with one.
+    """What a process of xdist needs to be like a process of its own.
 
-    gevent takes a wait in which nothing can happen for a mistake, and does not know of xdist's own thread. A timer is
-    something that can happen.
+    pyinfra makes threading's locks gevent's, and the process waits for its next tests with one. gevent takes a wait in
+    which nothing can happen for a mistake, and does not know of xdist's own thread. A timer is something that can happen.
     """
     if hasattr(config, "workerinput"):
         timer = gevent.get_hub().loop.timer(60, 60)
         timer.start(lambda: None)
         config.add_cleanup(timer.close)
+        os.environ.pop("COLUMNS", None)  # the width of xdist's own output
