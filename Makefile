@@ -48,15 +48,15 @@ demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
 	echo "  make down                                               # remove the lab"
 
 test: packages $(VENV)/ready  ## Run the tests, those in the lab too
-	@$(BIN)/python -m lab build &  # the lab's tests come last, and wait for it
+	@$(BIN)/python -m lab build &  # the lab's tests wait for it
 	$(MAKE) lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2  # one process has the lab's tests, which often wait, the other one the rest
 
 drills: packages $(VENV)/ready  ## Run the long tests in the lab, which `test` leaves out
 	$(BIN)/pytest -m long
 
 unit: packages $(VENV)/ready  ## Run the tests that need no lab
-	$(BIN)/pytest --ignore tests/lab --ignore tests/drills
+	$(BIN)/pytest -n auto --ignore tests/lab --ignore tests/drills
 
 lint: $(VENV)/ready  ## Check style and types
 	$(BIN)/ruff check .

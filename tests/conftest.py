@@ -1,12 +1,39 @@
-"""The order of all tests."""
+"""The order of all tests, and which of them run side by side."""
 
-from pathlib import Path
+import os
 
+import gevent
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-LAB = {Path(__file__).with_name(name) for name in ("lab", "drills")}
+LAB = ("tests/lab/", "tests/drills/")
+
+
+class LabInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Those in the lab run in one process. As the largest scope they are the first that xdist hands out."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "lab" if nodeid.startswith(LAB) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOneProcess:
+    return LabInOneProcess(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those in the lab come last: meanwhile `make test` builds its image."""
-    items.sort(key=lambda item: item.path.parent in LAB)
+    """Where there is only one process, those in the lab come last: meanwhile `make test` builds its image."""
+    items.sort(key=lambda item: item.nodeid.startswith(LAB))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a process of xdist needs to be like a process of its own.
+
+    pyinfra makes threading's locks gevent's, and the process waits for its next tests with one. gevent takes a wait in
+    which nothing can happen for a mistake, and does not know of xdist's own thread. A timer is something that can happen.
+    """
+    if hasattr(config, "workerinput"):
+        timer = gevent.get_hub().loop.timer(60, 60)
+        timer.start(lambda: None)
+        config.add_cleanup(timer.close)
+        os.environ.pop("COLUMNS", None)  # the width of xdist's own output

@@ -12,10 +12,15 @@ from tests.lab.conftest import ADDRESSES, NODES, VIP, Cluster
 from tests.until import until
 
 
+@pytest.fixture(scope="module", autouse=True)
+def whole_before(cluster: Cluster) -> None:
+    """Whole before the first failure."""
+    until(cluster.whole, 60, "the cluster whole before the tests")
+
+
 @pytest.fixture(autouse=True)
 def whole(cluster: Cluster) -> Iterator[None]:
-    """Whole before a failure, and whole again after it."""
-    until(cluster.whole, 60, "the cluster whole before the test")
+    """Whole again after each failure, and so before the next one."""
     yield
     until(cluster.whole, 60, "the cluster whole again")
 

@@ -351,7 +351,7 @@ def test_the_next_node_waits_until_the_first_is_back(make: Make) -> None:
 
 
 @pytest.mark.parametrize("master", ["stash1", "stash2"])
-@pytest.mark.parametrize("unit", UP)
+@pytest.mark.parametrize("unit", sorted(UP))
 def test_a_node_that_does_not_come_up_stops_all_others(make: Make, master: str, unit: str) -> None:
     simulation = make(master=master)
     backup = "stash1" if master == "stash2" else "stash2"

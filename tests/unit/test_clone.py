@@ -325,6 +325,7 @@ NEW = "stash2,10.77.0.12 ssh-ed25519 AAAAnew\nstash2,10.77.0.12 ssh-rsa AAAAtoo\
         ("stash20 ssh-ed25519 AAAAold\n", "stash20 ssh-ed25519 AAAAold\n"),
         (NEW, ""),
     ],
+    ids=["none", "other", "old", "alias", "hashed", "comment and revoked", "longer name", "new"],
 )
 def test_known_hosts_has_the_new_keys_and_no_other_ones_for_the_host(before: str, kept: str) -> None:
     assert with_keys(before, ["stash2", "10.77.0.12"], KEYS) == kept + NEW
