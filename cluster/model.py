@@ -58,7 +58,7 @@ class Node(_Model):
     it is, the sooner a node takes over (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where other
     nodes have one, 100)."""
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """Where its Logstash's API listens, which the health checks ask: the IPv4 address where it has one."""
         return min(self.addresses, key=lambda address: address.version)

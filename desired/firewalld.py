@@ -7,6 +7,7 @@ Rules are strings in firewalld's own spelling: a rich rule begins with `rule`, a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from ipaddress import ip_network
 
 from cluster import API_PORT, Address, Cluster, Network, Node
@@ -88,10 +89,15 @@ def _vrrp_sources(cluster: Cluster, version: int) -> Iterable[Address | Network]
 
 
 def _accept(source: Address | Network, element: str) -> str:
+    return f"rule {_from(source)} {element} accept"
+
+
+@cache
+def _from(source: Address | Network) -> str:
     network = ip_network(source)
     single = network.prefixlen == network.max_prefixlen
     address = network.network_address if single else network
-    return f'rule family="ipv{network.version}" source address="{address}" {element} accept'
+    return f'family="ipv{network.version}" source address="{address}"'
 
 
 def _port(source: Address | Network, destination: Address, port: int, protocol: str) -> str:
@@ -105,7 +111,7 @@ def desired_rules(cluster: Cluster, node: Node) -> list[str]:
 
 def missing(rules: list[str], present: RulesState) -> dict[str, list[str]]:
     """The rules that firewalld does not have, by configuration: `permanent` and `runtime`."""
-    configurations = {"permanent": present["permanent"], "runtime": present["runtime"]}
+    configurations = {"permanent": set(present["permanent"]), "runtime": set(present["runtime"])}
     return {name: [rule for rule in rules if rule not in has] for name, has in configurations.items()}
 
 

@@ -50,8 +50,9 @@ def _values(answer: str) -> list[str]:
 
 def _unescaped(text: str) -> str:
     """What systemd's `cescape` has escaped; beyond ASCII, that is each byte of UTF-8, in octal digits."""
-    if "\\" not in text:
-        return text
+    plain = text.replace('\\"', '"')
+    if "\\" not in plain:  # quotes alone, as in nearly every rule
+        return plain
     return _ESCAPE.sub(_character, text.encode()).decode(errors="replace")
 
 

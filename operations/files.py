@@ -142,7 +142,8 @@ def pruned(files: list[TextFile]) -> Generator[StringCommand]:
     + files: all files that this deploy writes
     """
     recorded = host.get_fact(Record, path=RECORD).get("file", [])
-    obsolete = [path for path in recorded if path not in {file.path for file in files}]
+    written = {file.path for file in files}
+    obsolete = [path for path in recorded if path not in written]
     if not obsolete:
         host.noop("no file of an earlier deploy is left")
         return

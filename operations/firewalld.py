@@ -133,10 +133,9 @@ def pruned(cluster: Cluster, node: Node) -> Generator[StringCommand]:
         yield _not_running()
         return
     zone = present["zone"]
-    obsolete_rich = [
-        value for value in record.get("rich", []) if value not in {f"{zone} {rule}" for rule in desired}
-    ]
-    obsolete_direct = [rule for rule in record.get("direct", []) if rule not in desired]
+    wanted = {*desired, *(f"{zone} {rule}" for rule in desired)}
+    obsolete_rich = [value for value in record.get("rich", []) if value not in wanted]
+    obsolete_direct = [rule for rule in record.get("direct", []) if rule not in wanted]
     others = unmanaged(desired, present, record)
     _log(f"Left alone, put into zone {zone} by others", others)
     _log("Will remove", obsolete_rich + obsolete_direct)

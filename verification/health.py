@@ -109,10 +109,8 @@ def no_script(observations: Observations) -> list[Problem]:
 
 def checks_of(seen: Observation, node: Node, input: str | None = None) -> Iterable[Check]:
     """What this observer found of an input, or of all inputs, on `node`; nothing where it made no check."""
-    checks = seen.health["checks"] if seen.health else []
-    return (
-        check for check in checks if check["address"] == str(node.address) and input in (None, check["input"])
-    )
+    checks = seen.checks.get(str(node.address), [])
+    return (check for check in checks if input in (None, check["input"]))
 
 
 def state_of(seen: Observation, node: Node, input: str) -> str | None:

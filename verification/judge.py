@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster import Cluster
-from desired.units import unit_names
 from verification import health, ipvs, machines, vip
 from verification.finding import Observations
 from verification.observe import Observation
@@ -17,7 +16,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
     vips = {str(address): _vip_report(cluster, observations, str(address)) for address in cluster.vips}
     judged = [
         machines.ssh(cluster, observations),
-        *(machines.service(cluster, observations, unit) for unit in unit_names(cluster)),
+        *machines.services(cluster, observations),
         machines.kernel(cluster, observations),
         machines.selinux(cluster, observations),
         machines.firewall(cluster, observations),

@@ -8,6 +8,7 @@ from cluster import API_PORT, Cluster, Node
 from desired import firewalld, health, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
+from desired.units import unit_names
 from facts.firewalld import RulesState
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
 from verification.observe import Observation, unit_files
@@ -37,9 +38,19 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
     return row_of(cluster, observations, "ssh", judge_node)
 
 
-def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
-    """Whether a service runs, does its work, starts at boot, and has read the files that it should have."""
+def services(cluster: Cluster, observations: Observations) -> list[Judged]:
+    """Whether each service runs, does its work, starts at boot, and has read the files that it should have."""
+    files = {
+        node.name: unit_files(cluster, node, seen.el)
+        for node in cluster.nodes
+        if (seen := observations[node.name]).el
+    }
+    return [_service(cluster, observations, unit, files) for unit in unit_names(cluster)]
 
+
+def _service(
+    cluster: Cluster, observations: Observations, unit: str, files: dict[str, dict[str, list[TextFile]]]
+) -> Judged:
     def judge_node(node: Node, seen: Observation) -> Finding:
         state = seen.services.get(unit) if seen.services else None
         if state is None:
@@ -54,7 +65,7 @@ def service(cluster: Cluster, observations: Observations, unit: str) -> Judged:
         if not state["enabled"]:
             what = f"{unit} runs, but would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
-        found = _files(cluster, node, seen, unit)
+        found = _files(files.get(node.name, {}).get(unit), seen, unit)
         if not found and unit == health.UNIT:
             found = _unheard(cluster, node, observations)
         return found or Finding(Status.OK, "running")
@@ -95,12 +106,11 @@ def _unheard(cluster: Cluster, node: Node, observations: Observations) -> Findin
     return Finding(Status.WARNING, "unheard", what, do)
 
 
-def _files(cluster: Cluster, node: Node, seen: Observation, unit: str) -> Finding | None:
+def _files(desired: list[TextFile] | None, seen: Observation, unit: str) -> Finding | None:
     """What is wrong with the files that a running unit reads, if it reads any of the deploy's.
 
     The fingerprint says what it had read when the deploy last saw it come up (`desired.unit`).
     """
-    desired = unit_files(cluster, node, seen.el).get(unit) if seen.el else None
     state = seen.units.get(unit) if seen.units else None
     if not desired or not state:
         return None

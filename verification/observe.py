@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gevent import Timeout
@@ -19,7 +20,7 @@ from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.channel import HeardPeers
 from facts.firewalld import FirewallRules, RulesState
-from facts.health import HealthChecks, HealthState
+from facts.health import Check, HealthChecks, HealthState
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.record import Record
@@ -64,6 +65,14 @@ class Observation:
     """By VIP: the interfaces that carry it, without loopback."""
     loopback: list[str] | None = None
     """The addresses on the loopback interface."""
+
+    @cached_property
+    def checks(self) -> dict[str, list[Check]]:
+        """By address: what this observer's health checks found there."""
+        checks: dict[str, list[Check]] = {}
+        for check in self.health["checks"] if self.health else []:
+            checks.setdefault(check["address"], []).append(check)
+        return checks
 
 
 def unit_files(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile]]:

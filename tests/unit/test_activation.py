@@ -168,20 +168,22 @@ class SimulatedCluster:
         return lines
 
     def units(self, member: SimulatedNode) -> list[str]:
-        lines = []
+        shows, packages, sums, fingerprints = [], [], [], []
         for file in FILES:
             unit = file.read_by
             active = "active" if unit in member.up else "inactive"
-            sums = [f"{file.sha256}  {file.path}"] if unit in member.new else []
-            show = [
+            read = [f"{file.sha256}  {file.path}"] if unit in member.new else []
+            shows += [
                 f"Id={unit}.service",
                 "UnitFileState=enabled",
                 f"ActiveState={active}",
                 "NeedDaemonReload=no",
+                "",
             ]
-            fingerprint = [f"{unit}-1", *sums] if sums else []
-            lines += [f"== {unit}", *show, "--", *fingerprint, "--", f"{unit}-1", "--", *sums, "--"]
-        return lines
+            packages.append(f"{unit}-1")
+            sums += read
+            fingerprints += [f"== {unit}", *([f"{unit}-1", *read] if read else [])]
+        return [*shows, "--", *packages, "--", *sums, "--", "--", *fingerprints]
 
     def restart(self, *stages: bool) -> None:
         """Run the operation for the BACKUPs, and then for the MASTER."""

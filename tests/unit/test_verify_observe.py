@@ -297,7 +297,6 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "keepalived": {"service": "keepalived's state"},
         },
         "heartbeat": "FileAge",
-            "peers": "HeardPeers",
         "peers": "HeardPeers",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
