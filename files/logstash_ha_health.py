@@ -40,14 +40,13 @@ it is more than a few seconds ago, the service is frozen, stuck or dead, and all
 systemd is also notified when each input has its first verdict.
 
 The services also tell each other what they find on their own nodes (logstash_ha_channel.py): ten times a second, and at
-once when an input there goes down, or is about to. Twenty times a second each asks its own kernel whether its inputs'
-ports are still bound. So all directors know within a tenth of a second that an input has gone, and poll a node that
+once when an input there goes down: the kernel says when the port of an input on this node is closed. So all directors know within a tenth of a second that an input has gone, and poll a node that
 tells them so much only every `RELAXED` seconds. A node whose service has been silent for three messages, and whose
 kernel answers no connection either, is gone, and its inputs are down.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: SIM105, UP010, UP020, UP024, UP031, UP041
+# ruff: noqa: UP010, UP020, UP024, UP031, UP041
 
 from __future__ import unicode_literals
 
@@ -76,22 +75,22 @@ FIRST_HOLD = 1.0
 """Seconds of that while, the first time; each time after it takes twice as long."""
 LONGEST_HOLD = 60.0
 """The longest it gets, in seconds."""
-TICK = 0.05
-"""Seconds between two looks at this node's own ports."""
-TICKS_A_MESSAGE = 2
-"""How many of them lie between two messages to another node's service."""
+TICK = 0.1
+"""Seconds between two messages to another node's service."""
 ASK_AFTER = 0.2
-"""Seconds of a service's silence after which its node's kernel is asked for a sign of life, at each tick."""
-SILENT_AFTER = 0.35
+"""Seconds of a service's silence after which its node's kernel is asked for a sign of life."""
+SILENT_AFTER = 0.3
 """Seconds of silence after which a node counts as gone: three messages are missing, and no answer has come."""
+QUESTIONS = 3
+"""Connections that are tried then: packets may be lost."""
 RELAXED = 2.0
 """Seconds between two polls of a node whose service tells this one what it finds, as long as all is well there."""
 MOST_DATAGRAMS = 500
 """How many are taken in before the next look at the ports."""
 KEY_CHECK = 1.0
 """Seconds after which the key's file is looked at again."""
-IP_FREEBIND = 15
-"""ip(7); Python has no name for it."""
+IP_FREEBIND, SO_REUSEPORT = 15, 15
+"""ip(7), socket(7); Python, or an old one, has no names for them."""
 BLOCKED_AFTER = 10.0
 """Seconds without an event that leaves a full queue, until its pipeline counts as blocked."""
 SLOW_AFTER = 3.0
@@ -402,11 +401,12 @@ class KernelProbe(object):  # noqa: UP004
         self.connections = []
 
     def start(self):
-        """Tries one more connection; another packet may be lost."""
-        connection = socket.socket(script.family_of(self.target[0]), socket.SOCK_STREAM)
-        connection.setblocking(False)
-        connection.connect_ex(self.target)
-        self.connections.append(connection)
+        """Tries some connections at once."""
+        for _ in range(QUESTIONS):
+            connection = socket.socket(script.family_of(self.target[0]), socket.SOCK_STREAM)
+            connection.setblocking(False)
+            connection.connect_ex(self.target)
+            self.connections.append(connection)
 
     def answered(self):
         """Whether any of them has been accepted or refused by now."""
@@ -428,17 +428,21 @@ class Peer(object):  # noqa: UP004
         self.ip = poller.ip
         self.link = link
         self.poller = poller
+        self.connection = None
+        """For what it sends and gets regularly."""
         self.kernel_probe = KernelProbe(self.ip)
         self.heard = False
         """Whether it tells this service what it finds."""
         self.silence = 0.0
         """Seconds for which it has told nothing, and this service would have heard it."""
+        self.spoke = False
+        """Whether it has told anything since the last tick."""
         self.answered = False
         """Whether it has had an answer since the last tick, to a message without the right `echo`."""
 
     def hear(self, down):
         """Takes in a message of it."""
-        self.silence = 0.0
+        self.silence, self.spoke = 0.0, True
         self.kernel_probe.close()
         self.poller.hear({input_id: self._outcome(*why) for input_id, why in down.items()})
         if not self.heard:
@@ -450,9 +454,12 @@ class Peer(object):  # noqa: UP004
         return script.DefinitelyDown(reason, message)
 
     def wait(self, seconds):
-        """No message of it has come for so much longer."""
+        """So much time has passed."""
         self.answered = False
         if not self.heard:
+            return
+        if self.spoke:
+            self.spoke = False
             return
         self.silence += seconds
         if self.silence >= SILENT_AFTER:
@@ -460,7 +467,7 @@ class Peer(object):  # noqa: UP004
             self.kernel_probe.close()
             self.heard = self.poller.relaxed = False
             self.poller.lose(gone)
-        elif self.silence >= ASK_AFTER:
+        elif self.silence >= ASK_AFTER and not self.kernel_probe.connections:
             self.kernel_probe.start()
 
 
@@ -493,6 +500,10 @@ class Channel(threading.Thread):
         }
         self.own_states = list(self.poller.states.values()) if self.poller is not None else []
         self.kernel = listeners.Kernel()
+        targets = [
+            (own_inputs[input_id]["protocol"], own_inputs[input_id]["port"]) for input_id in own_inputs
+        ]
+        self.closed_sockets = listeners.ClosedSockets(targets)
         self.unbound = set()
         """The inputs whose ports nothing listens at any more."""
         self.told = {}
@@ -501,42 +512,71 @@ class Channel(threading.Thread):
         self.key_time = None
         """The modification time of its file."""
         self.key_due = 0.0
-        self.connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
-        self.connection.setblocking(False)
-        self.connection.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # at boot, the address may come later
-        self.connection.bind((self.own, script.API_PORT))
+        # Regular messages wait for the next tick, in a socket of their own for each node. What comes from another port is
+        # news, and wakes the service.
+        self.incoming = self._socket(script.API_PORT)
+        self.outgoing = self._socket(0)
+
+    def _socket(self, port):
+        connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # at boot, the address may come later
+        connection.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
+        connection.bind((self.own, port))
+        return connection
 
     def run(self):
-        last_tick = script.clock()
-        ticks = 0
+        last_tick = script.clock() - TICK
         try:
             while True:
                 # By Python 2.7's clock, the time may come a hundredth of a second later than by select's.
-                self._wait(max(0.005, last_tick + TICK - script.clock()))
-                self._receive()
+                if self._wait(max(0.005, last_tick + TICK - script.clock())):
+                    self._look()
+                self._receive(self.incoming)
                 now = script.clock()
                 if now >= last_tick + TICK:
                     # Where this service itself had to stand still, others have not been silent in that time.
-                    self._tick(min(now - last_tick, 2 * TICK), ticks % TICKS_A_MESSAGE == 0)
-                    last_tick, ticks = now, ticks + 1
+                    self._tick(min(now - last_tick, 2 * TICK))
+                    last_tick = now
+                else:
+                    self._tell_news()
         except EnvironmentError as error:
             script.print_line("the verdict can't be written: %s" % error, to=2)
 
     def _wait(self, seconds):
+        """Waits for news, and at most so long. Whether a socket of an input's port has been closed."""
+        closed = self.closed_sockets.connection
+        sockets = [self.incoming] if closed is None else [self.incoming, closed]
         try:
-            select.select([self.connection], [], [], seconds)
+            ready = select.select(sockets, [], [], seconds)[0]
         except select.error:  # interrupted by a signal, before Python 3.5
-            pass
+            return False
+        if closed not in ready:
+            return False
+        self.closed_sockets.drain()
+        return True
 
-    def _tick(self, seconds, message_due):
+    def _tick(self, seconds):
         self._read_key()
         self._look()
         for peer in self.peers:
+            if self._connected(peer):
+                self._receive(peer.connection)
             peer.wait(seconds)
-        down = self._down()
-        if message_due or down != self.told:
-            self._send(down)
+        self._tell_news()
+        for peer in self.peers:
+            if self.key is not None and peer.connection is not None:
+                self._send(peer.connection, peer, self.told)
         self.peers_file.write(self.peers)
+
+    def _connected(self, peer):
+        if peer.connection is None:
+            connection = self._socket(script.API_PORT)
+            if connection.connect_ex((peer.ip, script.API_PORT)):  # there is no route to it yet
+                connection.close()
+            else:
+                peer.connection = connection
+        return peer.connection is not None
 
     def _read_key(self):
         now = script.clock()
@@ -573,41 +613,45 @@ class Channel(threading.Thread):
                 found[state.input_id] = [why.reason, why.message]
         return found
 
-    def _send(self, down):
-        if self.key is None:
+    def _tell_news(self):
+        """Tells the other services at once what has changed on this node."""
+        down = self._down()
+        if down == self.told or self.key is None:
             return
         self.told = down
         for peer in self.peers:
-            self._send_to(peer, peer.link.compose(self.key, down))
+            self._send(self.outgoing, peer, down)
 
-    def _send_to(self, peer, datagram):
+    def _send(self, connection, peer, down, echo=None):
+        datagram = peer.link.compose(self.key, down, echo)
         try:
-            self.connection.sendto(datagram, (peer.ip, script.API_PORT))
-        except socket.error:  # no route to it now, or no room: the next one follows soon
+            if connection is peer.connection:
+                connection.send(datagram)
+            else:
+                connection.sendto(datagram, (peer.ip, script.API_PORT))
+        except socket.error:  # no route to it now, or no service there: the next one follows soon
             pass
 
-    def _receive(self):
+    def _receive(self, connection):
         for _ in range(MOST_DATAGRAMS):
             try:
-                datagram, sender = self.connection.recvfrom(65536)
-            except socket.error:  # none is left
-                return
-            peer = self.by_address.get(
-                socket.inet_pton(script.family_of(sender[0]), sender[0].partition("%")[0])
-            )
-            message = (
-                channel.unseal(self.key, datagram) if peer is not None and self.key is not None else None
-            )
-            if message is None:
-                continue
-            down = peer.link.accept(message)
-            if down is not None:
-                peer.hear(down)
-            elif not peer.answered:
-                answer = peer.link.answer_to(self.key, message, self.told)
-                if answer is not None:
-                    peer.answered = True
-                    self._send_to(peer, answer)
+                datagram, sender = connection.recvfrom(65536)
+            except socket.error as error:
+                if error.errno == errno.ECONNREFUSED:  # the answer to what was sent: no service is there
+                    continue
+                return  # none is left
+            ip = sender[0].partition("%")[0]
+            peer = self.by_address.get(socket.inet_pton(script.family_of(ip), ip))
+            if peer is not None and self.key is not None:
+                self._take(peer, peer.link.read(self.key, datagram))
+
+    def _take(self, peer, message):
+        down = peer.link.accept(message) if message is not None else None
+        if down is not None:
+            peer.hear(down)
+        elif message is not None and peer.link.is_strange(message) and not peer.answered:
+            peer.answered = True
+            self._send(self.outgoing, peer, self.told, echo=message.session)
 
 
 class LinkMonitor(threading.Thread):

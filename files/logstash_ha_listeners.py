@@ -1,6 +1,7 @@
-"""Whether something listens at this node's own ports, asked of its kernel many times a second (sock_diag(7)).
+"""Whether something listens at this node's own ports, asked of its kernel (sock_diag(7)).
 
 The question costs some microseconds, and the program that listens does not see it: no datagram and no connection comes.
+From Linux 4.2 on, the kernel also says when a socket of one of these ports is closed, so that nobody need ask often.
 Where nothing listens any more, an ordinary probe must say the same (`check_logstash_input.PortProbe`, which a kernel
 answers at once for its own ports), since a kernel without its module `udp_diag` or `tcp_diag` finds no socket at all.
 
@@ -10,6 +11,7 @@ Standard library only, for Python 2.7 and 3.6 to 3.13.
 
 from __future__ import unicode_literals
 
+import array
 import errno
 import socket
 import struct
@@ -23,6 +25,15 @@ ANY_STATE, ANY_COOKIE = 0xFFFFFFFF, 0xFFFFFFFF
 _HEADER = struct.Struct(str("=LHHLL"))
 _REQUEST = struct.Struct(str("=BBBBL2s2s16s16sLLL"))
 _ERROR = struct.Struct(str("=i"))
+CLOSED_TCP, CLOSED_UDP = 0b0101, 0b1010
+"""The groups of netlink messages about sockets that are closed, those of IPv4 and IPv6."""
+SO_ATTACH_FILTER = 26
+"""socket(7)."""
+LOCAL_PORT, REMOTE_PORT = 20, 22
+"""Where the ports are in such a message: in its struct inet_diag_msg, after 16 bytes of struct nlmsghdr."""
+LOAD_HALF, JUMP_IF_EQUAL, RETURN = 0x28, 0x15, 0x06
+"""Instructions of a filter, struct sock_filter (linux/filter.h)."""
+WHOLE = 0xFFFFFFFF
 
 
 class Listener(object):  # noqa: UP004
@@ -83,3 +94,51 @@ class Kernel(object):  # noqa: UP004
         if kind == NLMSG_ERROR:
             return False if _ERROR.unpack_from(answer, _HEADER.size)[0] == -errno.ENOENT else None
         return kind == SOCK_DIAG_BY_FAMILY or None
+
+
+class ClosedSockets(object):  # noqa: UP004
+    """The kernel's messages about sockets of these ports that have been closed; a filter keeps all others away.
+
+    Without any, `connection` is None: the kernel is older, or does not say.
+    """
+
+    def __init__(self, targets):
+        """`targets` are the protocols and ports."""
+        groups = 0
+        for protocol, _ in targets:
+            groups |= CLOSED_TCP if protocol == "tcp" else CLOSED_UDP
+        self.connection = None
+        if not groups:
+            return
+        try:
+            connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+            connection.setblocking(False)
+            _attach(connection, closed_filter(sorted({port for _, port in targets})))
+            connection.bind((0, groups))
+            self.connection = connection
+        except EnvironmentError:
+            pass
+
+    def drain(self):
+        """Takes in the messages that have come: whichever they were, the ports have to be looked at."""
+        try:
+            while True:
+                self.connection.recv(4096)
+        except socket.error:  # no more of them, or more than the socket could hold
+            pass
+
+
+def closed_filter(ports):
+    """The filter's instructions: a socket that had no other end, at one of these ports."""
+    instructions = [(LOAD_HALF, 0, 0, REMOTE_PORT), (JUMP_IF_EQUAL, 1, 0, 0), (RETURN, 0, 0, 0)]
+    instructions.append((LOAD_HALF, 0, 0, LOCAL_PORT))
+    for port in ports:
+        instructions += [(JUMP_IF_EQUAL, 0, 1, port), (RETURN, 0, 0, WHOLE)]
+    return instructions + [(RETURN, 0, 0, 0)]
+
+
+def _attach(connection, instructions):
+    packed = b"".join(struct.pack(str("=HBBL"), *instruction) for instruction in instructions)
+    buffer = array.array(str("B"), bytearray(packed))
+    program = struct.pack(str("@HP"), len(instructions), buffer.buffer_info()[0])
+    connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

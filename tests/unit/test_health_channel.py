@@ -233,8 +233,36 @@ def test_a_service_without_the_key_is_not_heard_until_it_has_it(tmp_path: Path) 
             nodes.wait_until_all_hear()
 
 
+def test_where_the_kernel_does_not_say_that_a_port_was_closed_it_is_asked(tmp_path: Path) -> None:
+    """As that of EL 7."""
+    patch = """\
+def refused(*_):
+    raise EnvironmentError
+service.listeners._attach = refused
+"""
+    with cluster(tmp_path, sys.executable, sys.executable, patch=patch) as nodes:
+        nodes.wait_until_ready()
+        first = nodes.addresses[0]
+        nodes.listeners[first].close()
+        for service in nodes.services:
+            service.wait(lambda service=service: service.verdict(first) == "1\n")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_where_the_kernel_says_that_a_port_was_closed_it_need_not_be_asked(
+    python: str, tmp_path: Path
+) -> None:
+    patch = "service.TICK = 600; service.SILENT_AFTER = 6000"
+    with cluster(tmp_path, python, python, patch=patch) as nodes:
+        service, first = nodes.services[0], nodes.addresses[0]
+        service.wait_for_systemd(b"READY=1")
+        service.wait(lambda: peers(service) != [])
+        nodes.listeners[first].close()
+        service.wait(lambda: service.reasons_for(first) == ["nobody_listens"])
+
+
 def test_without_the_kernels_list_of_sockets_the_polls_find_it(tmp_path: Path) -> None:
-    patch = "import logstash_ha_listeners; logstash_ha_listeners.Kernel.find = lambda self, request: None"
+    patch = "service.listeners.Kernel.find = lambda self, request: None"
     with cluster(tmp_path, sys.executable, sys.executable, interval=0.1, patch=patch) as nodes:
         nodes.wait_until_ready()
         first = nodes.addresses[0]
