@@ -35,5 +35,4 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         timer = gevent.get_hub().loop.timer(60, 60)
         timer.start(lambda: None)
-        config.add_cleanup(timer.close)
         os.environ.pop("COLUMNS", None)  # the width of xdist's own output
