@@ -558,8 +558,7 @@ class Channel(threading.Thread):
 
     def _tick(self, seconds):
         self._read_key()
-        if self.closed_sockets.connection is None or not all(each.seen for each in self.listeners.values()):
-            self._look()
+        self._look()
         for peer in self.peers:
             if self._connected(peer):
                 self._receive(peer.connection)

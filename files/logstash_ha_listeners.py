@@ -51,8 +51,7 @@ class Listener(object):  # noqa: UP004
         request = _REQUEST.pack(
             self.probe.family, protocol_number, 0, 0, ANY_STATE, *(ends + (0, ANY_COOKIE, ANY_COOKIE))
         )
-        size = _HEADER.size + len(request)
-        self.request = _HEADER.pack(size, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0) + request
+        self.request = request
 
     def vanished(self, kernel):
         """Whether nothing listens there any more, where something did before."""
@@ -78,15 +77,24 @@ class Kernel(object):  # noqa: UP004
             self.connection.setblocking(False)
         except socket.error:
             self.connection = None
+        self.asked = 0
 
     def find(self, request):
         """Whether there is such a socket; None where the kernel does not say."""
         if self.connection is None:
             return None
+        self.asked += 1
+        size = _HEADER.size + len(request)
         try:
-            self.connection.send(request)
+            self.connection.send(
+                _HEADER.pack(size, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, self.asked, 0) + request
+            )
             answer = self.connection.recv(4096)
-        except socket.error:
+            while (
+                _HEADER.unpack_from(answer)[3] != self.asked
+            ):  # one that came too late for an earlier question
+                answer = self.connection.recv(4096)
+        except (socket.error, struct.error):
             return None
         if len(answer) < _HEADER.size + _ERROR.size:
             return None
