@@ -3,7 +3,7 @@
 The question costs some microseconds, and the program that listens does not see it: no datagram and no connection comes.
 From Linux 4.2 on, the kernel also says when a socket of one of these ports is closed, so that nobody need ask often.
 Where nothing listens any more, an ordinary probe must say the same (`check_logstash_input.PortProbe`, which a kernel
-answers at once for its own ports), since a kernel without its module `udp_diag` or `tcp_diag` finds no socket at all.
+answers within some milliseconds for its own ports), since a kernel without its module `udp_diag` or `tcp_diag` finds no socket at all.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
@@ -13,6 +13,7 @@ from __future__ import unicode_literals
 
 import array
 import errno
+import select
 import socket
 import struct
 
@@ -27,6 +28,8 @@ _REQUEST = struct.Struct(str("=BBBBL2s2s16s16sLLL"))
 _ERROR = struct.Struct(str("=i"))
 CLOSED_TCP, CLOSED_UDP = 0b0101, 0b1010
 """The groups of netlink messages about sockets that are closed, those of IPv4 and IPv6."""
+ANSWER_TIME = 0.02
+"""Seconds for the kernel's answer to the probe: on a busy machine, it is not there at once."""
 SO_ATTACH_FILTER = 26
 """socket(7)."""
 LOCAL_PORT, REMOTE_PORT = 20, 22
@@ -60,6 +63,8 @@ class Listener(object):  # noqa: UP004
             self.seen = True
         elif found is not None and self.seen:
             self.probe.start()
+            if self.probe.connection is not None:
+                select.select([self.probe.connection], [], [], ANSWER_TIME)
             refused = self.probe.refused()
             self.probe.close()
             if refused:
