@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEBIAN := python3-venv user-mode-linux mmdebstrap e2fsprogs rpm createrepo-c gnupg iproute2 openssh-client socat \
+DEBIAN := python3-venv mmdebstrap patchelf e2fsprogs rpm createrepo-c gnupg iproute2 openssh-client socat \
 	selinux-policy-dev chromium \
 	gcc libc6-dev \
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled

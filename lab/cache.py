@@ -1,16 +1,16 @@
-"""The cache of images and repositories. It keeps the newest, and those that a lab was created from."""
+"""The cache of kernels, images and repositories. It keeps the newest, and those that a lab was created from."""
 
 import shutil
 from pathlib import Path
 
 from lab.settings import namespace
 
-BUILT = ("debian-*.tar", "image-*.ext4", "repository-*")
+BUILT = ("kernel-*", "debian-*.tar", "image-*.ext4", "repository-*")
 KEPT = 2
 """How many of each kind stay even if no lab needs them: enough to switch between two branches."""
 
-ORIGINS = ("image", "packages")
-"""The files in a lab's folder that name the image and the repository it was created from."""
+ORIGINS = ("kernel", "image", "packages")
+"""The files in a lab's folder that name the kernel, the image and the repository it was created from."""
 
 
 def register(cache: Path, lab: Path) -> None:

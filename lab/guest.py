@@ -152,14 +152,14 @@ class Guest:
         """The copy-on-write file over the image. The first boot creates it."""
         return self.folder / "disk.cow"
 
-    def start(self, image: Path) -> None:
+    def start(self, kernel: Path, image: Path) -> None:
         """Power the guest on. At the first boot it takes over its seed and gets a machine id of its own."""
         machine_id = hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]
         first = () if self.disk.exists() else (f"systemd.machine_id={machine_id}",)
         shutil.rmtree(self.network.sockets / self.name, ignore_errors=True)
         self.network.connect(self.machine)
         with self.console.open("ab") as console:
-            kernel = subprocess.Popen(
+            process = subprocess.Popen(
                 (
                     *self.network.enter_command,
                     *("taskset", "--cpu-list", self._cpu()),
@@ -177,11 +177,12 @@ class Guest:
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
+                env={**os.environ, "PATH": f"{kernel}:{os.environ['PATH']}"},
             )
-        (self.folder / "pid").write_text(str(kernel.pid))
+        (self.folder / "pid").write_text(str(process.pid))
         # `running` counts processes inside the namespace, and the kernel has to enter it first.
         deadline = time.monotonic() + 10
-        while kernel.poll() is None and not self.running() and time.monotonic() < deadline:
+        while process.poll() is None and not self.running() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _cpu(self) -> str:

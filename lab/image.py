@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.content import content_key
 from lab.settings import HERE, UNPRIVILEGED_USER, USER
-from lab.shell import LabError, run
+from lab.shell import run
 
 SUITE = "bookworm"
 DISK_SIZE = "4G"
@@ -59,20 +59,11 @@ useradd, rpm and sshd do it again and again.
 """
 
 
-def find_kernel_modules() -> Path:
-    """The folder of the User Mode Linux kernel's modules. Raises LabError where there is none."""
-    found = sorted(Path("/usr/lib/uml/modules").glob("*"))
-    if not found:
-        raise LabError("/usr/lib/uml/modules: no kernel modules found; run `make packages`")
-    return found[-1]
-
-
-def build_image(cache: Path, progress: Callable[[str], None]) -> Path:
+def build_image(cache: Path, kernel_modules: Path, progress: Callable[[str], None]) -> Path:
     """Build the disk image that all guests start from, unless the cache has it, and return its path.
 
     Guests write to copy-on-write files of their own, which are valid only while this file does not change.
     """
-    kernel_modules = find_kernel_modules()
     key = content_key(Path(__file__), HERE / "rootfs", HERE / "selinux", kernel_modules.name)
     target = cache / f"image-{key}.ext4"
     if target.exists():

@@ -29,10 +29,11 @@ from lab.settings import (
     namespace,
 )
 from lab.shell import LabError, run
+from lab.uml import fetch_kernel, modules_of
 
 TOOLS = (
-    "linux.uml",
     "mmdebstrap",
+    "patchelf",
     "mkfs.ext4",
     "rpmbuild",
     "rpmsign",
@@ -107,9 +108,9 @@ class Lab:
         ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over.
         """
         check_machine((nodes + 1) * GUEST_MEMORY)
-        with build_artifacts(progress) as (cache, disk, packages):
+        with build_artifacts(progress) as (cache, kernel, disk, packages):
             if not self.guests:
-                self._create(nodes, el, logstash_start_delay, disk, packages)
+                self._create(nodes, el, logstash_start_delay, kernel, disk, packages)
             register(cache, self.folder)
             prune(cache)
         if not self.network.exists():
@@ -118,7 +119,7 @@ class Lab:
             self.network.start_package_server(packages, self.folder / "packages.log")
         for guest in self.guests:
             if not guest.running():
-                guest.start(self._image())
+                guest.start(*self._kernel_and_image())
         self.wait_until_up(self.guests, progress)
 
     def power_on(self, name: str, progress: Callable[[str], None]) -> None:
@@ -126,7 +127,7 @@ class Lab:
         guest = self.guest(name)
         if guest.running():
             raise LabError(f"{name} is on already")
-        guest.start(self._image())
+        guest.start(*self._kernel_and_image())
         self.wait_until_up((guest,), progress)
 
     def clone(self, source: str, name: str, progress: Callable[[str], None]) -> None:
@@ -142,7 +143,7 @@ class Lab:
         known_hosts = self.folder / "known_hosts"  # the copy has overwritten the host key of this name
         lines = known_hosts.read_text().splitlines(keepends=True)
         known_hosts.write_text("".join(line for line in lines if not line.startswith(f"{name},")))
-        copy.start(self._image())
+        copy.start(*self._kernel_and_image())
         machine = Machine(source, original.machine.addresses)
         self.wait_until_up((Guest(machine, self.network, copy.folder),), progress)
         original.forget_connection()
@@ -195,7 +196,13 @@ class Lab:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(
-        self, nodes: int, el: Sequence[int], logstash_start_delay: float, disk: Path, packages: Path
+        self,
+        nodes: int,
+        el: Sequence[int],
+        logstash_start_delay: float,
+        kernel: Path,
+        disk: Path,
+        packages: Path,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
@@ -217,29 +224,34 @@ class Lab:
             )
         (self.folder / "known_hosts").write_text("".join(known_hosts))
         (self.folder / "ssh_config").write_text("\n".join(config))
+        (self.folder / "kernel").write_text(str(kernel))
         (self.folder / "image").write_text(str(disk))
         (self.folder / "packages").write_text(str(packages))
 
-    def _image(self) -> Path:
-        """The image that this lab was created from: its guests' disks depend on it. Raises LabError."""
-        disk = Path((self.folder / "image").read_text())
-        if not disk.exists():
-            raise LabError(f"{disk}: this lab's image is missing; run `python -m lab down`, then `up`")
-        return disk
+    def _kernel_and_image(self) -> tuple[Path, Path]:
+        """What this lab was created from: its guests' disks depend on it. Raises LabError."""
+        origins = tuple(Path((self.folder / name).read_text()) for name in ("kernel", "image"))
+        for origin in origins:
+            if not origin.exists():
+                raise LabError(f"{origin}: this lab was created from it; run `python -m lab down`, then `up`")
+        kernel, image = origins
+        return kernel, image
 
 
 @contextmanager
-def build_artifacts(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path]]:
-    """Build the disk image and the package repository where they are missing.
+def build_artifacts(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path, Path]]:
+    """Fetch the kernel, and build the disk image and the package repository, where they are missing.
 
-    Yields the paths of the cache, the image and the repository. The cache is locked until the block ends.
+    Yields the paths of the cache, the kernel, the image and the repository. The cache is locked until the block ends.
     """
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
-        for unfinished in (*cache.glob("image.*"), *cache.glob("repository.*")):
+        for unfinished in (*cache.glob("kernel.*"), *cache.glob("image.*"), *cache.glob("repository.*")):
             shutil.rmtree(unfinished)
-        yield cache, build_image(cache, progress), build_repository(cache, progress)
+        kernel = fetch_kernel(cache, progress)
+        image = build_image(cache, modules_of(kernel), progress)
+        yield cache, kernel, image, build_repository(cache, progress)
 
 
 def check_machine(memory: int) -> None:

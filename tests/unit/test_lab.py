@@ -67,15 +67,16 @@ def test_a_cache_key_changes_with_contents_names_and_modes_and_with_nothing_else
 def test_the_cache_keeps_the_newest_artifacts_and_those_that_a_lab_was_created_from(tmp_path: Path) -> None:
     lab, gone = tmp_path / "lab", tmp_path / "gone"
     lab.mkdir()
-    kinds = ("image-{}.ext4", "debian-{}.tar", "repository-{}")
+    kinds = ("kernel-{}", "image-{}.ext4", "debian-{}.tar", "repository-{}")
     for age in range(5):
         for kind in kinds:
             path = tmp_path / kind.format(age)
-            if kind.startswith("repository"):
+            if kind.startswith(("kernel", "repository")):
                 (path / "el9").mkdir(parents=True)
             else:
                 path.touch()
             os.utime(path, (1000 - age, 1000 - age))
+    (lab / "kernel").write_text(str(tmp_path / "kernel-3"))
     (lab / "image").write_text(str(tmp_path / "image-3.ext4"))
     (lab / "packages").write_text(str(tmp_path / "repository-4"))
     register(tmp_path, lab)
@@ -83,7 +84,7 @@ def test_the_cache_keeps_the_newest_artifacts_and_those_that_a_lab_was_created_f
     prune(tmp_path)
     newest = {kind.format(age) for kind in kinds for age in range(KEPT)}
     kept = {path.name for path in tmp_path.iterdir()} - {"lab", "labs"}
-    assert kept == newest | {"image-3.ext4", "repository-4"}
+    assert kept == newest | {"kernel-3", "image-3.ext4", "repository-4"}
     shutil.rmtree(lab)
     prune(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} - {"labs"} == newest
@@ -171,8 +172,8 @@ def test_a_machine_that_cannot_run_a_lab_is_refused_with_the_reason(monkeypatch:
     check_machine(1)
     with pytest.raises(LabError, match=r"memory: the guests may use 999999999 MiB, but only .* are free"):
         check_machine(999_999_999)
-    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "linux.uml" else tool)
-    with pytest.raises(LabError, match=r"linux\.uml: not found; run `make packages`"):
+    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "patchelf" else tool)
+    with pytest.raises(LabError, match=r"patchelf: not found; run `make packages`"):
         check_machine(1)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LabError, match="run it as root"):
