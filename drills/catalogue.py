@@ -212,8 +212,11 @@ def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
     text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {drill.lasts} & wait $!"
     for place, value in values.items():
         text = text.replace(place, value)
+    # mixed: the signal that stops the unit goes to the shell alone, and not to the programs that its trap starts as well
+    # (systemd.kill(5)); else what undoes the drill can be ended by it.
     return (
-        f"systemctl reset-failed {UNIT} 2>/dev/null; systemd-run --unit={UNIT} /bin/sh -c {shlex.quote(text)}"
+        f"systemctl reset-failed {UNIT} 2>/dev/null; "
+        f"systemd-run --unit={UNIT} --property=KillMode=mixed /bin/sh -c {shlex.quote(text)}"
     )
 
 

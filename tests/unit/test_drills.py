@@ -50,7 +50,9 @@ def node(tmp_path: Path) -> Path:
     programs.mkdir()
     for name in ("systemctl", "pkill", "ip", "firewall-cmd", "date", "df", "fallocate", "rm"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/log\necho 0\n')
-    (programs / "systemd-run").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    (programs / "systemd-run").write_text(
+        '#!/bin/sh\nwhile case $1 in --*) ;; *) false ;; esac; do shift; done\nexec "$@"\n'
+    )
     for program in programs.iterdir():
         program.chmod(0o755)
     return tmp_path
@@ -100,6 +102,13 @@ def test_it_is_undone_when_it_is_stopped(node: Path, shell: str) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     assert log(node) == ["systemctl kill -s STOP logstash", "systemctl kill -s CONT logstash"]
+
+
+def test_what_undoes_it_is_not_ended_with_it(tmp_path: Path) -> None:
+    """As it would be where systemd signals all processes of the unit: also those that begin meanwhile."""
+    cluster = make_cluster(tmp_path)
+    for drill in DRILLS:
+        assert " --property=KillMode=mixed " in script(drill, cluster, cluster.nodes[0], 7), drill.name
 
 
 def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
