@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node
-from desired import health, keepalived, logstash, modules, packages, sysctl, vip
+from desired import health, keepalived, logstash, modules, packages, reload, sysctl, vip
 from desired.paths import VERSION_FILE
 from desired.textfile import TextFile
 from desired.version import VERSION
@@ -20,6 +20,7 @@ def desired_files(cluster: Cluster, node: Node, el: int) -> dict[str, TextFile]:
         *modules.files(cluster),
         *sysctl.files(cluster),
         *health.files(cluster, node, el),
+        *reload.files(el),
         *keepalived.files(cluster, node, el),
         *vip.files(cluster),
         TextFile(VERSION_FILE, f"{VERSION}\n", step=12),

@@ -31,6 +31,9 @@ PEERS = f"{FOLDER}/peers"
 """Which of the other nodes' services this node's hears."""
 LINK_FAULT = f"{FOLDER}/link_fault"
 """Says, with a `1`, that this node's link is down or has just come back."""
+RELOAD_FOLDER = f"{FOLDER}/reload"
+"""Where the service asks for a reload of keepalived, by a file (`desired.reload`)."""
+RELOAD = f"{RELOAD_FOLDER}/keepalived"
 TRACK_FILE = 8
 """The first Enterprise Linux whose keepalived's instances follow a file."""
 INTERVAL = 0.5
@@ -86,9 +89,11 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "interface": cluster.interface,
         "cluster": " ".join(map(str, cluster.vips)),
         "key": KEY,
+        "vips": [str(vip) for vip in cluster.vips],
         "reasons": REASONS,
         "peers": PEERS,
         "link_fault": link_fault(el),
+        "reload": RELOAD,
         "nodes": {
             str(member.address): {
                 input_id: {
@@ -136,6 +141,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         slow_aware_inputs=slow_aware_inputs(cluster),
         slow_file=slow_file,
         link_fault=link_fault(el),
+        reload_folder=RELOAD_FOLDER,
     )
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [

@@ -1,4 +1,4 @@
-"""Which interfaces of a node carry a VIP."""
+"""Which interfaces of a node carry a VIP, and whether keepalived hears adverts."""
 
 from __future__ import annotations
 
@@ -65,3 +65,31 @@ class LoopbackAddresses(FactBase[list[str] | None]):
 
     def process(self, output: list[str]) -> list[str] | None:
         return parse_loopback(output)
+
+
+def parse_advert_sockets(output: list[str]) -> list[int] | None:
+    """Lines `raw` (IPv4) and `raw6`, and a last line `end`; None without that."""
+    if not output or output[-1] != _END.strip():
+        return None
+    return [6 if table == "raw6" else 4 for table in output[:-1]]
+
+
+class AdvertSockets(FactBase[list[int] | None]):
+    """
+    The IP versions for which a program has a raw socket for VRRP, protocol 112 (0x70), in this network.
+
+    keepalived closes its own when its interface goes, and may never open them again (`logstash_ha_health.py`).
+
+    .. code:: python
+
+        [4, 6]
+    """
+
+    def command(self) -> str:
+        return (
+            "for table in raw raw6; do { while read -r _ socket _; do case $socket in *:0070) echo $table; break;; esac; "
+            f"done </proc/net/$table; }} 2>/dev/null; done; echo {_END.strip()}"
+        )
+
+    def process(self, output: list[str]) -> list[int] | None:
+        return parse_advert_sockets(output)

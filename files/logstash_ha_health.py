@@ -5,9 +5,9 @@ Usage: logstash_ha_health.py SETTINGS
 
 SETTINGS is a JSON file, which names all files that the service writes:
     {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
-     "cluster": "192.0.2.10", "key": "/var/lib/logstash-ha/health.key",
+     "cluster": "192.0.2.10", "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
-     "peers": "/run/keepalived-health/peers",
+     "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
      "nodes": {"192.0.2.11": {"udp-5514": {
          "protocol": "udp", "port": 5514,
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
@@ -15,8 +15,8 @@ SETTINGS is a JSON file, which names all files that the service writes:
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
 address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
 `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
-The files must exist (systemd's tmpfiles.d makes them), but for the key's, without which the services tell each other
-nothing. They outlive the service, and its next run starts from them.
+The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
+tell each other nothing. They outlive the service, and its next run starts from them.
 
 One request to a node answers for all of its inputs, and no process is started. A poll asks and judges by the code of
 check_logstash_input.py. One lost poll takes no input out of the pools: that takes `FAILURES` in a row, or one that
@@ -28,8 +28,10 @@ What it writes:
   FILE_CHECK with `weight 0`, or where it has no FILE_CHECK, by a MISC_CHECK with `test ! -s FILE`.
 - `slow`: `1` while the queue of the input's pipeline is full, though events leave it, else empty. keepalived then takes
   half of the node's weight away.
-- `link_fault`: `1` while this node's link is down, or has not been up for long, else empty. keepalived's instances are
-  in FAULT then.
+- `link_fault`: `1` while this node's link is down, or has not been up for long, or while keepalived must be reloaded,
+  else empty. keepalived's instances are in FAULT then.
+- `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
+  systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
 - `reasons`: why inputs are down, drained or slow: one JSON object a line, sorted by input and address, with the members
   that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
@@ -102,6 +104,21 @@ BIND_RETRY = 7.0
 LINK_HOLD = 3.0
 """Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
 zone comes back with them, and the MASTER's adverts."""
+LOOK = 2.0
+"""Seconds between two looks at keepalived's sockets."""
+DEAF_AFTER = 6.0
+"""Seconds without a socket for adverts after which keepalived has none: 2.1.5 opens them 3 s after its start."""
+RELOAD_AGAIN = 60.0
+"""Seconds until a reload that has not helped is tried again."""
+RELOAD_TIME = 60.0
+"""Seconds that a reload may take: it waits for a keepalived that has just started."""
+VRRP = ":0070"
+"""VRRP's protocol number, 112, as a socket's port in /proc/net/raw and raw6."""
+PROCESSES = (
+    "/sys/fs/cgroup/system.slice/keepalived.service/cgroup.procs",
+    "/sys/fs/cgroup/systemd/system.slice/keepalived.service/cgroup.procs",
+)
+"""Where the processes of keepalived's unit are listed: cgroups v2, and v1 (EL 7 and 8)."""
 RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
 """rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
@@ -654,18 +671,83 @@ class Channel(threading.Thread):
             self._send(self.outgoing, peer, self.told, echo=message.session)
 
 
+class AdvertSockets(object):  # noqa: UP004
+    """keepalived's sockets for adverts. It closes them when its interface goes. When that is made anew, or was there
+    before the node's address, it fails to open them, does not try again, and can never become MASTER."""
+
+    def __init__(self, vips):
+        self.tables = sorted({"/proc/net/raw6" if ":" in vip else "/proc/net/raw" for vip in vips})
+        self.missing_since = None
+
+    def look(self):
+        """Looks whether keepalived runs without any socket for VRRP of a family that it has VIPs of."""
+        if self._all_there() or not keepalived_runs():
+            self.missing_since = None
+        elif self.missing_since is None:
+            self.missing_since = script.clock()
+
+    def missing(self):
+        return self.missing_since is not None
+
+    def missing_for_long(self):
+        return self.missing() and script.clock() >= self.missing_since + DEAF_AFTER
+
+    def _all_there(self):
+        try:
+            return all(self._is_in(table) for table in self.tables)
+        except EnvironmentError:  # then nothing is known
+            return True
+
+    def _is_in(self, table):
+        with io.open(table, encoding="ascii", errors="replace") as lines:
+            return any(VRRP in line[:60] for line in lines)
+
+
+def keepalived_runs():
+    """Whether keepalived's unit has a process of that name."""
+    for path in PROCESSES:
+        try:
+            with io.open(path, encoding="ascii") as file:
+                pids = file.read().split()
+        except EnvironmentError:
+            continue
+        for pid in pids:
+            try:
+                with io.open("/proc/%s/comm" % pid, encoding="ascii", errors="replace") as file:
+                    if file.read().strip() == "keepalived":
+                        return True
+            except EnvironmentError:  # it has just ended
+                continue
+    return False
+
+
 class LinkMonitor(threading.Thread):
     """Keeps keepalived in FAULT while this node's link is down, and for some time after that: the network is not ready
-    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone."""
+    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone.
 
-    def __init__(self, path, interface, own):
+    It also has keepalived reloaded where its interface was made anew, or where it has no socket for adverts."""
+
+    def __init__(self, settings):
         super(LinkMonitor, self).__init__()  # noqa: UP008
         self.daemon = True
-        self.flag = FlagFile(path)
-        self.interface = interface
-        self.own = own
+        self.flag = FlagFile(settings["link_fault"]) if settings["link_fault"] is not None else None
+        self.reload = settings["reload"]
+        self.interface = settings["interface"]
+        self.own = settings["own"]
+        self.sockets = AdvertSockets(settings["vips"])
+        self.held = self.flag is not None and self.flag.raised
+        """Whether this node should take no part."""
         self.ready_since = None
         """Since when the link is up and the node has its address."""
+        self.index = None
+        """The index that the interface had when it was last there."""
+        self.renewed = False
+        """Whether the interface was made anew, and keepalived must be reloaded for that."""
+        self.asked_at = None
+        """When a reload was last asked for."""
+        self.waiting = os.path.exists(self.reload)
+        """Whether it is not done yet."""
+        self.complained = False
         self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self.connection.bind((0, RTMGRP_LINK))
         self.read_link()
@@ -680,9 +762,18 @@ class LinkMonitor(threading.Thread):
         finally:
             connection.close()
 
+    def _read_index(self):
+        """The interface's index now."""
+        index = self._ioctl(SIOCGIFINDEX, "=i")
+        if index != self.index:
+            self.renewed = self.renewed or self.index is not None
+            self.index, self.ready_since = index, None
+        return index
+
     def read_link(self):
         """Whether the link is up now."""
         try:
+            self._read_index()
             self.running = bool(self._ioctl(SIOCGIFFLAGS, "=H") & IFF_RUNNING)
         except EnvironmentError:  # no such link
             self.running = False
@@ -692,7 +783,7 @@ class LinkMonitor(threading.Thread):
         if len(message) < 32:
             return
         _, kind, _, _, _, _, _, index, flags, _ = struct.unpack("=LHHLLBxHiLL", message[:32])
-        if kind == RTM_NEWLINK and index == self._ioctl(SIOCGIFINDEX, "=i"):
+        if index == self._read_index() and kind == RTM_NEWLINK:
             self.running = bool(flags & IFF_RUNNING)
 
     def has_address(self):
@@ -706,30 +797,80 @@ class LinkMonitor(threading.Thread):
             connection.close()
         return True
 
-    def update_flag(self):
-        """Tells keepalived. How many seconds to wait for the next message; None is without a limit."""
+    def update(self):
+        """Tells keepalived. How many seconds to wait for the next message."""
+        self.sockets.look()
         if not self.running:
             self.ready_since = None
-            if not self.flag.raised:
-                self.flag.write(True)
-                script.print_line("the link is down: keepalived takes no part", to=2)
-        elif self.flag.raised:
-            now = script.clock()
-            if not self.has_address():
-                self.ready_since = None
-                return 0.1
-            if self.ready_since is None:
-                self.ready_since = now
-            if now < self.ready_since + LINK_HOLD:
-                return self.ready_since + LINK_HOLD - now
-            self.flag.write(False)
-            script.print_line("the link is up: keepalived takes part again", to=2)
-        return None
+            self._hold("the link is down")
+            return LOOK
+        if self.renewed:
+            self._hold("%s was made anew" % self.interface)
+        elif self.sockets.missing_for_long() and self._may_ask():
+            self._hold("keepalived has no socket for VRRP")
+        if not self.held:
+            return LOOK
+        if not self.has_address():
+            self.ready_since = None
+            return TICK
+        now = script.clock()
+        if self.ready_since is None:
+            self.ready_since = now
+        if now < self.ready_since + LINK_HOLD:
+            return self.ready_since + LINK_HOLD - now
+        if self._reloading():
+            return TICK
+        self._release()
+        return LOOK
+
+    def _hold(self, why):
+        if self.held:
+            return
+        self._set(True)
+        script.print_line(why + ("" if self.flag is None else ": keepalived takes no part"), to=2)
+
+    def _release(self):
+        self._set(False)
+        script.print_line(
+            "the link is up" + ("" if self.flag is None else ": keepalived takes part again"), to=2
+        )
+
+    def _set(self, held):
+        self.held, self.ready_since = held, None
+        if self.flag is not None:
+            self.flag.write(held)
+
+    def _may_ask(self):
+        return self.asked_at is None or script.clock() >= self.asked_at + RELOAD_AGAIN
+
+    def _reloading(self):
+        """Whether keepalived has to be reloaded first, and to open its sockets; asks for that."""
+        if self.waiting:
+            self.waiting = os.path.exists(self.reload)
+            if self.waiting:
+                self._complain()
+                return True
+            self.sockets.missing_since = None  # it has time to open them, from now on
+            self.sockets.look()
+        if self.renewed or (self.sockets.missing_for_long() and self._may_ask()):
+            io.open(self.reload, "wb").close()
+            script.print_line("keepalived has to be reloaded, to use %s as it is now" % self.interface, to=2)
+            self.renewed, self.waiting, self.complained = False, True, False
+            self.asked_at = script.clock()
+            return True
+        return self.sockets.missing() and not self.sockets.missing_for_long()
+
+    def _complain(self):
+        """Tells the journal, once, that a reload takes too long."""
+        late = self.asked_at is not None and script.clock() >= self.asked_at + RELOAD_TIME
+        if late and not self.complained:
+            self.complained = True
+            script.print_line("keepalived is not reloaded: is logstash-ha-reload.path active?", to=2)
 
     def run(self):
         try:
             while True:
-                self.connection.settimeout(self.update_flag())
+                self.connection.settimeout(self.update())
                 try:
                     self.receive(self.connection.recv(65536))
                 except socket.timeout:
@@ -867,9 +1008,7 @@ def main(arguments):
         pools = collections.defaultdict(lambda: InputPool(reasons))
         pollers = [NodePoller(settings, ip, pools) for ip in settings["nodes"]]
         reasons.keep(state for pool in pools.values() for state in pool.states)
-        others = [Channel(settings, pollers)]
-        if settings["link_fault"] is not None:
-            others.append(LinkMonitor(settings["link_fault"], settings["interface"], settings["own"]))
+        others = [Channel(settings, pollers), LinkMonitor(settings)]
     except KeyError as error:
         script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)
         return 1

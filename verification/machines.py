@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 
 from cluster import API_PORT, Cluster, Node
-from desired import firewalld, health, sysctl
+from desired import firewalld, health, keepalived, reload, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import unit_names
 from facts.firewalld import RulesState
-from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
+from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread, words
 from verification.observe import Observation, unit_files
 from verification.report import Status
 
@@ -62,6 +62,8 @@ def _service(
             return Finding(Status.WRONG, "stopped", f"{unit} {what}", do)
         if unit == health.UNIT and (stale := _stale(seen.heartbeat)):
             return stale
+        if unit == keepalived.UNIT and (deaf := _deaf(cluster, seen)):
+            return deaf
         if not state["enabled"]:
             what = f"{unit} runs, but would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
@@ -87,6 +89,21 @@ def _stale(heartbeat: int | None) -> Finding | None:
         return None
     what = f"{health.UNIT} runs, but {why}: keepalived goes by old verdicts"
     return Finding(Status.WRONG, "stale", what, do)
+
+
+def _deaf(cluster: Cluster, seen: Observation) -> Finding | None:
+    """What is wrong with the sockets of a keepalived that runs: without them it never becomes MASTER."""
+    if seen.advert_sockets is None:
+        return None
+    missing = [f"IPv{version}" for version in cluster.families if version not in seen.advert_sockets]
+    if not missing:
+        return None
+    what = (
+        f"keepalived has no socket for adverts of {words(missing)}, and can't take the VIP: "
+        f"{cluster.interface} was made anew, or had no address when keepalived started"
+    )
+    do = f"`systemctl {reload.verb(seen.el or 0)} keepalived`; the health service should do that: `systemctl status {reload.UNIT}.path`"
+    return Finding(Status.WRONG, "deaf", what, do)
 
 
 def _unheard(cluster: Cluster, node: Node, observations: Observations) -> Finding | None:

@@ -27,7 +27,7 @@ from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
 from facts.services import ServiceState, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
-from facts.vrrp import LoopbackAddresses, VipInterfaces
+from facts.vrrp import AdvertSockets, LoopbackAddresses, VipInterfaces
 from remote import session
 from remote.commands import read
 from remote.machine import read_machine
@@ -65,6 +65,8 @@ class Observation:
     """By VIP: the interfaces that carry it, without loopback."""
     loopback: list[str] | None = None
     """The addresses on the loopback interface."""
+    advert_sockets: list[int] | None = None
+    """The IP versions for which keepalived has sockets for adverts."""
 
     @cached_property
     def checks(self) -> dict[str, list[Check]]:
@@ -150,6 +152,7 @@ def _facts(
         "virtual_servers": (VirtualServers, {}),
         "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (LoopbackAddresses, {}),
+        "advert_sockets": (AdvertSockets, {}),
     }
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, {"interface": cluster.interface})

@@ -17,7 +17,7 @@ from logstash_pipeline_parser import Pipeline
 from logstash_pipeline_parser.tree import ParseError
 
 from cluster import Cluster, Node
-from desired import firewalld, health, keepalived, logstash, modules, packages, sysctl, vip
+from desired import firewalld, health, keepalived, logstash, modules, packages, reload, sysctl, vip
 from desired.files import desired_files
 from lab.settings import cache_dir
 from lab.shell import run
@@ -53,7 +53,7 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
         *of_yum(files[packages.REPOSITORY], cluster),
         *(
             line
-            for path in (health.FILE, health.LEAVE_FILE, vip.FILE)
+            for path in (health.FILE, health.LEAVE_FILE, reload.SERVICE_FILE, vip.FILE)
             if path in files
             for line in of_systemd(files[path])
         ),

@@ -100,6 +100,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         peers={str(peer.address): True for peer in cluster.peers(node)},
         virtual_servers=[virtual_server(server) for server in cluster.virtual_servers],
         held={vip: ["eth0"] if name == node.name else [] for vip, name in holders.items()},
+        advert_sockets=list(cluster.families),
         loopback=["127.0.0.1", "::1"] + [str(vip) for vip in cluster.vips if "dr" in cluster.forwardings],
     )
 

@@ -64,6 +64,11 @@ class Running:
     def slow(self, address: str) -> str:
         return (self.folder / "slow" / address / ID).read_text()
 
+    @property
+    def request(self) -> Path:
+        """The file by which it asks for a reload of keepalived."""
+        return self.folder / "reload" / "keepalived"
+
     def link_fault(self) -> str:
         return (self.folder / "link_fault").read_text()
 
@@ -199,11 +204,15 @@ def running(
     with_link: bool = False,
     key: str = KEY,
     interval: float = 0.05,
+    interface: str = "lo",
+    within: tuple[str, ...] = (),
 ) -> Iterator[Running]:
-    """The service of the node at `own`, with its files in this folder."""
+    """The service of the node at `own`, with its files in this folder; `within` is the command that starts it."""
     (folder / "peers").touch()
+    (folder / "reload").mkdir()
     if with_link:
         (folder / "link_fault").touch()
+        within = within or ("unshare", "--net")
     if key:
         (folder / "key").write_text(key)
     settings = folder / "settings.json"
@@ -213,12 +222,14 @@ def running(
                 "interval": interval,
                 "timeout": timeout,
                 "own": own,
-                "interface": "lo",
+                "interface": interface,
                 "cluster": "192.0.2.10",
                 "key": str(folder / "key"),
+                "vips": ["192.0.2.10"],
                 "reasons": str(folder / "reasons"),
                 "peers": str(folder / "peers"),
                 "link_fault": str(folder / "link_fault") if with_link else None,
+                "reload": str(folder / "reload" / "keepalived"),
                 "nodes": nodes,
             }
         )
@@ -236,7 +247,7 @@ sys.exit(service.main([{str(settings)!r}]))
 """
     with (folder / "journal").open("wb") as journal:
         process = subprocess.Popen(
-            [*(["unshare", "--net"] if with_link else []), python, "-B", "-c", code],
+            [*within, python, "-B", "-c", code],
             cwd="/",
             env={"NOTIFY_SOCKET": str(folder / "notify")},
             stdin=subprocess.DEVNULL,
@@ -866,7 +877,20 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
 
 @pytest.mark.parametrize(
     "setting",
-    ["interval", "timeout", "own", "interface", "cluster", "key", "reasons", "peers", "link_fault", "nodes"],
+    [
+        "interval",
+        "timeout",
+        "own",
+        "interface",
+        "cluster",
+        "key",
+        "vips",
+        "reasons",
+        "peers",
+        "link_fault",
+        "reload",
+        "nodes",
+    ],
 )
 def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
@@ -879,9 +903,11 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "interface": "lo",
         "cluster": "192.0.2.10",
         "key": f"{tmp_path}/key",
+        "vips": ["192.0.2.10"],
         "reasons": f"{tmp_path}/reasons",
         "peers": f"{tmp_path}/peers",
         "link_fault": f"{tmp_path}/link_fault",
+        "reload": f"{tmp_path}/reload/keepalived",
         "nodes": {"127.0.0.1": {}},
     }
     file.write_text(json.dumps({key: value for key, value in settings.items() if key != setting}))

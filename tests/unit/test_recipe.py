@@ -16,7 +16,7 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from cluster import Cluster, Node
-from desired import firewalld, health, health_script, keepalived, logstash, modules, packages, sysctl
+from desired import firewalld, health, health_script, keepalived, logstash, modules, packages, reload, sysctl
 from desired.files import desired_files
 from desired.paths import VERSION_FILE
 from tests.unit.clusters import PASSWORD, example
@@ -135,6 +135,16 @@ DIFFERENCES = [
         ),
     ),
     Difference(
+        "keepalived goes on when its interface is made anew",
+        "the health service has it reloaded by systemd",
+        "keepalived has no socket for adverts then, and never holds the VIP again",
+        come=(
+            "8 file /etc/keepalived/logstash_ha_reload.py",
+            "8 file /etc/systemd/system/logstash-ha-reload.path",
+            "8 file /etc/systemd/system/logstash-ha-reload.service",
+        ),
+    ),
+    Difference(
         "a socket's buffer has the kernel's default size, 208 kB",
         "16 MiB (`receive_buffer_bytes`), and `net.core.rmem_max` for it",
         "208 kB are 90 to 270 events: what comes beyond them while Logstash collects garbage is lost",
@@ -248,6 +258,9 @@ def here(cluster: Cluster, node: Node) -> set[str]:
             health.FILE,
             health.LEAVE_FILE,
             health.TMPFILES,
+            reload.PROGRAM,
+            reload.PATH_FILE,
+            reload.SERVICE_FILE,
         )
         if files.pop(path)
     ]

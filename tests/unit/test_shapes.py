@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
-from desired import firewalld, health, health_script, keepalived, logstash, packages
+from desired import firewalld, health, health_script, keepalived, logstash, packages, reload
 from desired.files import desired_files
 from desired.paths import VERSION_FILE
 from tests.unit.clusters import example
@@ -41,6 +41,7 @@ def rendered(cluster: Cluster, el: int) -> dict[str, str]:
         health.SERVICE,
         *health.MODULES,
         keepalived.RELEASE_VIPS,
+        reload.PROGRAM,
         packages.REPOSITORY,
         VERSION_FILE,
     ):
@@ -77,9 +78,16 @@ def test_where_enterprise_linuxes_differ(shape: str, tmp_path: Path) -> None:
     seven, eight, nine, ten = (rendered(cluster, el) for el in (7, 8, 9, 10))
     conf, service = "keepalived/keepalived.conf", "systemd/system/logstash-ha-health.service"
     tmpfiles, end = "tmpfiles.d/logstash-ha-health.conf", "systemd/system/keepalived.service.d/restart.conf"
-    settings = "keepalived/logstash_ha_health.json"
-    assert {name for name in nine if seven[name] != eight[name]} == {conf, service, tmpfiles, end, settings}
-    assert {name for name in nine if eight[name] != nine[name]} == {conf, service, end}
+    settings, reloader = "keepalived/logstash_ha_health.json", "systemd/system/logstash-ha-reload.service"
+    assert {name for name in nine if seven[name] != eight[name]} == {
+        conf,
+        service,
+        tmpfiles,
+        end,
+        settings,
+        reloader,
+    }
+    assert {name for name in nine if eight[name] != nine[name]} == {conf, service, end, reloader}
     assert nine == ten
 
 

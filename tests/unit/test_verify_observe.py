@@ -306,6 +306,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "virtual_servers": "VirtualServers",
         "held": "VipInterfaces",
         "loopback": "LoopbackAddresses",
+        "advert_sockets": "AdvertSockets",
     }
     assert nodes.asked["Machine"]["_sudo"] is False
     assert list(nodes.asked) == ["Machine", "BatchFacts"]
@@ -329,6 +330,12 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "/etc/keepalived/.logstash_ha_health.json.staged",
             "/etc/systemd/system/logstash-ha-health.service",
             "/etc/systemd/system/.logstash-ha-health.service.staged",
+            "/etc/keepalived/logstash_ha_reload.py",
+            "/etc/keepalived/.logstash_ha_reload.py.staged",
+            "/etc/systemd/system/logstash-ha-reload.path",
+            "/etc/systemd/system/.logstash-ha-reload.path.staged",
+            "/etc/systemd/system/logstash-ha-reload.service",
+            "/etc/systemd/system/.logstash-ha-reload.service.staged",
         },
         "logstash-ha-leave": {
             "/etc/systemd/system/logstash-ha-leave.service",

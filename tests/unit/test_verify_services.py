@@ -58,6 +58,13 @@ FAULTS: dict[str, Fault] = {
         "logstash-ha-health does not run",
         "systemctl start logstash-ha-health",
     ),
+    "interface made anew": (
+        {"advert_sockets": lambda it: it.remove(4)},
+        "keepalived",
+        "deaf",
+        "keepalived has no socket for adverts of IPv4, and can't take the VIP: eth0 was made anew",
+        "`systemctl try-reload-or-restart keepalived`",
+    ),
     "file changed by hand": (
         {"units": lambda it: it["logstash"]["files"].update({"/etc/logstash/logstash.yml": "0ther"})},
         "logstash",
@@ -112,6 +119,19 @@ def test_a_frozen_health_service_is_reported(
     assert problem.do == do
     assert status(report, "logstash-ha-health", "stash1") == (Status.WRONG, "stale")
     assert status(report, "logstash-ha-health", "stash2") == (Status.OK, "running")
+
+
+def test_each_family_of_vips_needs_its_own_sockets_for_adverts(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, (4, 6))
+    observations = all_well(cluster)
+    observations["stash1"] = replace(observations["stash1"], advert_sockets=[4])
+    (problem,) = judge(cluster, observations).problems
+    assert problem.what.startswith("keepalived has no socket for adverts of IPv6, ")
+
+
+def test_sockets_that_could_not_be_read_are_no_fault(cluster: Cluster) -> None:
+    observations = {name: replace(seen, advert_sockets=None) for name, seen in all_well(cluster).items()}
+    assert judge(cluster, observations).ok
 
 
 @pytest.mark.parametrize("heartbeat", [-5, -1, 0, 1, 10])
