@@ -15,7 +15,7 @@ class Check(TypedDict):
     """The verdict on `input` at `address`.
 
     `state`: `up`, `slow` (up, but its queue is full), `down` or `drained`; `reason`: a word of the script's `REASONS`,
-    `script_failed` where the script gave no verdict, None where it is up; `message`: the reason for a person.
+    `script_failed` where the script gave no verdict, None where it is up without a doubt; `message`: the reason for a person.
     """
 
     address: str
@@ -36,7 +36,8 @@ def parse_health(output: list[str]) -> HealthState:
     """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
 
     An input without a verdict counts as down, with the script's last line as the message. Where the script finds it
-    up, what the health service says of it counts (lines after `service` and a tab): the service has looked for longer.
+    up, or its port refused, what the health service says of it counts (lines after `service` and a tab): the service has
+    looked for longer, and knows a firewall that rejects from a port at which nobody listens.
     """
     health = HealthState(missing=None, checks=[])
     inputs: list[str] = []
@@ -56,8 +57,10 @@ def parse_health(output: list[str]) -> HealthState:
             check = by_input.get(name) or Check(
                 address=address, input=name, state="down", reason="script_failed", message=texts[-1]
             )
-            if check["state"] == "up":
-                check = service.get((address, name), check)
+            said = service.get((address, name), check)
+            doubted = check["reason"] == "nobody_listens" and said["reason"] == "probe_refused"
+            if check["state"] == "up" or doubted:
+                check = said
             health["checks"].append(check)
     return health
 

@@ -9,7 +9,7 @@ with `misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
 With `--json` each line is a JSON object in ASCII:
     {"input": "udp-5514", "address": "192.0.2.11", "state": "down", "reason": "http_status", "message": "HTTP status 500"}
 `state` is `up`, `down` or `drained` (the health service also knows `slow`); `reason` is a key of `REASONS`, and absent
-where the input is up; `message` tells a person; `pipeline` is the id of the input's pipeline, where that is known.
+where the input is up without a doubt; `message` tells a person; `pipeline` is the id of the input's pipeline, where that is known.
 
 `/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of what the recipe's `/_node/stats` does. It is
 read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
@@ -81,8 +81,9 @@ REASONS = {
     "blocked": "the pipeline's queue is full, and no event leaves it",
     "queue_full": "the pipeline's queue is full, but events leave it: the input is slow",
     "flapping": "the input comes and goes, and has to stay good for some time first",
+    "probe_refused": "the input is up, but a probe of its port is refused: a firewall rejects it",
 }
-"""All values of `reason`, for programs, and what they stand for. The last six only come from the health service."""
+"""All values of `reason`, for programs, and what they stand for. The last seven only come from the health service."""
 
 
 class Down(Exception):
@@ -99,13 +100,29 @@ class DefinitelyDown(Down):
     """A reason that leaves no doubt: no answer was lost on its way, so one such poll is enough."""
 
 
+class PortRefused(DefinitelyDown):
+    """The probe of the input's port was refused, though the API says `up`: nobody listens, or a firewall rejects it.
+
+    `runs` is whether the API can tell a pipeline that runs from one that has crashed.
+    """
+
+    def __init__(self, up, runs):
+        message = "nobody listens at its port, though Logstash lists it"
+        super(PortRefused, self).__init__("nobody_listens", message, up.pipeline)  # noqa: UP008
+        self.up = up
+        self.runs = runs
+
+
 class Up(object):  # noqa: UP004
     """The input is listed in a pipeline that runs.
 
     `listener_errors` counts how often its listener has failed: a udp input that can't bind its port counts one up
     every 5 s. `backpressure` is None, or, where the pipeline's inputs wait for room in its queue, how many events have
-    come in and gone out so far: while an output is blocked, these numbers stay the same.
+    come in and gone out so far: while an output is blocked, these numbers stay the same. `probe_refused` is whether a
+    firewall rejects the probes of its port.
     """
+
+    probe_refused = False
 
     def __init__(self, pipeline, listener_errors, backpressure=None):
         self.pipeline = pipeline
@@ -117,7 +134,8 @@ class PortProbe(object):  # noqa: UP004
     """Finds out whether anything listens at a port, without waiting: if nothing does, that node's kernel says so.
 
     A UDP port gets an empty datagram, of which Logstash makes no event; a TCP port gets a connection. A firewall that
-    drops these or the replies hides the answer, so only a refusal proves something.
+    drops these or the replies hides the answer, so only a refusal says something; and one that rejects them looks like a
+    port at which nobody listens.
     """
 
     def __init__(self, ip, protocol, port):
@@ -327,8 +345,7 @@ def _check_input(stats, input_id, probe):
     except Down as down:
         return down
     if probe is not None and probe.refused():
-        message = "nobody listens at its port, though Logstash lists it"
-        return DefinitelyDown("nobody_listens", message, up.pipeline)
+        return PortRefused(up, has_hashes(stats))
     return up
 
 
@@ -359,6 +376,9 @@ def verdict_on(ip, input_id, outcome):
     else:
         verdict["state"] = "up"
         verdict["message"] = shortened("in pipeline %s" % outcome.pipeline)
+        if outcome.probe_refused:
+            verdict["reason"] = "probe_refused"
+            verdict["message"] = "though a probe of its port is refused: a firewall rejects it"
     if outcome.pipeline is not None:
         verdict["pipeline"] = shortened(outcome.pipeline)
     return verdict

@@ -33,7 +33,7 @@ What it writes:
 - `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
   systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
-- `reasons`: why inputs are down, drained or slow: one JSON object a line, sorted by input and address, with the members
+- `reasons`: why inputs are down, drained, slow or in doubt: one JSON object a line, sorted by input and address, with the members
   that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
 
 Its sign of life: while no poll takes longer than it may, about once a second, it notifies systemd's watchdog
@@ -101,6 +101,11 @@ NOT_SLOW_AFTER = 10.0
 """Seconds for which it has to have room until they no longer do."""
 BIND_RETRY = 7.0
 """Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
+REFUSED_AFTER = 15.0
+"""Seconds for which probes have to be refused until a firewall is the likely cause: a Logstash that stops closes its
+ports some seconds before its API."""
+REFUSED_APART = 10.0
+"""Seconds between two refusals that still count as one: a kernel does not answer each probe."""
 LINK_HOLD = 3.0
 """Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
 zone comes back with them, and the MASTER's adverts."""
@@ -203,12 +208,40 @@ class InputState(object):  # noqa: UP004
         """`Up.backpressure` at the last poll."""
         self.backpressure_since = 0.0
         """When that last changed."""
+        self.first_refused = 0.0
+        self.last_refused = None
+        """When the probe was refused, the first time and the last; None where it is not."""
+        if self.listed is not None and self.listed["reason"] == "probe_refused":
+            self.last_refused = script.clock()
+            self.first_refused = self.last_refused - REFUSED_AFTER
 
     def _agrees(self, listed):
         """Whether what the file says is what the flags say."""
         if self.up:
-            return listed["state"] == "slow" and self.slowness.slow
-        return listed["state"] != "slow"
+            return listed["state"] == ("slow" if self.slowness.slow else "up")
+        return listed["state"] not in ("slow", "up")
+
+    def weigh_refusal(self, outcome, vouched):
+        """The outcome of a poll, or what the API says where a refused probe says less than that.
+
+        So it is where the node's own service or kernel has `vouched` for the listener, and where the refusals last though
+        the pipeline runs. Then a firewall rejects the probes.
+        """
+        now = script.clock()
+        if isinstance(outcome, script.PortRefused):
+            if self.last_refused is None:
+                self.first_refused = now
+            self.last_refused = now
+        elif isinstance(outcome, script.DefinitelyDown) or (
+            self.last_refused is not None and now > self.last_refused + REFUSED_APART
+        ):
+            self.last_refused = None
+        lasts = self.last_refused is not None and now >= self.first_refused + REFUSED_AFTER
+        if isinstance(outcome, script.PortRefused) and (vouched or (lasts and outcome.runs)):
+            outcome = outcome.up
+        if isinstance(outcome, script.Up):
+            outcome.probe_refused = lasts
+        return outcome
 
     def refine(self, outcome):
         """The outcome of a poll, or what only several polls show: that the port is not bound, or the output blocked."""
@@ -289,9 +322,9 @@ class ReasonsFile(object):  # noqa: UP004
         self._write()
 
     def record(self, verdict):
-        """Lists the verdict instead of the one before on that input of that node; none where it is up."""
+        """Lists the verdict instead of the one before on that input of that node; none where it is up without a doubt."""
         self.verdicts.pop((verdict["input"], verdict["address"]), None)
-        if verdict["state"] != "up":
+        if "reason" in verdict:
             self.verdicts[verdict["input"], verdict["address"]] = verdict
         self._write()
 
@@ -319,8 +352,9 @@ def parse_listed(line):
         key: script.member(verdict, key, script.TEXT)
         for key in ("input", "address", "state", "reason", "message")
     }
-    known = texts["state"] in ("down", "drained", "slow") and texts["reason"] in script.REASONS
-    return verdict if known and all(texts.values()) else None
+    known = texts["state"] in ("up", "down", "drained", "slow") and texts["reason"] in script.REASONS
+    doubted = (texts["state"] == "up") == (texts["reason"] == "probe_refused")
+    return verdict if known and doubted and all(texts.values()) else None
 
 
 class InputPool(object):  # noqa: UP004
@@ -339,12 +373,13 @@ class InputPool(object):  # noqa: UP004
             outcome = state.outcome = state.refine(outcome)
             changed = state.count_poll(outcome)
             if changed:
-                state.kept = not any(other.up for other in self.states)
+                self._keep_one(state)
                 state.write()
                 state.slowness.set(False)
                 self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
             elif state.up:
                 self._judge_slowness(state, outcome)
+                self._judge_refusal(state, outcome)
             elif isinstance(outcome, script.Down):
                 self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
             elif state.hold:
@@ -353,6 +388,22 @@ class InputPool(object):  # noqa: UP004
                 self._report(state, script.verdict_on(state.ip, state.input_id, down), changed)
             if state.up:
                 self._release_kept()
+
+    def _keep_one(self, state):
+        """Where the input is up on no node any more, one stays in the pool: this one, where it was up last, or rather one
+        that only a refused probe speaks against."""
+        state.kept = False
+        if any(other.up for other in self.states):
+            return
+        likely = [other for other in self.states if isinstance(other.outcome, script.PortRefused)]
+        if not likely or state in likely:
+            state.kept = True
+            return
+        likely[0].kept = True
+        likely[0].write()
+        self._list(likely[0], dict(likely[0].listed, kept=True))
+        line = "%s at %s is in the pool, as the last one: only a refused probe speaks against it"
+        script.print_line(line % (likely[0].input_id, likely[0].ip), to=2)
 
     def _report(self, state, verdict, changed):
         """Lists the verdict where it is new, and tells the journal where `up` has changed, or the kind of reason."""
@@ -367,7 +418,7 @@ class InputPool(object):  # noqa: UP004
             script.print_line(script.describe(verdict) + suffix, to=2)
 
     def _list(self, state, verdict):
-        state.listed = None if verdict["state"] == "up" else verdict
+        state.listed = verdict if "reason" in verdict else None
         self.reasons.record(verdict)
 
     def _judge_slowness(self, state, outcome):
@@ -382,6 +433,15 @@ class InputPool(object):  # noqa: UP004
             line = "%s at %s is no longer slow" % (state.input_id, state.ip)
         self._list(state, verdict)
         script.print_line(line, to=2)
+
+    def _judge_refusal(self, state, outcome):
+        """Lists an input that is up, but whose probes a firewall rejects; being slow is listed rather than that."""
+        listed = state.listed is not None and state.listed["reason"] == "probe_refused"
+        if state.slowness.slow or not isinstance(outcome, script.Up) or outcome.probe_refused == listed:
+            return
+        verdict = script.verdict_on(state.ip, state.input_id, outcome)
+        self._list(state, verdict)
+        script.print_line(script.describe(verdict), to=2)
 
     def _release_kept(self):
         """The input is up on a node, so the last one of before need not stay in the pool."""
@@ -617,6 +677,10 @@ class Channel(threading.Thread):
             elif listener.seen and input_id in self.unbound:
                 self.unbound.remove(input_id)
                 changed = True
+        if self.poller is not None:
+            self.poller.bound = frozenset(
+                input_id for input_id, listener in self.listeners.items() if listener.seen
+            )
         if changed:
             closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
             self.poller.hear(dict.fromkeys(self.unbound, closed))
@@ -903,6 +967,8 @@ class NodePoller(threading.Thread):
         """By input id: what counts as long as it holds, whatever a poll says."""
         self.relaxed = False
         """Whether the node's own service tells what it finds."""
+        self.bound = frozenset()
+        """Of this service's own node: the inputs at whose ports something listens, by the kernel's list of sockets."""
         self.decided = False
         """Whether each input has had a verdict that no poll opposed."""
         self.due = threading.Event()
@@ -928,6 +994,9 @@ class NodePoller(threading.Thread):
 
     def poll(self):
         outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout)
+        for input_id, state in self.states.items():
+            vouched = self.relaxed or input_id in self.bound
+            outcomes[input_id] = state.weigh_refusal(outcomes[input_id], vouched)
         outcomes.update(self.heard)
         self._judge(outcomes)
         self.decided = self.decided or all(state.opposing_polls == 0 for state in self.states.values())

@@ -23,11 +23,13 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
             return unread(f"the health of {input}", "the health script, as its user")
         if seen.health["missing"]:
             return Finding(Status.WRONG, "no script")
-        states = [check["state"] for node in cluster.nodes for check in checks_of(seen, node, input)]
+        checks = [check for node in cluster.nodes for check in checks_of(seen, node, input)]
+        states = [check["state"] for check in checks]
         up = sum(state in UP for state in states)
         text = f"{up} of {len(cluster.nodes)}"
         if up == len(cluster.nodes):
-            return Finding(Status.WARNING if "slow" in states else Status.OK, text)
+            doubted = any(check["reason"] for check in checks)
+            return Finding(Status.WARNING if doubted else Status.OK, text)
         all_but_drained = up + states.count("drained") == len(cluster.nodes)
         return Finding(Status.WARNING if all_but_drained else Status.WRONG, text)
 
@@ -44,7 +46,8 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
         else:
             seen_from = f", as {words(failed)} {'see' if len(failed) > 1 else 'sees'} it"
             api = socket_name(node.address, API_PORT)
-            do = f"can {words(failed)} reach {api}? Others can: look at {node.name}'s firewall"
+            ports = words([api, *_ports(cluster, node, input)])
+            do = f"can {words(failed)} reach {ports}? Others can: look at {node.name}'s firewall"
         first = next(iter(failed.values()))
         what = f"{input} is down{seen_from}: {first['message']}"
         problems.append(Problem(Status.WRONG, "health", node.name, what, do, first["reason"]))
@@ -89,6 +92,36 @@ def slow(cluster: Cluster, observations: Observations) -> list[Problem]:
         for input in cluster.input_ids
         for node in cluster.nodes
         if (check := _first(observations, node, "slow", input))
+    ]
+
+
+def probe_refused(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """The inputs that are up, but whose probes a firewall rejects, each once."""
+    problems = []
+    for input in cluster.input_ids:
+        for node in cluster.nodes:
+            names = [
+                name
+                for name, seen in observations.items()
+                if any(check["reason"] == "probe_refused" for check in checks_of(seen, node, input))
+            ]
+            if not names:
+                continue
+            what = f"{input} is up, but a firewall rejects what {words(names)} {'send' if len(names) > 1 else 'sends'} to its port"
+            do = (
+                f"let {words(names)} reach {' and '.join(_ports(cluster, node, input))}, and UDP and TCP port {API_PORT}: "
+                'what a firewall must accept is in docs/recipe.md, "A firewall of your own"'
+            )
+            problems.append(Problem(Status.WARNING, "health", node.name, what, do, "probe_refused"))
+    return problems
+
+
+def _ports(cluster: Cluster, node: Node, input: str) -> list[str]:
+    """An input's port at a node, by its protocol."""
+    return [
+        f"{server.protocol} {socket_name(node.address, server.input.target_port)}"
+        for server in cluster.virtual_servers
+        if server.input_id == input and server.vip == cluster.vips[0]
     ]
 
 

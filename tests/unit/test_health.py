@@ -348,6 +348,65 @@ def test_an_input_is_down_while_nothing_listens_at_its_port(python: str) -> None
             service.wait(lambda: service.reasons() == [])
 
 
+RUNS = body(
+    json.dumps(
+        {"version": "9.3.8", "pipelines": {"main": {"hash": "1", "plugins": {"inputs": [{"id": ID}]}}}}
+    ).encode()
+)
+"""The input is up, in a Logstash that would tell if its pipeline did not run."""
+REFUSED = "though a probe of its port is refused: a firewall rejects it"
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_refusals_that_last_while_the_pipeline_runs_take_no_input_out(python: str) -> None:
+    """A firewall rejects the probes. Kernels limit how often they say so: not each poll sees it."""
+    patch = "service.REFUSED_AFTER = 1"
+    with serving(RUNS) as address, health(address, python=python, patch=patch) as service:
+        service.wait_for_systemd(b"READY=1")
+        service.listeners[address].close()
+        service.wait(lambda: service.reasons_for(address) == ["nobody_listens"])
+        service.wait(lambda: service.verdict(address) == "")
+        listed = verdict(address, "probe_refused", REFUSED, state="up", pipeline="main")
+        service.wait(lambda: service.reasons() == [listed])
+        service.wait(lambda: f"{ID} at {address} is up, {REFUSED}" in service.lines())
+
+
+def test_refusals_take_an_input_out_where_the_api_does_not_tell_whether_its_pipeline_runs() -> None:
+    """Before Logstash 7.3."""
+    patch = "service.REFUSED_AFTER = 0"
+    script = Script(UP)
+    with serving(script) as address, health(address, patch=patch) as service:
+        service.wait_for_systemd(b"READY=1")
+        service.listeners[address].close()
+        service.wait(lambda: service.verdict(address) == "1\n")
+        polls = script.given
+        service.wait(lambda: script.given > polls + 5)
+        assert (service.verdict(address), service.reasons_for(address)) == ("1\n", ["nobody_listens"])
+
+
+def test_a_new_service_goes_on_with_an_input_whose_probes_are_refused() -> None:
+    with serving(RUNS) as address:
+        listed = verdict(address, "probe_refused", REFUSED, state="up", pipeline="main")
+        with health(address, reasons=json.dumps(listed), patch="service.script.PortProbe.refused = lambda self: True") as service:  # fmt: skip
+            service.wait_for_systemd(b"READY=1")
+            assert (service.verdict(address), service.reasons_for(address)) == ("", ["probe_refused"])
+
+
+def test_one_with_a_refused_probe_is_the_last_one_rather_than_one_that_died() -> None:
+    first, second = Script(UP), Script(UP)
+    with serving(first) as refused, serving(second) as dying, health(refused, dying, alone=True) as service:
+        service.wait_for_systemd(b"READY=1")
+        service.listeners[refused].close()
+        service.wait(lambda: service.verdict(refused) == "1\n")
+        second.now(GONE)
+        service.wait(lambda: (service.verdict(refused), service.verdict(dying)) == ("", "1\n"))
+        service.wait(lambda: len(service.lines()) == 3)
+        assert f"{ID} at {refused} is in the pool, as the last one: only a refused probe speaks against it" in service.lines()  # fmt: skip
+        assert {each["address"]: each.get("kept") for each in service.reasons()} == {refused: True, dying: None}  # fmt: skip
+        second.now(UP)
+        service.wait(lambda: (service.verdict(refused), service.verdict(dying)) == ("1\n", ""))
+
+
 def test_the_probe_of_a_port_is_an_empty_datagram_of_which_no_event_is_made() -> None:
     with serving(UP) as address, health(address) as service:
         service.wait_for_systemd(b"READY=1")

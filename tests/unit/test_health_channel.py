@@ -309,3 +309,20 @@ def test_a_datagram_that_is_no_message_changes_nothing(tmp_path: Path) -> None:
         service.sign_of_life = 0
         service.wait(lambda: service.sign_of_life > 0)
         assert (service.lines(), service.reasons(), peers(service)) == ([], [], [f"{second} heard"])
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_a_refused_probe_says_nothing_where_the_nodes_own_service_says_that_it_is_up(
+    python: str, tmp_path: Path
+) -> None:
+    """Each node's firewall rejects the others' probes. What really closes is down at once."""
+    patch = "service.REFUSED_AFTER, probed = 0.5, service.script.PortProbe.refused\n"
+    patch += "service.script.PortProbe.refused = lambda probe: probe.target[0] != own or probed(probe)"
+    with cluster(tmp_path, python, python, patch=patch, interval=0.1) as nodes:
+        first, second = nodes.addresses
+        for service, other in zip(nodes.services, (second, first), strict=True):
+            service.wait(lambda service=service, other=other: service.reasons_for(other) == ["probe_refused"])  # type: ignore[misc]
+            service.wait(lambda service=service, other=other: service.verdict(other) == "")  # type: ignore[misc]
+        nodes.listeners[first].close()
+        nodes.services[1].wait(lambda: nodes.services[1].verdict(first) == "1\n")
+        assert nodes.services[1].reasons_for(first) == ["nobody_listens"]

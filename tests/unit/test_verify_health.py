@@ -134,3 +134,20 @@ def test_a_drained_node_is_reported_once(cluster: Cluster) -> None:
     assert status(report, "health", "stash2") == (Status.WARNING, "1 of 2")
     assert status(report, "ipvs", "stash2") == (Status.WARNING, "1 of 2")
     assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
+
+
+def test_a_firewall_that_rejects_probes_is_a_warning(cluster: Cluster) -> None:
+
+    def reject(health: Any) -> None:
+        health["checks"][1].update(reason="probe_refused", message="though a probe of its port is refused")
+
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], health=reject)
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.node, problem.reason) == (Status.WARNING, "stash2", "probe_refused")
+    assert problem.what == "udp-5514 is up, but a firewall rejects what stash1 sends to its port"
+    assert problem.do.startswith("let stash1 reach UDP 10.77.0.12:5514, and UDP and TCP port 9600: ")
+    assert status(report, "health", "stash1") == (Status.WARNING, "2 of 2")
+    assert status(report, "health", "stash2") == (Status.OK, "2 of 2")
