@@ -12,6 +12,7 @@ from desired.logstash import UNIT as LOGSTASH
 from desired.modules import module_names
 from desired.sysctl import FILE as SYSCTL_FILE
 from desired.sysctl import kernel_settings
+from desired.translation import own_table
 from desired.units import managed_units, retired_units
 from operations import (
     activation,
@@ -21,6 +22,7 @@ from operations import (
     firewalld,
     logstash,
     modules,
+    nftables,
     packages,
     services,
     sysctl,
@@ -34,14 +36,15 @@ preflight.prepare(host)
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
-    el = preflight.inspect(host, cluster, node)
+    el, has_nftables = preflight.inspect(host, cluster, node)
+    with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
             logger.warning(warning)
-    desired = list(desired_files(cluster, node, el).values())
-    units = managed_units(cluster, node, el)
+    desired = list(desired_files(cluster, node, el, has_nftables).values())
+    units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
-    snapshot.install(host, compared_facts(cluster, names, desired))
+    snapshot.install(host, compared_facts(cluster, node, names, desired))
     new_version = partial(packages.version_change, cluster, el)
 
     packages.key(name="2. Elastic's GPG key", cluster=cluster)
@@ -67,7 +70,11 @@ if "nodes" in host.groups:
     files.put(name="8. Health script and service", files=desired, step=8)
     files.put(name="7. keepalived.conf", files=desired, step=7)
 
-    firewalld.allowed(name="9. firewalld: VRRP, API, events", cluster=cluster, node=node)
+    files.put(name="9. nftables: the file of the table of our own", files=desired, step=9)
+    nftables.added(name="9. nftables: sources translated", cluster=cluster, node=node, own_table=with_table)
+    firewalld.allowed(
+        name="9. firewalld: VRRP, API, events", cluster=cluster, node=node, own_table=with_table
+    )
 
     # clone.py makes a clone the node that it should be.
     clone.recorded(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)
@@ -87,9 +94,14 @@ if "nodes" in host.groups:
         )
 
     # What an earlier deploy has put there, and this cluster does not need.
-    services.absent(name="12. No unit of an earlier deploy", units=retired_units(cluster))
+    services.absent(name="12. No unit of an earlier deploy", units=retired_units(names))
     files.pruned(name="12. No file of an earlier deploy", files=desired)
-    firewalld.pruned(name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node)
+    firewalld.pruned(
+        name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node, own_table=with_table
+    )
+    nftables.pruned(
+        name="12. No nftables rule of an earlier deploy", cluster=cluster, node=node, own_table=with_table
+    )
     sysctl.restored(name="12. No kernel setting of an earlier deploy", settings=kernel_settings(cluster))
     files.put(name="12. The version of this project", files=desired, step=12)
 

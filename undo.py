@@ -16,7 +16,7 @@ preflight.prepare(host)
 
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
-    el = preflight.inspect(host, cluster, cluster.node(host.name))
+    el, _ = preflight.inspect(host, cluster, cluster.node(host.name))
 
     activation.retired(
         name="11. Logstash and keepalived stopped, with the others taking the events",
@@ -24,7 +24,7 @@ if "nodes" in host.groups:
         units=list(reversed(EVER_MANAGED)),
         _serial=True,
     )
-    undo.rules(name="9. firewalld: no rules of ours")
+    undo.rules(name="9. firewalld and nftables: no rules of ours")
     undo.files(name="8. 7. 6. 4. 3. 2. Files as they were")
     undo.users(name="8. No user of the health script")
     undo.packages(name="2. Packages and the key", manager=manager(el))

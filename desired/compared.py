@@ -7,7 +7,8 @@ from typing import Any
 
 from pyinfra.api import FactBase
 
-from cluster import Cluster
+from cluster import Cluster, Node
+from desired import nftables
 from desired.health import KEY, PEERS
 from desired.health_script import USER
 from desired.modules import module_names
@@ -23,6 +24,7 @@ from facts.files import Files
 from facts.firewalld import FirewallRules
 from facts.ipvs import DrainFlags
 from facts.modules import MissingModules
+from facts.nftables import TableRules
 from facts.packages import KeyImported, Packages
 from facts.record import Record
 from facts.services import ServiceStates, UnitStates
@@ -31,7 +33,7 @@ from facts.users import User
 
 
 def compared_facts(
-    cluster: Cluster, units: list[str], files: list[TextFile]
+    cluster: Cluster, node: Node, units: list[str], files: list[TextFile]
 ) -> list[tuple[type[FactBase[Any]], dict[str, Any]]]:
     """Each fact that a deploy asks a node for when nothing is to be changed, with its arguments.
 
@@ -50,11 +52,18 @@ def compared_facts(
         (DrainFlags, {"folder": DRAINED}),
         (Record, {"path": RECORD}),
     ]
-    if retired := retired_units(cluster):
+    if retired := retired_units(units):
         facts.append((ServiceStates, {"units": retired}))
     if cluster.firewall != "none":
         facts.append((FirewallRules, {"interface": cluster.interface}))
+    if nftables.UNIT in units:
+        facts.append((TableRules, table_rules(nftables.rules(cluster, node))))
     return facts
+
+
+def table_rules(rules: list[str]) -> dict[str, Any]:
+    """The arguments of `TableRules` for the tables that should have these rules."""
+    return {"table": nftables.TABLE, "families": nftables.families(rules)}
 
 
 def compared_paths(files: Iterable[TextFile]) -> list[str]:

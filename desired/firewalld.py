@@ -11,6 +11,7 @@ from functools import cache
 from ipaddress import ip_network
 
 from cluster import API_PORT, Address, Cluster, Network, Node
+from desired.translation import translations
 from facts.firewalld import RulesState
 
 SYNC_PORT = 8848
@@ -55,30 +56,13 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
 
 
 def direct_rules(cluster: Cluster, node: Node) -> list[str]:
-    """What rich rules can't express for a single port, as direct rules (firewalld.direct(5)).
-
-    What this node, as a director, forwards to a peer with `snat` gets this node's address as its source, so
-    that the replies come back through it. For that, IPVS's connections are tracked; but a TCP connection with
-    `dr` must not be tracked then: a director never sees its replies, and the firewall would drop everything
-    after the first packet as invalid.
-    """
-    if "snat" not in cluster.forwardings:
-        return []
-    direct = []
-    for server in cluster.virtual_servers:
-        family = f"ipv{server.vip.version}"
-        if server.forwarding == "snat":
-            direct += [
-                f"{family} nat POSTROUTING 0 -p tcp -d {real.address} --dport {real.port}"
-                f" -j SNAT --to-source {node.at(server.vip.version)}"  # MASQUERADE may take the VIP
-                for real in server.real_servers
-                if real.node != node
-            ]
-        elif server.forwarding == "dr" and server.protocol == "TCP":
-            direct.append(
-                f"{family} raw PREROUTING 0 -p tcp -d {server.vip} --dport {server.port} -j CT --notrack"
-            )
-    return list(dict.fromkeys(direct))
+    """What this node translates, as direct rules (firewalld.direct(5)), where no table of our own does it."""
+    return [
+        f"ipv{each.destination.version} {'raw PREROUTING' if each.source is None else 'nat POSTROUTING'} 0"
+        f" -p tcp -d {each.destination} --dport {each.port}"
+        f" -j {'CT --notrack' if each.source is None else f'SNAT --to-source {each.source}'}"
+        for each in translations(cluster, node)
+    ]
 
 
 def _vrrp_sources(cluster: Cluster, version: int) -> Iterable[Address | Network]:
@@ -104,14 +88,14 @@ def _port(source: Address | Network, destination: Address, port: int, protocol: 
     return _accept(source, f'destination address="{destination}" port port="{port}" protocol="{protocol}"')
 
 
-def desired_rules(cluster: Cluster, node: Node) -> list[str]:
-    """All of this node's rules, rich and direct."""
-    return [*rules(cluster, node), *direct_rules(cluster, node)]
+def desired_rules(cluster: Cluster, node: Node, own_table: bool) -> list[str]:
+    """All of this node's rules in firewalld, rich and direct. With a table of our own there are no direct ones."""
+    return rules(cluster, node) + ([] if own_table else direct_rules(cluster, node))
 
 
 def missing(rules: list[str], present: RulesState) -> dict[str, list[str]]:
-    """The rules that firewalld does not have, by configuration: `permanent` and `runtime`."""
-    configurations = {"permanent": set(present["permanent"]), "runtime": set(present["runtime"])}
+    """The rules that firewalld does not have, by configuration: `runtime` and `permanent`."""
+    configurations = {"runtime": set(present["runtime"]), "permanent": set(present["permanent"])}
     return {name: [rule for rule in rules if rule not in has] for name, has in configurations.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cluster import Cluster, ClusterError, Node
 from desired import packages
+from desired.translation import FIRST_TABLE, own_table
 from facts.machine import MachineState
 from facts.packages import version_key
 
@@ -109,11 +110,17 @@ def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int
             f"{node.name}: firewalld is {machine['firewalld']}, so Logstash's API would be open to everyone; "
             f"run `{remedy}` there, or set firewall='none' where you have another one"
         )
-    if "snat" in cluster.forwardings and not machine["iptables"]:
+    if (
+        "snat" in cluster.forwardings
+        and not own_table(cluster, el, machine["nftables"])
+        and not machine["iptables"]
+    ):
+        name, module, package = (
+            ("nft", "nft_nat", "nftables") if el >= FIRST_TABLE else ("iptables", "xt_nat", "iptables")
+        )
         raise ClusterError(
-            f"{node.name}: has no iptables, which firewalld needs to translate the source for 'snat'; "
-            f"run `{packages.manager(el)} install iptables-nft && systemctl restart firewalld` there, "
-            "or choose forwarding 'dr'"
+            f"{node.name}: has no {name}, or no kernel module {module}, which translate the source for 'snat'; run "
+            f"`{packages.manager(el)} install {package} && modprobe {module}` there, or choose forwarding 'dr'"
         )
 
 

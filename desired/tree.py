@@ -11,6 +11,7 @@ from desired.modules import module_names
 from desired.packages import logstash_package, package_names
 from desired.requirements import check_release
 from desired.sysctl import kernel_settings
+from desired.translation import own_table
 from desired.units import unit_names
 
 
@@ -34,19 +35,19 @@ def tree(cluster: Cluster, el: int) -> dict[str, TreeFile]:
         check_release(masked, node, el)
         for path, file in desired_files(masked, node, el).items():
             found[f"{node.name}{path}"] = TreeFile(file.content, int(file.mode, 8))
-        for name, lines in _lists(masked, node).items():
+        for name, lines in _lists(masked, node, own_table(masked, el, has_nftables=True)).items():
             found[f"{node.name}/{name}"] = TreeFile("".join(f"{line}\n" for line in lines))
     return found
 
 
-def _lists(cluster: Cluster, node: Node) -> dict[str, list[str]]:
+def _lists(cluster: Cluster, node: Node, own_table: bool) -> dict[str, list[str]]:
     """What else a deploy sees to on a node, by the name of its list."""
     lists = {
         "packages": [*package_names(cluster), logstash_package(cluster)],
         "modules": module_names(cluster),
         "sysctl": [f"{key} = {value}" for key, value in kernel_settings(cluster).items()],
-        "units": unit_names(cluster),
+        "units": unit_names(cluster, own_table),
     }
     if cluster.firewall == "firewalld":
-        lists["firewalld.rules"] = firewalld.desired_rules(cluster, node)
+        lists["firewalld.rules"] = firewalld.desired_rules(cluster, node, own_table)
     return lists

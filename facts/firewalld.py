@@ -72,6 +72,25 @@ def _direct_rules(values: list[str]) -> list[str]:
     return rules
 
 
+class FirewalldState(FactBase[str | None]):
+    """
+    firewalld's state: `RUNNING`, or `FAILED` where it could not load its configuration and has its stock rules.
+
+    None where firewalld does not run. Needs root.
+
+    .. code:: python
+
+        "RUNNING"
+    """
+
+    def command(self) -> str:
+        return f"busctl get-property {_NAME} {_PATH} {_NAME} state 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> str | None:
+        (state,) = _values(output[0]) if output else [None]
+        return state
+
+
 class FirewallRules(FactBase[RulesState | None]):
     """
     The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TypedDict
 
@@ -14,9 +15,9 @@ class MachineState(TypedDict):
     """What decides whether the deploy can work.
 
     `os`: os-release(5)'s variables; `root`: `yes`, or sudo's message; `interfaces`: the addresses of each
-    interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`:
-    whether firewalld finds iptables, which its direct rules need; `fips`: whether the kernel is in FIPS mode;
-    `logstash`: the installed version.
+    interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`,
+    `nftables`: whether there is the program, and the kernel modules by which it translates addresses; `fips`:
+    whether the kernel is in FIPS mode; `logstash`: the installed version.
     """
 
     os: dict[str, str]
@@ -24,16 +25,25 @@ class MachineState(TypedDict):
     interfaces: dict[str, list[str]]
     firewalld: str
     iptables: bool
+    nftables: bool
     fips: bool
     logstash: str | None
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `firewalld`, `iptables`, `fips` or `logstash`, and those of
-    `ip -o addr`."""
+    """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips` or `logstash`, and those
+    of `ip -o addr`."""
     machine = MachineState(
-        os={}, root="", interfaces={}, firewalld="unknown", iptables=False, fips=False, logstash=None
+        os={},
+        root="",
+        interfaces={},
+        firewalld="unknown",
+        iptables=False,
+        nftables=False,
+        fips=False,
+        logstash=None,
     )
+    found: set[str] = set()
     for line in output:
         kind, _, rest = line.strip().partition(" ")
         rest = rest.strip()
@@ -50,12 +60,14 @@ def parse_machine(output: list[str]) -> MachineState:
             state = dict(word.split("=", 1) for word in rest.split())
             load, active = state.get("LoadState", ""), state.get("ActiveState", "unknown")
             machine["firewalld"] = {"masked": "masked", "not-found": "absent"}.get(load, active)
-        elif kind == "iptables":
-            machine["iptables"] = bool(rest)
+        elif kind in ("programs", "modules"):
+            found |= {posixpath.basename(path).split(".")[0] for path in rest.split()}
         elif kind == "fips":
             machine["fips"] = rest == "1"
         elif kind == "logstash" and re.match(r"\d+\.", rest):
             machine["logstash"] = rest
+    machine["iptables"] = {"iptables", "xt_nat"} <= found
+    machine["nftables"] = {"nft", "nft_nat", "nft_ct"} <= found
     return machine
 
 
@@ -71,6 +83,7 @@ class Machine(FactBase[MachineState]):
             "interfaces": {"eth0": ["192.0.2.11"], "lo": ["127.0.0.1"]},
             "firewalld": "active",
             "iptables": True,
+            "nftables": True,
             "fips": False,
             "logstash": "8.19.3",
         }
@@ -89,7 +102,8 @@ class Machine(FactBase[MachineState]):
             "for link in /sys/class/net/*; do echo link ${link##*/}; done; "
             "ip -o addr show; "
             "echo firewalld $(systemctl show -p LoadState -p ActiveState firewalld); "
-            "! command -v iptables >/dev/null || echo iptables yes; "
+            "echo programs $(command -v iptables) $(command -v nft); "
+            "echo modules $(modinfo -F filename nft_nat nft_ct xt_nat 2>/dev/null); "
             f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
             "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
         )

@@ -68,7 +68,7 @@ def build_image(cache: Path, kernel_modules: Path, progress: Callable[[str], Non
     target = cache / f"image-{key}.ext4"
     if target.exists():
         return target
-    debian = _build_debian(cache, progress)
+    debian = build_debian(cache, progress)
     with tempfile.TemporaryDirectory(dir=cache, prefix="image.") as scratch:
         work = Path(scratch)
         root = work / "root"
@@ -88,7 +88,7 @@ def build_image(cache: Path, kernel_modules: Path, progress: Callable[[str], Non
     return target
 
 
-def _build_debian(cache: Path, progress: Callable[[str], None]) -> Path:
+def build_debian(cache: Path, progress: Callable[[str], None]) -> Path:
     """Build the plain Debian system as a tar file. This is the slowest part, so it is cached separately."""
     names = ",".join((*PACKAGES, *LIBRARIES))
     target = cache / f"debian-{content_key(SUITE, names)}.tar"

@@ -25,14 +25,16 @@ set -eu
 zone={zone}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cat >"$work/rules"
-sed "s/^rule/rich $zone rule/; t; s/^/direct /" "$work/rules" >"$work/entries"
+cat >"$work/input"
+entries() {{ # the record's entries for the rules of a file
+    sed "s/^rule/rich $zone rule/; t; s/^/direct /" "$1"
+}}
 mkdir -p {state}
 touch {record}
-apply() {{ # add or remove, in the configuration that `option` names; many rich rules in one call
-    sed -n "s/^rule/--$1-rich-rule=rule/p" "$work/rules" >"$work/rich"
+apply() {{ # add or remove the rules of a file, in the configuration that `option` names; many rich rules in one call
+    sed -n "s/^rule/--$1-rich-rule=rule/p" "$2" >"$work/rich"
     test ! -s "$work/rich" || xargs -d '\\n' firewall-cmd $option --zone="$zone" <"$work/rich" >/dev/null || return
-    grep -v '^rule' "$work/rules" | while IFS= read -r rule; do
+    grep -v '^rule' "$2" | while IFS= read -r rule; do
         direct "$1" $rule </dev/null || exit
     done
 }}
@@ -52,23 +54,46 @@ direct() {{ # add or remove one direct rule: firewall-cmd takes one in a call, t
 """
 
 # firewall-cmd reports success when it accepts one of several rich rules in a call, so `accepted` checks each.
+# Each line of the input begins with the configuration that lacks the rule. The running firewalld comes first: what it
+# refuses never comes into the permanent configuration, which it would refuse as a whole at its next start.
 _ADD = """\
-option={option}
-accepted() {{ # prints the rich rules that are missing
+accepted() {{ # prints the rich rules of a file that are missing
     firewall-cmd $option --zone="$zone" --list-rich-rules >"$work/present" &&
-        ! grep '^rule' "$work/rules" | grep -vxFf "$work/present"
+        ! grep '^rule' "$1" | grep -vxFf "$work/present"
 }}
 valid() {{ # firewalld's own check of the permanent configuration, which 0.6.0 and later have
     object=
     test -z "$option" || answer=$(bus "" checkPermanentConfig) ||
         case $answer in *UnknownMethod*) ;; *) printf '%s\n' "$answer" >&2; return 1 ;; esac
 }}
-grep -vxFf {record} "$work/entries" >>{record} || true
-output=$({{ apply add && accepted && valid; }} 2>&1) || {{
-    apply remove 2>/dev/null || true
-    printf 'firewalld refuses new rules, and they were taken back: %s\\n' "$output" >&2
-    exit 1
+take_back() {{ # from both configurations, and from the permanent one also what an earlier deploy has put there
+    entries "$work/runtime" | grep -xFf "$work/recorded" | sed "s/^rich $zone //; s/^direct //" >>"$work/permanent" || true
+    for side in runtime permanent; do
+        use $side
+        sed -n '/^rule/p' "$work/$side" >"$work/of_one_kind"
+        apply remove "$work/of_one_kind" || true
+        sed '/^rule/d' "$work/$side" >"$work/of_one_kind"
+        apply remove "$work/of_one_kind" || true
+    done
 }}
+use() {{ # the configuration for `apply`
+    case $1 in permanent) option=--permanent ;; *) option= ;; esac
+}}
+cp {record} "$work/recorded"
+for side in runtime permanent; do
+    sed -n "s/^$side //p" "$work/input" >"$work/$side"
+    entries "$work/$side" | grep -vxFf {record} >"$work/new" || true
+    cat "$work/new" >>{record}
+done
+for side in runtime permanent; do
+    use $side
+    test -s "$work/$side" || continue
+    output=$({{ apply add "$work/$side" && accepted "$work/$side" && valid; }} 2>&1) || {{
+        take_back 2>/dev/null
+        printf 'firewalld refuses new rules, and they were taken back: %s\\n' "$output" >&2
+        exit 1
+    }}
+done
 """
 
 _REMOVE = """\
@@ -76,45 +101,53 @@ zone_exists() {{
     firewall-cmd $option --get-zones | tr ' ' '\\n' | grep -qxF -e "$zone"
 }}
 for option in --permanent ""; do
-    apply remove || ! zone_exists || exit 1 # without the zone there are none of its rules
+    apply remove "$work/input" || ! zone_exists || exit 1 # without the zone there are none of its rules
 done
+entries "$work/input" >"$work/entries"
 grep -vxFf "$work/entries" {record} >{record}.new || true
 mv -f {record}.new {record}
 """
 
 
 @operation()
-def allowed(cluster: Cluster, node: Node) -> Generator[StringCommand]:
+def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCommand]:
     """
     Add the rules for what this node accepts and translates, to the permanent and the runtime configuration.
 
     Rich rules are added to the zone of the cluster's interface. Each configuration gets those that it does
     not have; nothing is removed (see `pruned`). When firewalld refuses a rule, at once or in its check of the
-    whole permanent configuration, the new rules are taken back, and the operation fails.
+    whole permanent configuration, the new rules are taken back from both configurations, and the operation fails.
+
+    Where a table of our own translates, the direct rules of an earlier deploy are removed: the table does the same by
+    now, and at its next start firewalld may not be able to load them.
 
     + cluster: the cluster that the rules are for
     + node: the node that is this host
+    + own_table: whether a table of our own translates on this node
     """
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    desired = desired_rules(cluster, node)
+    desired = desired_rules(cluster, node, own_table)
     present = host.get_fact(FirewallRules, interface=cluster.interface)
     if present is None:
         yield _not_running()
         return
     zone = present["zone"]
-    for configuration, new in missing(desired, present).items():
-        if new:
-            _log(f"Will add to zone {zone}, {configuration}", new)
-            option = "--permanent" if configuration == "permanent" else ""
-            yield _command(_BEGIN + _ADD, new, zone=zone, option=option)
-    if not any(missing(desired, present).values()):
+    direct = host.get_fact(Record, path=RECORD).get("direct", []) if own_table else []
+    new = missing(desired, present)
+    for configuration, rules in new.items():
+        _log(f"Will add to zone {zone}, {configuration}", rules)
+    _log("Will remove, since a table of our own does it", direct)
+    yield from removal([], direct)
+    if lines := [f"{configuration} {rule}" for configuration, rules in new.items() for rule in rules]:
+        yield _command(_BEGIN + _ADD, lines, zone=zone)
+    elif not direct:
         host.noop(f"all rules are in zone {zone}")
 
 
 @operation()
-def pruned(cluster: Cluster, node: Node) -> Generator[StringCommand]:
+def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCommand]:
     """
     Remove the recorded rules that are no longer desired.
 
@@ -122,12 +155,13 @@ def pruned(cluster: Cluster, node: Node) -> Generator[StringCommand]:
 
     + cluster: the cluster that the rules are for
     + node: the node that is this host
+    + own_table: whether a table of our own translates on this node
     """
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
     record = host.get_fact(Record, path=RECORD)
-    desired = desired_rules(cluster, node)
+    desired = desired_rules(cluster, node, own_table)
     present = host.get_fact(FirewallRules, interface=cluster.interface)
     if present is None:
         yield _not_running()

@@ -16,7 +16,7 @@ from desired.paths import RECORD
 from facts.record import Record
 from facts.sysctl import CONF
 from operations import files as deployed
-from operations import firewalld
+from operations import firewalld, nftables
 
 NOTHING = "the deploy has put nothing of it here"
 
@@ -30,13 +30,14 @@ cat {conf}.new >{conf} && rm -f {conf}.new
 @operation()
 def rules() -> Generator[StringCommand]:
     """
-    Remove the deploy's rules from firewalld's permanent and runtime configurations.
+    Remove the deploy's rules from firewalld's permanent and runtime configurations, and the deploy's nftables tables.
     """
     record = host.get_fact(Record, path=RECORD)
-    rich, direct = record.get("rich", []), record.get("direct", [])
-    if not rich and not direct:
+    rich, direct, tables = (record.get(kind, []) for kind in ("rich", "direct", "table"))
+    if not rich and not direct and not tables:
         host.noop(NOTHING)
     yield from firewalld.removal(rich, direct)
+    yield from nftables.removal(tables)
 
 
 @operation()

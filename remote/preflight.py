@@ -18,12 +18,15 @@ def prepare(host: Host) -> None:
     session.send_at_once(host)
 
 
-def inspect(host: Host, cluster: Cluster, node: Node) -> int:
-    """The node's major version of Enterprise Linux. Raises `ClusterError` where the deploy can't work."""
+def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
+    """The node's major version of Enterprise Linux, and whether it can load nftables tables of our own.
+
+    Raises `ClusterError` where the deploy can't work.
+    """
     # Without sudo: where it asks for a password, pyinfra would too.
     machine = host.get_fact(Machine, _sudo=False)
     if host.data.get("_sudo_password"):
         machine["root"] = "yes"
     el = check(cluster, node, machine)
     remember(host.state.inventory.get_host(host.name), machine)  # for the verification at the end
-    return el
+    return el, machine["nftables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from cluster import API_PORT, Cluster, Node
-from desired import firewalld, health, keepalived, reload, sysctl
+from desired import firewalld, health, keepalived, nftables, reload, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import unit_names
@@ -41,17 +41,20 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
 def services(cluster: Cluster, observations: Observations) -> list[Judged]:
     """Whether each service runs, does its work, starts at boot, and has read the files that it should have."""
     files = {
-        node.name: unit_files(cluster, node, seen.el)
+        node.name: unit_files(cluster, node, seen.el, seen.own_table)
         for node in cluster.nodes
         if (seen := observations[node.name]).el
     }
-    return [_service(cluster, observations, unit, files) for unit in unit_names(cluster)]
+    some_table = any(seen.own_table for seen in observations.values())
+    return [_service(cluster, observations, unit, files) for unit in unit_names(cluster, some_table)]
 
 
 def _service(
     cluster: Cluster, observations: Observations, unit: str, files: dict[str, dict[str, list[TextFile]]]
 ) -> Judged:
     def judge_node(node: Node, seen: Observation) -> Finding:
+        if unit == nftables.UNIT and not seen.own_table:
+            return Finding(Status.OK, "not needed")
         state = seen.services.get(unit) if seen.services else None
         if state is None:
             return unread(f"the state of {unit}", f"systemctl status {unit}")
@@ -212,15 +215,33 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             if not runs(seen, "firewalld"):  # already reported
                 return Finding(Status.WRONG, "none")
             return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
-        desired = firewalld.desired_rules(cluster, node)
+        if seen.firewalld_state == "FAILED":
+            what = "firewalld could not load its configuration, and has fallen back to its stock rules; keepalived waits"
+            do = (
+                "`journalctl -u firewalld` names what it can't load; take that out of the permanent configuration "
+                "(`firewall-offline-cmd`), then `systemctl restart firewalld`"
+            )
+            return Finding(Status.WRONG, "failed", what, do)
+        if seen.own_table and seen.table is None:
+            return unread("the table of our own", f"nft list table ip {nftables.TABLE}")
+        desired = firewalld.desired_rules(cluster, node, seen.own_table)
+        translating = nftables.rules(cluster, node) if seen.own_table else []
+        untranslated = nftables.missing(translating, seen.table or [])
         lack = firewalld.missing(desired, seen.firewall)
         missing = list(dict.fromkeys(lack["runtime"] + lack["permanent"]))
-        text = f"{len(desired) - len(missing)} of {len(desired)}"
+        count = len(desired) + len(translating)
+        text = f"{count - len(missing) - len(untranslated)} of {count}"
         zone = seen.firewall["zone"]
+        if untranslated:
+            what = f"nftables' table {nftables.TABLE} lacks: {several(untranslated)}"
+            return Finding(Status.WRONG, text, what, f"`systemctl restart {nftables.UNIT}`, or {DEPLOY}")
         if missing:
             now, later = lack["runtime"], lack["permanent"]
             when = "now and after a reload" if now == later else "now" if now else "after a reload"
             return Finding(Status.WRONG, text, f"zone {zone} lacks, {when}: {several(missing)}", DEPLOY)
+        if old := nftables.extra(translating, seen.table or []):
+            what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(old)}"
+            return Finding(Status.WRONG, text, what, DEPLOY)
         others = firewalld.unmanaged(desired, seen.firewall, seen.record or {})
         old = [rule for rule in _present(seen.firewall) if rule not in desired and rule not in others]
         if old:

@@ -12,17 +12,20 @@ from gevent.pool import Group
 from pyinfra.api import FactBase, Host, State
 
 from cluster import Cluster, Node
-from desired import health, health_script, sysctl
+from desired import health, health_script, nftables, sysctl
+from desired.compared import table_rules
 from desired.files import desired_files
 from desired.paths import LAST_GOOD, RECORD, STATE
 from desired.textfile import TextFile, all_paths, read_by
+from desired.translation import own_table
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.channel import HeardPeers
-from facts.firewalld import FirewallRules, RulesState
+from facts.firewalld import FirewalldState, FirewallRules, RulesState
 from facts.health import Check, HealthChecks, HealthState
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers, VirtualServerState
+from facts.nftables import TableRules
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
 from facts.services import ServiceState, UnitState, UnitStates
@@ -48,6 +51,8 @@ class Observation:
     """Why nothing could be read at all."""
     el: int | None = None
     """Enterprise Linux's major version, where the project knows it."""
+    own_table: bool = False
+    """Whether a table of our own translates there, and no direct rules (`desired.translation`)."""
     services: dict[str, ServiceState] | None = None
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
@@ -58,6 +63,10 @@ class Observation:
     sysctl: SysctlState | None = None
     selinux: SELinuxState | None = None
     firewall: RulesState | None = None
+    firewalld_state: str | None = None
+    """`RUNNING`, or `FAILED`."""
+    table: list[str] | None = None
+    """The rules of the table of our own."""
     record: dict[str, list[str]] | None = None
     health: HealthState | None = None
     virtual_servers: list[VirtualServerState] | None = None
@@ -77,12 +86,11 @@ class Observation:
         return checks
 
 
-def unit_files(cluster: Cluster, node: Node, el: int) -> dict[str, list[TextFile]]:
+def unit_files(cluster: Cluster, node: Node, el: int, has_nftables: bool) -> dict[str, list[TextFile]]:
     """By unit: the files of the deploy's that it reads."""
-    files = desired_files(cluster, node, el).values()
-    return {
-        unit.name: found for unit in desired_units(cluster, node, el) if (found := read_by(files, unit.name))
-    }
+    files = desired_files(cluster, node, el, has_nftables).values()
+    units = desired_units(cluster, node, el, has_nftables)
+    return {unit.name: found for unit in units if (found := read_by(files, unit.name))}
 
 
 def observe(
@@ -122,8 +130,9 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     if machine["root"] != "yes":
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     el = release(host)
-    files = unit_files(cluster, node, el) if el else {}
-    facts = _facts(cluster, el, files)
+    files = unit_files(cluster, node, el, machine["nftables"]) if el else {}
+    with_table = el is not None and own_table(cluster, el, machine["nftables"])
+    facts = _facts(cluster, node, el, with_table, files)
     found = read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts)
     if found is None and "health" in facts:  # it may be what takes too long
         del facts["health"]
@@ -131,17 +140,19 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     seen: dict[str, Any] = found or {}
     units: dict[str, UnitState] | None = seen.pop("units", None)
     if units is None:
-        return Observation(el=el, **seen)
+        return Observation(el=el, own_table=with_table, **seen)
     services = {name: unit["service"] for name, unit in units.items()}
     with_files = {name: unit for name, unit in units.items() if name in files}
-    return Observation(el=el, services=services, units=with_files if el else None, **seen)
+    return Observation(
+        el=el, own_table=with_table, services=services, units=with_files if el else None, **seen
+    )
 
 
 def _facts(
-    cluster: Cluster, el: int | None, files: dict[str, list[TextFile]]
+    cluster: Cluster, node: Node, el: int | None, with_table: bool, files: dict[str, list[TextFile]]
 ) -> dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]:
     """What is read on a node, by its name in an `Observation`; `services` are among the `units`."""
-    paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster)}
+    paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster, with_table)}
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
@@ -156,6 +167,9 @@ def _facts(
     }
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
+        facts["firewalld_state"] = (FirewalldState, {})
+    if with_table:
+        facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))
     if el:
         facts["health"] = (
             HealthChecks,

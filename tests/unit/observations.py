@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from cluster import Cluster, Node, VirtualServer
-from desired import firewalld, sysctl
+from desired import firewalld, nftables, sysctl
+from desired.translation import own_table
 from desired.unit import fingerprint
 from desired.units import unit_names
 from facts.ipvs import VirtualServerState, socket_name
@@ -61,13 +62,14 @@ def unit_states(cluster: Cluster, node: Node) -> dict[str, UnitState]:
             "files": {file.path: file.sha256 for file in files},
             "good": [file.path for file in files],
         }
-        for unit, files in unit_files(cluster, node, 9).items()
+        for unit, files in unit_files(cluster, node, 9, True).items()
     }
 
 
 def seen_on(cluster: Cluster, node: Node) -> Observation:
     """All is well; the last node holds the VIP, or of several each node in turn."""
-    rules = firewalld.rules(cluster, node) + firewalld.direct_rules(cluster, node)
+    with_table = own_table(cluster, 9, has_nftables=True)
+    rules = firewalld.desired_rules(cluster, node, with_table)
     holders = {
         str(instance.vip): max(instance.priorities, key=lambda name: instance.priorities[name])
         if instance.preempt and len(set(instance.priorities.values())) > 1
@@ -76,11 +78,14 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
     }
     return Observation(
         el=9,
-        services={unit: {**RUNNING} for unit in unit_names(cluster)},  # type: ignore[typeddict-item]
+        own_table=with_table,
+        services={unit: {**RUNNING} for unit in unit_names(cluster, with_table)},  # type: ignore[typeddict-item]
         units=unit_states(cluster, node),
         sysctl={"runtime": sysctl.kernel_settings(cluster), "lines": []},
         selinux={"mode": "Enforcing", "denied": []},
         firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
+        firewalld_state="RUNNING",
+        table=nftables.rules(cluster, node) if with_table else [],
         record={"rich": [f"public {rule}" for rule in rules]},
         health={
             "missing": None,

@@ -29,7 +29,18 @@ from pyinfra_cli.util import load_deploy_file
 
 import cluster as model
 from cluster import Cluster, ClusterError
-from desired import health, health_script, keepalived, logstash, modules, packages, sysctl, vip
+from desired import (
+    fallback,
+    health,
+    health_script,
+    keepalived,
+    logstash,
+    modules,
+    nftables,
+    packages,
+    sysctl,
+    vip,
+)
 from desired.paths import VERSION_FILE
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
@@ -48,7 +59,7 @@ OS = {
 
 OWNERS = {health.KEY: health_script.USER}
 """Of the files that are not root's."""
-UNITS = (health.UNIT, "logstash", health.LEAVE, "keepalived")
+UNITS = (health.UNIT, "logstash", health.LEAVE, "keepalived", fallback.UNIT)
 """In the order in which a BACKUP starts them."""
 
 
@@ -73,7 +84,8 @@ class Machine:
             "link": "link eth0",
             "address": f"2: eth0    inet 10.77.0.{10 + number}/24 brd 10.77.0.255 scope global eth0",
             "firewalld": "firewalld LoadState=loaded ActiveState=active",
-            "iptables": "iptables yes",
+            "programs": "programs /usr/sbin/iptables /usr/sbin/nft",
+            "modules": "modules /lib/modules/6/nft_nat.ko.xz /lib/modules/6/nft_ct.ko.xz /lib/modules/6/xt_nat.ko.xz",
             "fips": "fips 0",
         }
         self.reachable = True
@@ -85,7 +97,7 @@ class Machine:
         """Mode and SHA-256."""
         self.key = ""
         """That of the health services."""
-        self.units = {name: Unit() for name in (*UNITS, vip.UNIT)}
+        self.units = {name: Unit() for name in (*UNITS, vip.UNIT, nftables.UNIT)}
         self.units[FIREWALLD] = Unit(active=True, enabled=True)
         self.heartbeat = 0
         """How old the health service's last heartbeat is, in seconds."""
@@ -97,6 +109,9 @@ class Machine:
         self.has: set[str] = set()
         """The key, and the script's user."""
         self.rules: dict[str, list[str]] = {"runtime": [], "permanent": []}
+        self.firewalld = "RUNNING"
+        self.table: list[str] = []
+        """The rules of the nftables table of our own, as nft lists them; all are of the chain `postrouting`."""
         self.flags: set[str] = set()
 
     def run(self, command: str, stdin: str) -> list[str]:
@@ -280,7 +295,23 @@ class Machine:
             self.flags -= self.flags if name == "*" else {name}
 
     def allow(self, command: str, stdin: str) -> None:
-        self.rules["permanent" if "option=--permanent" in command else "runtime"] += stdin.splitlines()
+        for side, _, rule in (line.partition(" ") for line in stdin.splitlines()):
+            self.rules[side].append(rule)
+
+    def tell_table(self, *_: str) -> list[str]:
+        hook = "type nat hook postrouting priority 90; policy accept;"
+        lines = [f"table ip {nftables.TABLE} {{", "chain postrouting {", hook, *self.table, "}", "}"]
+        return lines if self.table else []
+
+    def fill_table(self, _: str, stdin: str) -> None:
+        self.table += [line.split(" ", 5)[5] for line in stdin.splitlines() if line.startswith("add rule ")]
+
+    def replace_table(self, *_: str) -> None:
+        node = self.world.cluster.nodes[self.number - 1]
+        self.table = [rule.split(" ", 2)[2] for rule in nftables.rules(self.world.cluster, node)]
+
+    def drop_table(self, *_: str) -> None:
+        self.table = []
 
     def lose(self, command: str, _: str) -> None:
         self.units[found(r"disable --now (\S+);", command)] = Unit()
@@ -309,6 +340,11 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     " /proc/sys/net/": Machine.tell_kernel,
     "home=~keepalived_script; [": lambda machine, *_: ["/"] if "user" in machine.has else [],
     "getZoneOfInterface": Machine.tell_rules,
+    "get-property org.fedoraproject.FirewallD1": lambda machine, *_: [f's "{machine.firewalld}"'],
+    "nft -nn list table": Machine.tell_table,
+    "nft --file -": Machine.fill_table,
+    "nft --file /etc/nftables": Machine.replace_table,
+    "nft delete table": Machine.drop_table,
     "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [f"sysctl {key}={value}" for key, value in machine.before.items()],
     "echo end 10.77.0.10": lambda machine, *_: [
         *(["3: eth0 inet 10.77.0.10/32"] if machine.world.holder == machine.number else []),

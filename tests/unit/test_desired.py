@@ -11,6 +11,7 @@ import pytest
 from desired.files import desired_files
 from desired.requirements import SUPPORTED
 from desired.textfile import of_step
+from desired.translation import own_table
 from desired.units import EVER_MANAGED, desired_units, managed_units, retired_units, unit_names
 from tests.unit.clusters import example
 from tests.unit.test_shapes import SHAPES
@@ -65,6 +66,6 @@ def test_a_unit_is_either_needed_or_retired(shape: str, tmp_path: Path) -> None:
     cluster = example(shape, tmp_path)
     for el in SUPPORTED:
         names = [unit.name for unit in desired_units(cluster, cluster.nodes[0], el)]
-        assert names == unit_names(cluster)
+        assert names == unit_names(cluster, own_table(cluster, el, has_nftables=True))
         managed = [unit.name for unit in managed_units(cluster, cluster.nodes[0], el)]
-        assert sorted(managed + retired_units(cluster)) == sorted(EVER_MANAGED)
+        assert sorted(managed + retired_units(names)) == sorted(EVER_MANAGED)

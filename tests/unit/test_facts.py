@@ -134,7 +134,7 @@ def test_a_deploy_starts_few_processes_for_its_facts(machine: ShellMachine, clus
     for name in ("rpm", "systemctl"):
         machine.program(name, f"echo {name} >>{calls}")
     units = [unit.name for unit in managed_units(cluster, node, 9)]
-    facts = {f"fact{n}": request for n, request in enumerate(compared_facts(cluster, units, files))}
+    facts = {f"fact{n}": request for n, request in enumerate(compared_facts(cluster, node, units, files))}
     # No other program is found.
     done = machine.sh(f"PATH={machine.root}/bin\n{BatchFacts().command(facts=facts)}")
     assert (done.returncode, done.stderr) == (0, "")

@@ -114,7 +114,7 @@ elif call[:2] in ((top, ".direct"), (top + "/config", ".config.direct")) and arg
     side = "permanent" if "config" in object else "runtime"
     assert int(arguments[5]) == len(arguments[6:])
     rule, there = " ".join(arguments[1:5] + arguments[6:]), lines(f"{side}-direct")
-    if rule in lines("refused"):
+    if rule in lines("refused") or method == "addRule" and rule in lines(f"refused-{side}"):
         sys.exit("Call failed: COMMAND_FAILED: " + rule)
     if (method == "addRule") == (rule in there):
         sys.exit(f"Call failed: {'ALREADY' if rule in there else 'NOT'}_ENABLED: {rule}")
@@ -162,12 +162,14 @@ class Firewall:
         file = self.machine.path(RECORD)
         return file.read_text().splitlines() if file.exists() else []
 
-    def deploy(self, cluster: Cluster) -> list[subprocess.CompletedProcess[str]]:
+    def deploy(self, cluster: Cluster, own_table: bool = False) -> list[subprocess.CompletedProcess[str]]:
         """Add all rules of the first node, and then remove the obsolete ones."""
-        node = cluster.nodes[0]
-        done = self.machine.run(firewalld.allowed, cluster=cluster, node=node)
-        if not done or done[-1].returncode == 0:
-            done += self.machine.run(firewalld.pruned, cluster=cluster, node=node)
+        done = []
+        for operation in (firewalld.allowed, firewalld.pruned):
+            if not done or done[-1].returncode == 0:
+                done += self.machine.run(
+                    operation, cluster=cluster, node=cluster.nodes[0], own_table=own_table
+                )
         return done
 
 
@@ -339,7 +341,7 @@ def test_a_fresh_firewall_gets_all_rules_and_a_second_run_changes_nothing(
 ) -> None:
     cluster = make(inputs=[SYSLOG])
     done = firewall.deploy(cluster)
-    assert [(run.returncode, run.stdout, run.stderr) for run in done] == [(0, "", "")] * 2
+    assert [(run.returncode, run.stdout, run.stderr) for run in done] == [(0, "", "")]
     assert firewall.rules() == {
         "runtime": all_rules(cluster) | {UNMANAGED},
         "permanent": all_rules(cluster) | {UNMANAGED},
@@ -387,7 +389,7 @@ def test_more_rules_than_a_command_line_holds_are_all_added(
 ) -> None:
     """More than one argument of a command line holds."""
     cluster = make(senders=[f"198.51.{number // 200}.{number % 200}" for number in range(1000)])
-    assert [run.returncode for run in firewall.deploy(cluster)] == [0, 0]
+    assert [run.returncode for run in firewall.deploy(cluster)] == [0]
     assert len(firewall.rules()["runtime"]) == 4 + 2000 + 3
 
 
@@ -421,6 +423,35 @@ def test_a_refused_direct_rule_is_named_and_all_taken_back(
     assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_the_running_firewalld_refuses_is_never_left_in_the_permanent_configuration(
+    firewall: Firewall, make: Callable[..., Cluster], recorded: bool
+) -> None:
+    """At its next start firewalld would fall back to its stock rules. Nor what an earlier deploy has left there."""
+    cluster = make(inputs=[SYSLOG])
+    (bad,) = direct_rules(cluster, cluster.nodes[0])
+    if recorded:
+        firewall.deploy(cluster)
+        firewall.put("runtime-direct")
+        assert firewall.lines("permanent-direct") == [bad]
+    firewall.put("refused-runtime", bad)
+    (done,) = firewall.deploy(cluster)
+    assert done.returncode == 1
+    assert firewall.lines("runtime-direct") == firewall.lines("permanent-direct") == []
+
+
+def test_a_permanent_rule_of_others_stays_when_the_running_firewalld_refuses_it(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    cluster = make(inputs=[SYSLOG])
+    (bad,) = direct_rules(cluster, cluster.nodes[0])
+    firewall.put("permanent-direct", bad)
+    firewall.put("refused-runtime", bad)
+    (done,) = firewall.deploy(cluster)
+    assert done.returncode == 1
+    assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED, bad}}
+
+
 def test_a_configuration_that_would_be_broken_is_taken_back(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -435,7 +466,7 @@ def test_an_old_firewalld_without_a_check_gets_its_rules(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
     firewall.put("old", "0.5.3")
-    assert [run.returncode for run in firewall.deploy(make())] == [0, 0]
+    assert [run.returncode for run in firewall.deploy(make())] == [0]
     assert [call for call in firewall.lines("calls") if "checkPermanentConfig" in call]
 
 
@@ -443,7 +474,7 @@ def test_a_stopped_firewalld_fails_the_operation(firewall: Firewall, make: Calla
     firewall.put("stopped", "yes")
     cluster = make()
     for operation in (firewalld.allowed, firewalld.pruned):
-        (done,) = firewall.machine.run(operation, cluster=cluster, node=cluster.nodes[0])
+        (done,) = firewall.machine.run(operation, cluster=cluster, node=cluster.nodes[0], own_table=False)
         assert (done.returncode, done.stderr) == (252, "FirewallD is not running\n")
 
 
@@ -459,7 +490,7 @@ def test_obsolete_rules_are_removed_after_new_ones_are_added(
     before = make(count=3, inputs=[SYSLOG])
     after = make(vip="10.77.0.9", senders=["10.77.0.99"], inputs=[{**SYSLOG, "protocol": "tcp"}])
     firewall.deploy(before)
-    firewall.machine.run(firewalld.allowed, cluster=after, node=after.nodes[0])
+    firewall.machine.run(firewalld.allowed, cluster=after, node=after.nodes[0], own_table=False)
     for side in ("runtime", "permanent"):
         assert firewall.rules()[side] == all_rules(before) | all_rules(after) | {UNMANAGED}
     done = firewall.deploy(after)

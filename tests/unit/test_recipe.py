@@ -16,7 +16,18 @@ import yaml
 from logstash_pipeline_parser import Pipeline
 
 from cluster import Cluster, Node
-from desired import firewalld, health, health_script, keepalived, logstash, modules, packages, reload, sysctl
+from desired import (
+    fallback,
+    firewalld,
+    health,
+    health_script,
+    keepalived,
+    logstash,
+    modules,
+    packages,
+    reload,
+    sysctl,
+)
 from desired.files import desired_files
 from desired.paths import VERSION_FILE
 from tests.unit.clusters import PASSWORD, example
@@ -167,10 +178,12 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived starts at boot",
-        "once firewalld has loaded its rules; with VRRP 3 it also listens for 3 s before it takes part",
+        "once firewalld has loaded its rules, and not while its state is FAILED; with VRRP 3 it also listens for 3 s before it takes part",
         "a node that comes back would hear no advert, and become MASTER beside another one",
         come=(
-            "11 keepalived.service: ExecStartPre = -/usr/bin/timeout 60 /usr/bin/firewall-cmd --quiet --state",
+            "11 keepalived.service: ExecStartPre = -/bin/sh -c 'until timeout 60 firewall-cmd --quiet --state; [ $$? != 251 ];"
+            ' do echo "waits: firewalld has fallen back to its stock rules: journalctl -u firewalld"; sleep 5; done\'',
+            "11 file /etc/systemd/system/logstash-ha-firewall.service",
         ),
     ),
     Difference(
@@ -249,6 +262,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     del files[health_script.CHECK]  # step 8: tests/unit/test_check_script.py
     del files[keepalived.RELEASE_VIPS]  # tests/unit/test_release_vips.py
     del files[VERSION_FILE]  # of the deploy itself
+    del files[fallback.FILE]
     service = [
         path
         for path in (
@@ -286,7 +300,8 @@ def here(cluster: Cluster, node: Node) -> set[str]:
         *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
         *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),
         *(f"8 file {path}" for path in service),
-        *(f"9 {rule}" for rule in [*firewalld.rules(cluster, node), *firewalld.direct_rules(cluster, node)]),
+        f"11 file {fallback.FILE}",
+        *(f"9 {rule}" for rule in firewalld.desired_rules(cluster, node, own_table=False)),
         *(
             f"11 {unit}: {key} = {value}"
             for unit, drop_in in drop_ins.items()

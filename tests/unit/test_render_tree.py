@@ -13,6 +13,7 @@ from desired.__main__ import LIST, main, replace
 from desired.files import desired_files
 from desired.firewalld import desired_rules
 from desired.packages import logstash_package
+from desired.translation import own_table
 from desired.tree import TreeFile, tree
 from desired.version import VERSION
 from tests.unit.clusters import PASSWORD, example, make_cluster
@@ -111,7 +112,7 @@ def test_the_tree_holds_all_that_a_deploy_puts(shape: str, tmp_path: Path) -> No
             for path, file in files.items():
                 assert found[f"{node.name}{path}"] == TreeFile(file.content, int(file.mode, 8))
             rules = found[f"{node.name}/firewalld.rules"].content.splitlines()
-            assert rules == desired_rules(cluster, node)
+            assert rules == desired_rules(cluster, node, own_table(cluster, el, has_nftables=True))
 
 
 def test_what_is_no_file_is_in_lists(tmp_path: Path) -> None:
@@ -120,7 +121,14 @@ def test_what_is_no_file_is_in_lists(tmp_path: Path) -> None:
     assert lists == {
         "packages": ["tcpdump", "ipvsadm", "keepalived", "logstash 8.19.3"],
         "modules": ["ip_vs", "ip_vs_rr"],
-        "units": ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"],
+        "units": [
+            "logstash-ha-health",
+            "logstash",
+            "logstash-ha-leave",
+            "keepalived",
+            "logstash-ha-firewall",
+            "firewalld",
+        ],
     }
     assert "net.ipv4.ip_forward = 1" in found["stash1/sysctl"].content.splitlines()
 

@@ -15,6 +15,7 @@ from cluster import Cluster
 from desired import firewalld, health, health_script, keepalived, logstash, packages, reload
 from desired.files import desired_files
 from desired.paths import VERSION_FILE
+from desired.translation import own_table
 from tests.unit.clusters import example
 
 PROJECT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def rendered(cluster: Cluster, el: int) -> dict[str, str]:
         VERSION_FILE,
     ):
         del files[path]
-    rules = [*firewalld.rules(cluster, node), *firewalld.direct_rules(cluster, node)]
+    rules = firewalld.desired_rules(cluster, node, own_table(cluster, el, has_nftables=True))
     return {
         # A checksum changes with the script, which is not a matter of shape.
         **{
@@ -73,20 +74,18 @@ def test_golden_files(shape: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_where_enterprise_linuxes_differ(shape: str, tmp_path: Path) -> None:
-    """In what keepalived can, in where Python is, and in what SELinux lets systemd do."""
+    """In what keepalived can, in where Python is, in what SELinux lets systemd do, and in what translates sources."""
     cluster = example(shape, tmp_path)
     seven, eight, nine, ten = (rendered(cluster, el) for el in (7, 8, 9, 10))
     conf, service = "keepalived/keepalived.conf", "systemd/system/logstash-ha-health.service"
     tmpfiles, end = "tmpfiles.d/logstash-ha-health.conf", "systemd/system/keepalived.service.d/restart.conf"
     settings, reloader = "keepalived/logstash_ha_health.json", "systemd/system/logstash-ha-reload.service"
-    assert {name for name in nine if seven[name] != eight[name]} == {
-        conf,
-        service,
-        tmpfiles,
-        end,
-        settings,
-        reloader,
-    }
+    table = {"nftables/logstash-ha.nft", "systemd/system/logstash-ha-nftables.service"} & set(nine)
+    rules = {"firewalld/rules"} if table else set()
+    assert bool(table) == ("snat" in cluster.forwardings)
+    assert set(seven) == set(nine) - table
+    differing = {name for name in seven if seven[name] != eight[name]}
+    assert differing == {conf, service, tmpfiles, end, settings, reloader} | rules
     assert {name for name in nine if eight[name] != nine[name]} == {conf, service, end, reloader}
     assert nine == ten
 

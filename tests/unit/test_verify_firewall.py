@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
+from desired import firewalld
 from tests.unit.observations import Fault, all_well, assert_reported_once, change, shaped, status, stop
 from verification.judge import judge
 from verification.report import Status
@@ -47,6 +48,63 @@ def test_a_stopped_firewalld_is_reported_and_not_its_rules(cluster: Cluster) -> 
     report = judge(cluster, {**observations, "stash1": replace(stopped, firewall=None)})
     assert [(problem.check, problem.node) for problem in report.problems] == [("firewalld", "stash1")]
     assert status(report, "firewall", "stash1") == (Status.WRONG, "none")
+
+
+def test_a_firewalld_that_fell_back_to_its_stock_rules_is_reported(cluster: Cluster) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = replace(observations["stash1"], firewalld_state="FAILED")
+    (problem,) = judge(cluster, observations).problems
+    assert (problem.check, problem.node, problem.status) == ("firewall", "stash1", Status.WRONG)
+    assert "has fallen back to its stock rules; keepalived waits" in problem.what
+    assert "journalctl -u firewalld" in problem.do
+
+
+TCP = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "what"),
+    [
+        (
+            [],
+            "8 of 9",
+            "nftables' table logstash_ha lacks: ip postrouting ip daddr 10.77.0.12 tcp dport 6514",
+        ),
+        (["ip postrouting x"], "8 of 8", "still has, from an earlier deploy: ip postrouting x"),
+        (None, "?", "the table of our own could not be read"),
+    ],
+)
+def test_the_table_of_our_own_is_judged_with_the_rules(
+    tmp_path: Path, table: list[str] | None, text: str, what: str
+) -> None:
+    cluster = shaped(tmp_path, **TCP)
+    observations = all_well(cluster)
+    assert judge(cluster, observations).ok
+    own = observations["stash1"].table or []
+    changed = [*own, *table] if table else table
+    observations["stash1"] = replace(observations["stash1"], table=changed)
+    report = judge(cluster, observations)
+    (problem,) = report.problems
+    assert (problem.check, problem.node) == ("firewall", "stash1")
+    assert what in problem.what
+    assert status(report, "firewall", "stash1")[1] == text
+
+
+def test_direct_rules_are_judged_where_they_translate(tmp_path: Path) -> None:
+    """The other node has a table: its unit is not needed here."""
+    cluster = shaped(tmp_path, **TCP)
+    observations = all_well(cluster)
+    rules = firewalld.desired_rules(cluster, cluster.nodes[0], own_table=False)
+    observations["stash1"] = replace(
+        observations["stash1"],
+        own_table=False,
+        table=None,
+        firewall={"zone": "public", "runtime": rules, "permanent": rules},
+    )
+    report = judge(cluster, observations)
+    assert report.ok
+    assert status(report, "logstash-ha-nftables", "stash1") == (Status.OK, "not needed")
+    assert status(report, "logstash-ha-nftables", "stash2") == (Status.OK, "running")
 
 
 def test_no_firewalld_is_the_users_choice(tmp_path: Path) -> None:

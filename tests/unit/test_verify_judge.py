@@ -43,7 +43,17 @@ def test_a_cluster_that_is_well_has_no_problems(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("part", "checks"),
     [
-        ("services", ["logstash-ha-health", "logstash", "logstash-ha-leave", "keepalived", "firewalld"]),
+        (
+            "services",
+            [
+                "logstash-ha-health",
+                "logstash",
+                "logstash-ha-leave",
+                "keepalived",
+                "logstash-ha-firewall",
+                "firewalld",
+            ],
+        ),
         ("sysctl", ["sysctl"]),
         ("selinux", ["selinux"]),
         ("firewall", ["firewall"]),

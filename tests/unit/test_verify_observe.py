@@ -245,7 +245,7 @@ class Nodes:
 
     def __init__(self, **facts: Any) -> None:
         self.facts = {
-            "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes"},
+            "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes", "nftables": True},
             "UnitStates": {
                 name: {"service": f"{name}'s state"} for name in ("logstash", "keepalived", "firewalld")
             },
@@ -287,6 +287,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "left_out": False,
         "unreachable": None,
         "el": 8,
+        "own_table": False,
         "services": {
             "logstash": "logstash's state",
             "keepalived": "keepalived's state",
@@ -301,6 +302,8 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "sysctl": "Sysctl",
         "selinux": "SELinux",
         "firewall": "FirewallRules",
+        "firewalld_state": "FirewalldState",
+        "table": None,
         "record": "Record",
         "health": "HealthChecks",
         "virtual_servers": "VirtualServers",
@@ -350,6 +353,10 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "/etc/systemd/system/logstash.service.d/.logstash-ha.conf.staged",
         },
         "keepalived": {"/etc/keepalived/keepalived.conf", "/etc/keepalived/.keepalived.conf.staged"},
+        "logstash-ha-firewall": {
+            "/etc/systemd/system/logstash-ha-firewall.service",
+            "/etc/systemd/system/.logstash-ha-firewall.service.staged",
+        },
     }
     assert all(kwargs["_timeout"] <= 90 for kwargs in nodes.asked.values())
 
@@ -361,10 +368,13 @@ def test_what_a_cluster_does_not_use_is_not_read(tmp_path: Path, monkeypatch: py
     both = {"id": "a", "port": 5514, "protocol": "both"}
     observe(cast(State, nodes), make_cluster(tmp_path, inputs=[both]), {})
     assert nodes.asked["BatchFacts"]["facts"]["health"][1]["inputs"] == ["a-udp", "a-tcp"]
+    # TCP has its source translated.
+    assert nodes.asked["BatchFacts"]["facts"]["table"][1] == {"table": "logstash_ha", "families": ["ip"]}
+    assert "logstash-ha-nftables" in nodes.asked["BatchFacts"]["facts"]["units"][1]["units"]
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
     facts = nodes.asked["BatchFacts"]["facts"]
-    assert "firewall" not in facts
+    assert not {"firewall", "firewalld_state", "table"} & set(facts)
     assert list(facts["units"][1]["units"]) == [
         "logstash-ha-vip",
         "logstash-ha-health",
@@ -403,7 +413,7 @@ def test_a_machine_is_read_once_in_a_run_unless_something_is_wrong_with_it(
     nodes = Nodes(Machine={"os": {}, "root": "sudo: a password is required"})
     monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
     observe(cast(State, nodes), cluster, {})
-    nodes.facts["Machine"] = {"os": {"VERSION_ID": "9.6"}, "root": "yes"}
+    nodes.facts["Machine"] = {"os": {"VERSION_ID": "9.6"}, "root": "yes", "nftables": True}
     assert observe(cast(State, nodes), cluster, {})["stash1"].el == 9
     nodes.asked.clear()
     assert observe(cast(State, nodes), cluster, {})["stash1"].el == 9

@@ -203,6 +203,7 @@ def test_the_json_keeps_its_shape(cluster: Cluster) -> None:
         ("logstash", None, None),
         ("logstash-ha-leave", None, None),
         ("keepalived", None, None),
+        ("logstash-ha-firewall", None, None),
         ("firewalld", None, None),
         ("sysctl", None, None),
         ("selinux", None, None),

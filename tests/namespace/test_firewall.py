@@ -1,0 +1,169 @@
+"""Our whole rule set in a real firewalld with the nftables backend: who gets through, and from which address."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from cluster import API_PORT, Cluster, Node
+from desired import nftables
+from desired.firewalld import SYNC_PORT, direct_rules
+from facts.firewalld import FirewalldState
+from operations import files, firewalld, undo
+from operations import nftables as tables
+from tests.namespace.firewall import FirewalldMachine, Namespace, Probe, unpacked
+from tests.unit.clusters import example
+from tests.unit.test_shapes import SHAPES
+
+UNKNOWN = {4: "203.0.113.9", 6: "2001:db8:ffff::9"}
+"""Addresses that no cluster speaks of."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirewalldMachine]:
+    folder = tmp_path_factory.mktemp("namespace")
+    machine = FirewalldMachine(unpacked(folder), folder / "firewalld.log")
+    yield machine
+    machine.namespace.end()
+
+
+@pytest.fixture
+def world(machine: FirewalldMachine) -> Iterator[Namespace]:
+    """All that the machine speaks with. Its end takes the link with it."""
+    world = Namespace()
+    yield world
+    world.end()
+
+
+def deploy(machine: FirewalldMachine, cluster: Cluster, node: Node, with_table: bool) -> None:
+    """What deploy.py does in steps 9 and 12."""
+    done = machine.run(files.put, files=nftables.files(cluster, node, with_table)[:1], step=9)
+    for operation in (tables.added, firewalld.allowed, firewalld.pruned, tables.pruned):
+        done += machine.run(operation, cluster=cluster, node=node, own_table=with_table)
+    assert [run.stderr for run in done if run.returncode] == []
+
+
+def sources(cluster: Cluster, node: Node) -> dict[int, list[str]]:
+    """By family: the other nodes, a sender of each network, and two that may send nothing."""
+    found: dict[int, list[str]] = {}
+    for version in cluster.families:
+        peers = [str(peer.at(version)) for peer in cluster.peers(node)]
+        senders = {
+            str(next(iter(ip_network(sender).hosts())))
+            for input in cluster.inputs
+            for sender in cluster.senders_of(input)
+            if sender.version == version
+        }
+        (network,) = (network for network in cluster.networks if network.version == version)
+        neighbor = str(network[-9])
+        assert not {neighbor, UNKNOWN[version]} & {*peers, *senders}
+        found[version] = [*peers, *sorted(senders), neighbor, UNKNOWN[version]]
+    return found
+
+
+def probes_and_verdicts(cluster: Cluster, node: Node) -> dict[Probe, bool]:
+    """What is sent, and whether it must arrive: by the recipe's words, and not by our rules."""
+    verdicts: dict[Probe, bool] = {}
+    for version, addresses in sources(cluster, node).items():
+        own, peers = str(node.at(version)), {str(peer.at(version)) for peer in cluster.peers(node)}
+        for source in addresses:
+            verdicts["vrrp", source, own, 0] = source in peers
+            if version == 4:
+                verdicts["udp", source, own, SYNC_PORT] = source in peers and "dr" in cluster.forwardings
+            if version == node.address.version:
+                verdicts["tcp", source, own, API_PORT] = source in peers
+                verdicts["udp", source, own, API_PORT] = source in peers
+            for server in cluster.virtual_servers:
+                if server.vip.version != version:
+                    continue
+                allowed = any(
+                    ip_network(source).subnet_of(net)
+                    for net in cluster.senders_of(server.input)
+                    if net.version == version
+                )  # type: ignore[arg-type]
+                protocol = server.protocol.lower()
+                verdicts[protocol, source, str(server.vip), server.port] = allowed
+                (real,) = (real for real in server.real_servers if real.node == node)
+                peer_may = source in peers and (
+                    server.forwarding == "snat" or version == node.address.version
+                )
+                verdicts[protocol, source, str(real.address), real.port] = peer_may or (
+                    server.forwarding == "nat" and allowed
+                )
+    return verdicts
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_who_gets_through(machine: FirewalldMachine, world: Namespace, shape: str, tmp_path: Path) -> None:
+    """Now, and after firewalld's next start, which loads the permanent configuration."""
+    cluster = example(shape, tmp_path)
+    node = cluster.nodes[1]
+    with_table = "snat" in cluster.forwardings
+    verdicts = probes_and_verdicts(cluster, node)
+    assert {True, False} <= {*verdicts.values()}
+    addresses = [address for family in sources(cluster, node).values() for address in family]
+    machine.attach(cluster, node, world, addresses)
+    expected = {probe for probe, may in verdicts.items() if may}
+    assert not any(probe[0] in ("udp", "tcp", "vrrp") for probe in machine.arrived(world, list(verdicts)))
+    deploy(machine, cluster, node, with_table)
+    for _ in range(2):
+        assert machine.arrived(world, list(verdicts)) == expected
+        machine.restart()
+        assert machine.state == "running"
+    deploy(machine, cluster, node, with_table)  # nothing is missing, and nothing is refused
+    assert [run.stderr for run in machine.run(undo.rules) if run.returncode] == []
+    assert not machine.arrived(world, list(verdicts))
+
+
+def source_seen(machine: FirewalldMachine, world: Namespace, source: str, target: str, port: int) -> str:
+    """The address from which a connection of the machine's comes to the other namespace."""
+    family = "AF_INET6" if ":" in target else "AF_INET"
+    listen = (
+        f"import socket; it = socket.create_server(('{target}', {port}), family=socket.{family}); "
+        "print('ready', flush=True); it.settimeout(10); print(it.accept()[1][0])"
+    )
+    listener = world.start(sys.executable, "-I", "-S", "-c", listen)
+    assert listener.stdout
+    assert listener.stdout.readline() == "ready\n"
+    connect = f"import socket; socket.create_connection(('{target}', {port}), 5, ('{source}', 0))"
+    machine.namespace.run(sys.executable, "-I", "-S", "-c", connect)
+    output, _ = listener.communicate(timeout=20)
+    return output.strip()
+
+
+def test_the_source_of_what_is_forwarded_by_tcp_becomes_the_directors(
+    machine: FirewalldMachine, world: Namespace, tmp_path: Path
+) -> None:
+    """With both families; another port keeps its source, and a firewalld that starts anew takes nothing away."""
+    cluster = example("dual_stack", tmp_path)
+    node, (peer,) = cluster.nodes[1], cluster.peers(cluster.nodes[1])
+    machine.attach(cluster, node, world, map(str, peer.addresses))
+    deploy(machine, cluster, node, with_table=True)
+    assert direct_rules(cluster, node)
+    assert not machine.sh("firewall-cmd --direct --get-all-rules").stdout.strip()
+    machine.restart()
+    for vip in cluster.vips:
+        target = str(peer.at(vip.version))
+        assert source_seen(machine, world, str(vip), target, 5514) == str(node.at(vip.version))
+        assert source_seen(machine, world, str(vip), target, 5515) == str(vip)
+    machine.run(undo.rules)
+    for vip in cluster.vips:
+        assert source_seen(machine, world, str(vip), str(peer.at(vip.version)), 5514) == str(vip)
+
+
+def test_a_rule_that_firewalld_cant_load_leaves_it_failed_and_we_see_it(machine: FirewalldMachine) -> None:
+    """The exit status by which keepalived's drop-in waits, and what verify.py reads."""
+    direct = machine.root / "etc/firewalld/direct.xml"
+    rule = '<rule ipv="ipv4" table="nat" chain="POSTROUTING" priority="0">-j NOSUCH</rule>'
+    direct.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n<direct>{rule}</direct>\n')
+    machine.restart()
+    assert machine.state == "failed"
+    assert machine.sh("timeout 60 firewall-cmd --quiet --state").returncode == 251
+    assert machine.fact(FirewalldState) == "FAILED"
+    direct.unlink()
+    machine.restart()
+    assert machine.fact(FirewalldState) == "RUNNING"
