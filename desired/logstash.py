@@ -25,6 +25,11 @@ def own_file(pipeline: str) -> str:
     return f"{folder(pipeline)}/{OWN_PIPELINE_FILE}"
 
 
+def read_patterns(cluster: Cluster) -> list[str]:
+    """The shell patterns of the files that Logstash reads into its pipelines when it starts."""
+    return [f"{folder(pipeline)}/*.conf" for pipeline in cluster.pipeline_ids]
+
+
 def events_file(pipeline: str) -> str:
     """The file that a pipeline without files of the user's writes its events to: one JSON object a line."""
     return f"/var/log/logstash/events{'' if pipeline == 'main' else '-' + pipeline}.json"

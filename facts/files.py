@@ -87,3 +87,21 @@ class FileText(FactBase[list[str]]):
 
     def process(self, output: list[str]) -> list[str]:
         return output
+
+
+class MatchingFiles(FactBase[list[str]]):
+    """
+    The files that these patterns of the shell match. The shell looks for them itself.
+
+    .. code:: python
+
+        ["/etc/logstash/conf.d/logstash-ha.conf", "/etc/logstash/conf.d/other.conf"]
+    """
+
+    default = list
+
+    def command(self, patterns: list[str]) -> str:
+        return f'for file in {" ".join(patterns)}; do [ ! -f "$file" ] || echo "$file"; done'
+
+    def process(self, output: list[str]) -> list[str]:
+        return output

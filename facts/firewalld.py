@@ -126,3 +126,86 @@ class FirewallRules(FactBase[RulesState | None]):
 
     def process(self, output: list[str]) -> RulesState | None:
         return parse_rules(output)
+
+
+class ZoneOpenings(TypedDict):
+    """What a zone lets in beside its rich rules: `target` is what happens to the rest (`default`, `ACCEPT`, …), `ports`
+    are `PORT PROTOCOL` or `FIRST-LAST PROTOCOL`, `protocols` are open as a whole, and `forwards` are such as
+    `5514 udp to 5600` or `5514 udp to 192.0.2.7:5600`."""
+
+    target: str
+    ports: list[str]
+    protocols: list[str]
+    forwards: list[str]
+
+
+class ZoneState(TypedDict):
+    """A zone in force, and as firewalld's next start makes it."""
+
+    runtime: ZoneOpenings
+    permanent: ZoneOpenings
+
+
+def parse_zone(output: list[str]) -> ZoneState | None:
+    """busctl's answers, a line each: the settings of a zone in force, and those of the next start. None where one is
+    missing."""
+    try:
+        runtime, permanent = [_openings(_values(line)) for line in output]
+    except (ValueError, StopIteration):
+        return None
+    return ZoneState(runtime=runtime, permanent=permanent)
+
+
+def _openings(values: list[str]) -> ZoneOpenings:
+    """From a (sssbsasa(ss)asba(ssss)asasasasa(ss)b), firewalld.dbus(5)'s settings of a zone. Raises StopIteration."""
+    rest = iter(values)
+
+    def several(width: int = 1) -> list[list[str]]:
+        return [[next(rest) for _ in range(width)] for _ in range(int(next(rest)))]
+
+    *_, target = [
+        next(rest) for _ in range(5)
+    ]  # after the version, two descriptions and a word that has no use
+    several()  # services
+    ports = several(2)
+    several()  # ICMP blocks
+    next(rest)  # masquerading
+    forwards = several(4)
+    for _ in ("interfaces", "sources", "rich rules"):
+        several()
+    return ZoneOpenings(
+        target=target,
+        ports=[" ".join(port) for port in ports],
+        protocols=[protocol for (protocol,) in several()],
+        forwards=[
+            f"{port} {protocol} to {':'.join(part for part in (address, to) if part)}"
+            for port, protocol, to, address in forwards
+        ],
+    )
+
+
+class ZoneSettings(FactBase[ZoneState | None]):
+    """
+    What the zone of an interface lets in beside its rich rules. None where firewalld does not run. Needs root.
+
+    .. code:: python
+
+        {
+            "runtime": {"target": "default", "ports": ["9600 tcp"], "protocols": [], "forwards": []},
+            "permanent": {"target": "default", "ports": [], "protocols": [], "forwards": []},
+        }
+    """
+
+    def command(self, interface: str) -> str:
+        call = f"busctl call {_NAME} {_PATH}"
+        return (
+            f"zone=$({call} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
+            f' && {{ [ "$zone" != \'s ""\' ] || zone=$({call} {_NAME} getDefaultZone); }}'
+            ' && zone=${zone#*\\"} && zone=${zone%\\"}'
+            f' && {call} {_NAME} getZoneSettings s "$zone"'
+            f' && kept=$({call}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
+            f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getSettings || true'
+        )
+
+    def process(self, output: list[str]) -> ZoneState | None:
+        return parse_zone(output)

@@ -110,3 +110,21 @@ class HealthChecks(FactBase[HealthState | None]):
 
     def process(self, output: list[str]) -> HealthState:
         return parse_health(output)
+
+
+class RaisedVerdicts(FactBase[list[str]]):
+    """
+    The files among these that say that an input is down: those that are not empty. The shell looks by itself.
+
+    .. code:: python
+
+        ["/run/keepalived-health/192.0.2.12/udp-5514"]
+    """
+
+    default = list
+
+    def command(self, paths: list[str]) -> str:
+        return f'for file in {shlex.join(paths)}; do [ ! -s "$file" ] || echo "$file"; done'
+
+    def process(self, output: list[str]) -> list[str]:
+        return output

@@ -161,3 +161,66 @@ class UnitStates(FactBase[dict[str, UnitState]]):
 
     def process(self, output: list[str]) -> dict[str, UnitState]:
         return parse_units(output, self._units)
+
+
+class UnitCondition(TypedDict):
+    """What a unit's state does not show: `masked`: it can't be started; `frozen`: one of its processes is stopped by a
+    signal, or all are by their control group; `drop_ins`: the files in /etc and /run that change its settings."""
+
+    masked: bool
+    frozen: bool
+    drop_ins: list[str]
+
+
+def parse_conditions(output: list[str]) -> dict[str, UnitCondition]:
+    """The lines of `systemctl show`, then lines `frozen UNIT`."""
+    conditions: dict[str, UnitCondition] = {}
+    for block in "\n".join(line for line in output if not line.startswith("frozen ")).split("\n\n"):
+        shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in shown:
+            unit = shown["Id"].removesuffix(".service")
+            drop_ins = [
+                path
+                for path in shown.get("DropInPaths", "").split()
+                if path.startswith(("/etc/", "/run/")) and f"/{unit}.service.d/" in path
+            ]
+            masked = shown.get("UnitFileState", "").startswith("masked")
+            conditions[unit] = UnitCondition(masked=masked, frozen=False, drop_ins=drop_ins)
+    for line in output:
+        unit = line.removeprefix("frozen ")
+        if unit != line and unit in conditions:
+            conditions[unit]["frozen"] = True
+    return conditions
+
+
+class UnitConditions(FactBase[dict[str, UnitCondition]]):
+    """
+    Whether these units are masked or frozen, and whose files change their settings, by name. Needs root.
+
+    + units: names without the suffix `.service`
+
+    .. code:: python
+
+        {"keepalived": {"masked": False, "frozen": False, "drop_ins": []}}
+    """
+
+    default = dict
+
+    def command(self, units: list[str]) -> str:
+        names = shlex.join(f"{unit}.service" for unit in units)
+        # Control groups of version 2, and of version 1. The shell reads all of it by itself. In /proc/PID/stat the
+        # state follows the name, which may contain anything (proc(5)).
+        return (
+            f"systemctl show -p Id,UnitFileState,DropInPaths {names}; echo; "
+            f"for unit in {shlex.join(units)}; do "
+            "for group in /sys/fs/cgroup /sys/fs/cgroup/systemd; do "
+            'group=$group/system.slice/$unit.service; [ -f "$group/cgroup.procs" ] || continue; frozen=; '
+            "while read -r process; do { read -r state </proc/$process/stat; } 2>/dev/null || continue; "
+            'case ${state##*)} in " T "*) frozen=yes ;; esac; done <"$group/cgroup.procs"; '
+            '[ ! -f "$group/cgroup.events" ] || while read -r name value; do '
+            '[ "$name $value" != "frozen 1" ] || frozen=yes; done <"$group/cgroup.events"; '
+            '[ -z "$frozen" ] || echo frozen $unit; done; done || true'
+        )
+
+    def process(self, output: list[str]) -> dict[str, UnitCondition]:
+        return parse_conditions(output)

@@ -23,7 +23,7 @@ from remote.inventory import cluster_of_inventory, find_sender, load_cluster, lo
 from verification import drift, monitor, page, watch
 from verification.delivery import check_size, deliver
 from verification.exposed import find_exposed
-from verification.inspection import inspect
+from verification.inspection import PATIENCE, inspect
 from verification.report import Delivery, Report
 from verification.show import document, failure, good, show
 
@@ -110,7 +110,7 @@ def verify_host(state: State, host: Host) -> None:
     first = next(member for member in state.inventory if member in state.activated_hosts)
     if host != first:
         return
-    report = inspect(state, cluster_of_inventory(state.inventory), {})
+    report = inspect(state, cluster_of_inventory(state.inventory), {}, settling=PATIENCE)
     show(Console(highlight=False), report, None)
     sys.exit(GOOD if report.ok else WRONG)
 
@@ -183,7 +183,8 @@ def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None]:
     if options.send is not None:
         check_size(options.send, options.rate, len(cluster.virtual_servers))
         sender = find_sender(inventory, cluster, options.sender)
-    report = inspect(state, cluster, connect_to_nodes(state, inventory, cluster, sender))
+    reasons = connect_to_nodes(state, inventory, cluster, sender)
+    report = inspect(state, cluster, reasons, settling=PATIENCE)
     if sender is None:
         return report, None
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):

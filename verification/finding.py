@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cluster import Cluster, Node
+from facts.services import UnitCondition
 from verification.observe import Observation
 from verification.report import Cell, Problem, Row, Status
 
@@ -58,8 +59,15 @@ def unread(what: str, command: str) -> Finding:
 
 
 def runs(seen: Observation, unit: str) -> bool:
-    """Whether this service was seen to run."""
-    return bool(seen.services and unit in seen.services and seen.services[unit]["active"])
+    """Whether this service was seen to run, and not to be frozen."""
+    active = bool(seen.services and unit in seen.services and seen.services[unit]["active"])
+    return active and not condition(seen, unit)["frozen"]
+
+
+def condition(seen: Observation, unit: str) -> UnitCondition:
+    """What else was seen of this unit."""
+    unknown = UnitCondition(masked=False, frozen=False, drop_ins=[])
+    return (seen.conditions or {}).get(unit, unknown)
 
 
 def words(names: Iterable[str]) -> str:

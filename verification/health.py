@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cluster import API_PORT, Cluster, Node
+from desired.paths import DRAINED
 from facts.health import Check
 from facts.ipvs import socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, unread, words
@@ -70,7 +71,8 @@ def drained(cluster: Cluster, observations: Observations) -> list[Problem]:
             "health",
             node.name,
             f"is {check['message']}: it gets no events",
-            "wait for the deploy to end, or start its Logstash; an interrupted deploy's drain flag expires after 5 minutes",
+            "wait for the deploy to end, or start its Logstash; an interrupted deploy's drain flag expires after 5 minutes, "
+            f"or `rm {DRAINED}/{node.address}` on {words(_seen_by(observations, node, 'drained'))}",
             check["reason"],
         )
         for node in cluster.nodes
@@ -149,6 +151,15 @@ def checks_of(seen: Observation, node: Node, input: str | None = None) -> Iterab
 def state_of(seen: Observation, node: Node, input: str) -> str | None:
     """The state of an input on `node` by this observer's check; None where it made none."""
     return next((check["state"] for check in checks_of(seen, node, input)), None)
+
+
+def _seen_by(observations: Observations, node: Node, state: str) -> list[str]:
+    """The observers for which `node` has this state."""
+    return [
+        name
+        for name, seen in observations.items()
+        if any(check["state"] == state for check in checks_of(seen, node))
+    ]
 
 
 def _first(observations: Observations, node: Node, state: str, input: str | None = None) -> Check | None:

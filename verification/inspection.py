@@ -13,16 +13,22 @@ from verification.observe import observe
 from verification.report import Report
 
 SETTLING = 15
-"""Seconds that keepalived may take to follow a change: `delay_loop`, `misc_timeout` and an election."""
+"""Seconds that keepalived may take to follow the changes of a deploy: `delay_loop`, `misc_timeout` and an election."""
+PATIENCE = 5
+"""Seconds for what verify.py happens to see in the midst of a change, so that it answers within 10 s."""
 
 
 def inspect(
-    state: State, cluster: Cluster, reasons: dict[str, str], left_out: Collection[str] = ()
+    state: State,
+    cluster: Cluster,
+    reasons: dict[str, str],
+    left_out: Collection[str] = (),
+    settling: float = SETTLING,
 ) -> Report:
-    """The report on the cluster, once keepalived has had its time. For `reasons` and `left_out`, see `observe`."""
+    """The report on the cluster, once keepalived has had `settling` seconds. For `reasons` and `left_out`, see `observe`."""
     start = time.monotonic()
     while True:
         report = judge(cluster, observe(state, cluster, reasons, left_out))
-        if not report.may_settle or time.monotonic() - start > SETTLING:
+        if not report.may_settle or time.monotonic() - start > settling:
             return report
         time.sleep(1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node, RealServer, VirtualServer
+from desired import health
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
 from verification.health import UP, state_of
 from verification.observe import Observation
 from verification.report import Problem, Status, VipReport
 
+_RESTART = f"`systemctl restart keepalived`; if it comes back: {DEPLOY}"
+"""keepalived does not look at what others change in IPVS; its start makes all of it anew."""
 _FORWARD = {"nat": "Masq", "snat": "Masq", "dr": "Route"}
 """ipvsadm(8)'s words. The director's own real server is no exception: `Local` went with Linux 2.6.37."""
 
@@ -34,7 +37,8 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
                 if seen.virtual_servers is None
                 else f"IPVS has no virtual server {name(server)}"
             )
-            return Finding(Status.WRONG, "none", what, f"{DEPLOY}, then `journalctl -u keepalived`")
+            mend = DEPLOY if seen.virtual_servers is None else _RESTART
+            return Finding(Status.WRONG, "none", what, f"{mend}, then `journalctl -u keepalived`")
         there = {real["address"]: real for real in found["real_servers"]}
 
         states = {address: state_of(seen, real.node, server.input_id) for address, real in desired.items()}
@@ -67,30 +71,47 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             else None
         )
         for address, real in desired.items():
-            health = states[address]
-            if address not in there and (health is None or health in UP):
-                passes = ", though its check passes" if health else ""
+            state_there = states[address]
+            if address not in there and (state_there is None or state_there in UP):
+                passes = ", though its check passes" if state_there else ""
                 late.append(f"{real.node.name} is not in the pool{passes}")
-            elif address in there and health and health not in UP and address != kept:
+            elif address in there and state_there and state_there not in UP and address != kept:
                 late.append(f"{real.node.name} is in the pool, though its check fails")
             elif address not in there:
-                waiting |= health != "drained"
+                waiting |= state_there != "drained"
         good = sum(address in there and right(there[address], real) for address, real in desired.items())
         text = f"{good} of {len(desired)}"
         label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id
         if faults:
-            return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", DEPLOY)
+            return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", _RESTART)
         if kept:
             what = f"{label}: no node's check passes; {desired[kept].node.name} stays in the pool, as the last one"
             return Finding(Status.WRONG, text, what, "fix what is above")
         if late:
-            do = "verify again in 10 s; if it stays: `journalctl -u keepalived` names scripts it won't run"
+            do = (
+                "verify again in 10 s; if it stays: `systemctl restart keepalived`, and `journalctl -u keepalived` "
+                "names scripts it won't run"
+            )
+            if wrong := _wrong_verdicts(server, seen):
+                late.append(f"{several(wrong)} says otherwise than the health service")
+                do = f"`systemctl restart {health.UNIT}`, which writes it anew"
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(late)}", do)
         if good == len(desired):
             return Finding(Status.OK, text)
         return Finding(Status.WRONG if waiting else Status.WARNING, text)
 
     return row_of(cluster, observations, "ipvs", judge_node, server.input_id, str(server.vip))
+
+
+def _wrong_verdicts(server: VirtualServer, seen: Observation) -> list[str]:
+    """The files by which keepalived takes the opposite of what the health service says of an input."""
+    return [
+        path
+        for real in server.real_servers
+        if (state := state_of(seen, real.node, server.input_id)) not in (None, "drained")
+        and (path := health.verdict(real.node, server.input_id))
+        and (path in (seen.raised or [])) == (state in UP)
+    ]
 
 
 def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
@@ -117,6 +138,8 @@ def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
             found = f"{server['protocol']} {server['address']}"
             if found in desired:
                 continue
+            option = {"TCP": "-t", "UDP": "-u", "FWM": "-f"}.get(server["protocol"], "-t")
+            remove = f"`ipvsadm -D {option} {server['address']}`"
             at_vip = host_of(server["address"]) in map(str, cluster.vips)
             problems.append(
                 Problem(
@@ -124,7 +147,9 @@ def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
                     "ipvs",
                     node,
                     f"IPVS has a virtual server that is none of the inputs': {found}",
-                    DEPLOY if at_vip else "leave it, if somebody means it",
+                    f"{DEPLOY} where inventory.py has changed, otherwise {remove}"
+                    if at_vip
+                    else f"leave it, if somebody means it; otherwise {remove}",
                 )
             )
     return problems

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 
 from cluster import API_PORT, Cluster, Node
-from desired import firewalld, health, keepalived, nftables, reload, sysctl
+from desired import firewalld, health, keepalived, logstash, nftables, reload, sysctl
 from desired.textfile import TextFile
 from desired.unit import fingerprint
-from desired.units import unit_names
+from desired.units import FIREWALLD, unit_names
 from facts.firewalld import RulesState
-from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread, words
+from verification import packets
+from verification.finding import (
+    DEPLOY,
+    Finding,
+    Judged,
+    Observations,
+    condition,
+    row_of,
+    runs,
+    several,
+    unread,
+    words,
+)
 from verification.observe import Observation, unit_files
 from verification.report import Status
 
@@ -58,21 +71,30 @@ def _service(
         state = seen.services.get(unit) if seen.services else None
         if state is None:
             return unread(f"the state of {unit}", f"systemctl status {unit}")
+        masked = condition(seen, unit)["masked"]
+        unmask = f"systemctl unmask {unit} && " if masked else ""
         if not state["active"]:
             what = "does not run" if state["enabled"] else "does not run, and would not start at boot"
             verb = "start" if state["enabled"] else "enable --now"
-            do = f"`systemctl {verb} {unit}`; why it stopped: `journalctl -u {unit}`"
+            do = f"`{unmask}systemctl {verb} {unit}`; why it stopped: `journalctl -u {unit}`"
             return Finding(Status.WRONG, "stopped", f"{unit} {what}", do)
+        if condition(seen, unit)["frozen"]:
+            what = f"{unit} runs, but a process of it is stopped, and does nothing"
+            do = f"`systemctl kill -s CONT {unit}`, or `systemctl thaw {unit}` after a `systemctl freeze`"
+            return Finding(Status.WRONG, "frozen", what, do)
         if unit == health.UNIT and (stale := _stale(seen.heartbeat)):
             return stale
         if unit == keepalived.UNIT and (deaf := _deaf(cluster, seen)):
             return deaf
         if not state["enabled"]:
-            what = f"{unit} runs, but would not start at boot"
-            return Finding(Status.WRONG, "disabled", what, f"`systemctl enable {unit}`")
+            what = f"{unit} runs, but {'is masked, and ' if masked else ''}would not start at boot"
+            return Finding(Status.WRONG, "disabled", what, f"`{unmask}systemctl enable {unit}`")
         found = _files(files.get(node.name, {}).get(unit), seen, unit)
+        if not found and unit == logstash.UNIT:
+            found = _joined(files.get(node.name, {}).get(unit), seen)
         if not found and unit == health.UNIT:
             found = _unheard(cluster, node, observations)
+        found = found or _overridden(seen, unit)
         return found or Finding(Status.OK, "running")
 
     return row_of(cluster, observations, unit, judge_node)
@@ -150,6 +172,35 @@ def _files(desired: list[TextFile] | None, seen: Observation, unit: str) -> Find
     return None
 
 
+def _joined(desired: list[TextFile] | None, seen: Observation) -> Finding | None:
+    """The files of others that Logstash reads into its pipelines."""
+    ours = {file.path for file in desired or []}
+    others = [path for path in seen.pipeline_files or [] if path not in ours]
+    if not desired or not others:
+        return None
+    what = f"{several(others)} is not the deploy's, and Logstash's next start makes it a part of the pipeline"
+    do = (
+        "move it out of that folder; where the pipeline needs it, name it in `pipelines` in inventory.py, "
+        f"and {DEPLOY}"
+    )
+    return Finding(Status.WARNING, "joined", what, do)
+
+
+def _overridden(seen: Observation, unit: str) -> Finding | None:
+    """The files of others that change a unit of the deploy's, or keepalived's."""
+    if unit in (logstash.UNIT, FIREWALLD):  # these have settings that are their owner's
+        return None
+    others = [path for path in condition(seen, unit)["drop_ins"] if path != keepalived.DROP_IN]
+    if not others:
+        return None
+    what = f"{several(others)} is not the deploy's, and changes how {unit} runs"
+    do = (
+        "leave it, if somebody means it; otherwise remove it, then "
+        f"`systemctl daemon-reload && systemctl restart {unit}`"
+    )
+    return Finding(Status.WARNING, "overridden", what, do)
+
+
 def _differs(desired: list[TextFile], known: dict[str, str], unit: str) -> str:
     """In what a unit's fingerprint differs from the desired one, in words."""
     other = [file.path for file in desired if known.get(file.path) != file.sha256]
@@ -193,6 +244,15 @@ def selinux(cluster: Cluster, observations: Observations) -> Judged:
         if seen.selinux is None:
             return unread("SELinux's state", "getenforce; ausearch -m avc -c keepalived")
         mode, denied = seen.selinux["mode"].lower(), seen.selinux["denied"]
+        boot = seen.selinux["boot"]
+        if not denied and "disabled" != mode != (boot or mode):
+            what = f"SELinux is {mode} now, and {boot} after the next boot"
+            do = (
+                f"`sed -i s/^SELINUX=.*/SELINUX={mode}/ /etc/selinux/config`"
+                if mode == "enforcing"
+                else "`setenforce 1`, then verify again"
+            )
+            return Finding(Status.WARNING, mode, what, do)
         if not denied:
             return Finding(Status.OK, mode)
         what = f"SELinux is {mode} and denies keepalived what it needs: {several(denied)}"
@@ -242,16 +302,23 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
         if old := nftables.extra(translating, seen.table or []):
             what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(old)}"
             return Finding(Status.WRONG, text, what, DEPLOY)
+        if seen.zone is None:
+            return unread(f"zone {zone}", f"firewall-cmd --zone={zone} --list-all")
+        if seen.chains is None:
+            return unread("the rules of iptables", "iptables-save")
         others = firewalld.unmanaged(desired, seen.firewall, seen.record or {})
         old = [rule for rule in _present(seen.firewall) if rule not in desired and rule not in others]
         if old:
             what = f"zone {zone} still has, from an earlier deploy: {several(old)}"
             return Finding(Status.WRONG, text, what, DEPLOY)
+        if found := packets.decide(cluster, node, seen, others):
+            return replace(found, text=text)
         # firewalld looks at what denies before it looks at what accepts (firewalld.richlanguage(5)).
         deny = [rule for rule in others if {"drop", "reject", "DROP", "REJECT"} & set(rule.split())]
         if deny:
             what = f"others' rules in zone {zone} may keep events out: {several(deny)}"
-            return Finding(Status.WARNING, text, what, "leave it, if somebody means it")
+            remove = packets.removal(deny[0], seen.firewall)
+            return Finding(Status.WARNING, text, what, f"leave it, if somebody means it; otherwise {remove}")
         return Finding(Status.OK, text)
 
     return row_of(cluster, observations, "firewall", judge_node)

@@ -12,7 +12,7 @@ from gevent.pool import Group
 from pyinfra.api import FactBase, Host, State
 
 from cluster import Cluster, Node
-from desired import health, health_script, nftables, sysctl
+from desired import health, health_script, logstash, nftables, sysctl
 from desired.compared import table_rules
 from desired.files import desired_files
 from desired.paths import LAST_GOOD, RECORD, STATE
@@ -21,14 +21,16 @@ from desired.translation import own_table
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
 from facts.channel import HeardPeers
-from facts.firewalld import FirewalldState, FirewallRules, RulesState
-from facts.health import Check, HealthChecks, HealthState
+from facts.files import MatchingFiles
+from facts.firewalld import FirewalldState, FirewallRules, RulesState, ZoneSettings, ZoneState
+from facts.health import Check, HealthChecks, HealthState, RaisedVerdicts
 from facts.heartbeat import FileAge
+from facts.iptables import OwnChains
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.nftables import TableRules
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
-from facts.services import ServiceState, UnitState, UnitStates
+from facts.services import ServiceState, UnitCondition, UnitConditions, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
 from facts.vrrp import AdvertSockets, LoopbackAddresses, VipInterfaces
 from remote import session
@@ -56,6 +58,9 @@ class Observation:
     services: dict[str, ServiceState] | None = None
     units: dict[str, UnitState] | None = None
     """Those that read files of the deploy's, by name; among the files are the staged ones."""
+    conditions: dict[str, UnitCondition] | None = None
+    pipeline_files: list[str] | None = None
+    """The files that Logstash's next start reads into its pipelines."""
     peers: dict[str, bool] | None = None
     """By address: whether the health service here hears the one there."""
     heartbeat: int | None = None
@@ -67,8 +72,13 @@ class Observation:
     """`RUNNING`, or `FAILED`."""
     table: list[str] | None = None
     """The rules of the table of our own."""
+    zone: ZoneState | None = None
+    chains: list[str] | None = None
+    """The rules in the kernel's own chains that come before firewalld's."""
     record: dict[str, list[str]] | None = None
     health: HealthState | None = None
+    raised: list[str] | None = None
+    """The verdicts that tell keepalived that an input is down, by their paths."""
     virtual_servers: list[VirtualServerState] | None = None
     held: dict[str, list[str]] | None = None
     """By VIP: the interfaces that carry it, without loopback."""
@@ -153,13 +163,17 @@ def _facts(
 ) -> dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]:
     """What is read on a node, by its name in an `Observation`; `services` are among the `units`."""
     paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster, with_table)}
+    verdicts = [health.verdict(node, input) for node in cluster.nodes for input in cluster.input_ids]
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
+        "conditions": (UnitConditions, {"units": unit_names(cluster, with_table)}),
+        "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
         "peers": (HeardPeers, {"path": health.PEERS}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),
+        "raised": (RaisedVerdicts, {"paths": verdicts}),
         "virtual_servers": (VirtualServers, {}),
         "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (LoopbackAddresses, {}),
@@ -168,6 +182,8 @@ def _facts(
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
         facts["firewalld_state"] = (FirewalldState, {})
+        facts["zone"] = (ZoneSettings, {"interface": cluster.interface})
+        facts["chains"] = (OwnChains, {"families": list(cluster.families)})
     if with_table:
         facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))
     if el:

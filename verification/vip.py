@@ -21,15 +21,21 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
         text = "holds it" if interfaces else "-"
         if interfaces not in ([], [cluster.interface]):
             what = f"holds {vip} on {words(interfaces)}, not on {cluster.interface} alone"
+            others = [interface for interface in interfaces if interface != cluster.interface]
+            remove = words(
+                f"`ip addr del {vip}/{instance.vip.max_prefixlen} dev {other}`" for other in others
+            )
             return Finding(
-                Status.WRONG, "elsewhere", what, "take it away there: `ip addr del`; keepalived adds it"
+                Status.WRONG, "elsewhere", what, f"take it away there: {remove}; keepalived adds it"
             )
         if direct and vip not in seen.loopback:
             what = f"lacks {vip} on lo: with direct routing, it drops the events that the director sends it"
             return Finding(Status.WRONG, text, what, "`systemctl restart logstash-ha-vip`")
         if not direct and vip in seen.loopback:
             what = f"has {vip} on lo, and answers for it though it may not hold it"
-            return Finding(Status.WRONG, text, what, f"{DEPLOY}, or `ip addr del {vip} dev lo`")
+            return Finding(
+                Status.WRONG, text, what, f"`ip addr del {vip}/{instance.vip.max_prefixlen} dev lo`"
+            )
         return Finding(Status.OK if len(holders) < 2 or not interfaces else Status.WRONG, text)
 
     row, problems = row_of(cluster, observations, "vip", judge_node, vip=vip)
@@ -39,7 +45,8 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
         sameness = "and password" if cluster.vrrp == 2 else "and version"
         do = (
             f"let VRRP (IP protocol 112) pass between them, with one virtual_router_id {sameness}: "
-            f"{DEPLOY}, then `tcpdump -ni {cluster.interface} {ip} proto 112`"
+            f"{DEPLOY}, then `tcpdump -ni {cluster.interface} {ip} proto 112`. Where it was put there by hand: "
+            f"`ip addr del {vip}/{instance.vip.max_prefixlen} dev {cluster.interface}` there"
         )
         problems.append(Problem(Status.WRONG, "vip", None, what, do))
     # With nodes left out, any of them may hold it.

@@ -145,7 +145,7 @@ class FirewalldMachine(ShellMachine):
             ("mkdir", "-p", root / "run/dbus", root / "run/firewalld"),
         ):
             self.namespace.run(*words)
-        if subprocess.run(self.inside("nft", "add", "table", "inet", "x"), check=False).returncode:
+        if subprocess.run(self.chrooted("nft", "add", "table", "inet", "x"), check=False).returncode:
             raise LabError("this kernel has no nf_tables for inet, which firewalld's nftables backend needs")
         self.namespace.run("chroot", root, "nft", "delete", "table", "inet", "x")
         self.namespace.start(
@@ -156,7 +156,7 @@ class FirewalldMachine(ShellMachine):
         self.firewalld: subprocess.Popen[str] | None = None
         self.restart()
 
-    def inside(self, *command: str | Path) -> list[str]:
+    def chrooted(self, *command: str | Path) -> list[str]:
         return self.namespace.words("chroot", self.root, *command)
 
     def restart(self) -> None:
@@ -166,7 +166,7 @@ class FirewalldMachine(ShellMachine):
             self.firewalld.wait(30)
         with self.log.open("a") as log:
             self.firewalld = subprocess.Popen(
-                self.inside("firewalld", "--nofork", "--nopid"), stdout=log, stderr=log, text=True
+                self.chrooted("firewalld", "--nofork", "--nopid"), stdout=log, stderr=log, text=True
             )
         until(lambda: self.state in ("running", "failed"), 60, self.log.read_text)
 
@@ -179,7 +179,7 @@ class FirewalldMachine(ShellMachine):
         if stdin is None and isinstance(command, StringCommand):
             stdin = str(command.connector_arguments.get("_stdin") or "")
         return subprocess.run(
-            self.inside("sh", "-c", text),
+            self.chrooted("sh", "-c", text),
             input=stdin or "",
             capture_output=True,
             text=True,
@@ -190,18 +190,10 @@ class FirewalldMachine(ShellMachine):
     def attach(self, cluster: Cluster, node: Node, world: Namespace, addresses: Iterable[str]) -> None:
         """Connect it to the other namespace, which gets these addresses, by the cluster's interface."""
         link = cluster.interface
-        world.run(
-            "ip",
-            "link",
-            "add",
-            "world",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            link,
-            "netns",
-            str(self.namespace.pid),
+        # Not in its process namespace, which does not know the other one's process.
+        run(
+            *("nsenter", f"--target={world.pid}", "--net", "ip", "link", "add", "world", "type", "veth"),
+            *("peer", "name", link, "netns", str(self.namespace.pid)),
         )
         for namespace, name in ((world, "world"), (self.namespace, link)):
             namespace.run("ip", "link", "set", name, "up")

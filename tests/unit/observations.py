@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from cluster import Cluster, Node, VirtualServer
-from desired import firewalld, nftables, sysctl
+from desired import firewalld, logstash, nftables, sysctl
 from desired.translation import own_table
 from desired.unit import fingerprint
 from desired.units import unit_names
+from facts.firewalld import ZoneOpenings
 from facts.ipvs import VirtualServerState, socket_name
 from facts.services import UnitState
 from tests.unit.clusters import make_cluster
@@ -49,6 +50,7 @@ def virtual_server(server: VirtualServer) -> VirtualServerState:
     }
 
 
+ZONE: ZoneOpenings = {"target": "default", "ports": [], "protocols": [], "forwards": []}
 RUNNING = {"enabled": True, "active": True, "stale": False}
 
 
@@ -82,7 +84,15 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         services={unit: {**RUNNING} for unit in unit_names(cluster, with_table)},  # type: ignore[typeddict-item]
         units=unit_states(cluster, node),
         sysctl={"runtime": sysctl.kernel_settings(cluster), "lines": []},
-        selinux={"mode": "Enforcing", "denied": []},
+        selinux={"mode": "Enforcing", "boot": "enforcing", "denied": []},
+        conditions={
+            unit: {"masked": False, "frozen": False, "drop_ins": []}
+            for unit in unit_names(cluster, with_table)
+        },
+        pipeline_files=[logstash.own_file(pipeline) for pipeline in cluster.pipeline_ids],
+        zone={"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)},
+        chains=[],
+        raised=[],
         firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
         firewalld_state="RUNNING",
         table=nftables.rules(cluster, node) if with_table else [],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,17 @@ from desired.paths import CLONE, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
 from desired.units import managed_units
 from facts.batch import BatchFacts
 from facts.clone import Identity
+from facts.files import MatchingFiles
 from facts.firewalld import FirewallRules
+from facts.health import RaisedVerdicts
+from facts.iptables import OwnChains
 from facts.ipvs import DrainFlags
 from facts.record import Record
-from facts.services import UnitStates
+from facts.selinux import SELinux
+from facts.services import UnitConditions, UnitStates
 from facts.users import User
 from tests.unit.machine import ShellMachine
+from tests.until import until
 
 BUSCTL = """\
 case "$*" in
@@ -75,6 +82,84 @@ def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachin
         "files": {},
         "good": [],
     }
+
+
+@pytest.mark.parametrize("version", ["", "/systemd"])
+def test_a_process_that_is_stopped_shows_in_its_unit(machine: ShellMachine, version: str) -> None:
+    """Whatever its name is, and in control groups of both versions; one that is gone meanwhile is left out."""
+    machine.program(
+        "systemctl", "for unit in keepalived logstash health; do echo Id=$unit.service; echo; done"
+    )
+    groups = machine.root / "cgroup"
+    name = machine.root / "a) T (b"
+    shutil.copy("/bin/sleep", name)
+    with subprocess.Popen([name, "60"]) as process, subprocess.Popen(["sleep", "60"]) as running:
+        try:
+            until(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == name.name)
+            for unit, pid in (
+                ("keepalived", process.pid),
+                ("logstash", running.pid),
+                ("health", running.pid),
+            ):
+                folder = groups / version.lstrip("/") / f"system.slice/{unit}.service"
+                folder.mkdir(parents=True)
+                (folder / "cgroup.procs").write_text(f"999999999\n{pid}\n")
+            (folder / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+            units = ["keepalived", "logstash", "health"]
+
+            def frozen() -> list[str]:
+                fact = UnitConditions()
+                done = machine.sh(fact.command(units).replace("/sys/fs/cgroup", str(groups)))
+                assert (done.returncode, done.stderr) == (0, "")
+                found = fact.process(done.stdout.splitlines())
+                assert list(found) == units
+                return [unit for unit, condition in found.items() if condition["frozen"]]
+
+            assert frozen() == []
+            process.send_signal(signal.SIGSTOP)
+            until(lambda: frozen() == ["keepalived"])
+            (folder / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+            assert frozen() == ["keepalived", "health"]
+        finally:
+            process.kill()
+            running.kill()
+
+
+def test_selinuxs_mode_at_the_next_boot_is_read_from_its_file(machine: ShellMachine) -> None:
+    machine.program("getenforce", "echo Enforcing")
+    machine.program("dmesg", "")
+    assert machine.fact(SELinux)["boot"] == ""
+    text = "# SELINUX=disabled\nSELINUXTYPE=targeted\nSELINUX = Permissive  \n"
+    machine.write("/etc/selinux/config", text)
+    assert machine.fact(SELinux) == {"mode": "Enforcing", "boot": "permissive", "denied": []}
+
+
+def test_iptables_is_asked_for_the_families_that_it_has(machine: ShellMachine) -> None:
+    saved = "echo '# by'; echo '*filter'; echo ':INPUT ACCEPT [0:0]'; echo '-A INPUT -p udp -j DROP'; echo '-A OWN -j DROP'"
+    machine.program("iptables-save", saved)
+    machine.program("ip6tables-save", "echo broken >&2; exit 1")
+    drop = "ipv4 filter -A INPUT -p udp -j DROP"
+    assert machine.fact(OwnChains, families=[4]) == [drop]
+    assert machine.fact(OwnChains, families=[4, 6]) == [drop]
+
+
+def test_files_that_match_are_found_by_the_shell(machine: ShellMachine) -> None:
+    pattern = "/etc/logstash/conf.d/*.conf"
+    assert machine.fact(MatchingFiles, patterns=[pattern]) == []
+    for name in ("b c.conf", "a.conf", "a.conf.bak", ".a.conf.staged"):
+        machine.write(f"/etc/logstash/conf.d/{name}", "")
+    machine.path("/etc/logstash/conf.d/folder.conf").mkdir()
+    assert machine.fact(MatchingFiles, patterns=[pattern]) == [
+        "/etc/logstash/conf.d/a.conf",
+        "/etc/logstash/conf.d/b c.conf",
+    ]
+
+
+def test_a_verdict_is_raised_by_what_is_in_it(machine: ShellMachine) -> None:
+    paths = [f"/etc/verdicts/{name}" for name in ("up", "down", "missing")]
+    machine.write(paths[0], "")
+    machine.write(paths[1], "1\n")
+    assert machine.fact(RaisedVerdicts, paths=paths) == [paths[1]]
 
 
 def test_a_record_is_read_as_it_is(machine: ShellMachine) -> None:

@@ -164,7 +164,7 @@ class Firewall:
 
     def deploy(self, cluster: Cluster, own_table: bool = False) -> list[subprocess.CompletedProcess[str]]:
         """Add all rules of the first node, and then remove the obsolete ones."""
-        done = []
+        done: list[subprocess.CompletedProcess[str]] = []
         for operation in (firewalld.allowed, firewalld.pruned):
             if not done or done[-1].returncode == 0:
                 done += self.machine.run(

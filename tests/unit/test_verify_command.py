@@ -241,7 +241,7 @@ def pyinfra_run(
     hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
     state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
     monkeypatch.setattr(command, "cluster_of_inventory", lambda inventory: None)
-    monkeypatch.setattr(command, "inspect", lambda *_: SimpleNamespace(ok=ok))
+    monkeypatch.setattr(command, "inspect", lambda *_, settling: SimpleNamespace(ok=ok))
     monkeypatch.setattr(command, "show", lambda *_: print("the table"))
     return cast(State, state), cast(list[Host], hosts)
 

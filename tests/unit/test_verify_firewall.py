@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_firewalld_that_fell_back_to_its_stock_rules_is_reported(cluster: Clus
     assert "journalctl -u firewalld" in problem.do
 
 
-TCP = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
+TCP: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,33 @@ def test_one_fault_on_one_node_is_reported_once(cluster: Cluster, name: str) -> 
     assert_reported_once(cluster, FAULTS[name])
 
 
+@pytest.mark.parametrize("name", ["scheduler", "no ops", "not NAT", "weight 0", "a real server too many"])
+def test_what_was_changed_by_hand_is_mended_by_a_restart(cluster: Cluster, name: str) -> None:
+    """A deploy does nothing where keepalived runs with its files, and a reload leaves IPVS as it is."""
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], **FAULTS[name][0])
+    (problem,) = judge(cluster, observations).problems
+    assert problem.do == "`systemctl restart keepalived`; if it comes back: run the deploy again"
+
+
+@pytest.mark.parametrize(("raised", "state"), [(True, "up"), (False, "down")])
+def test_a_verdict_that_the_health_service_does_not_share_is_named(
+    cluster: Cluster, raised: bool, state: str
+) -> None:
+    """The file was written by hand: the service writes it anew when it starts."""
+    path = "/run/keepalived-health/10.77.0.12/udp-5514"
+    observations = all_well(cluster)
+    if raised:
+        observations["stash1"] = change(
+            observations["stash1"], virtual_servers=pop_real(1), raised=lambda it: it.append(path)
+        )
+    else:
+        observations["stash1"] = change(observations["stash1"], health=fail_check("10.77.0.12"))
+    problem = next(problem for problem in judge(cluster, observations).problems if problem.check == "ipvs")
+    assert problem.what.endswith(f"{path} says otherwise than the health service")
+    assert problem.do == "`systemctl restart logstash-ha-health`, which writes it anew"
+
+
 def test_a_kernel_without_ipvs_is_reported(cluster: Cluster) -> None:
     observations = all_well(cluster)
     observations["stash1"] = replace(observations["stash1"], virtual_servers=None)
@@ -134,6 +161,8 @@ def test_unmanaged_virtual_servers_are_wrong_at_the_vip_only(cluster: Cluster) -
     assert not report.ok
     assert [(problem.status, problem.node) for problem in report.problems][1] == (Status.WRONG, "stash2")
     assert "TCP 10.77.0.10:80" in report.problems[1].what
+    assert "`ipvsadm -D -t 192.0.2.1:80`" in report.problems[0].do
+    assert "`ipvsadm -D -t 10.77.0.10:80`" in report.problems[1].do
 
 
 def test_an_empty_pool_is_reported_last(cluster: Cluster) -> None:

@@ -134,7 +134,7 @@ def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
         services={},
         units={},
         sysctl={"runtime": dict.fromkeys(sysctl.kernel_settings(cluster), ""), "lines": []},
-        selinux={"mode": "Enforcing", "denied": []},
+        selinux={"mode": "Enforcing", "boot": "", "denied": []},
         record={},
         health={"missing": "user keepalived_script", "checks": []},
         held={str(vip): [] for vip in cluster.vips},

@@ -59,12 +59,39 @@ def test_one_fault_on_one_node_is_reported_once(cluster: Cluster, name: str) -> 
     assert_reported_once(cluster, FAULTS[name])
 
 
-def test_selinux_disabled_is_no_fault(cluster: Cluster) -> None:
+@pytest.mark.parametrize("boot", ["", "disabled", "enforcing"])
+def test_selinux_disabled_is_no_fault(cluster: Cluster, boot: str) -> None:
+    """Also where a file says otherwise: it may be the kernel's command line that disables it."""
     observations = all_well(cluster)
     off = replace(
         observations["stash1"],
-        selinux={"mode": "Disabled", "denied": []},
+        selinux={"mode": "Disabled", "boot": boot, "denied": []},
     )
     report = judge(cluster, {**observations, "stash1": off})
     assert report.ok
     assert status(report, "selinux", "stash1") == (Status.OK, "disabled")
+
+
+@pytest.mark.parametrize(
+    ("mode", "boot", "do"),
+    [
+        ("Enforcing", "permissive", "`sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config`"),
+        ("Enforcing", "disabled", "`sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config`"),
+        ("Permissive", "enforcing", "`setenforce 1`, then verify again"),
+        ("Permissive", "disabled", "`setenforce 1`, then verify again"),
+        ("Permissive", "permissive", None),
+        ("Enforcing", "", None),
+    ],
+)
+def test_another_mode_of_selinux_at_the_next_boot_is_warned_of(
+    cluster: Cluster, mode: str, boot: str, do: str | None
+) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = replace(
+        observations["stash1"], selinux={"mode": mode, "boot": boot, "denied": []}
+    )
+    report = judge(cluster, observations)
+    assert report.ok
+    what = f"SELinux is {mode.lower()} now, and {boot} after the next boot"
+    found = [(problem.status, problem.node, problem.what, problem.do) for problem in report.problems]
+    assert found == ([(Status.WARNING, "stash1", what, do)] if do else [])

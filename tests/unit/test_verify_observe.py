@@ -22,7 +22,7 @@ from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
 from tests.unit.clusters import make_cluster
 from verification import inspection
-from verification.inspection import SETTLING, inspect
+from verification.inspection import PATIENCE, SETTLING, inspect
 from verification.observe import Observation, observe
 
 ROOT = Path(__file__).parents[2]
@@ -297,6 +297,8 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "logstash": {"service": "logstash's state"},
             "keepalived": {"service": "keepalived's state"},
         },
+        "conditions": "UnitConditions",
+        "pipeline_files": "MatchingFiles",
         "heartbeat": "FileAge",
         "peers": "HeardPeers",
         "sysctl": "Sysctl",
@@ -304,8 +306,11 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "firewall": "FirewallRules",
         "firewalld_state": "FirewalldState",
         "table": None,
+        "zone": "ZoneSettings",
+        "chains": "OwnChains",
         "record": "Record",
         "health": "HealthChecks",
+        "raised": "RaisedVerdicts",
         "virtual_servers": "VirtualServers",
         "held": "VipInterfaces",
         "loopback": "LoopbackAddresses",
@@ -317,6 +322,12 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     assert facts["health"][1]["python"] == "/usr/libexec/platform-python"
     assert facts["health"][1]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert facts["firewall"][1] == {"interface": "eth0"}
+    assert facts["zone"][1] == {"interface": "eth0"}
+    assert facts["chains"][1] == {"families": [4]}
+    assert facts["pipeline_files"][1] == {"patterns": ["/etc/logstash/conf.d/*.conf"]}
+    assert facts["raised"][1] == {
+        "paths": ["/run/keepalived-health/10.77.0.11/udp-5514", "/run/keepalived-health/10.77.0.12/udp-5514"]
+    }
     assert facts["heartbeat"][1] == {"path": "/run/keepalived-health/reasons"}
     assert {unit: set(paths) for unit, paths in facts["units"][1]["units"].items()} == {
         "firewalld": set(),
@@ -374,7 +385,7 @@ def test_what_a_cluster_does_not_use_is_not_read(tmp_path: Path, monkeypatch: py
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
     facts = nodes.asked["BatchFacts"]["facts"]
-    assert not {"firewall", "firewalld_state", "table"} & set(facts)
+    assert not {"firewall", "firewalld_state", "table", "zone", "chains"} & set(facts)
     assert list(facts["units"][1]["units"]) == [
         "logstash-ha-vip",
         "logstash-ha-health",
@@ -467,6 +478,15 @@ class Time:
 
     def report(self) -> SimpleNamespace:
         return SimpleNamespace(may_settle=self.now < self.settled)
+
+
+def test_a_cluster_is_not_waited_for_longer_than_asked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """verify.py answers within 10 s; what a deploy has changed gets longer."""
+    time = Time(monkeypatch, settled=1000)
+    inspect(cast(State, None), cluster, {}, settling=PATIENCE)
+    assert time.now == PATIENCE + 1
 
 
 @pytest.mark.parametrize(("settled", "end"), [(0, 0), (4, 4), (1000, SETTLING + 1)])

@@ -65,6 +65,40 @@ FAULTS: dict[str, Fault] = {
         "keepalived has no socket for adverts of IPv4, and can't take the VIP: eth0 was made anew",
         "`systemctl try-reload-or-restart keepalived`",
     ),
+    "service masked": (
+        {
+            "services": lambda it: it["keepalived"].update(enabled=False),
+            "conditions": lambda it: it["keepalived"].update(masked=True),
+        },
+        "keepalived",
+        "disabled",
+        "keepalived runs, but is masked, and would not start at boot",
+        "`systemctl unmask keepalived && systemctl enable keepalived`",
+    ),
+    "service masked and stopped": (
+        {
+            "services": lambda it: it["keepalived"].update(enabled=False, active=False),
+            "conditions": lambda it: it["keepalived"].update(masked=True),
+        },
+        "keepalived",
+        "stopped",
+        "keepalived does not run, and would not start at boot",
+        "`systemctl unmask keepalived && systemctl enable --now keepalived`",
+    ),
+    "service frozen": (
+        {"conditions": lambda it: it["keepalived"].update(frozen=True)},
+        "keepalived",
+        "frozen",
+        "keepalived runs, but a process of it is stopped",
+        "`systemctl kill -s CONT keepalived`, or `systemctl thaw keepalived`",
+    ),
+    "health service disabled": (
+        {"services": lambda it: it["logstash-ha-health"].update(enabled=False)},
+        "logstash-ha-health",
+        "disabled",
+        "logstash-ha-health runs, but would not start at boot",
+        "systemctl enable logstash-ha-health",
+    ),
     "file changed by hand": (
         {"units": lambda it: it["logstash"]["files"].update({"/etc/logstash/logstash.yml": "0ther"})},
         "logstash",
@@ -265,3 +299,60 @@ def test_a_stopped_health_service_is_not_unheard_too(cluster: Cluster) -> None:
         observations["stash2"], services=lambda states: states["logstash-ha-health"].update(active=False)
     )
     assert status(judge(cluster, observations), "logstash-ha-health", "stash1") == (Status.OK, "running")
+
+
+def test_a_pipeline_file_of_others_is_warned_of_before_logstash_joins_it(tmp_path: Path) -> None:
+    """In the folder of each pipeline; the deploy's own ones, and the user's that it puts there, are no others'."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "filter.conf").write_text("filter { }\n")
+    cluster = shaped(tmp_path, pipelines=str(tmp_path / "own"))
+    observations = all_well(cluster)
+    own = ["/etc/logstash/conf.d/filter.conf", "/etc/logstash/conf.d/logstash-ha.conf"]
+    theirs = ["/etc/logstash/conf.d/a.conf", "/etc/logstash/conf.d/z.conf"]
+    observations["stash1"] = replace(observations["stash1"], pipeline_files=own)
+    assert judge(cluster, observations).problems == ()
+    observations["stash1"] = replace(observations["stash1"], pipeline_files=[*own, *theirs])
+    report = judge(cluster, observations)
+    assert report.ok
+    (problem,) = report.problems
+    assert (problem.status, problem.check, problem.node) == (Status.WARNING, "logstash", "stash1")
+    assert problem.what.startswith(
+        "/etc/logstash/conf.d/a.conf, and 1 more is not the deploy's, and Logstash's next"
+    )
+    assert "name it in `pipelines` in inventory.py" in problem.do
+    assert status(report, "logstash", "stash1") == (Status.WARNING, "joined")
+
+
+@pytest.mark.parametrize(
+    ("unit", "drop_in", "warned"),
+    [
+        ("keepalived", "/etc/systemd/system/keepalived.service.d/override.conf", True),
+        ("keepalived", "/etc/systemd/system/keepalived.service.d/restart.conf", False),
+        ("logstash-ha-health", "/run/systemd/system/logstash-ha-health.service.d/x.conf", True),
+        ("logstash", "/etc/systemd/system/logstash.service.d/limits.conf", False),
+    ],
+)
+def test_a_drop_in_of_others_is_warned_of_where_the_unit_is_ours(
+    cluster: Cluster, unit: str, drop_in: str, warned: bool
+) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = change(
+        observations["stash1"], conditions=lambda it: it[unit]["drop_ins"].append(drop_in)
+    )
+    report = judge(cluster, observations)
+    assert report.ok
+    assert [(problem.status, problem.check, problem.node) for problem in report.problems] == [
+        (Status.WARNING, unit, "stash1")
+    ] * warned
+    assert all(drop_in in problem.what for problem in report.problems)
+
+
+def test_a_frozen_keepalived_is_reported_and_not_its_pools(cluster: Cluster) -> None:
+    """It follows nothing, so what is wrong in IPVS follows from that."""
+    observations = all_well(cluster)
+    observations["stash1"] = change(
+        observations["stash1"],
+        conditions=lambda it: it["keepalived"].update(frozen=True),
+        virtual_servers=lambda it: it.clear(),
+    )
+    assert [problem.check for problem in judge(cluster, observations).problems] == ["keepalived"]

@@ -23,6 +23,7 @@ def test_a_split_brain_is_reported_for_the_cluster(cluster: Cluster) -> None:
     (problem,) = report.problems
     assert problem.node is None
     assert "stash1 and stash2 all hold 10.77.0.10" in problem.what
+    assert "Where it was put there by hand: `ip addr del 10.77.0.10/32 dev eth0` there" in problem.do
     assert status(report, "vip", "stash1") == (Status.WRONG, "holds it")
 
 
@@ -41,6 +42,7 @@ def test_a_vip_on_the_wrong_interface_is_reported(cluster: Cluster) -> None:
     (problem,) = judge(cluster, observations).problems
     assert problem.node == "stash2"
     assert "holds 10.77.0.10 on eth1 and eth0, not on eth0 alone" in problem.what
+    assert problem.do == "take it away there: `ip addr del 10.77.0.10/32 dev eth1`; keepalived adds it"
 
 
 def test_a_vip_whose_holder_is_unreachable_is_held_by_no_node_that_was_seen(cluster: Cluster) -> None:
