@@ -377,8 +377,9 @@ def verdict_on(ip, input_id, outcome):
         verdict["state"] = "up"
         verdict["message"] = shortened("in pipeline %s" % outcome.pipeline)
         if outcome.probe_refused:
-            verdict["reason"] = "probe_refused"
-            verdict["message"] = "though a probe of its port is refused: a firewall rejects it"
+            verdict.update(
+                reason="probe_refused", message="though a probe of its port is refused: a firewall rejects it"
+            )
     if outcome.pipeline is not None:
         verdict["pipeline"] = shortened(outcome.pipeline)
     return verdict

@@ -42,14 +42,14 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
         failed = {name: check for name, check in checks.items() if check["state"] == "down"}
         if not failed:
             continue
+        first = next(iter(failed.values()))
         if len(failed) == len(checks):
             seen_from, do = "", _mend(observations[node.name])
         else:
             seen_from = f", as {words(failed)} {'see' if len(failed) > 1 else 'sees'} it"
             api = socket_name(node.address, API_PORT)
-            ports = words([api, *_ports(cluster, node, input)])
-            do = f"can {words(failed)} reach {ports}? Others can: look at {node.name}'s firewall"
-        first = next(iter(failed.values()))
+            ports = _ports(cluster, node, input) if first["reason"] == "nobody_listens" else [api]
+            do = f"can {words(failed)} reach {words(ports)}? Others can: look at {node.name}'s firewall"
         what = f"{input} is down{seen_from}: {first['message']}"
         problems.append(Problem(Status.WRONG, "health", node.name, what, do, first["reason"]))
     return row, problems
@@ -111,7 +111,7 @@ def probe_refused(cluster: Cluster, observations: Observations) -> list[Problem]
                 continue
             what = f"{input} is up, but a firewall rejects what {words(names)} {'send' if len(names) > 1 else 'sends'} to its port"
             do = (
-                f"let {words(names)} reach {' and '.join(_ports(cluster, node, input))}, and UDP and TCP port {API_PORT}: "
+                f"let {words(names)} reach {words(_ports(cluster, node, input))}, and UDP and TCP port {API_PORT}: "
                 'what a firewall must accept is in docs/recipe.md, "A firewall of your own"'
             )
             problems.append(Problem(Status.WARNING, "health", node.name, what, do, "probe_refused"))

@@ -14,7 +14,7 @@ from verification.report import Report
 
 SETTLING = 15
 """Seconds that keepalived may take to follow the changes of a deploy: `delay_loop`, `misc_timeout` and an election."""
-PATIENCE = 5
+PATIENCE = 4
 """Seconds for what verify.py happens to see in the midst of a change, so that it answers within 10 s."""
 
 

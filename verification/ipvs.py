@@ -104,13 +104,12 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
 
 
 def _wrong_verdicts(server: VirtualServer, seen: Observation) -> list[str]:
-    """The files by which keepalived takes the opposite of what the health service says of an input."""
+    """The files by which keepalived takes an input as down, though the health service finds it up."""
     return [
         path
         for real in server.real_servers
-        if (state := state_of(seen, real.node, server.input_id)) not in (None, "drained")
-        and (path := health.verdict(real.node, server.input_id))
-        and (path in (seen.raised or [])) == (state in UP)
+        if state_of(seen, real.node, server.input_id) in UP
+        and (path := health.verdict(real.node, server.input_id)) in (seen.raised or [])
     ]
 
 

@@ -9,6 +9,8 @@ from desired import health
 
 _SETTLES = {"health", "ipvs", "vip", health.UNIT}
 """The checks of what the cluster repairs by itself; systemd starts the health service again."""
+_STAYS = {"disabled", "frozen", "changed"}
+"""The cells of what stays as it is until somebody does something."""
 
 
 class Status(StrEnum):
@@ -87,7 +89,8 @@ class Report:
         """Whether all that is wrong may be over in a moment: a slow answer, a service that is just starting, or
         keepalived following a change."""
         wrong = {problem.check for problem in self.problems if problem.status is not Status.WARNING}
-        return bool(wrong) and wrong <= _SETTLES
+        stays = any(cell.text in _STAYS for row in self.rows for cell in row.cells.values())
+        return bool(wrong) and wrong <= _SETTLES and not stays
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ APPENDED = "# by hand"
 
 def append(path: str, text: str = APPENDED) -> tuple[str, str]:
     """Adds a line at the end of a file, which keeps its owner, mode and label; and the way back."""
-    return f"echo '{text}' >>{path}", f"truncate -s -{len(text) + 1} {path}"
+    reload = "; systemctl daemon-reload" if "/systemd/" in path else ""  # systemd goes by the file's time
+    return f"echo '{text}' >>{path}", f"truncate -s -{len(text) + 1} {path}{reload}"
 
 
 def away(path: str) -> tuple[str, str]:
@@ -69,31 +70,36 @@ def stopped(unit: str, role: str = "", long: bool = False) -> Broken:
     )
 
 
-def disabled(unit: str) -> Broken:
+def disabled(unit: str, long: bool = False) -> Broken:
     return Broken(
         f"`{unit}` is disabled",
         do=f"systemctl disable {unit}",
         says=f"{unit} runs, but would not start at boot",
         mend=f"`systemctl enable {unit}`",
+        long=long,
     )
 
 
-def masked(unit: str) -> Broken:
+def masked(unit: str, long: bool = False) -> Broken:
     return Broken(
         f"`{unit}` is masked",
         do=f"systemctl mask {unit}",
         says=f"{unit} runs, but is masked, and would not start at boot",
         mend=f"`systemctl unmask {unit} && systemctl enable {unit}`",
+        long=long,
     )
 
 
-def frozen(unit: str, role: str = "", by: str = "kill -s STOP", mend: str = "kill -s CONT") -> Broken:
+def frozen(
+    unit: str, role: str = "", by: str = "kill -s STOP", mend: str = "kill -s CONT", long: bool = False
+) -> Broken:
     return Broken(
         f"`{unit}` is frozen by `systemctl {by}`",
         do=f"systemctl {by} {unit}",
         says=f"{unit} runs, but a process of it is stopped",
         mend=f"`systemctl {mend} {unit}`",
         role=role,
+        long=long,
     )
 
 
@@ -102,19 +108,19 @@ BROKEN = (
     stopped("keepalived", role="BACKUP"),
     stopped("logstash"),
     stopped("logstash-ha-health"),
-    stopped("logstash-ha-leave"),
+    stopped("logstash-ha-leave", long=True),
     stopped("firewalld", long=True),
-    disabled("keepalived"),
+    disabled("keepalived", long=True),
     disabled("logstash"),
     disabled("logstash-ha-health"),
-    disabled("logstash-ha-leave"),
-    disabled("firewalld"),
+    disabled("logstash-ha-leave", long=True),
+    disabled("firewalld", long=True),
     masked("keepalived"),
-    masked("firewalld"),
+    masked("firewalld", long=True),
     frozen("keepalived", role="BACKUP"),
     frozen("logstash"),
     frozen("logstash-ha-health"),
-    frozen("logstash-ha-health", by="freeze", mend="thaw"),
+    frozen("keepalived", role="BACKUP", by="freeze", mend="thaw", long=True),
     Broken(
         "a drop-in of others changes keepalived's unit",
         do="printf '[Service]\\nNice=5\\n' >/etc/systemd/system/keepalived.service.d/theirs.conf; systemctl daemon-reload",
@@ -177,6 +183,7 @@ BROKEN = (
         says=f"zone public lacks, after a reload: {SENDER_RULE}",
         mend="run the deploy again",
         undo=f"firewall-cmd --permanent --zone=public --add-rich-rule='{SENDER_RULE}'",
+        long=True,
     ),
     Broken(
         "the interface is in another zone",
@@ -202,6 +209,7 @@ BROKEN = (
         do="firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP",
         says="a rule of others keeps out what this node needs: ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP",
         mend="`firewall-cmd --direct --remove-rule ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP`",
+        long=True,
     ),
     Broken(
         "iptables drops an input's port before firewalld's chains",
@@ -226,12 +234,14 @@ BROKEN = (
         do="firewall-cmd --permanent --zone=public --add-port=9000-9999/tcp",
         says="everyone can reach Logstash's API, port 9600, by a rule of others: port 9000-9999/tcp in zone public",
         mend="`firewall-cmd --permanent --zone=public --remove-port=9000-9999/tcp`",
+        long=True,
     ),
     Broken(
         "a rich rule of others opens the API's port to everyone",
         do="""firewall-cmd --zone=public --add-rich-rule='rule family="ipv4" port port="9600" protocol="tcp" accept'""",
         says="everyone can reach Logstash's API, port 9600, by a rule of others: rule family",
         mend="""`firewall-cmd --zone=public --remove-rich-rule='rule family="ipv4" port port="9600" protocol="tcp" accept'`""",
+        long=True,
     ),
     Broken(
         "iptables opens the API's port to everyone",
@@ -277,6 +287,7 @@ BROKEN = (
         do="sed -i s/^SELINUX=.*/SELINUX=disabled/ /etc/selinux/config",
         says="SELinux is enforcing now, and disabled after the next boot",
         mend="`sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config`",
+        long=True,
     ),
     # IPVS
     Broken(
@@ -292,6 +303,7 @@ BROKEN = (
         says="10.77.0.99:5514 is a real server, but none of the cluster's",
         mend="`systemctl restart keepalived`",
         undo=f"ipvsadm -d {SERVER} -r 10.77.0.99:5514",
+        long=True,
     ),
     Broken(
         "a weight was changed by hand",
@@ -306,6 +318,7 @@ BROKEN = (
         says="10.77.0.12:5514 is Route with weight 1, not Masq with 1",
         mend="`systemctl restart keepalived`",
         undo=f"ipvsadm -e {SERVER} -r 10.77.0.12:5514 -m -w 1",
+        long=True,
     ),
     Broken(
         "the scheduler was changed by hand",
@@ -350,17 +363,17 @@ BROKEN = (
         role="BACKUP",
     ),
     Broken(
+        "a verdict says otherwise than the health service",
+        do="echo 1 >/run/keepalived-health/10.77.0.12/udp-5514",
+        says="/run/keepalived-health/10.77.0.12/udp-5514 says otherwise than the health service",
+        mend="`systemctl restart logstash-ha-health`",
+    ),
+    Broken(
         "a drain flag was left behind",
         do="mkdir -p /etc/keepalived/drained; touch /etc/keepalived/drained/10.77.0.12",
         says="is drained, to be restarted or stopped: it gets no events",
         mend="`rm /etc/keepalived/drained/10.77.0.12`",
         about="stash2",
-    ),
-    Broken(
-        "a verdict says otherwise than the health service",
-        do="echo 1 >/run/keepalived-health/10.77.0.12/udp-5514",
-        says="/run/keepalived-health/10.77.0.12/udp-5514 says otherwise than the health service",
-        mend="`systemctl restart logstash-ha-health`",
     ),
 )
 """What `verify.py` tells."""

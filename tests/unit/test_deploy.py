@@ -333,6 +333,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     'for file in /etc/logstash/conf.d/*.conf': lambda *_: [],
     "for file in /run/keepalived-health/": lambda *_: [],
     "stat -c %Y": lambda machine, *_: [str(1794250800 - machine.heartbeat), "1794250800"],
+    "/proc/net/$table": lambda *_: ["raw", "end"],
     "ip -o addr show dev lo": Machine.tell_loopback,
     "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
     "-maxdepth 0 -type f": Machine.tell_files,

@@ -209,7 +209,7 @@ def running(
 ) -> Iterator[Running]:
     """The service of the node at `own`, with its files in this folder; `within` is the command that starts it."""
     (folder / "peers").touch()
-    (folder / "reload").mkdir()
+    (folder / "reload").mkdir(exist_ok=True)
     if with_link:
         (folder / "link_fault").touch()
         within = within or ("unshare", "--net")

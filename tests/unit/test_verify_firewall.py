@@ -68,7 +68,7 @@ TCP: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "
     [
         (
             [],
-            "8 of 9",
+            "7 of 8",
             "nftables' table logstash_ha lacks: ip postrouting ip daddr 10.77.0.12 tcp dport 6514",
         ),
         (["ip postrouting x"], "8 of 8", "still has, from an earlier deploy: ip postrouting x"),

@@ -137,6 +137,18 @@ def test_a_drained_node_is_reported_once(cluster: Cluster) -> None:
     assert report.vips["10.77.0.10"].pool == {"udp-5514": ("stash2",)}
 
 
+def test_a_port_that_one_node_alone_finds_closed_is_named(cluster: Cluster) -> None:
+    def refuse(health: Any) -> None:
+        health["checks"][0].update(
+            state="down", reason="nobody_listens", message="nobody listens at its port"
+        )
+
+    observations = all_well(cluster)
+    observations["stash2"] = change(observations["stash2"], health=refuse, virtual_servers=pop_real(0))
+    (problem,) = judge(cluster, observations).problems
+    assert "can stash2 reach UDP 10.77.0.11:5514?" in problem.do
+
+
 def test_a_firewall_that_rejects_probes_is_a_warning(cluster: Cluster) -> None:
 
     def reject(health: Any) -> None:

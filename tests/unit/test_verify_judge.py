@@ -84,6 +84,10 @@ def test_only_what_mends_itself_may_settle(cluster: Cluster) -> None:
     assert judge(cluster, observations).may_settle
     observations["stash1"] = replace(observations["stash1"], heartbeat=60)
     assert judge(cluster, observations).may_settle
+    frozen = change(
+        observations["stash2"], conditions=lambda it: it["logstash-ha-health"].update(frozen=True)
+    )
+    assert not judge(cluster, {**observations, "stash2": frozen}).may_settle
     observations["stash2"] = change(observations["stash2"], services=stop("logstash"))
     assert not judge(cluster, observations).may_settle
 
