@@ -10,6 +10,7 @@ from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import unit_names
 from facts.firewalld import RulesState
+from facts.sysctl import Line
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several, unread
 from verification.observe import Observation, unit_files
 from verification.report import Status
@@ -154,7 +155,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
             for key, value in sysctl.differing(desired, runtime).items()
         ]
         faults += [
-            f"{line['path']} sets {line['key']} to {line['value']}, which wins at the next boot"
+            f"{line['path']} {_sets(line)}, which wins at the next boot"
             for line in conf + others
         ]
         if not faults:
@@ -164,6 +165,11 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
         return Finding(Status.WRONG, "differ", "; ".join(faults), do)
 
     return row_of(cluster, observations, "sysctl", judge_node)
+
+
+def _sets(line: Line) -> str:
+    """What a line of a sysctl.d file does, in words."""
+    return f"sets {line['key']} to {line['value']}" if line["value"] else f"leaves {line['key']} unset"
 
 
 def selinux(cluster: Cluster, observations: Observations) -> Judged:

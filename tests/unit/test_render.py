@@ -354,6 +354,8 @@ def test_sysctl(tmp_path: Path) -> None:
     lines = desired_files(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
     assert lines[1:] == [
         "net.ipv4.ip_forward = 1",
+        "net.ipv4.conf.all.forwarding = 1",
+        "net.ipv4.conf.eth0.forwarding = 1",
         "net.ipv4.ip_nonlocal_bind = 1",
         "net.core.rmem_max = 16777216",
     ]
