@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster import Cluster, ClusterError, Node
+from cluster.errors import listed
 from desired import packages
-from facts.machine import MachineState
+from desired.modules import needed_modules
+from facts.machine import MachineState, needs_terminal
 from facts.packages import version_key
 
 SUPPORTED = range(7, 11)
@@ -19,6 +21,7 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     _check_root(node, machine)
     _check_addresses(cluster, node, machine)
     _check_firewall(cluster, node, machine, el)
+    _check_modules(cluster, node, machine, el)
     check_release(cluster, node, el)
     _check_logstash(cluster, node, machine, el)
     return el
@@ -38,6 +41,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
     return _messages(
         lambda: _check_root(node, machine),
         lambda: _check_firewall(cluster, node, machine, el),
+        lambda: _check_modules(cluster, node, machine, el),
         lambda: check_release(cluster, node, el),
         lambda: _check_logstash(cluster, node, machine, el),
     )
@@ -74,7 +78,17 @@ def _check_system(node: Node, machine: MachineState) -> int:
     return el
 
 
+def asked_modules(cluster: Cluster) -> list[str]:
+    """The kernel modules to ask a machine for whose Enterprise Linux is not known yet."""
+    return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
+
+
 def _check_root(node: Node, machine: MachineState) -> None:
+    if needs_terminal(machine):
+        raise ClusterError(
+            f"{node.name}: no sudo without a terminal ({machine['root']}); add a line `Defaults:USER !requiretty` with visudo "
+            "there, with the name of the user that logs in, or log in as root"
+        )
     if machine["root"] != "yes":
         raise ClusterError(
             f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
@@ -115,6 +129,24 @@ def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int
             f"run `{packages.manager(el)} install iptables-nft && systemctl restart firewalld` there, "
             "or choose forwarding 'dr'"
         )
+
+
+def _check_modules(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+    missing = [name for name in needed_modules(cluster, el) if name in machine["missing_modules"]]
+    if not missing:
+        return
+    if package := machine["modules_package"]:
+        name = package.removesuffix(f"-{machine['kernel'].partition('+')[0]}")
+        remedy = (
+            f"run `{packages.manager(el)} install {package}` there, or, where no repository has that version any more, "
+            f"update the kernel, install {name}, and reboot"
+        )
+    else:
+        remedy = "boot it into a kernel of its distribution whose modules are installed"
+    raise ClusterError(
+        f"{node.name}: its kernel {machine['kernel']} does not have all modules that this cluster needs "
+        f"(missing: {listed(missing)}); {remedy}"
+    )
 
 
 def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:

@@ -79,7 +79,9 @@ def boot_settings(settings: dict[str, str]) -> dict[str, str]:
 
 def files(cluster: Cluster) -> list[TextFile]:
     """The file that sets them at boot."""
-    return [TextFile(FILE, render("sysctl.conf.j2", settings=boot_settings(kernel_settings(cluster))), step=6)]
+    return [
+        TextFile(FILE, render("sysctl.conf.j2", settings=boot_settings(kernel_settings(cluster))), step=6)
+    ]
 
 
 def differing(settings: dict[str, str], runtime: dict[str, str]) -> dict[str, str]:

@@ -154,10 +154,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
             f"{key} is {runtime.get(key) or 'missing'}, not {value}"
             for key, value in sysctl.differing(desired, runtime).items()
         ]
-        faults += [
-            f"{line['path']} {_sets(line)}, which wins at the next boot"
-            for line in conf + others
-        ]
+        faults += [f"{line['path']} {_sets(line)}, which wins at the next boot" for line in conf + others]
         if not faults:
             return Finding(Status.OK, "as desired")
         named = ", ".join(dict.fromkeys(line["path"] for line in others))

@@ -279,7 +279,9 @@ def test_a_line_of_the_stig_becomes_a_comment_and_is_recorded(machine: ShellMach
 
 def test_the_stig_s_name_of_today_becomes_a_comment_too(machine: ShellMachine) -> None:
     machine.program("sysctl", ":")
-    conf = machine.write(CONF, f"{STIG} = 0\n-net/ipv4/conf/all/forwarding=0\nnet.ipv4.conf.all.rp_filter = 1\n")
+    conf = machine.write(
+        CONF, f"{STIG} = 0\n-net/ipv4/conf/all/forwarding=0\nnet.ipv4.conf.all.rp_filter = 1\n"
+    )
     machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
     assert conf.read_text().splitlines() == [
         f"# {STIG} = 0",
