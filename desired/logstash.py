@@ -111,7 +111,7 @@ def unit(cluster: Cluster, listed: str) -> Unit:
     return Unit(
         UNIT,
         probe=" &&\n".join([listed, *bound]),
-        bound=180,
+        bound=cluster.start_timeout,
         log="/var/log/logstash/logstash-plain.log",
         idle=f"! ss -nlu | awk '$2 > 0 && $4 ~ /:({'|'.join(map(str, udp)) or '-'})$/ {{ found = 1 }} END {{ exit !found }}'",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster import Cluster, ClusterError, Node
+from cluster.checks import lists_one_pipeline
 from cluster.errors import listed
 from desired import packages
 from desired.modules import needed_modules
@@ -186,6 +187,11 @@ def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int
             "SHA-256 digests; choose 8.6.2 or later"
         )
     installed = machine["logstash"]
+    if cluster.version is None and lists_one_pipeline(installed) and len(cluster.pipeline_ids) > 1:
+        raise ClusterError(
+            f"version: {node.name} has {installed}, whose API lists one of several pipelines (elastic/logstash #11021); "
+            "set version to 7.4.0 or later, or choose one pipeline for all inputs"
+        )
     if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
         raise ClusterError(
             f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "

@@ -362,7 +362,9 @@ esac
 """
 
 
-@pytest.mark.parametrize("property", ["EnvironmentFiles", "EnvironmentFile"])  # the second one: systemd of EL 7
+@pytest.mark.parametrize(
+    "property", ["EnvironmentFiles", "EnvironmentFile"]
+)  # the second one: systemd of EL 7
 def test_logstash_tests_with_the_environment_of_its_service(tested: ShellMachine, property: str) -> None:
     """As systemd reads it: unit, then files, the last one ours. No shell reads these files, nor runs what is in them."""
     tested.program("systemctl", SERVICE.format(root=tested.root, property=property))
@@ -504,6 +506,11 @@ def test_logstash_is_up_when_its_ports_are_bound(
     machine.program("systemctl", "echo MainPID=812")
     done = machine.sh(logstash_unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
     assert (done.returncode, done.stdout.strip()) == (1 if output else 0, output)
+
+
+def test_logstash_may_take_as_long_to_start_as_its_cluster_says(tmp_path: Path) -> None:
+    assert logstash_unit(make_cluster(tmp_path), listed="true").bound == 180
+    assert logstash_unit(make_cluster(tmp_path, start_timeout=3600), listed="true").bound == 3600
 
 
 @pytest.mark.parametrize(("ports", "waiting", "idle"), [([5514], 7, True), ([5514, 5515], 7, False), ([5514, 5515], 0, True)])  # fmt: skip

@@ -32,15 +32,16 @@ def fit_machine(el: int = 9, **changes: Any) -> MachineState:
     return {**state, **changes}  # type: ignore[typeddict-item]
 
 
-TCP = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
-DIRECT = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp", "forwarding": "dr"}]}
+TCP: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
+DIRECT: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp", "forwarding": "dr"}]}
+PIPELINES = {"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5515, "pipeline": "b"}]}
 STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
 
 
 def without(*modules: str, release: str = "4.18.0-553.el8_10.x86_64", packages: str = "kernel-core kernel kernel-modules") -> dict[str, Any]:  # fmt: skip
     """A machine whose kernel, of these packages, lacks modules."""
     state = parse_machine([f"missing {' '.join(modules)}", f"kernel {release} {packages}"])
-    return {name: state[name] for name in ("kernel", "missing_modules", "modules_package")}  # type: ignore[literal-required]
+    return {name: state[name] for name in ("kernel", "missing_modules", "modules_package")}
 
 
 EXTRA = "kernel-modules-extra-4.18.0-553.el8_10.x86_64"
@@ -66,6 +67,9 @@ EXTRA = "kernel-modules-extra-4.18.0-553.el8_10.x86_64"
         ({}, 9, {"logstash": "8.9.2"}),
         ({"version": "latest"}, 9, {"logstash": "7.17.29"}),
         ({"version": "8.19.3"}, 9, {"logstash": "7.17.29"}),
+        ({"logstash": 7, **PIPELINES}, 9, {"logstash": "7.4.0"}),
+        ({"logstash": 7, "version": "7.17.29", **PIPELINES}, 9, {"logstash": "7.3.1"}),
+        ({"logstash": 7}, 9, {"logstash": "7.3.1"}),
         ({}, 8, without("ip_vs_mh", "nft_compat", "xt_nat")),
         (DIRECT, 10, without("nft_compat")),
         ({**TCP, "vrrp": 2}, 7, without("nft_compat")),
@@ -104,6 +108,7 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({"logstash": 7, "version": "7.9.3"}, 10, {}, "version: 7.9.3 needs Java 8, which stash1's Enterprise Linux 10 does not have; choose a Logstash that brings its own, 7.10.0 or later"),
         ({"logstash": 7}, 8, {"fips": True}, "logstash: 7 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
         ({"version": "8.6.1"}, 9, {"fips": True}, "version: 8.6.1 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
+        ({"logstash": 7, **PIPELINES}, 9, {"logstash": "7.3.2"}, "version: stash1 has 7.3.2, whose API lists one of several pipelines (elastic/logstash #11021); set version to 7.4.0 or later, or choose one pipeline for all inputs"),
         ({}, 9, {"logstash": "7.17.29"}, "logstash: stash1 has 7.17.29, not 8, and is left at it while no version is given; set version='latest' to change it, or logstash=7"),
     ],
 )  # fmt: skip
