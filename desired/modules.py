@@ -24,11 +24,11 @@ def needed_modules(cluster: Cluster, el: int) -> list[str]:
 
 
 def _firewall_modules(cluster: Cluster, el: int) -> list[str]:
-    """Those of `desired.firewalld.direct_rules`, which iptables adds: from Enterprise Linux 8 on by nf_tables."""
-    if cluster.firewall == "none" or "snat" not in cluster.forwardings:
+    """Those of the rules that translate a source: on Enterprise Linux 7 iptables'. Later ones have several ways to do it."""
+    if el > 7 or cluster.firewall == "none" or "snat" not in cluster.forwardings:
         return []
     untracked = any(s.forwarding == "dr" and s.protocol == "TCP" for s in cluster.virtual_servers)
-    return [*(["nft_compat"] if el >= 8 else []), "xt_tcpudp", "xt_nat", *(["xt_CT"] if untracked else [])]
+    return ["xt_tcpudp", "xt_nat", *(["xt_CT"] if untracked else [])]
 
 
 def files(cluster: Cluster) -> list[TextFile]:

@@ -73,6 +73,7 @@ EXTRA = "kernel-modules-extra-4.18.0-553.el8_10.x86_64"
         ({}, 8, without("ip_vs_mh", "nft_compat", "xt_nat")),
         (DIRECT, 10, without("nft_compat")),
         ({**TCP, "vrrp": 2}, 7, without("nft_compat")),
+        (TCP, 10, without("nft_compat", "xt_nat")),
     ],
 )
 def test_a_machine_that_meets_the_requirements_is_accepted(
@@ -90,10 +91,11 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
         ({}, 7, {"root": "sudo: sorry, you must have a tty to run sudo"}, "stash1: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); add a line `Defaults:USER !requiretty` with visudo there, with the name of the user that logs in, or log in as root"),
         (STICKY, 8, without("ip_vs_mh"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs_mh); run `dnf install {EXTRA}` there, or, where no repository has that version any more, update the kernel, install kernel-modules-extra, and reboot"),
-        (TCP, 10, without("ip_vs", "ip_vs_rr", "nf_conntrack", "nft_compat", packages="kernel-core"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs, ip_vs_rr, nf_conntrack, nft_compat); run `dnf install {EXTRA.replace('-extra', '')}` there, or, where no repository has that version any more, update the kernel, install kernel-modules, and reboot"),
+        (TCP, 10, without("ip_vs", "ip_vs_rr", "nf_conntrack", "xt_nat", packages="kernel-core"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs, ip_vs_rr, nf_conntrack); run `dnf install {EXTRA.replace('-extra', '')}` there, or, where no repository has that version any more, update the kernel, install kernel-modules, and reboot"),
         ({}, 9, without("ip_vs", release="5.15.0-3.el9uek.x86_64", packages="kernel-uek-core kernel-uek-modules"), "stash1: its kernel 5.15.0-3.el9uek.x86_64 does not have all modules that this cluster needs (missing: ip_vs); run `dnf install kernel-uek-modules-extra-5.15.0-3.el9uek.x86_64` there, or, where no repository has that version any more, update the kernel, install kernel-uek-modules-extra, and reboot"),
         ({}, 9, without("ip_vs", release="5.14.0-503.el9.x86_64+rt", packages="kernel-rt-core"), "stash1: its kernel 5.14.0-503.el9.x86_64+rt does not have all modules that this cluster needs (missing: ip_vs); run `dnf install kernel-rt-modules-5.14.0-503.el9.x86_64` there, or, where no repository has that version any more, update the kernel, install kernel-rt-modules, and reboot"),
         ({"vrrp": 2}, 7, without("ip_vs", release="3.10.0-1160.el7.x86_64", packages="kernel"), "stash1: its kernel 3.10.0-1160.el7.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
+        ({**TCP, "vrrp": 2}, 7, without("xt_nat", release="3.10.0-1160.el7.x86_64", packages="kernel"), "stash1: its kernel 3.10.0-1160.el7.x86_64 does not have all modules that this cluster needs (missing: xt_nat); boot it into a kernel of its distribution whose modules are installed"),
         ({}, 9, without("ip_vs", packages=""), "stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
         ({}, 9, without("ip_vs", packages="kernel-core kernel-modules kernel-modules-extra"), "stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
         ({"interface": "ens33"}, 9, {}, "interface: stash1 has no ens33; choose one of eth0, lo"),
@@ -188,10 +190,10 @@ def test_the_modules_that_a_kernel_must_have_follow_from_the_cluster(tmp_path: P
     assert needed_modules(make_cluster(tmp_path), 9) == BASIC
     translated = make_cluster(tmp_path, **TCP)
     assert needed_modules(translated, 7) == [*BASIC, "xt_tcpudp", "xt_nat"]
-    assert needed_modules(translated, 10) == [*BASIC, "nft_compat", "xt_tcpudp", "xt_nat"]
+    assert needed_modules(translated, 10) == BASIC
     both = make_cluster(tmp_path, inputs=[*TCP["inputs"], {**DIRECT["inputs"][0], "id": "b", "port": 6515}])
-    assert needed_modules(both, 8) == [*BASIC, "nft_compat", "xt_tcpudp", "xt_nat", "xt_CT"]
-    assert set(requirements.asked_modules(both)) == {*BASIC, "nft_compat", "xt_tcpudp", "xt_nat", "xt_CT"}
+    assert needed_modules(both, 7) == [*BASIC, "xt_tcpudp", "xt_nat", "xt_CT"]
+    assert set(requirements.asked_modules(both)) == {*BASIC, "xt_tcpudp", "xt_nat", "xt_CT"}
 
 
 def test_a_machine_with_bonds_has_no_interface_of_the_name_bonding_masters(
