@@ -302,6 +302,11 @@ def _check_logstash(cluster: Cluster) -> None:
         raise ValueError(
             f"version: {shorten(version)} is not a Logstash {cluster.logstash} version; correct it, or set logstash"
         )
+    if len(cluster.pipeline_ids) > 1 and lists_one_pipeline(version):
+        raise ValueError(
+            f"version: the API of {version} lists one of several pipelines (elastic/logstash #11021), so inputs of the others "
+            "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
+        )
     if cluster.queue_max_bytes and cluster.queue == "memory":
         raise ValueError("queue_max_bytes: a queue in memory has no such limit; set queue='persisted'")
     if cluster.heap and "LS_JAVA_OPTS" in cluster.environment:
@@ -310,6 +315,11 @@ def _check_logstash(cluster: Cluster) -> None:
             "take one of them out"
         )
     _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+
+
+def lists_one_pipeline(version: str | None) -> bool:
+    """Whether the API of this Logstash lists one pipeline alone, whichever comes first (elastic/logstash #11021)."""
+    return (version or "").startswith("7.3.")
 
 
 def warnings(cluster: Cluster) -> tuple[str, ...]:

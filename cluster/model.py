@@ -29,6 +29,7 @@ from cluster.types import (
     ProxyUrl,
     RouterId,
     Size,
+    StartTimeout,
     Url,
     Version,
     Weight,
@@ -197,13 +198,17 @@ class Cluster(_Model):
     """A local file with lines `NAME=value`, which pipelines use as `${NAME}`: the place for secrets. A relative path
     begins at the inventory's folder."""
     heap: Size | None = None
-    """Logstash's Java heap, such as `4g` (default: Logstash's own)."""
+    """Logstash's Java heap, such as `4g`; an `LS_JAVA_OPTS` in /etc/default/logstash or /etc/sysconfig/logstash does not count
+    then (default: Logstash's own)."""
     queue: Literal["memory", "persisted"] = "memory"
     """Where events wait inside Logstash; those in a `persisted` queue survive a crash."""
     queue_max_bytes: Size | None = None
     """The maximum size of a persisted queue on disk (default: Logstash's own, 1g)."""
     pipeline_workers: Count | None = None
     """Threads that run filters and outputs (default: one for each CPU)."""
+    start_timeout: StartTimeout = 180
+    """Seconds within which Logstash must stop, and then start and have all its inputs; otherwise a deploy puts its old
+    files back."""
 
     @cached_property
     def auth_pass(self) -> SecretStr | None:

@@ -117,6 +117,9 @@ Version = Annotated[
 Size = Annotated[str, _matching(r"[1-9][0-9]*[mg]", "a size; write it as 512m or 4g")]
 Port = Annotated[int, _between(1, 65535, "choose one from 1 to 65535")]
 Count = Annotated[int, _between(1, 2**31 - 1, f"choose one from 1 to {2**31 - 1}")]
+StartTimeout = Annotated[
+    int, _between(30, 3600, "choose one from 30 to 3600, in seconds; a start of Logstash takes some 60")
+]
 Weight = Annotated[int, _between(0, 32767, "choose one from 0, for no events, to 32767")]
 Priority = Annotated[int, _between(1, 254, "choose one from 1 to 254, the highest becomes MASTER")]
 RouterId = Annotated[int, _between(1, 255, "choose one from 1 to 255 that no other VRRP router here has")]

@@ -66,25 +66,32 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
             texts[f"{folder(pipeline)}/{name}"] = render_user_file(cluster, node, pipeline, name, text)
     if cluster.pipeline_ids != ("main",):
         texts[PIPELINES] = render("pipelines.yml.j2", cluster=cluster, folder=folder)
-    texts[DROP_IN] = render("logstash.service.conf.j2", cluster=cluster, environment=ENVIRONMENT)
+    environment = _environment(cluster)
+    texts[DROP_IN] = render("logstash.service.conf.j2", environment=ENVIRONMENT if environment else None)
     return [
         TextFile(SETTINGS, settings, step=3, read_by=UNIT),
         *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
-        *_environment(cluster),
+        *environment,
     ]
 
 
 def _environment(cluster: Cluster) -> list[TextFile]:
-    """The file with the variables that pipelines use, where there are any."""
-    if not cluster.environment:
+    """The file with the variables of Logstash's process, where there are any: those that pipelines use, and the heap.
+
+    systemd lets any `EnvironmentFile` win over `Environment`, so the heap is in the file that it reads last.
+    """
+    if not cluster.environment and not cluster.heap:
         return []
     # Read by systemd and by a shell: both give these characters a meaning, unless they are escaped.
     escape = str.maketrans({character: f"\\{character}" for character in '\\"$`'})
     variables = {
         name: value.get_secret_value().translate(escape) for name, value in cluster.environment.items()
     }
+    if cluster.heap:
+        variables["LS_JAVA_OPTS"] = f"-Xms{cluster.heap} -Xmx{cluster.heap}"
     text = render("environment.j2", variables=variables)
-    return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=True)]
+    secret = bool(cluster.environment)
+    return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=secret)]
 
 
 def unit(cluster: Cluster, listed: str) -> Unit:
@@ -109,7 +116,7 @@ def unit(cluster: Cluster, listed: str) -> Unit:
     return Unit(
         UNIT,
         probe=" &&\n".join([listed, *bound]),
-        bound=180,
+        bound=cluster.start_timeout,
         log="/var/log/logstash/logstash-plain.log",
         idle=f"! ss -nlu | awk '$2 > 0 && $4 ~ /:({'|'.join(map(str, udp)) or '-'})$/ {{ found = 1 }} END {{ exit !found }}'",
     )

@@ -10,6 +10,8 @@ from desired.textfile import TextFile
 from facts.packages import version_key
 
 KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-elasticsearch"
+ELASTICS_KEY = "https://artifacts.elastic.co/GPG-KEY-elasticsearch"
+"""Where Elastic has the key as it signs it today: by SHA-512. Old copies are signed by SHA-1 (elastic/elasticsearch #85876)."""
 REPOSITORY = "/etc/yum.repos.d/logstash.repo"
 JAVA = "java-1.8.0-openjdk-headless"
 """The Java for a Logstash that brings none of its own. Enterprise Linux 7 to 9 have it."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster import Cluster, ClusterError, Node
+from cluster.checks import lists_one_pipeline
+from cluster.errors import listed
 from desired import packages
+from desired.modules import needed_modules
 from desired.translation import FIRST_TABLE, own_table
-from facts.machine import MachineState
+from facts.machine import MachineState, needs_terminal
 from facts.packages import version_key
 
 SUPPORTED = range(7, 11)
@@ -20,6 +23,7 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     _check_root(node, machine)
     _check_addresses(cluster, node, machine)
     _check_firewall(cluster, node, machine, el)
+    _check_modules(cluster, node, machine, el)
     check_release(cluster, node, el)
     _check_logstash(cluster, node, machine, el)
     return el
@@ -39,6 +43,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
     return _messages(
         lambda: _check_root(node, machine),
         lambda: _check_firewall(cluster, node, machine, el),
+        lambda: _check_modules(cluster, node, machine, el),
         lambda: check_release(cluster, node, el),
         lambda: _check_logstash(cluster, node, machine, el),
     )
@@ -75,7 +80,17 @@ def _check_system(node: Node, machine: MachineState) -> int:
     return el
 
 
+def asked_modules(cluster: Cluster) -> list[str]:
+    """The kernel modules to ask a machine for whose Enterprise Linux is not known yet."""
+    return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
+
+
 def _check_root(node: Node, machine: MachineState) -> None:
+    if needs_terminal(machine):
+        raise ClusterError(
+            f"{node.name}: no sudo without a terminal ({machine['root']}); add a line `Defaults:USER !requiretty` with visudo "
+            "there, with the name of the user that logs in, or log in as root"
+        )
     if machine["root"] != "yes":
         raise ClusterError(
             f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
@@ -124,6 +139,24 @@ def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int
         )
 
 
+def _check_modules(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+    missing = [name for name in needed_modules(cluster, el) if name in machine["missing_modules"]]
+    if not missing:
+        return
+    if package := machine["modules_package"]:
+        name = package.removesuffix(f"-{machine['kernel'].partition('+')[0]}")
+        remedy = (
+            f"run `{packages.manager(el)} install {package}` there, or, where no repository has that version any more, "
+            f"update the kernel, install {name}, and reboot"
+        )
+    else:
+        remedy = "boot it into a kernel of its distribution whose modules are installed"
+    raise ClusterError(
+        f"{node.name}: its kernel {machine['kernel']} does not have all modules that this cluster needs "
+        f"(missing: {listed(missing)}); {remedy}"
+    )
+
+
 def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
     if el > 7:
         return
@@ -161,6 +194,11 @@ def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int
             "SHA-256 digests; choose 8.6.2 or later"
         )
     installed = machine["logstash"]
+    if cluster.version is None and lists_one_pipeline(installed) and len(cluster.pipeline_ids) > 1:
+        raise ClusterError(
+            f"version: {node.name} has {installed}, whose API lists one of several pipelines (elastic/logstash #11021); "
+            "set version to 7.4.0 or later, or choose one pipeline for all inputs"
+        )
     if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
         raise ClusterError(
             f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "

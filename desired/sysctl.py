@@ -5,10 +5,12 @@ from __future__ import annotations
 from cluster import Cluster
 from desired.render import render
 from desired.textfile import TextFile
-from facts.sysctl import CONF, Line, read_order
+from facts.sysctl import CONF, Line, key_of, read_order
 
 FILE = "/etc/sysctl.d/90-logstash-ha.conf"
 
+OTHER_NAMES = {"net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding"}
+"""A second name of the same variable (ip-sysctl of the kernel's documentation); the DISA STIG uses this one."""
 RMEM_MAX = "net.core.rmem_max"
 """The setting that limits a socket's `receive_buffer_bytes`. A higher value in force is as good."""
 RMEM_MAX_DEFAULT = 212992
@@ -20,7 +22,12 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
     settings: dict[str, str] = {}
     if 4 in cluster.families:
         # The director is a router, and programs may use the VIP before the node holds it.
-        settings |= {"net.ipv4.ip_forward": "1", "net.ipv4.ip_nonlocal_bind": "1"}
+        # An interface has a switch of its own, which what came before it may have turned off.
+        settings |= {
+            "net.ipv4.ip_forward": "1",
+            _of_interface(cluster, "forwarding"): "1",
+            "net.ipv4.ip_nonlocal_bind": "1",
+        }
     if 6 in cluster.families:
         # The kernel of a router takes no default route from router advertisements. accept_ra stays as it is
         # all the same: nodes have static addresses, and NetworkManager handles advertisements by itself.
@@ -37,7 +44,12 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
         if 4 in cluster.families:
             # Every node has the VIP on lo, but only its holder may answer ARP for it. IPv6 needs no such
             # setting: a node answers on an interface for that interface's addresses only.
-            settings |= {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+            # An interface with a higher arp_ignore than all have would answer for fewer addresses.
+            settings |= {
+                "net.ipv4.conf.all.arp_ignore": "1",
+                _of_interface(cluster, "arp_ignore"): "1",
+                "net.ipv4.conf.all.arp_announce": "2",
+            }
     buffer = max(
         (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.protocols), default=0
     )
@@ -46,9 +58,30 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
     return settings
 
 
+def _of_interface(cluster: Cluster, name: str) -> str:
+    """The key of an IPv4 variable of the cluster's interface, whose name may have dots."""
+    return key_of(f"net/ipv4/conf/{cluster.interface}/{name}")
+
+
+def boot_settings(settings: dict[str, str]) -> dict[str, str]:
+    """The same settings under all their names, as the file sets them.
+
+    systemd-sysctl and sysctl take each name for a variable of its own: the last line of each name counts, and a glob sets
+    no name that has a line. So with a line for each of them, no file that is read before ours can undo it, and no glob.
+    An interface that is made later gets its own settings then, and not those of `default`.
+    """
+    named: dict[str, str] = {}
+    for key, value in settings.items():
+        named |= {key: value}
+        named |= {OTHER_NAMES[key]: value} if key in OTHER_NAMES else {}
+    return named
+
+
 def files(cluster: Cluster) -> list[TextFile]:
     """The file that sets them at boot."""
-    return [TextFile(FILE, render("sysctl.conf.j2", settings=kernel_settings(cluster)), step=6)]
+    return [
+        TextFile(FILE, render("sysctl.conf.j2", settings=boot_settings(kernel_settings(cluster))), step=6)
+    ]
 
 
 def differing(settings: dict[str, str], runtime: dict[str, str]) -> dict[str, str]:
@@ -63,9 +96,10 @@ def _is_met(key: str, desired: str, present: str) -> bool:
 def conflicting(settings: dict[str, str], lines: list[Line], file: str) -> tuple[list[Line], list[Line]]:
     """The lines that at the next boot would set another value than `file`, which is ours: those in
     /etc/sysctl.conf, and those in other files that are read after `file`."""
+    named = boot_settings(settings)
 
     def conflicts(line: Line) -> bool:
-        return line["key"] in settings and not _is_met(line["key"], settings[line["key"]], line["value"])
+        return line["key"] in named and not _is_met(line["key"], named[line["key"]], line["value"])
 
     conf = [line for line in lines if line["path"] == CONF and conflicts(line)]
     last = {line["key"]: line for line in lines if line not in conf}

@@ -31,7 +31,7 @@ LEAD = 3
 TAIL = 30
 """Seconds of events after it is undone."""
 HEAL = 240
-"""Seconds within which the cluster must be whole again."""
+"""Seconds within which the cluster must be whole again, or some more than its Logstash may take to start."""
 RATE = 100
 """Events a second, unless the user chooses another rate."""
 MAX_RATE = 1000
@@ -50,14 +50,15 @@ class Outcome:
     seen: tuple[Problem, ...]
     """What verify.py reported meanwhile, each problem once."""
     healed: float | None
-    """Seconds from the drill's end until verify.py found nothing wrong; None when it did not within `HEAL` s."""
+    """Seconds from the drill's end until verify.py found nothing wrong; None when it did not within `bound` s."""
+    bound: int = HEAL
 
     @property
     def faults(self) -> list[str]:
         """What was not as expected."""
         faults = []
         if self.healed is None:
-            faults.append(f"the cluster is not whole {HEAL} s later: run verify.py")
+            faults.append(f"the cluster is not whole {self.bound} s later: run verify.py")
         if self.drill.lossless and self.loss.lost:
             faults.append(f"{self.loss.lost} events are lost, and none should be")
         if self.drill.settles and self.loss.last > (LEAD + self.drill.settles) * 1000:
@@ -142,10 +143,11 @@ def run(plan: Plan, progress: Progress) -> Outcome:
         _undo(plan, name)
         raise
     progress("waiting for the cluster to be whole again")
-    healed = _wait_until_whole(plan)
+    bound = heal_bound(cluster)
+    healed = _wait_until_whole(plan, bound)
     sending.get()
     progress("counting the events")
-    return Outcome(plan.drill, plan.node.name, _count(plan, name, positions), seen, healed)
+    return Outcome(plan.drill, plan.node.name, _count(plan, name, positions), seen, healed, bound)
 
 
 def _run(host: Host, command: str) -> None:
@@ -183,10 +185,15 @@ def _watch(plan: Plan, started: float) -> tuple[Problem, ...]:
     return tuple(seen)
 
 
-def _wait_until_whole(plan: Plan) -> float | None:
-    """Seconds until the cluster is whole again by itself; None where it is not within `HEAL` s."""
+def heal_bound(cluster: Cluster) -> int:
+    """Seconds within which this cluster must be whole again."""
+    return max(HEAL, cluster.start_timeout + 60)
+
+
+def _wait_until_whole(plan: Plan, bound: int) -> float | None:
+    """Seconds until the cluster is whole again by itself; None where it is not within `bound` s."""
     start = time.monotonic()
-    while time.monotonic() < start + HEAL:
+    while time.monotonic() < start + bound:
         try:
             if _inspect(plan.file).ok:
                 return time.monotonic() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from typing import TypedDict
 
 from pyinfra.api import FactBase
@@ -17,7 +18,9 @@ class MachineState(TypedDict):
     `os`: os-release(5)'s variables; `root`: `yes`, or sudo's message; `interfaces`: the addresses of each
     interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`,
     `nftables`: whether there is the program, and the kernel modules by which it translates addresses; `fips`:
-    whether the kernel is in FIPS mode; `logstash`: the installed version.
+    whether the kernel is in FIPS mode; `logstash`: the installed version; `kernel`: the running kernel's release, where modules are missing;
+    `missing_modules`: those that this kernel does not have; `modules_package`: the package, with its version, that is not
+    installed and has more of its modules.
     """
 
     os: dict[str, str]
@@ -28,11 +31,14 @@ class MachineState(TypedDict):
     nftables: bool
     fips: bool
     logstash: str | None
+    kernel: str
+    missing_modules: list[str]
+    modules_package: str
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips` or `logstash`, and those
-    of `ip -o addr`."""
+    """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips`, `logstash`, `missing` or
+    `kernel`, and those of `ip -o addr`."""
     machine = MachineState(
         os={},
         root="",
@@ -42,6 +48,9 @@ def parse_machine(output: list[str]) -> MachineState:
         nftables=False,
         fips=False,
         logstash=None,
+        kernel="",
+        missing_modules=[],
+        modules_package="",
     )
     found: set[str] = set()
     for line in output:
@@ -66,14 +75,56 @@ def parse_machine(output: list[str]) -> MachineState:
             machine["fips"] = rest == "1"
         elif kind == "logstash" and re.match(r"\d+\.", rest):
             machine["logstash"] = rest
+        elif kind == "missing":
+            machine["missing_modules"] = rest.split()
+        elif kind == "kernel" and rest:
+            machine["kernel"], *packages = rest.split()
+            machine["modules_package"] = _modules_package(machine["kernel"], packages)
     machine["iptables"] = {"iptables", "xt_nat"} <= found
     machine["nftables"] = {"nft", "nft_nat", "nft_ct"} <= found
     return machine
 
 
+def needs_terminal(machine: MachineState) -> bool:
+    """Whether sudo refuses to run without a terminal, whatever the password (sudoers(5), requiretty)."""
+    return "must have a tty" in machine["root"]
+
+
+def _modules_package(release: str, installed: list[str]) -> str:
+    """The package with more modules of a kernel, of whose packages `installed` are; "" where there is none.
+
+    From Enterprise Linux 8 on a kernel is in several packages: kernel-core, kernel-modules and kernel-modules-extra, and
+    in the same way kernel-rt-core, kernel-uek-core and so on.
+    """
+    base = next(
+        (name.removesuffix("-core") for name in installed if re.fullmatch("kernel(-[a-z0-9]+)?-core", name)),
+        "",
+    )
+    missing = [f"{base}-{part}" for part in ("modules", "modules-extra") if f"{base}-{part}" not in installed]
+    return f"{missing[0]}-{_version(release)}" if base and missing else ""
+
+
+def _version(release: str) -> str:
+    """A kernel's version as its packages have it: without the variant's name, as in 5.14.0-503.el9.x86_64+rt."""
+    return release.partition("+")[0]
+
+
+# modprobe knows what is built into the kernel, too, which modinfo of Enterprise Linux 7 and 8 does not; it is asked as
+# anybody, and loads nothing. rpm is asked for the kernel's packages only where a module is missing.
+_MODULES = (
+    "missing=; for module in {modules}; do [ -d /sys/module/$module ] || modprobe -nq $module || "
+    'missing="$missing $module"; done; '
+    '[ -z "$missing" ] || {{ echo missing$missing; release=$(uname -r); echo kernel $release '
+    """$(rpm -qa --queryformat '%{{NAME}} ' "kernel*-${{release%+*}}"); }}; """
+)
+
+
 class Machine(FactBase[MachineState]):
     """
-    The operating system, whether sudo works, the network interfaces, firewalld and Logstash. Needs no root.
+    The operating system, whether sudo works, the network interfaces, firewalld, Logstash, and which of these modules the
+    kernel does not have. Needs no root.
+
+    + modules: the kernel modules that a cluster may need
 
     .. code:: python
 
@@ -86,6 +137,9 @@ class Machine(FactBase[MachineState]):
             "nftables": True,
             "fips": False,
             "logstash": "8.19.3",
+            "kernel": "5.14.0-570.el9.x86_64",
+            "missing_modules": ["ip_vs_mh"],
+            "modules_package": "kernel-modules-extra-5.14.0-570.el9.x86_64",
         }
     """
 
@@ -93,18 +147,20 @@ class Machine(FactBase[MachineState]):
     def default() -> MachineState:
         return parse_machine([])
 
-    def command(self) -> str:
+    def command(self, modules: Sequence[str] = ()) -> str:
         return (
             "PATH=$PATH:/usr/sbin:/sbin; "
             f"{print_lines('/etc/os-release', 'os ')}; "
             # Process 1 is root's; its owner need not be asked for with a process of one's own.
-            'if [ -O /proc/1 ] || why=$(sudo -n true 2>&1); then echo root yes; else echo "root $why"; fi; '
-            "for link in /sys/class/net/*; do echo link ${link##*/}; done; "
+            'if [ -O /proc/1 ] || why=$(LC_ALL=C sudo -n true 2>&1); then echo root yes; else echo "root $why"; fi; '
+            # Folders only: a machine with bonds has a file there, too.
+            "for link in /sys/class/net/*/; do link=${link%/}; echo link ${link##*/}; done; "
             "ip -o addr show; "
             "echo firewalld $(systemctl show -p LoadState -p ActiveState firewalld); "
             "echo programs $(command -v iptables) $(command -v nft); "
             "echo modules $(modinfo -F filename nft_nat nft_ct xt_nat 2>/dev/null); "
             f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
+            f"{_MODULES.format(modules=' '.join(modules)) if modules else ''}"
             "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
         )
 

@@ -12,11 +12,18 @@ CONF = "/etc/sysctl.conf"
 
 _FOLDERS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 _KERNEL = "/proc/sys/"
-_LINE = re.compile(r"(?P<path>[^:]+):(?P<number>\d+):(?P<text>\s*-?(?P<key>[\w./-]+?)\s*=(?P<value>.*))")
+_LINE = re.compile(
+    r"(?P<path>[^:]+):(?P<number>\d+):(?P<text>\s*(?P<minus>-?)(?P<name>[^=]*?)\s*(=(?P<value>.*))?)"
+)
+_SWAP = str.maketrans("./", "/.")
 
 
 class Line(TypedDict):
-    """A line of a sysctl.d(5) file that sets `key` to `value`; `text` is the whole line."""
+    """A line of a sysctl.d(5) file that sets `key` to `value`; `text` is the whole line.
+
+    `key` is as `key_of` writes it, and may be a glob. A line `-KEY` without a value has an empty one: it takes back
+    what earlier lines set, and no glob sets that key either.
+    """
 
     path: str
     number: int
@@ -38,19 +45,33 @@ def parse_sysctl(output: list[str]) -> SysctlState:
     for line in output:
         if line.startswith(_KERNEL):
             path, _, value = line.removeprefix(_KERNEL).split(":", 2)
-            state["runtime"][path.replace("/", ".")] = value.strip()
-        elif match := _LINE.fullmatch(line.strip()):
+            state["runtime"][path.translate(_SWAP)] = value.strip()
+        elif (match := _LINE.fullmatch(line.strip())) and (match["minus"] or match["value"] is not None):
             state["lines"].append(
                 Line(
                     path=match["path"],
                     number=int(match["number"]),
                     text=match["text"].strip(),
-                    key=match["key"].replace("/", "."),
-                    value=match["value"].strip(),
+                    key=key_of(match["name"]),
+                    value=(match["value"] or "").strip(),
                 )
             )
     state["lines"].sort(key=lambda line: (read_order(line["path"]), line["number"]))
     return state
+
+
+def key_of(name: str) -> str:
+    """A variable's key, however a line spells its name (sysctl.d(5)): dots between its parts, and a slash in the place of
+    a dot in a part, such as `net.ipv4.conf.bond0/91.forwarding`."""
+    name = "/".join(part for part in name.split("/") if part)
+    first = re.search("[./]", name)
+    # Where the first separator is a slash, dots are no separators.
+    return name.translate(_SWAP) if first and first[0] == "/" else name
+
+
+def path_of(key: str) -> str:
+    """The file of a variable in the kernel's own folder."""
+    return _KERNEL + key.translate(_SWAP)
 
 
 def read_order(path: str) -> str:
@@ -60,7 +81,7 @@ def read_order(path: str) -> str:
 
 class Sysctl(FactBase[SysctlState]):
     """
-    These kernel settings, in the running kernel and in the files that are read at boot (sysctl.d(5)).
+    These kernel settings in the running kernel, and all that is set in the files that are read at boot (sysctl.d(5)).
 
     A file hides those of the same name in later folders.
 
@@ -85,15 +106,14 @@ class Sysctl(FactBase[SysctlState]):
         return SysctlState(runtime={}, lines=[])
 
     def command(self, keys: list[str]) -> str:
-        names = "|".join(key.replace(".", "[./]") for key in keys)
-        values = " ".join(_KERNEL + key.replace(".", "/") for key in keys)
+        values = " ".join(path_of(key) for key in keys)
         folders = " ".join(f"{folder}/sysctl.d/*.conf" for folder in _FOLDERS)
-        # One grep for all of them. A value begins with a digit or a sign, which no line of sysctl.d does.
+        # One grep for all of them. One variable has many spellings, so all that is no comment is read.
         return (
             f"seen=; set -- {values} {CONF}; for file in {folders}; do name=${{file##*/sysctl.d/}};"
             ' case $seen in *"/$name/"*) continue;; esac; seen="$seen/$name/";'
             f' [ -L "$file" ] && [ "$file" -ef {CONF} ] || set -- "$@" "$file"; done;'
-            f" grep -snHE '^[[:space:]]*-?({names})[[:space:]]*=|^-?[0-9]' \"$@\" || true"
+            " grep -snH '^[[:space:]]*[^#;[:space:]]' \"$@\" || true"
         )
 
     def process(self, output: list[str]) -> SysctlState:

@@ -17,8 +17,8 @@ from desired.unit import Unit, needs_restart, reads
 from facts.ipvs import DrainFlags
 from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
 from facts.vrrp import VipInterfaces
-from operations.services import PackageChange, activation_script
-from remote.commands import log_error, succeeds
+from operations.services import PackageChange, activation_bound, activation_script
+from remote.commands import RUN_TIMEOUT, log_error, succeeds
 from remote.drain import connected_directors, desired_members, drained, present_members, wait_until
 
 RETURN_BOUND = 30.0
@@ -137,11 +137,12 @@ def _restart(
         before = present.get(unit.name, NEVER_UP)
         script = activation_script(unit, files, before, changes.get(unit.name))
         stdin = "\n".join(reads(unit.name, files))
+        timeout = RUN_TIMEOUT + activation_bound(unit)
         if unit.idle and before["service"]["active"]:
             with drained(cluster, directors, node):
-                up = succeeds(host, script, stdin)
+                up = succeeds(host, script, stdin, timeout)
         else:
-            up = succeeds(host, script, stdin)
+            up = succeeds(host, script, stdin, timeout)
         if not up:
             return False
 

@@ -10,7 +10,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from desired.compared import compared_paths, unit_states
-from desired.logstash import DROP_IN, HOME, UNIT
+from desired.logstash import DROP_IN, ENVIRONMENT, HOME, UNIT
 from desired.paths import ORIGINALS, RECORD
 from desired.textfile import TextFile, read_by
 from facts.files import Files
@@ -21,10 +21,45 @@ FindChange = Callable[[], PackageChange | None]
 """A function that an operation calls: it returns the change of Logstash's package on its host, or None."""
 
 
+# An EnvironmentFile as systemd reads it (systemd.exec(5)), as commands for a shell, which would read it otherwise: a value
+# may have spaces without quotes, and nothing in it is expanded. A quoted value must be in one line.
+_EXPORTS = r"""
+{
+    text = text $0
+    if (match(text, /\\+$/) && RLENGTH % 2) { text = substr(text, 1, length(text) - 1); next }
+    line = text
+    text = ""
+    sub(/^[ \t]+/, "", line)
+    start = index(line, "=") + 1
+    name = substr(line, 1, start - 2)
+    sub(/[ \t]+$/, "", name)
+    if (name !~ /^[A-Za-z_][A-Za-z0-9_]*$/) next
+    value = ""
+    state = "before"
+    kept = 0
+    for (i = start; i <= length(line); i++) {
+        c = substr(line, i, 1)
+        if (state == "quoted") {
+            if (c == quote) { state = "before"; kept = length(value) }
+            else if (c == "\\" && quote == "\"" && index("\"\\`$", substr(line, i + 1, 1))) value = value substr(line, ++i, 1)
+            else value = value c
+        }
+        else if (c == "\\") { value = value substr(line, ++i, 1); state = "value"; kept = length(value) }
+        else if (state == "before" && (c == "\"" || c == "\047")) { quote = c; state = "quoted" }
+        else if (c != " " && c != "\t") { value = value c; state = "value"; kept = length(value) }
+        else if (state == "value") value = value c
+    }
+    value = substr(value, 1, kept)
+    gsub(/\047/, "\047\"\047\"\047", value)
+    printf "export %s=\047%s\047\n", name, value
+}
+"""
+
 # Logstash tests a copy of all that it will read: the files in place, the staged ones over them, and none that
 # an earlier deploy has put there and this one does not write. It runs as its own user, which 9.x demands, and
-# with folders of its own, so that the running Logstash is not touched. The reason for a refusal is on the
-# console, in the log, or in both.
+# with folders of its own, so that the running Logstash is not touched. It has its service's environment: the unit's,
+# then that of the files which the unit reads, where a keystore's password may be, and last our own. The reason for a
+# refusal is on the console, in the log, or in both.
 _TEST = """\
 set -eu
 work=$(mktemp -d)
@@ -43,10 +78,17 @@ for file in {desired}; do
     [ ! -f "$staged" ] || cp "$staged" "$work/settings${{file#{home}}}"
 done
 sed -i "s#{home}/#$work/settings/#" "$work/settings/pipelines.yml"
-if [ -f "$work/settings/logstash-ha.env" ]; then set -a; . "$work/settings/logstash-ha.env"; set +a; fi
+environment=$({{
+    set +e # a file that is missing is none to read
+    systemctl cat {unit} | sed -n 's/^Environment=//p' | xargs -r -n 1 printf '%s\\n'
+    systemctl show -p EnvironmentFiles {unit} | sed -n 's/^EnvironmentFiles*=\\(.*\\) (ignore_errors=.*/\\1/p' |
+        while read -r file; do [ "$file" = {environment} ] || {{ cat "$file"; echo; }}; done
+    cat "$work/settings/{environment_name}"
+}} 2>/dev/null | awk {exports})
 chown -R logstash: "$work"
-output=$(runuser -u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit \
-    --path.settings "$work/settings" --path.data "$work/data" --path.logs "$work/logs" 2>&1) || {{
+set -- "$(command -v runuser)" -u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit \
+    --path.settings "$work/settings" --path.data "$work/data" --path.logs "$work/logs"
+output=$(eval "$environment"; "$@" 2>&1) || {{
     errors=$({{ printf '%s\\n' "$output"; cat "$work"/logs/*.log; }} 2>/dev/null | grep -E '\\[(ERROR|FATAL)' | sort -u)
     printf 'Logstash refuses it: %s\\n' "${{errors:-$output}}" >&2
     exit 1
@@ -88,6 +130,10 @@ def _test(files: list[TextFile], units: list[str]) -> str | None:
         return None
     return _TEST.format(
         home=HOME,
+        unit=UNIT,
+        environment=ENVIRONMENT,
+        environment_name=ENVIRONMENT.removeprefix(f"{HOME}/"),
+        exports=shlex.quote(_EXPORTS),
         desired=shlex.join(file.path for file in own),
         obsolete=shlex.join(obsolete),
         originals=ORIGINALS,

@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster
-from desired.packages import KEY, all_packages, key_url, manager, package_names, repository
+from desired.packages import ELASTICS_KEY, KEY, all_packages, key_url, manager, package_names, repository
 from desired.paths import KEY_NOTE, RECORD, STATE
 from facts.packages import KeyImported, OfferedVersions, Packages, version_key
 from operations.record import add_entry
@@ -22,7 +22,11 @@ set -e
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 curl --fail --silent --show-error --location --max-time 60 {proxy}--output "$work/key" {url}
-rpm --dbpath "$work" --import "$work/key"
+output=$(rpm --dbpath "$work" --import "$work/key" 2>&1) || {{
+    echo "$output" >&2
+    case $output in *'import failed'*) echo {old_key} >&2 ;; esac
+    exit 1
+}}
 mkdir -p {state}
 touch {record}
 rpm -q gpg-pubkey >"$work/present" || true
@@ -33,6 +37,13 @@ rpm --import "$work/key"
 install -m 644 "$work/key" {path}
 {{ sha256sum {path}; cat "$work/names"; }} >{note}
 """
+
+
+# rpm's own words name no reason.
+_OLD_KEY = (
+    "{url}: rpm refuses it, most likely as an old copy of Elastic's key, which is signed by SHA-1; Enterprise Linux 9 and later "
+    "take the one that Elastic has signed anew: put {elastic} in its place"
+)
 
 
 @operation()
@@ -49,6 +60,7 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
         _KEY.format(
             proxy=f"--proxy {shlex.quote(cluster.proxy)} " if cluster.proxy else "",
             url=shlex.quote(key_url(cluster)),
+            old_key=shlex.quote(_OLD_KEY.format(url=key_url(cluster), elastic=ELASTICS_KEY)),
             path=KEY,
             note=KEY_NOTE,
             state=STATE,

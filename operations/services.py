@@ -147,6 +147,12 @@ def activation_script(
     )
 
 
+def activation_bound(unit: Unit) -> int:
+    """Seconds that the waits of `activation_script` may take: it stops and starts the unit, and, when the unit does not
+    come up, does both once more."""
+    return 4 * unit.bound
+
+
 @operation()
 def absent(units: list[str]) -> Generator[StringCommand]:
     """

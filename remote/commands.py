@@ -50,10 +50,10 @@ def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_T
     return list(output.stdout_lines)
 
 
-def succeeds(host: Host, command: str, stdin: str | None = None) -> bool:
+def succeeds(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> bool:
     """Whether a shell command, run as root, succeeds; the reason of a failure is logged."""
     try:
-        run(host, command, stdin)
+        run(host, command, stdin, timeout)
     except CommandFailed as failure:
         for line in failure.lines:
             log_error(host, line)

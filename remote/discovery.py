@@ -11,6 +11,7 @@ from pyinfra.context import ctx_state
 from pyinfra.facts.server import User
 
 from cluster import ClusterError
+from desired.modules import BASIC
 from facts.batch import BatchFacts
 from facts.clone import AddressConflicts
 from facts.machine import Machine, MachineState
@@ -67,7 +68,7 @@ def _discover(host: Host) -> Discovered | None:
     session.send_at_once(host)
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "user": (User, {}),
-        "machine": (Machine, {}),
+        "machine": (Machine, {"modules": BASIC}),
         "network": (Network, {}),
         "packages": (Packages, {"packages": ["keepalived"]}),
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyinfra.api import Host
 
 from cluster import Cluster, Node
-from desired.requirements import check
+from desired.requirements import asked_modules, check
 from facts.machine import Machine
 from remote import session
-from remote.machine import remember
+from remote.machine import known
 
 
 def prepare(host: Host) -> None:
@@ -24,9 +24,6 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
     Raises `ClusterError` where the deploy can't work.
     """
     # Without sudo: where it asks for a password, pyinfra would too.
-    machine = host.get_fact(Machine, _sudo=False)
-    if host.data.get("_sudo_password"):
-        machine["root"] = "yes"
-    el = check(cluster, node, machine)
-    remember(host.state.inventory.get_host(host.name), machine)  # for the verification at the end
+    machine = host.get_fact(Machine, _sudo=False, modules=asked_modules(cluster))
+    el = check(cluster, node, known(host.state.inventory.get_host(host.name), machine))
     return el, machine["nftables"]

@@ -11,6 +11,7 @@ from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import FIREWALLD, unit_names
 from facts.firewalld import RulesState
+from facts.sysctl import Line
 from verification import packets
 from verification.finding import (
     DEPLOY,
@@ -224,10 +225,7 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
             f"{key} is {runtime.get(key) or 'missing'}, not {value}"
             for key, value in sysctl.differing(desired, runtime).items()
         ]
-        faults += [
-            f"{line['path']} sets {line['key']} to {line['value']}, which wins at the next boot"
-            for line in conf + others
-        ]
+        faults += [f"{line['path']} {_sets(line)}, which wins at the next boot" for line in conf + others]
         if not faults:
             return Finding(Status.OK, "as desired")
         named = ", ".join(dict.fromkeys(line["path"] for line in others))
@@ -235,6 +233,11 @@ def kernel(cluster: Cluster, observations: Observations) -> Judged:
         return Finding(Status.WRONG, "differ", "; ".join(faults), do)
 
     return row_of(cluster, observations, "sysctl", judge_node)
+
+
+def _sets(line: Line) -> str:
+    """What a line of a sysctl.d file does, in words."""
+    return f"sets {line['key']} to {line['value']}" if line["value"] else f"leaves {line['key']} unset"
 
 
 def selinux(cluster: Cluster, observations: Observations) -> Judged:

@@ -25,7 +25,9 @@ def test_what_is_only_half_done_is_named_and_finished(cluster: Cluster) -> None:
     rule = 'rule family="ipv4" source address="10.77.0.12" protocol value="vrrp" accept'
     cluster.get("stash1", f"firewall-cmd -q --remove-rich-rule='{rule}'")
     cluster.get(
-        "stash2", "sysctl -q net.ipv4.ip_forward=0; printf 'net.ipv4.ip_forward = 0\\n' >>/etc/sysctl.conf"
+        "stash2",
+        "sysctl -q net.ipv4.ip_forward=0; "
+        "printf 'net.ipv4.%s = 0\\n' ip_forward conf.all.forwarding >>/etc/sysctl.conf",
     )
     cluster.get("stash2", "systemctl disable -q --now keepalived")
     changes, said = cluster.plan()
@@ -38,7 +40,10 @@ def test_what_is_only_half_done_is_named_and_finished(cluster: Cluster) -> None:
     assert "-     real_server 10.77.0.11 5515 {" in said
     done = cluster.deploy("-y")
     assert done.returncode == 0, done.stderr
-    assert "#" in cluster.get("stash2", "grep ip_forward /etc/sysctl.conf")
+    assert cluster.get("stash2", "tail -n 2 /etc/sysctl.conf").splitlines() == [
+        "# net.ipv4.ip_forward = 0",
+        "# net.ipv4.conf.all.forwarding = 0",
+    ]
 
 
 def test_a_run_that_is_broken_off_is_finished_by_the_next(cluster: Cluster) -> None:

@@ -146,7 +146,7 @@ def of_the_kernel(settings: str, names: str) -> list[str]:
         *(
             f"sysctl: {line}"
             for line in lines
-            if not re.fullmatch(r"(net|kernel|vm)(\.[a-z0-9_]+)+ = [0-9]+", line)
+            if not re.fullmatch(r"(net|kernel|vm)(\.[\w/-]+)+ = [0-9]+", line)
         ),
         *(f"modules: {line}" for line in names.splitlines() if not re.fullmatch(r"(#.*|[a-z0-9_]+)", line)),
     ]
@@ -170,7 +170,7 @@ def of_systemd(text: str) -> list[str]:
 
 
 def of_the_environment(files: dict[str, str], cluster: Cluster) -> list[str]:
-    """A shell, which reads it for `logstash -t`: each variable has the value that its user wrote."""
+    """systemd's escapes are a shell's: each variable has the value that its user wrote."""
     if logstash.ENVIRONMENT not in files:
         return []
     meant = {name: value.get_secret_value() for name, value in cluster.environment.items()}

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class SimulatedCluster:
         }
         self.events: list[str] = []
         self.scripts: list[str] = []
+        self.timeouts: dict[str, int] = {}
+        """Seconds that the activation of each unit may take."""
         self.now = 0.0
         self.state: State
         self.log: list[str] = []
@@ -218,6 +220,8 @@ class SimulatedConnector(FakeConnector):
             raise ConnectError("no route")
 
     def run_shell_command(self, command: Any, *_: Any, **arguments: Any) -> tuple[bool, CommandOutput]:
+        if match := re.search(r"was=\$\(systemctl is-active (\S+)\)", str(command)):
+            self.simulation.timeouts[match[1]] = arguments["_timeout"]
         try:
             lines = self.simulation.run(self.host.name, str(command), arguments.get("_stdin"))
         except Refused as refused:
@@ -381,6 +385,16 @@ def test_a_node_that_failed_earlier_in_the_run_stops_all_others(make: Make) -> N
     simulation.restart()
     assert simulation.events == []
     assert any("left as it was, because stash1 has failed" in line for line in simulation.log)
+
+
+def test_a_connection_outlasts_all_waits_for_a_slow_start(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the unit's end and its start, and for both again with the old files."""
+    monkeypatch.setattr(f"{__name__}.UNITS", [replace(UNITS[0], bound=3600), *UNITS[1:]])
+    simulation = make()
+    simulation.restart()
+    assert simulation.timeouts == {"logstash": 600 + 4 * 3600, "keepalived": 600 + 4 * 30}
 
 
 def test_a_master_that_does_not_come_up_is_reported_as_failed(make: Make) -> None:

@@ -8,7 +8,7 @@ import logging
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -441,6 +441,7 @@ class World:
     def __init__(self, folder: Path, log: list[str], clock: Clock) -> None:
         self.folder, self.log, self.clock = folder, log, clock
         self.settings: dict[str, Any] = {}
+        self.connection: dict[str, str] = {}
         self.machines = {f"stash{number}": Machine(self, number) for number in (1, 2)}
         self.sender = Machine(self, 101)
         self.holder = 0
@@ -461,7 +462,7 @@ class World:
                 "auth_pass_file": str(self.folder / "auth_pass"),
                 **self.settings,
             },
-            connection={"_sudo": True},
+            connection={"_sudo": True, **self.connection},
         )
 
     @property
@@ -783,6 +784,8 @@ def test_what_may_not_be_wanted_is_said_once(world: World) -> None:
     [
         ({"root": "root sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
         ({"root": "root"}, "stash2: no sudo (no answer); "),
+        ({"root": "root sudo: sorry, you must have a tty to run sudo"}, "stash2: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); "),
+        ({"modules": "missing ip_vs_rr\nkernel 5.14.0 kernel-core"}, "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_rr); run `dnf install kernel-modules-5.14.0` there"),
         ({"link": "link ens33", "address": ""}, "interface: stash2 has no eth0; choose one of ens33"),
         ({"address": "2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
         ({"address": ""}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has no address; "),
@@ -801,6 +804,27 @@ def test_an_unfit_machine_stops_the_run_for_all(world: World, lines: dict[str, s
     assert line.startswith(error)
     assert "\n" not in line
     assert world.machines["stash1"].files == {}
+
+
+def test_a_kernel_is_asked_for_each_module_that_its_cluster_needs(world: World) -> None:
+    world.settings = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
+    world.deploy()
+    (asked,) = (command for command in world.machines["stash1"].commands if "modprobe -nq" in command)
+    assert "for module in ip_vs ip_vs_mh nf_conntrack; do " in asked
+
+
+@pytest.mark.parametrize(
+    ("root", "error"),
+    [
+        ("sudo: a password is required", ""),
+        ("sudo: sorry, you must have a tty to run sudo", "stash1: no sudo without a terminal"),
+    ],
+)
+def test_a_password_for_sudo_helps_unless_sudo_wants_a_terminal(world: World, root: str, error: str) -> None:
+    world.connection = {"_sudo_password": PASSWORD}
+    world.machines["stash1"].says["root"] = f"root {root}"
+    with pytest.raises(ClusterError, match=error) if error else nullcontext():
+        assert world.deploy().failed == []
 
 
 def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:

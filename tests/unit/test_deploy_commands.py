@@ -349,6 +349,66 @@ def test_logstash_tests_with_its_secrets_and_nobody_sees_them(tested: ShellMachi
     assert "PASSWORD" not in (tested.root / "arguments").read_text()
 
 
+SERVICE = """\
+case "$1 $2 $3" in
+"cat logstash ") printf '%s\\n' [Service] Environment=PLAIN=unit 'Environment="SPACED=two words" LAST=unit' \
+    'Environment=PATH=/usr/bin:/bin' Nice=0 ;;
+"show -p EnvironmentFiles")
+    for file in /etc/default/logstash /etc/sysconfig/logstash /etc/logstash/logstash-ha.env; do
+        echo "{property}={root}$file (ignore_errors=yes)"
+    done ;;
+*) echo Id=logstash.service ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "property", ["EnvironmentFiles", "EnvironmentFile"]
+)  # the second one: systemd of EL 7
+def test_logstash_tests_with_the_environment_of_its_service(tested: ShellMachine, property: str) -> None:
+    """As systemd reads it: unit, then files, the last one ours. No shell reads these files, nor runs what is in them."""
+    tested.program("systemctl", SERVICE.format(root=tested.root, property=property))
+    tested.write(
+        "/etc/sysconfig/logstash",
+        "# Elastic's place for it\n"
+        "LOGSTASH_KEYSTORE_PASS=p a$(touch x)'s\n"
+        "  PADDED = yes \n"
+        "  ONE='it is \\ \"one\"' \n"
+        'TWO="two \\"words\\" \\n" three\n'
+        "LONG=first \\\nsecond \n"
+        "LS_JAVA_OPTS=-Xms1g -Xmx1g\n"
+        "PLAIN=file\n"
+        "work=/etc\n"
+        "; NOT=this\n"
+        "NEITHER\n"
+        "LAST=file",
+    )
+    tested.write(f"{HOME}/logstash-ha.env", 'OLD="old"\n')
+    texts = [own("logstash-ha.env", 'LS_JAVA_OPTS="-Xms4g -Xmx4g"\n'), own("logstash.yml", "settings\n")]
+    (done,) = accepted(tested, texts)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = dict(
+        line.split("=", 1) for line in (tested.root / "environment").read_text().splitlines() if "=" in line
+    )
+    expected = {
+        "LOGSTASH_KEYSTORE_PASS": "p a$(touch x)'s",
+        "ONE": 'it is \\ "one"',
+        "TWO": 'two "words" \\nthree',
+        "LONG": "first second",
+        "LS_JAVA_OPTS": "-Xms4g -Xmx4g",
+        "PLAIN": "file",
+        "SPACED": "two words",
+        "LAST": "file",
+        "PADDED": "yes",
+        "PATH": "/usr/bin:/bin",
+        "work": "/etc",
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    assert not {"NOT", "NEITHER", "OLD"} & set(found)
+    assert tested.path(HOME).exists()
+    assert "p a$" not in (tested.root / "arguments").read_text()
+
+
 FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\r\n], "#"'
 
 
@@ -446,6 +506,11 @@ def test_logstash_is_up_when_its_ports_are_bound(
     machine.program("systemctl", "echo MainPID=812")
     done = machine.sh(logstash_unit(make_cluster(tmp_path, inputs=inputs), listed="true").probe)
     assert (done.returncode, done.stdout.strip()) == (1 if output else 0, output)
+
+
+def test_logstash_may_take_as_long_to_start_as_its_cluster_says(tmp_path: Path) -> None:
+    assert logstash_unit(make_cluster(tmp_path), listed="true").bound == 180
+    assert logstash_unit(make_cluster(tmp_path, start_timeout=3600), listed="true").bound == 3600
 
 
 @pytest.mark.parametrize(("ports", "waiting", "idle"), [([5514], 7, True), ([5514, 5515], 7, False), ([5514, 5515], 0, True)])  # fmt: skip

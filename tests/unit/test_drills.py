@@ -13,7 +13,7 @@ from cluster import ClusterError
 from drills import command
 from drills.catalogue import DRILLS, Drill, find, script
 from drills.result import Loss, count
-from drills.run import Outcome
+from drills.run import Outcome, heal_bound
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
 from tests.until import until
@@ -137,6 +137,11 @@ STOPPED = Problem(Status.WRONG, "keepalived", "stash1", "keepalived does not run
         ("keepalived-killed", {"loss": replace(LOSS, lost=9)}, "9 events are lost, and none should be"),
         ("keepalived-killed", {"loss": replace(LOSS, duplicated=1)}, "1 events came twice"),
         ("logstash-killed", {"healed": None}, "the cluster is not whole 240 s later: run verify.py"),
+        (
+            "logstash-killed",
+            {"healed": None, "bound": 660},
+            "the cluster is not whole 660 s later: run verify.py",
+        ),
         ("logstash-hung", {"seen": (HUNG,)}, None),
         ("link-down", {"loss": replace(LOSS, lost=9, last=7990.0)}, None),
         (
@@ -192,3 +197,10 @@ def test_json_asks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["rebooted", "--json"])
     assert "give --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("start_timeout", "bound"), [(30, 240), (180, 240), (600, 660)])
+def test_a_logstash_that_may_start_slowly_has_the_time_for_it(
+    tmp_path: Path, start_timeout: int, bound: int
+) -> None:
+    assert heal_bound(make_cluster(tmp_path, start_timeout=start_timeout)) == bound

@@ -199,6 +199,11 @@ def test_with_an_enterprise_linux_7_it_is_vrrp_2_with_a_password() -> None:
             "stash2: its system is Debian GNU/Linux 12; take a machine with Enterprise Linux 7 to 10",
         ),
         ({"root": "sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
+        ({"root": "sudo: sorry, you must have a tty to run sudo"}, "stash2: no sudo without a terminal "),
+        (
+            {"missing_modules": ["ip_vs"], "kernel": "6.12.0"},
+            "stash2: its kernel 6.12.0 does not have all modules that this cluster needs (missing: ip_vs); ",
+        ),
         ({"firewalld": "absent"}, "stash2: firewalld is absent, "),
         ({"logstash": "7.17.29"}, "logstash: stash2 has 7.17.29, not 8, "),
         (

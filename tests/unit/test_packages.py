@@ -256,3 +256,26 @@ def test_the_key_is_recorded_and_then_imported_once(
     machine.path(RECORD).write_text("")
     machine.run(packages.key, cluster=cluster)
     assert machine.path(RECORD).read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        ("error: key 1 import failed.", True),  # Enterprise Linux 9, and in the last line 10
+        ("error: key 1 not an armored public key.", False),
+    ],
+)
+def test_an_old_copy_of_elastics_key_is_named_as_such(
+    machine: ShellMachine, make: Callable[..., Cluster], said: str, explained: bool
+) -> None:
+    machine.program("curl", CURL.format(root=machine.root))
+    machine.program("rpm", f"echo '{said}' >&2; exit 1")
+    (done,) = machine.run(packages.key, cluster=make(artifacts_url="https://mirror.example.com/elastic"))
+    old = (
+        "https://mirror.example.com/elastic/GPG-KEY-elasticsearch: rpm refuses it, most likely as an old copy of Elastic's "
+        "key, which is signed by SHA-1; Enterprise Linux 9 and later take the one that Elastic has signed anew: "
+        "put https://artifacts.elastic.co/GPG-KEY-elasticsearch in its place"
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [said, *([old] if explained else [])]
+    assert not machine.path(KEY).exists()

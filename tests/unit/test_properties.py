@@ -207,6 +207,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "pipelines": st.just("pipelines"),
         "heap": st.sampled_from(["512m", "4g"]),
         "pipeline_workers": COUNTS,
+        "start_timeout": st.integers(30, 3600),
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
@@ -319,6 +320,7 @@ CHOICES: dict[str, list[Any]] = {
     "firewall": ["firewalld", "none"],
     "queue": ["memory", "persisted"],
     "queue_max_bytes": ["1g", "100m", "5"],
+    "start_timeout": [29, 30, 3600],
     "priority": [1, 100, 254],
     "protocol": ["udp", "tcp", "both"],
     "forwarding": ["nat", "snat", "dr", None],

@@ -231,6 +231,12 @@ DIFFERENCES = [
         come=("6 module ip_vs", "6 module ip_vs_rr"),
     ),
     Difference(
+        "`net.ipv4.ip_forward` alone",
+        "also `net.ipv4.conf.all.forwarding` and that of the interface",
+        "the first is another name of the same switch, by which the STIG turns it off; an interface has a switch of its own",
+        come=("6 net.ipv4.conf.all.forwarding = 1", "6 net.ipv4.conf.ens33.forwarding = 1"),
+    ),
+    Difference(
         "events accepted at each node's address, on both nodes",
         "at a node's own address and at the VIP",
         "nothing for another node's address arrives here",

@@ -320,11 +320,25 @@ def test_the_heap_and_the_environment(tmp_path: Path) -> None:
         "",
         "[Service]",
         "Nice=0",
-        'Environment="LS_JAVA_OPTS=-Xms4g -Xmx4g"',
         "EnvironmentFile=/etc/logstash/logstash-ha.env",
     ]
-    assert files[logstash.ENVIRONMENT].content.splitlines()[1:] == [r'KEY="a \"b\" \$c \`d\` \\e"']
+    assert files[logstash.ENVIRONMENT].content.splitlines()[1:] == [
+        r'KEY="a \"b\" \$c \`d\` \\e"',
+        'LS_JAVA_OPTS="-Xms4g -Xmx4g"',
+    ]
     assert (files[logstash.ENVIRONMENT].mode, files[logstash.ENVIRONMENT].secret) == ("600", True)
+
+
+def test_the_heap_is_in_the_file_that_systemd_reads_last(tmp_path: Path) -> None:
+    """A file wins over `Environment`, and the package's unit reads /etc/default/logstash and /etc/sysconfig/logstash."""
+    cluster = make_cluster(tmp_path, heap="512m")
+    files = desired_files(cluster, cluster.nodes[0], 9)
+    lines = files[logstash.DROP_IN].content.splitlines()
+    assert lines[-1] == f"EnvironmentFile={logstash.ENVIRONMENT}"
+    assert not [line for line in lines if line.startswith("Environment=")]
+    assert files[logstash.ENVIRONMENT].content.splitlines()[1:] == ['LS_JAVA_OPTS="-Xms512m -Xmx512m"']
+    assert not files[logstash.ENVIRONMENT].secret
+    assert logstash.ENVIRONMENT not in desired_files(make_cluster(tmp_path), cluster.nodes[0], 9)
 
 
 def test_repository(tmp_path: Path) -> None:
@@ -354,6 +368,8 @@ def test_sysctl(tmp_path: Path) -> None:
     lines = desired_files(cluster, cluster.nodes[0], 9)[sysctl.FILE].content.splitlines()
     assert lines[1:] == [
         "net.ipv4.ip_forward = 1",
+        "net.ipv4.conf.all.forwarding = 1",
+        "net.ipv4.conf.eth0.forwarding = 1",
         "net.ipv4.ip_nonlocal_bind = 1",
         "net.core.rmem_max = 16777216",
     ]

@@ -9,7 +9,8 @@ import pytest
 
 from cluster import Cluster, ClusterError
 from desired import requirements
-from facts.machine import Machine, MachineState
+from desired.modules import BASIC, needed_modules
+from facts.machine import Machine, MachineState, parse_machine
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
 
@@ -25,13 +26,26 @@ def fit_machine(el: int = 9, **changes: Any) -> MachineState:
         nftables=True,
         fips=False,
         logstash=None,
+        kernel="",
+        missing_modules=[],
+        modules_package="",
     )
     return {**state, **changes}  # type: ignore[typeddict-item]
 
 
-TCP = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
-DIRECT = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp", "forwarding": "dr"}]}
+TCP: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp"}]}
+DIRECT: dict[str, Any] = {"inputs": [{"id": "tcp-6514", "port": 6514, "protocol": "tcp", "forwarding": "dr"}]}
+PIPELINES = {"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5515, "pipeline": "b"}]}
 STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
+
+
+def without(*modules: str, release: str = "4.18.0-553.el8_10.x86_64", packages: str = "kernel-core kernel kernel-modules") -> dict[str, Any]:  # fmt: skip
+    """A machine whose kernel, of these packages, lacks modules."""
+    state = parse_machine([f"missing {' '.join(modules)}", f"kernel {release} {packages}"])
+    return {name: state[name] for name in ("kernel", "missing_modules", "modules_package")}
+
+
+EXTRA = "kernel-modules-extra-4.18.0-553.el8_10.x86_64"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +71,13 @@ STICKY = {"inputs": [{"id": "flow", "port": 2055, "scheduler": "mh"}]}
         ({}, 9, {"logstash": "8.9.2"}),
         ({"version": "latest"}, 9, {"logstash": "7.17.29"}),
         ({"version": "8.19.3"}, 9, {"logstash": "7.17.29"}),
+        ({"logstash": 7, **PIPELINES}, 9, {"logstash": "7.4.0"}),
+        ({"logstash": 7, "version": "7.17.29", **PIPELINES}, 9, {"logstash": "7.3.1"}),
+        ({"logstash": 7}, 9, {"logstash": "7.3.1"}),
+        ({}, 8, without("ip_vs_mh", "nft_compat", "xt_nat")),
+        (DIRECT, 10, without("nft_compat")),
+        ({**TCP, "vrrp": 2}, 7, without("nft_compat")),
+        (TCP, 10, without("nft_compat", "xt_nat")),
     ],
 )
 def test_a_machine_that_meets_the_requirements_is_accepted(
@@ -72,6 +93,15 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({}, 11, {}, "stash1: its system is Rocky; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"os": {}}, "stash1: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
+        ({}, 7, {"root": "sudo: sorry, you must have a tty to run sudo"}, "stash1: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); add a line `Defaults:USER !requiretty` with visudo there, with the name of the user that logs in, or log in as root"),
+        (STICKY, 8, without("ip_vs_mh"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs_mh); run `dnf install {EXTRA}` there, or, where no repository has that version any more, update the kernel, install kernel-modules-extra, and reboot"),
+        (TCP, 10, without("ip_vs", "ip_vs_rr", "nf_conntrack", "xt_nat", packages="kernel-core"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs, ip_vs_rr, nf_conntrack); run `dnf install {EXTRA.replace('-extra', '')}` there, or, where no repository has that version any more, update the kernel, install kernel-modules, and reboot"),
+        ({}, 9, without("ip_vs", release="5.15.0-3.el9uek.x86_64", packages="kernel-uek-core kernel-uek-modules"), "stash1: its kernel 5.15.0-3.el9uek.x86_64 does not have all modules that this cluster needs (missing: ip_vs); run `dnf install kernel-uek-modules-extra-5.15.0-3.el9uek.x86_64` there, or, where no repository has that version any more, update the kernel, install kernel-uek-modules-extra, and reboot"),
+        ({}, 9, without("ip_vs", release="5.14.0-503.el9.x86_64+rt", packages="kernel-rt-core"), "stash1: its kernel 5.14.0-503.el9.x86_64+rt does not have all modules that this cluster needs (missing: ip_vs); run `dnf install kernel-rt-modules-5.14.0-503.el9.x86_64` there, or, where no repository has that version any more, update the kernel, install kernel-rt-modules, and reboot"),
+        ({"vrrp": 2}, 7, without("ip_vs", release="3.10.0-1160.el7.x86_64", packages="kernel"), "stash1: its kernel 3.10.0-1160.el7.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
+        ({**TCP, "vrrp": 2}, 7, without("xt_nat", release="3.10.0-1160.el7.x86_64", packages="kernel"), "stash1: its kernel 3.10.0-1160.el7.x86_64 does not have all modules that this cluster needs (missing: xt_nat); boot it into a kernel of its distribution whose modules are installed"),
+        ({}, 9, without("ip_vs", packages=""), "stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
+        ({}, 9, without("ip_vs", packages="kernel-core kernel-modules kernel-modules-extra"), "stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
         ({"interface": "ens33"}, 9, {}, "interface: stash1 has no ens33; choose one of eth0, lo"),
         ({}, 9, {"interfaces": {"eth0": []}}, "nodes.stash1: 10.77.0.11 is not on its eth0, which has no address; correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"),
         ({}, 7, {"firewalld": "absent"}, "stash1: firewalld is absent, so Logstash's API would be open to everyone; run `yum install firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
@@ -85,6 +115,7 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({"logstash": 7, "version": "7.9.3"}, 10, {}, "version: 7.9.3 needs Java 8, which stash1's Enterprise Linux 10 does not have; choose a Logstash that brings its own, 7.10.0 or later"),
         ({"logstash": 7}, 8, {"fips": True}, "logstash: 7 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
         ({"version": "8.6.1"}, 9, {"fips": True}, "version: 8.6.1 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
+        ({"logstash": 7, **PIPELINES}, 9, {"logstash": "7.3.2"}, "version: stash1 has 7.3.2, whose API lists one of several pipelines (elastic/logstash #11021); set version to 7.4.0 or later, or choose one pipeline for all inputs"),
         ({}, 9, {"logstash": "7.17.29"}, "logstash: stash1 has 7.17.29, not 8, and is left at it while no version is given; set version='latest' to change it, or logstash=7"),
     ],
 )  # fmt: skip
@@ -136,3 +167,50 @@ def test_the_fact_reads_the_system_root_firewalld_and_logstash(
     assert state["os"] == {"ID": "rocky", "VERSION_ID": "9.6"}
     assert (state["root"], state["firewalld"], state["logstash"]) == ("yes", firewalld, "8.19.3")
     assert "127.0.0.1" in state["interfaces"]["lo"]
+
+
+def test_the_fact_reads_which_modules_the_kernel_does_not_have(machine: ShellMachine) -> None:
+    """One that is loaded is not asked for, and where none is missing no package is."""
+    machine.program("modprobe", f'echo "$@" >>{machine.root}/asked; [ "$2" != ip_vs_mh ]')
+    machine.program(
+        "rpm", f'echo "$@" >>{machine.root}/asked; [ $1 = -q ] || echo kernel-core kernel-modules'
+    )
+    machine.program("uname", "echo 6.12.0-55.el10.x86_64+64k")
+    state = machine.fact(Machine, modules=["kernel", "ip_vs", "ip_vs_mh"])
+    assert (state["kernel"], state["missing_modules"]) == ("6.12.0-55.el10.x86_64+64k", ["ip_vs_mh"])
+    assert state["modules_package"] == "kernel-modules-extra-6.12.0-55.el10.x86_64"
+    asked = (machine.root / "asked").read_text().splitlines()
+    assert asked[:3] == [
+        "-nq ip_vs",
+        "-nq ip_vs_mh",
+        "-qa --queryformat %{NAME}  kernel*-6.12.0-55.el10.x86_64",
+    ]
+    (machine.root / "asked").unlink()
+    state = machine.fact(Machine, modules=["kernel", "ip_vs"])
+    assert (state["kernel"], state["missing_modules"], state["modules_package"]) == ("", [], "")
+    assert "-qa" not in (machine.root / "asked").read_text()
+
+
+def test_the_modules_that_a_kernel_must_have_follow_from_the_cluster(tmp_path: Path) -> None:
+    assert needed_modules(make_cluster(tmp_path), 9) == BASIC
+    translated = make_cluster(tmp_path, **TCP)
+    assert needed_modules(translated, 7) == [*BASIC, "xt_tcpudp", "xt_nat"]
+    assert needed_modules(translated, 10) == BASIC
+    both = make_cluster(tmp_path, inputs=[*TCP["inputs"], {**DIRECT["inputs"][0], "id": "b", "port": 6515}])
+    assert needed_modules(both, 7) == [*BASIC, "xt_tcpudp", "xt_nat", "xt_CT"]
+    assert set(requirements.asked_modules(both)) == {*BASIC, "xt_tcpudp", "xt_nat", "xt_CT"}
+
+
+def test_a_machine_with_bonds_has_no_interface_of_the_name_bonding_masters(
+    machine: ShellMachine,
+) -> None:
+    folder = machine.root / "sys/class/net"
+    for name in ("bond0", "bond0.91"):
+        (machine.root / "devices" / name).mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(machine.root / "devices" / name)
+    (folder / "bonding_masters").write_text("bond0\n")
+    machine.program("ip", "true")
+    command = Machine().command().replace("/sys/class/net", str(folder))
+    state = parse_machine(machine.sh(command).stdout.splitlines())
+    assert sorted(state["interfaces"]) == ["bond0", "bond0.91"]

@@ -12,7 +12,8 @@ from pyinfra_testing.util import FakeHost
 from cluster import Cluster
 from desired.modules import module_names
 from desired.paths import RECORD
-from desired.sysctl import conflicting, kernel_settings
+from desired.sysctl import FILE as OURS
+from desired.sysctl import boot_settings, conflicting, kernel_settings
 from facts.modules import MissingModules
 from facts.sysctl import Line, Sysctl
 from operations import modules, sysctl
@@ -20,11 +21,13 @@ from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
 
 FORWARD = "net.ipv4.ip_forward"
-RECIPE = {FORWARD: "1", "net.ipv4.ip_nonlocal_bind": "1"}
+STIG = "net.ipv4.conf.all.forwarding"
+"""Another name of the same variable."""
+RECIPE = {FORWARD: "1", "net.ipv4.conf.eth0.forwarding": "1", "net.ipv4.ip_nonlocal_bind": "1"}
 BUFFER = {"net.core.rmem_max": "16777216"}
 IPV6 = {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.ip_nonlocal_bind": "1"}
 CONNECTIONS = {"net.ipv4.vs.expire_nodest_conn": "1"}
-DIRECT = {"net.ipv4.vs.backup_only": "1", "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}  # fmt: skip
+DIRECT = {"net.ipv4.vs.backup_only": "1", "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.eth0.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}  # fmt: skip
 
 
 @pytest.fixture
@@ -105,9 +108,8 @@ def line(path: str, value: str, number: int = 1, key: str = FORWARD) -> Line:
     return Line(path=path, number=number, text=f"{key} = {value}", key=key, value=value)
 
 
-CONF, OURS, EARLY, LATE = (
+CONF, EARLY, LATE = (
     "/etc/sysctl.conf",
-    "/etc/sysctl.d/90-logstash-ha.conf",
     "/usr/lib/sysctl.d/50-default.conf",
     "/run/sysctl.d/99-zz.conf",
 )
@@ -127,6 +129,13 @@ CONF, OURS, EARLY, LATE = (
         ([line(OURS, "1"), line(CONF, "0"), line(LATE, "0")], [CONF], [LATE]),
         ([line(OURS, "1"), line("/etc/sysctl.d/95-x.conf", "0"), line(CONF, "1")], [], []),
         ([line(OURS, "1"), line(LATE, "0", key="net.ipv4.conf.all.rp_filter")], [], []),
+        ([line(OURS, "1"), line(CONF, "0", key=STIG)], [CONF], []),
+        ([line(OURS, "1"), line(LATE, "0", key=STIG)], [], [LATE]),
+        ([line(OURS, "1"), line(LATE, "0", key=STIG), line(LATE, "1", 2)], [], [LATE]),
+        ([line(OURS, "1"), line(LATE, "", key=STIG)], [], [LATE]),  # a line without a value: `-KEY`
+        # No glob sets what has a line of its own, and every name of ours has one.
+        ([line(OURS, "1"), line(LATE, "0", key="net.ipv4.conf.*.forwarding")], [], []),
+        ([line(OURS, "1"), line(LATE, "0", key="net.ipv4.conf.default.forwarding")], [], []),
     ],
 )
 def test_a_line_conflicts_when_it_is_read_after_ours_or_is_in_sysctl_conf(
@@ -135,6 +144,63 @@ def test_a_line_conflicts_when_it_is_read_after_ours_or_is_in_sysctl_conf(
     conf, others = conflicting({FORWARD: "1"}, lines, OURS)
     assert [conflict["path"] for conflict in conf] == comments
     assert [conflict["path"] for conflict in others] == reported
+
+
+def test_an_interface_with_a_dot_in_its_name_is_set_under_the_name_that_the_kernel_has(
+    make: Callable[..., Cluster],
+) -> None:
+    settings = kernel_settings(make(interface="bond0.91"))
+    assert list(settings) == [
+        FORWARD,
+        "net.ipv4.conf.bond0/91.forwarding",
+        "net.ipv4.ip_nonlocal_bind",
+        *BUFFER,
+    ]
+    late = [line(LATE, "0", key="net.ipv4.conf.bond0/91.forwarding")]
+    assert conflicting(settings, late, OURS) == ([], late)
+
+
+def sysctl_at_boot(files: dict[str, list[tuple[str, str]]]) -> dict[str, str]:
+    """The kernel's forwarding after systemd-sysctl has read these files: a line that repeats a name's value changes
+    nothing, another value moves the name to the end, and `all` sets each interface when it changes (systemd's
+    sysctl.c, the kernel's devinet.c)."""
+    order: dict[str, str] = {}
+    for _, lines in sorted(files.items()):
+        for key, value in lines:
+            if order.get(key) != value:
+                order.pop(key, None)
+                order[key] = value
+    kernel = {"all": "0", "default": "0", "eth0": "0"}
+    for key, value in order.items():
+        names = [name for name in kernel if key == f"net.ipv4.conf.{name}.forwarding" or key == FORWARD]
+        if "*" in key:
+            names = [name for name in kernel if f"net.ipv4.conf.{name}.forwarding" not in order]
+        for name in names:
+            if name == "all" and kernel["all"] != value:
+                kernel = dict.fromkeys(kernel, value)
+            elif key != FORWARD:
+                kernel[name] = value
+    return kernel
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [],
+        [(STIG, "0")],
+        [(FORWARD, "1"), (STIG, "0")],
+        [(FORWARD, "1"), ("net.ipv4.conf.eth0.forwarding", "0")],
+        [("net.ipv4.conf.*.forwarding", "0")],
+        [(FORWARD, "0"), (STIG, "0"), ("net.ipv4.conf.eth0.forwarding", "1")],
+    ],
+)
+@pytest.mark.parametrize("after", [[], [("net.ipv4.conf.*.forwarding", "0")]])
+def test_nothing_that_is_read_before_ours_turns_forwarding_off(
+    make: Callable[..., Cluster], before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    ours = list(boot_settings(kernel_settings(make())).items())
+    kernel = sysctl_at_boot({"50": before, "90": ours, "99": after})
+    assert (kernel["all"], kernel["eth0"]) == ("1", "1")
 
 
 def test_a_setting_that_is_no_longer_needed_is_restored_and_leaves_the_record(machine: ShellMachine) -> None:
@@ -211,6 +277,19 @@ def test_a_line_of_the_stig_becomes_a_comment_and_is_recorded(machine: ShellMach
     assert machine.path("/var/lib/logstash-ha/record").read_text() == record
 
 
+def test_the_stig_s_name_of_today_becomes_a_comment_too(machine: ShellMachine) -> None:
+    machine.program("sysctl", ":")
+    conf = machine.write(
+        CONF, f"{STIG} = 0\n-net/ipv4/conf/all/forwarding=0\nnet.ipv4.conf.all.rp_filter = 1\n"
+    )
+    machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
+    assert conf.read_text().splitlines() == [
+        f"# {STIG} = 0",
+        "# -net/ipv4/conf/all/forwarding=0",
+        "net.ipv4.conf.all.rp_filter = 1",
+    ]
+
+
 def test_files_of_others_are_named_and_left_alone(
     machine: ShellMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +316,8 @@ def test_the_fact_reads_the_kernel_and_the_files_in_the_order_of_boot(machine: S
         FORWARD: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
         "net.ipv4.ip_nonlocal_bind": Path("/proc/sys/net/ipv4/ip_nonlocal_bind").read_text().strip(),
     }
-    assert [(found["path"], found["number"]) for found in state["lines"]] == [
+    asked = [found for found in state["lines"] if found["key"] in state["runtime"]]
+    assert [(found["path"], found["number"]) for found in asked] == [
         (OURS, 1),
         (OURS, 2),
         (CONF, 2),

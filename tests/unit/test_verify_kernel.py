@@ -10,9 +10,9 @@ from verification.judge import judge
 from verification.report import Status
 
 
-def line(path: str) -> dict[str, object]:
+def line(path: str, key: str = "net.ipv4.ip_forward", value: str = "0") -> dict[str, object]:
     """A line of a sysctl.d file, against what is meant."""
-    return {"path": path, "number": 1, "text": "", "key": "net.ipv4.ip_forward", "value": "0"}
+    return {"path": path, "number": 1, "text": "", "key": key, "value": value}
 
 
 FAULTS: dict[str, Fault] = {
@@ -36,6 +36,27 @@ FAULTS: dict[str, Fault] = {
         "differ",
         "/etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
         "take the line out of /etc/sysctl.d/99-hard.conf",
+    ),
+    "sysctl after a boot, by another name": (
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.conf", "net.ipv4.conf.all.forwarding"))},
+        "sysctl",
+        "differ",
+        "/etc/sysctl.conf sets net.ipv4.conf.all.forwarding to 0, which wins at the next boot",
+        "deploy",
+    ),
+    "sysctl after a boot, by a line that takes ours back": (
+        {"sysctl": lambda it: it["lines"].append(line("/etc/sysctl.d/99-hard.conf", value=""))},
+        "sysctl",
+        "differ",
+        "/etc/sysctl.d/99-hard.conf leaves net.ipv4.ip_forward unset, which wins at the next boot",
+        "take the line out of /etc/sysctl.d/99-hard.conf",
+    ),
+    "sysctl of the interface": (
+        {"sysctl": lambda it: it["runtime"].update({"net.ipv4.conf.eth0.forwarding": "0"})},
+        "sysctl",
+        "differ",
+        "net.ipv4.conf.eth0.forwarding is 0, not 1",
+        "deploy",
     ),
     "sysctl unread": (
         {"sysctl": lambda it: it["runtime"].clear()},
