@@ -1,4 +1,4 @@
-"""No firewalld: for nodes with another firewall.
+"""No firewalld: for nodes with another firewall, and a Logstash that takes long to start.
 
 On each node it must accept, besides ssh (docs/recipe.md, "A firewall of your own", says more):
 - from the nodes: VRRP (IP protocol 112), TCP 9600 (Logstash's API), UDP 9600 (the health services), UDP 5514 (the input);
@@ -16,4 +16,5 @@ nodes = define(
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["192.0.2.64/26"],
     firewall="none",
+    start_timeout=300,
 )

@@ -464,10 +464,10 @@ def test_a_node_that_is_left_out_is_not_asked(cluster: Cluster, monkeypatch: pyt
 class Time:
     """A clock that sleeping moves, and what a cluster is found to be as it goes."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, settled: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settled: float, look: float = 0) -> None:
         self.now, self.settled = 0.0, settled
         monkeypatch.setattr(inspection, "time", self)
-        monkeypatch.setattr(inspection, "observe", lambda *_: {})
+        monkeypatch.setattr(inspection, "observe", lambda *_: self.sleep(look))
         monkeypatch.setattr(inspection, "judge", lambda *_: self.report())
 
     def monotonic(self) -> float:
@@ -487,6 +487,16 @@ def test_a_cluster_is_not_waited_for_longer_than_asked(
     time = Time(monkeypatch, settled=1000)
     inspect(cast(State, None), cluster, {}, settling=PATIENCE)
     assert time.now == PATIENCE + 1
+
+
+@pytest.mark.parametrize(("look", "end"), [(0.5, 5), (1, 5), (1.5, 4), (3, 3), (20, 20)])
+def test_no_look_is_begun_that_would_end_too_late(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, look: float, end: float
+) -> None:
+    """A busy machine takes long to look at; `PATIENCE` is exceeded by the pause between two looks at most."""
+    time = Time(monkeypatch, settled=1000, look=look)
+    inspect(cast(State, None), cluster, {}, settling=PATIENCE)
+    assert time.now == end
 
 
 @pytest.mark.parametrize(("settled", "end"), [(0, 0), (4, 4), (1000, SETTLING + 1)])
