@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.marked import with_part
 from tests.lab.broken import BROKEN, DRIFT
 
 PAGE = Path(__file__).with_name("verify.md")
@@ -29,9 +30,7 @@ def tables() -> str:
 
 def renewed(text: str) -> str:
     """This text, with today's tables between the marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+    return with_part(text, BEGIN, END, tables())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cluster import Cluster, Input, Node
+from docs.marked import with_part
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- settings: written by `python -m docs.settings` -->\n"
@@ -63,9 +64,7 @@ def tables() -> str:
 
 def renewed(text: str) -> str:
     """This text, with today's tables between the marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+    return with_part(text, BEGIN, END, tables())
 
 
 if __name__ == "__main__":

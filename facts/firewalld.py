@@ -72,6 +72,27 @@ def _direct_rules(values: list[str]) -> list[str]:
     return rules
 
 
+# Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
+_CALL = f"busctl call {_NAME} {_PATH}"
+_UNQUOTE = 'zone=${zone#*\\"} && zone=${zone%\\"}'
+
+
+def _find_zone(interface: str) -> str:
+    """A shell command that sets `zone` to firewalld's answer, the zone that `interface` is in."""
+    return (
+        f"zone=$({_CALL} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
+        f' && {{ [ "$zone" != \'s ""\' ] || zone=$({_CALL} {_NAME} getDefaultZone); }}'
+    )
+
+
+def _ask_kept_zone(method: str) -> str:
+    """A shell command that prints the answer of the zone `zone` as firewalld's next start makes it."""
+    return (
+        f'kept=$({_CALL}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
+        f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone {method}'
+    )
+
+
 class FirewalldState(FactBase[str | None]):
     """
     firewalld's state: `RUNNING`, or `FAILED` where it could not load its configuration and has its stock rules.
@@ -111,17 +132,12 @@ class FirewallRules(FactBase[RulesState | None]):
     """
 
     def command(self, interface: str) -> str:
-        # Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
-        call = f"busctl call {_NAME} {_PATH}"
         return (
-            f"zone=$({call} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
-            f' && {{ [ "$zone" != \'s ""\' ] || zone=$({call} {_NAME} getDefaultZone); }}'
-            ' && echo "$zone" && zone=${zone#*\\"} && zone=${zone%\\"}'
-            f' && {call} {_NAME}.zone getRichRules s "$zone"'
-            f" && {call} {_NAME}.direct getAllRules"
-            f' && kept=$({call}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
-            f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getRichRules'
-            f" && {call}/config {_NAME}.config.direct getAllRules || true"
+            f'{_find_zone(interface)} && echo "$zone" && {_UNQUOTE}'
+            f' && {_CALL} {_NAME}.zone getRichRules s "$zone"'
+            f" && {_CALL} {_NAME}.direct getAllRules"
+            f" && {_ask_kept_zone('getRichRules')}"
+            f" && {_CALL}/config {_NAME}.config.direct getAllRules || true"
         )
 
     def process(self, output: list[str]) -> RulesState | None:
@@ -197,14 +213,10 @@ class ZoneSettings(FactBase[ZoneState | None]):
     """
 
     def command(self, interface: str) -> str:
-        call = f"busctl call {_NAME} {_PATH}"
         return (
-            f"zone=$({call} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
-            f' && {{ [ "$zone" != \'s ""\' ] || zone=$({call} {_NAME} getDefaultZone); }}'
-            ' && zone=${zone#*\\"} && zone=${zone%\\"}'
-            f' && {call} {_NAME} getZoneSettings s "$zone"'
-            f' && kept=$({call}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
-            f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getSettings || true'
+            f"{_find_zone(interface)} && {_UNQUOTE}"
+            f' && {_CALL} {_NAME} getZoneSettings s "$zone"'
+            f" && {_ask_kept_zone('getSettings')} || true"
         )
 
     def process(self, output: list[str]) -> ZoneState | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator, Iterable
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster, Node
@@ -18,6 +18,7 @@ from desired.firewalld import desired_rules, missing, unmanaged
 from desired.paths import RECORD, STATE
 from facts.firewalld import FirewallRules
 from facts.record import Record
+from operations.rules import show
 
 # The rules come on standard input, one a line, since they may be more than a command line holds.
 _BEGIN = """\
@@ -137,8 +138,8 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
     direct = host.get_fact(Record, path=RECORD).get("direct", []) if own_table else []
     new = missing(desired, present)
     for configuration, rules in new.items():
-        _log(f"Will add to zone {zone}, {configuration}", rules)
-    _log("Will remove, since a table of our own does it", direct)
+        show(f"Will add to zone {zone}, {configuration}", rules)
+    show("Will remove, since a table of our own does it", direct)
     yield from removal([], direct)
     if lines := [f"{configuration} {rule}" for configuration, rules in new.items() for rule in rules]:
         yield _command(_BEGIN + _ADD, lines, zone=zone)
@@ -171,8 +172,8 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
     obsolete_rich = [value for value in record.get("rich", []) if value not in wanted]
     obsolete_direct = [rule for rule in record.get("direct", []) if rule not in wanted]
     others = unmanaged(desired, present, record)
-    _log(f"Left alone, put into zone {zone} by others", others)
-    _log("Will remove", obsolete_rich + obsolete_direct)
+    show(f"Left alone, put into zone {zone} by others", others)
+    show("Will remove", obsolete_rich + obsolete_direct)
     yield from removal(obsolete_rich, obsolete_direct)
     if not obsolete_rich and not obsolete_direct:
         by_others = f"; put there by others: {', '.join(others)}" if others else ""
@@ -192,12 +193,6 @@ def removal(rich: Iterable[str], direct: Iterable[str]) -> Generator[StringComma
 
 def _not_running() -> StringCommand:
     return StringCommand("firewall-cmd --state")  # prints that it does not run, and fails
-
-
-def _log(action: str, rules: Iterable[str]) -> None:
-    if state.config.DIFF:
-        for rule in rules:
-            host.log(f"{action}: {rule}")
 
 
 def _command(script: str, rules: list[str], **values: str) -> StringCommand:

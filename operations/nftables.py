@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from cluster import Cluster, Node
@@ -14,6 +14,7 @@ from desired.paths import RECORD
 from facts.nftables import TableRules
 from facts.record import Record
 from operations.record import add_entry, remove_entry
+from operations.rules import show
 
 
 @operation()
@@ -33,7 +34,7 @@ def added(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringComm
     if not new:
         host.noop(f"all rules are in the table {TABLE}")
         return
-    _log("Will add to the table", new)
+    show("Will add to the table", new)
     entries = [add_entry("table", family) for family in families(desired)]
     yield StringCommand(" && ".join([*entries, "nft --file -"]), _stdin=additions(new))
 
@@ -56,7 +57,7 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
     old = []
     if desired:
         old = extra(desired, host.get_fact(TableRules, **table_rules(desired)))
-    _log("Will remove from the table", old)
+    show("Will remove from the table", old)
     if old:
         yield StringCommand(f"nft --file {RULES}")
     yield from removal(obsolete)
@@ -70,9 +71,3 @@ def removal(families: Iterable[str]) -> Generator[StringCommand]:
         table = f"{family} {TABLE}"
         remove = f"{{ ! nft list table {table} >/dev/null 2>&1 || nft delete table {table}; }}"
         yield StringCommand(f"{remove} && {remove_entry('table', family)}")
-
-
-def _log(action: str, rules: Iterable[str]) -> None:
-    if state.config.DIFF:
-        for rule in rules:
-            host.log(f"{action}: {rule}")
