@@ -72,8 +72,9 @@ def boot_settings(settings: dict[str, str]) -> dict[str, str]:
     """
     named: dict[str, str] = {}
     for key, value in settings.items():
-        named |= {key: value}
-        named |= {OTHER_NAMES[key]: value} if key in OTHER_NAMES else {}
+        named[key] = value
+        if key in OTHER_NAMES:
+            named[OTHER_NAMES[key]] = value
     return named
 
 

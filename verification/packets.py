@@ -38,15 +38,12 @@ def decide(cluster: Cluster, node: Node, seen: Observation, others: list[str]) -
 
 def removal(rule: str, state: RulesState) -> str:
     """The commands that remove a rule of others from firewalld, where it is."""
-    options = [option for side, option in _SIDES.items() if rule in state[side]]  # type: ignore[literal-required]
     if rule.startswith("rule"):
-        commands = [
-            f"`firewall-cmd{option} --zone={state['zone']} --remove-rich-rule={shlex.quote(rule)}`"
-            for option in options
-        ]
+        change = f"--zone={state['zone']} --remove-rich-rule={shlex.quote(rule)}"
     else:
-        commands = [f"`firewall-cmd{option} --direct --remove-rule {rule}`" for option in options]
-    return " and ".join(commands)
+        change = f"--direct --remove-rule {rule}"
+    options = [option for side, option in _SIDES.items() if rule in state[side]]  # type: ignore[literal-required]
+    return " and ".join(f"`firewall-cmd{option} {change}`" for option in options)
 
 
 _SIDES = {"runtime": "", "permanent": " --permanent"}
