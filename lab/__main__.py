@@ -15,6 +15,14 @@ from lab.shell import LabError
 
 console = Console(stderr=True)
 
+el_option = click.option(
+    "--el",
+    callback=lambda context, option, text: parse_releases(text),
+    default=str(DEFAULT_RELEASE),
+    show_default=True,
+    help="EL version, 7 to 10. A list such as 7,9 is assigned to the nodes in turn.",
+)
+
 
 @click.group()
 def cli() -> None:
@@ -39,13 +47,7 @@ def cli() -> None:
     show_default=True,
     help="Seconds that Logstash takes to start.",
 )
-@click.option(
-    "--el",
-    callback=lambda context, option, text: parse_releases(text),
-    default=str(DEFAULT_RELEASE),
-    show_default=True,
-    help="EL version, 7 to 10. A list such as 7,9 is assigned to the nodes in turn.",
-)
+@el_option
 def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
     """Build what is missing, boot the guests and wait until they are up."""
     lab = Lab.here()
@@ -59,10 +61,11 @@ def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
 
 
 @cli.command()
-def build() -> None:
-    """Build what is missing, and boot nothing."""
+@el_option
+def build(el: tuple[int, ...]) -> None:
+    """Build what guests of these ELs need and is missing, and boot nothing."""
     check_machine(0)
-    with show_progress() as progress, build_artifacts(progress):
+    with show_progress() as progress, build_artifacts(el, progress):
         pass
 
 

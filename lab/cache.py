@@ -1,16 +1,19 @@
 """The cache of kernels, images and repositories. It keeps the newest, and those that a lab was created from."""
 
+import re
 import shutil
 from pathlib import Path
 
 from lab.settings import namespace
 
-BUILT = ("kernel-*", "debian-*.tar", "image-*.ext4", "repository-*")
 KEPT = 2
 """How many of each kind stay even if no lab needs them: enough to switch between two branches."""
 
-ORIGINS = ("kernel", "image", "packages")
-"""The files in a lab's folder that name the kernel, the image and the repository it was created from."""
+ARTIFACT = re.compile(r"(?P<kind>[a-z0-9-]+)-[0-9a-f]{16}(\.\w+)?")
+"""The name of a built file or folder: its kind, such as `image-el9`, and the hash of what it is built from."""
+
+ORIGINS = "origins"
+"""The file in a lab's folder that names the artifacts it was created from, one a line."""
 
 
 def register(cache: Path, lab: Path) -> None:
@@ -27,12 +30,17 @@ def prune(cache: Path) -> None:
     needed = set()
     for lab in (cache / "labs").glob("*"):
         if lab.exists():
-            needed |= {(lab / name).read_text() for name in ORIGINS if (lab / name).exists()}
+            origins = lab / ORIGINS
+            needed |= set(origins.read_text().splitlines()) if origins.exists() else set()
         else:
             lab.unlink()
-    for pattern in BUILT:
-        by_age = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in by_age[KEPT:]:
+    by_kind: dict[str, list[Path]] = {}
+    for path in cache.iterdir():
+        if match := ARTIFACT.fullmatch(path.name):
+            by_kind.setdefault(match["kind"], []).append(path)
+    for paths in by_kind.values():
+        paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in paths[KEPT:]:
             if str(path) in needed:
                 continue
             if path.is_dir():

@@ -76,7 +76,7 @@ class Guest:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def write_seed(self, el: int, packages: Path, authorized_key: str, logstash_start_delay: float) -> str:
+    def write_seed(self, el: int, repository: Path, authorized_key: str, logstash_start_delay: float) -> str:
         """Write the seed for the first boot and return the guest's public ssh host key.
 
         The EL's release RPM is installed into the seed, so that the guest takes over the rpm database, too.
@@ -93,7 +93,7 @@ class Guest:
             "--nosignature",
             "--nodeps",
         )
-        run(*rpm, "--install", packages / f"el{el}" / "os" / release_file(el))
+        run(*rpm, "--install", repository / "os" / release_file(el))
         ssh = seed / "etc/ssh"
         ssh.mkdir()
         run(
@@ -146,6 +146,11 @@ class Guest:
             addresses6="\n".join([f"IPV6ADDR={first}", *secondaries]),
             gateway6=GATEWAY6,
         )
+
+    @property
+    def image(self) -> Path:
+        """The file that names the image which the guest's disk is based on."""
+        return self.folder / "image"
 
     @property
     def disk(self) -> Path:

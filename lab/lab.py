@@ -6,16 +6,16 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cache import prune, register
+from lab.cache import ORIGINS, prune, register
 from lab.guest import Guest
 from lab.image import build_image
 from lab.network import Network
-from lab.packages import build_repository
+from lab.packages import build_elastic, build_repository
 from lab.settings import (
     BOOT_TIMEOUT,
     DEFAULT_RELEASE,
@@ -57,6 +57,22 @@ Host {name}
     ControlPath {sockets}/ssh-%n
     ControlPersist 60
 """
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What a lab is created from: paths in the cache."""
+
+    kernel: Path
+    images: Mapping[int, Path]
+    """The disk image of each EL."""
+    repositories: Mapping[int, Path]
+    """The package repository of each EL."""
+    elastic: Path
+    """The packages that Elastic's server would have."""
+
+    def paths(self) -> tuple[Path, ...]:
+        return self.kernel, *self.images.values(), *self.repositories.values(), self.elastic
 
 
 @dataclass(frozen=True)
@@ -108,18 +124,18 @@ class Lab:
         ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over.
         """
         check_machine((nodes + 1) * GUEST_MEMORY)
-        with build_artifacts(progress) as (cache, kernel, disk, packages):
-            if not self.guests:
-                self._create(nodes, el, logstash_start_delay, kernel, disk, packages)
-            register(cache, self.folder)
-            prune(cache)
+        if not self.guests:
+            releases = dict(zip(machines(nodes), itertools.cycle(el), strict=False))
+            with build_artifacts(releases.values(), progress) as artifacts:
+                self._create(releases, logstash_start_delay, artifacts)
+                register(cache_dir(), self.folder)
+                prune(cache_dir())
         if not self.network.exists():
             self.network.create()
-            packages = Path((self.folder / "packages").read_text())
-            self.network.start_package_server(packages, self.folder / "packages.log")
+            self.network.start_package_server(self._served, self.folder / "packages.log")
         for guest in self.guests:
             if not guest.running():
-                guest.start(*self._kernel_and_image())
+                self._start(guest)
         self.wait_until_up(self.guests, progress)
 
     def power_on(self, name: str, progress: Callable[[str], None]) -> None:
@@ -127,7 +143,7 @@ class Lab:
         guest = self.guest(name)
         if guest.running():
             raise LabError(f"{name} is on already")
-        guest.start(*self._kernel_and_image())
+        self._start(guest)
         self.wait_until_up((guest,), progress)
 
     def clone(self, source: str, name: str, progress: Callable[[str], None]) -> None:
@@ -140,10 +156,11 @@ class Lab:
             if guest.running():
                 raise LabError(f"{guest.name} is on; run `python -m lab power-off {guest.name}`")
         run("cp", "--sparse=always", original.disk, copy.disk)
+        copy.image.write_text(original.image.read_text())
         known_hosts = self.folder / "known_hosts"  # the copy has overwritten the host key of this name
         lines = known_hosts.read_text().splitlines(keepends=True)
         known_hosts.write_text("".join(line for line in lines if not line.startswith(f"{name},")))
-        copy.start(*self._kernel_and_image())
+        self._start(copy)
         machine = Machine(source, original.machine.addresses)
         self.wait_until_up((Guest(machine, self.network, copy.folder),), progress)
         original.forget_connection()
@@ -195,22 +212,22 @@ class Lab:
         self.network.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def _served(self) -> Path:
+        """The folder that the package server serves: links to the repositories in the cache."""
+        return self.folder / "served"
+
     def _create(
-        self,
-        nodes: int,
-        el: Sequence[int],
-        logstash_start_delay: float,
-        kernel: Path,
-        disk: Path,
-        packages: Path,
+        self, releases: Mapping[Machine, int], logstash_start_delay: float, artifacts: Artifacts
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
         known_hosts, config = [], []
-        for machine, version in zip(machines(nodes), itertools.cycle(el), strict=False):
+        for machine, el in releases.items():
             guest = Guest(machine, self.network, self.folder / "guests" / machine.name)
-            host_key = guest.write_seed(version, packages, public, logstash_start_delay)
+            host_key = guest.write_seed(el, artifacts.repositories[el], public, logstash_start_delay)
+            guest.image.write_text(str(artifacts.images[el]))
             known_hosts.append(f"{machine.name},{machine.address} {host_key}")
             config.append(
                 SSH_HOST.format(
@@ -222,36 +239,44 @@ class Lab:
                     sockets=self.network.sockets,
                 )
             )
+        self._served.mkdir()
+        for el, repository in artifacts.repositories.items():
+            (self._served / f"el{el}").symlink_to(repository)
+        for path in artifacts.elastic.iterdir():
+            (self._served / path.name).symlink_to(path)
         (self.folder / "known_hosts").write_text("".join(known_hosts))
         (self.folder / "ssh_config").write_text("\n".join(config))
-        (self.folder / "kernel").write_text(str(kernel))
-        (self.folder / "image").write_text(str(disk))
-        (self.folder / "packages").write_text(str(packages))
+        (self.folder / "kernel").write_text(str(artifacts.kernel))
+        (self.folder / ORIGINS).write_text("\n".join(map(str, artifacts.paths())))
 
-    def _kernel_and_image(self) -> tuple[Path, Path]:
-        """What this lab was created from: its guests' disks depend on it. Raises LabError."""
-        origins = tuple(Path((self.folder / name).read_text()) for name in ("kernel", "image"))
-        for origin in origins:
+    def _start(self, guest: Guest) -> None:
+        """Boot a guest with the kernel and the image that the lab was created from. Raises LabError without them."""
+        kernel, image = (Path(origin.read_text()) for origin in (self.folder / "kernel", guest.image))
+        for origin in (kernel, image):
             if not origin.exists():
                 raise LabError(f"{origin}: this lab was created from it; run `python -m lab down`, then `up`")
-        kernel, image = origins
-        return kernel, image
+        guest.start(kernel, image)
 
 
 @contextmanager
-def build_artifacts(progress: Callable[[str], None]) -> Iterator[tuple[Path, Path, Path, Path]]:
-    """Fetch the kernel, and build the disk image and the package repository, where they are missing.
+def build_artifacts(releases: Iterable[int], progress: Callable[[str], None]) -> Iterator[Artifacts]:
+    """Build in the cache what guests of these ELs need and is missing there.
 
-    Yields the paths of the cache, the kernel, the image and the repository. The cache is locked until the block ends.
+    The cache is locked until the block ends. Raises LabError.
     """
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
-        for unfinished in (*cache.glob("kernel.*"), *cache.glob("image.*"), *cache.glob("repository.*")):
+        for unfinished in cache.glob("*.????????"):  # a folder of tempfile.TemporaryDirectory
             shutil.rmtree(unfinished)
+        needed = sorted(set(releases))
         kernel = fetch_kernel(cache, progress)
-        image = build_image(cache, modules_of(kernel), progress)
-        yield cache, kernel, image, build_repository(cache, progress)
+        yield Artifacts(
+            kernel,
+            {el: build_image(cache, el, modules_of(kernel), progress) for el in needed},
+            {el: build_repository(cache, el, progress) for el in needed},
+            build_elastic(cache, progress),
+        )
 
 
 def check_machine(memory: int) -> None:

@@ -1,8 +1,8 @@
-"""The package server's content: signed RPM repositories with the layout of EL's and Elastic's.
+"""The package server's content: signed RPM repositories with the layout of each EL's and of Elastic's.
 
-Debian's builds of keepalived, ipvsadm, tcpdump and Java are repackaged as RPMs. The stand-in for Logstash is
-packaged once for each version. Three keys sign: the distribution's, one in place of Elastic's, and an untrusted
-one.
+The builds of keepalived, ipvsadm, tcpdump and Java of the EL's Debian suite are repackaged as RPMs. The stand-in for
+Logstash is packaged once for each version. Three keys sign: the distribution's, one in place of Elastic's, and an
+untrusted one.
 """
 
 import shutil
@@ -15,8 +15,10 @@ from pathlib import Path
 import jinja2
 
 from lab.content import content_key
-from lab.settings import HERE, LOGSTASH_VERSIONS, RELEASES
-from lab.shell import LabError, run
+from lab.debian import fetch_debian, repackaged
+from lab.python import VERSION as PYTHON_VERSION
+from lab.settings import HERE, LOGSTASH_VERSIONS, SUITES
+from lab.shell import run
 
 RELEASE = "1.lab"
 STANDIN = HERE / "standin"
@@ -56,9 +58,15 @@ FROM_DEBIAN = {
         "OpenJDK 17 runtime without graphics",
         (
             *("java = 1:17", "java-headless = 1:17", "jre-headless = 1:17"),
-            # Debian 12 has neither Java 8 nor 11, which Logstash 6 asks for.
+            # Debian has neither Java 8 nor the 11 of EL 7 to 9, which Logstash 6 asks for.
             *("java-1.8.0-openjdk-headless = 1:1.8.0", "java-11-openjdk-headless = 1:11"),
         ),
+        (),
+    ),
+    "openjdk-21-jre-headless": (
+        "java-21-openjdk-headless",
+        "OpenJDK 21 runtime without graphics",
+        ("java = 1:21", "java-headless = 1:21", "jre-headless = 1:21"),
         (),
     ),
 }
@@ -89,44 +97,50 @@ def create_keys(cache: Path) -> Path:
     return folder
 
 
-def build_repository(cache: Path, progress: Callable[[str], None]) -> Path:
-    """Build the folder that the package server serves, unless the cache has it, and return its path."""
+def build_repository(cache: Path, el: int, progress: Callable[[str], None]) -> Path:
+    """Build the folder that stands for an EL's own repository, unless the cache has it, and return its path."""
     keys = create_keys(cache)
-    debs = _download(cache, progress)
+    debian = fetch_debian(cache, SUITES[el], progress)
     key = content_key(
-        *(Path(__file__), HERE / "rpm", HERE / "releases", STANDIN, keys / "elastic.asc"),
-        *(deb.name for deb in debs.values()),
+        *(Path(__file__), HERE / "rpm", HERE / "releases" / f"el{el}", keys / "base.asc", debian.name)
     )
-    target = cache / f"repository-{key}"
+    target = cache / f"repository-el{el}-{key}"
     if target.exists():
         return target
     with tempfile.TemporaryDirectory(dir=cache, prefix="repository.") as scratch:
         work = Path(scratch)
-        served = work / "served"
-        packages = work / "packages"
-        packages.mkdir()
-        for deb_name, (name, summary, provides, requires) in FROM_DEBIAN.items():
-            progress(f"packaging {name}")
-            tree = work / deb_name
-            version = _unpack(debs[deb_name], tree)
+        folder = work / "served" / "os"
+        folder.mkdir(parents=True)
+        for deb in repackaged(SUITES[el]):
+            name, summary, provides, requires = FROM_DEBIAN[deb]
+            progress(f"packaging {name} for EL {el}")
+            tree = work / deb
             package = Package(
                 name,
-                version,
+                _unpack(debian / f"{deb}.deb", tree),
                 summary,
                 provides=provides,
                 requires=requires,
                 config=[path for path in ("/etc/keepalived/keepalived.conf",) if (tree / path[1:]).exists()],
             )
-            _build(package, tree, packages, work)
-        _sign(keys, "base", packages)
-        for el in RELEASES:
-            folder = served / f"el{el}" / "os"
-            folder.mkdir(parents=True)
-            _build_release(el, keys, folder, work)
-            _sign(keys, "base", folder)
-            for rpm in packages.glob("*.rpm"):
-                (folder / rpm.name).hardlink_to(rpm)
-            _index(folder)
+            _build(package, tree, folder, work)
+        _build_release(el, keys, folder, work)
+        _sign(keys, "base", folder)
+        _index(folder)
+        _make_readable(folder.parent)
+        folder.parent.rename(target)
+    return target
+
+
+def build_elastic(cache: Path, progress: Callable[[str], None]) -> Path:
+    """Build the folder that stands for Elastic's server, unless the cache has it, and return its path."""
+    keys = create_keys(cache)
+    target = cache / f"elastic-{content_key(Path(__file__), HERE / 'rpm', STANDIN, keys / 'elastic.asc')}"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=cache, prefix="elastic.") as scratch:
+        work = Path(scratch)
+        served = work / "served"
         libraries = _install_libraries(work, progress)
         for version in LOGSTASH_VERSIONS:
             progress(f"packaging logstash {version} (the stand-in)")
@@ -168,23 +182,6 @@ def _build_release(el: int, keys: Path, out: Path, work: Path) -> None:
     _build(package, tree, out, work)
 
 
-def _download(cache: Path, progress: Callable[[str], None]) -> dict[str, Path]:
-    """Download Debian's current packages, unless the cache has them; return their paths. Raises LabError."""
-    folder = cache / "debs"
-    folder.mkdir(parents=True, exist_ok=True)
-    debs = {}
-    for name in FROM_DEBIAN:
-        uri_and_file = run("apt-get", "download", "--print-uris", "-qq", name).strip().split()
-        if len(uri_and_file) < 2:
-            raise LabError(f"{name}: apt-get knows no such package; run `apt-get update`")
-        deb = folder / uri_and_file[1]
-        if not deb.exists():
-            progress(f"downloading {name}")
-            run("apt-get", "download", "-qq", name, cwd=folder)
-        debs[name] = deb
-    return debs
-
-
 def _unpack(deb: Path, tree: Path) -> str:
     """Unpack a Debian package in EL's layout, and return its upstream version."""
     run("dpkg-deb", "-x", deb, tree)
@@ -207,12 +204,12 @@ def _unpack(deb: Path, tree: Path) -> str:
 
 
 def _install_libraries(work: Path, progress: Callable[[str], None]) -> Path:
-    """Install the stand-in's libraries, for the guests' Python 3.11, into a folder and return it."""
+    """Install the stand-in's libraries, for the Python that runs it, into a folder and return it."""
     progress("installing the stand-in's libraries")
     target = work / "vendor"
     run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", target),
-        *("--only-binary", ":all:", "--python-version", "3.11", "--platform", "manylinux2014_x86_64"),
+        *("--only-binary", ":all:", "--python-version", PYTHON_VERSION, "--platform", "manylinux2014_x86_64"),
         *("--requirement", STANDIN / "requirements.txt"),
     )
     return target

@@ -40,6 +40,9 @@ RELEASES = (7, 8, 9, 10)
 """The versions of Enterprise Linux (EL) that a guest can have."""
 DEFAULT_RELEASE = 9
 
+SUITES = {7: "bullseye", 8: "bullseye", 9: "bookworm", 10: "trixie"}
+"""The Debian suite that the guests of each EL are made of: its programs have the EL's versions, or the nearest ones."""
+
 
 @dataclass(frozen=True)
 class Machine:

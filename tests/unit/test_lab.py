@@ -2,20 +2,25 @@
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import lab.lab
 from lab.__main__ import cli
-from lab.cache import KEPT, prune, register
+from lab.cache import KEPT, ORIGINS, prune, register
 from lab.content import content_key
+from lab.debian import FURTHER_PACKAGES, fetch_debian, repackaged
 from lab.guest import Guest
 from lab.lab import Lab, check_machine
 from lab.network import Network
-from lab.settings import HERE, MAX_NODES, NETWORK6, RELEASES, machines
+from lab.packages import FROM_DEBIAN
+from lab.settings import HERE, MAX_NODES, NETWORK6, RELEASES, SUITES, machines
 from lab.shell import LabError, run
 
 
@@ -65,29 +70,148 @@ def test_a_cache_key_changes_with_contents_names_and_modes_and_with_nothing_else
 
 
 def test_the_cache_keeps_the_newest_artifacts_and_those_that_a_lab_was_created_from(tmp_path: Path) -> None:
+    """What is of one EL, or of one Debian suite, is a kind of its own."""
     lab, gone = tmp_path / "lab", tmp_path / "gone"
     lab.mkdir()
-    kinds = ("kernel-{}", "image-{}.ext4", "debian-{}.tar", "repository-{}")
+    kinds = (
+        *("kernel-{}", "python-{}", "elastic-{}", "debian-bullseye-{}", "debian-trixie-{}"),
+        *("image-el8-{}.ext4", "image-el10-{}.ext4", "repository-el8-{}", "repository-el10-{}"),
+    )
+
+    def name(kind: str, age: int) -> str:
+        return kind.format(content_key(str(age)))
+
     for age in range(5):
         for kind in kinds:
-            path = tmp_path / kind.format(age)
-            if kind.startswith(("kernel", "repository")):
-                (path / "el9").mkdir(parents=True)
-            else:
+            path = tmp_path / name(kind, age)
+            if kind.startswith("image"):
                 path.touch()
+            else:
+                (path / "os").mkdir(parents=True)
             os.utime(path, (1000 - age, 1000 - age))
-    (lab / "kernel").write_text(str(tmp_path / "kernel-3"))
-    (lab / "image").write_text(str(tmp_path / "image-3.ext4"))
-    (lab / "packages").write_text(str(tmp_path / "repository-4"))
+    needed = {name("kernel-{}", 3), name("image-el8-{}.ext4", 3), name("repository-el10-{}", 4)}
+    (lab / ORIGINS).write_text("\n".join(str(tmp_path / path) for path in needed))
+    (tmp_path / "keys").mkdir()
     register(tmp_path, lab)
     register(tmp_path, gone)
     prune(tmp_path)
-    newest = {kind.format(age) for kind in kinds for age in range(KEPT)}
-    kept = {path.name for path in tmp_path.iterdir()} - {"lab", "labs"}
-    assert kept == newest | {"kernel-3", "image-3.ext4", "repository-4"}
+    newest = {name(kind, age) for kind in kinds for age in range(KEPT)}
+    kept = {path.name for path in tmp_path.iterdir()} - {"lab", "labs", "keys"}
+    assert kept == newest | needed
     shutil.rmtree(lab)
     prune(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} - {"labs"} == newest
+    assert {path.name for path in tmp_path.iterdir()} - {"labs"} == newest | {"keys"}
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a lab builds instead of building it."""
+    built: list[str] = []
+
+    def build(kind: str) -> Callable[..., Path]:
+        def built_path(cache: Path, *arguments: object) -> Path:
+            (path,) = {f"{kind}-el{el}" for el in arguments if isinstance(el, int)} or {kind}
+            built.append(path)
+            return tmp_path / "cache" / path
+
+        return built_path
+
+    for name in ("image", "repository", "elastic"):
+        monkeypatch.setattr(lab.lab, f"build_{name}", build(name))
+    monkeypatch.setattr(lab.lab, "fetch_kernel", build("kernel"))
+    monkeypatch.setattr(lab.lab, "modules_of", lambda kernel: kernel / "modules")
+    monkeypatch.setattr(lab.lab, "check_machine", lambda memory: None)
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache/elastic/packages").mkdir(parents=True)
+    return built
+
+
+@pytest.mark.parametrize(
+    ("options", "releases"), [((), {9}), (("--el", "8,10"), {8, 10}), (("--el", "7,7"), {7})]
+)
+def test_only_what_the_guests_asked_for_need_is_built(
+    built: list[str], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], releases: set[int]
+) -> None:
+    monkeypatch.setattr("lab.__main__.check_machine", lambda memory: None)
+    result = CliRunner().invoke(cli, ["build", *options])
+    assert result.exit_code == 0, result.exception
+    expected = {f"{kind}-el{el}" for el in releases for kind in ("image", "repository")}
+    assert sorted(built) == sorted(expected | {"kernel", "elastic"})
+
+
+def test_each_guest_gets_the_image_of_its_el_and_the_server_the_repositories_of_all(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, str] = {}
+    monkeypatch.setattr(Guest, "write_seed", lambda guest, *_: guest.folder.mkdir(parents=True) or "key")
+    monkeypatch.setattr(Guest, "start", lambda guest, kernel, image: started.update({guest.name: image.name}))
+    monkeypatch.setattr(Guest, "running", lambda guest: False)
+    monkeypatch.setattr(Network, "exists", lambda network: True)
+    monkeypatch.setattr(Lab, "wait_until_up", lambda *_: None)
+    mixed = Lab(tmp_path / "lab")
+    for path in ("kernel", "image-el9", "image-el8"):
+        (tmp_path / "cache" / path).touch()
+    mixed.up(2, 0.0, lambda text: None, el=(9, 8, 9, 10))
+    assert started == {"stash1": "image-el9", "stash2": "image-el8", "sender": "image-el9"}
+    served = {path.name: path.readlink().name for path in (mixed.folder / "served").iterdir()}
+    assert served == {"el8": "repository-el8", "el9": "repository-el9", "packages": "packages"}
+    origins = {Path(line).name for line in (mixed.folder / ORIGINS).read_text().splitlines()}
+    assert origins == set(built)
+
+    built.clear()
+    mixed.up(2, 0.0, lambda text: None, el=(10,))
+    assert built == [], "the guests are there already"
+
+    (tmp_path / "cache/image-el8").unlink()
+    with pytest.raises(LabError, match=r"image-el8: this lab was created from it; run `python -m lab down`"):
+        mixed.up(2, 0.0, lambda text: None)
+
+
+def test_a_suite_that_is_no_longer_served_is_named_with_its_els(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin/mmdebstrap"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'E: apt-get update failed'\nexit 25\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for suite, releases in {"bullseye": "EL 7 and EL 8", "trixie": "EL 10"}.items():
+        with pytest.raises(
+            LabError,
+            match=rf"^Debian {suite}, which the guests of {releases} are made of, cannot be installed: .*; "
+            r"choose another EL with --el \(mmdebstrap .*status 25: E: apt-get update failed\)$",
+        ):
+            fetch_debian(tmp_path, suite, lambda text: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"], "nothing is left in the cache"
+
+
+def test_each_el_has_a_suite_whose_packages_are_known() -> None:
+    assert set(SUITES) == set(RELEASES)
+    for suite in SUITES.values():
+        assert suite in FURTHER_PACKAGES
+        assert set(repackaged(suite)) <= set(FROM_DEBIAN)
+
+
+def test_keepalived_is_confined_no_wider_than_by_the_policy_of_its_el() -> None:
+    """CentOS Stream 9's keepalived.te and RHEL 7.5's: the capabilities and the process permissions of each."""
+    text = (HERE / "selinux/keepalived.te").read_text()
+    for macro in ("files_read_usr_files", "dev_read_sysfs"):
+        assert macro not in text
+    conditional = re.search(r"^ifdef\(`el7',`\n(.*?)^',`\n(.*?)^'\)\n", text, re.DOTALL | re.MULTILINE)
+    assert conditional, "the rules that only EL 7 has, and those that only later ELs have"
+    common = text.replace(conditional[0], "")
+
+    def allowed(kind: str, rules: str) -> set[str]:
+        found = re.findall(rf"^\s*allow keepalived_t self:{kind} \{{ (.*) \}};$", rules, re.MULTILINE)
+        return set(" ".join(found).split())
+
+    el7, later = (common + rules for rules in conditional.groups())
+    assert allowed("capability", el7) == {"net_admin", "net_raw", "kill", "dac_read_search", "sys_ptrace"}
+    assert allowed("capability", later) == allowed("capability", el7) | {
+        *("setuid", "setgid", "sys_admin", "sys_nice")
+    }
+    assert allowed("process", el7) == {"signal_perms", "setpgid"}
+    assert allowed("process", later) == {"signal_perms", "setpgid", "getpgid", "setsched", "setrlimit"}
 
 
 def test_the_release_files_of_each_el_name_its_version_and_its_tools() -> None:
