@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEBIAN := python3-venv mmdebstrap patchelf e2fsprogs rpm createrepo-c gnupg iproute2 openssh-client socat \
 	chromium \
-	gcc libc6-dev \
+	gcc libc6-dev make flex bison bc xz-utils \
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
 export DEBIAN_FRONTEND := noninteractive
 

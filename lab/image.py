@@ -60,7 +60,7 @@ def build_image(cache: Path, el: int, kernel_modules: Path, progress: Callable[[
     debian = fetch_debian(cache, suite, progress)
     python = None if suite == PYTHON_SUITE else fetch_python(cache, progress)
     key = content_key(
-        *(Path(__file__), HERE / "rootfs", HERE / "selinux", kernel_modules.name, debian.name),
+        *(Path(__file__), HERE / "rootfs", HERE / "selinux", kernel_modules.parents[1].name, debian.name),
         *((python.name,) if python else ()),
     )
     target = cache / f"image-el{el}-{key}.ext4"

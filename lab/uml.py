@@ -1,22 +1,57 @@
-"""The guests' kernel: User Mode Linux of a newer Debian than its own, since a process costs a guest a third less there."""
+"""The guests' kernel: User Mode Linux of a newer Debian than theirs, since a process costs a guest a fraction there.
 
+From Linux 6.16 on, User Mode Linux traps a guest's system calls by seccomp instead of ptrace; a fork takes a third of
+the time. Debian builds that kernel without packet filtering by IP families, so the lab compiles those modules, from
+Debian's source of the same kernel.
+"""
+
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.content import content_key
-from lab.shell import run
+from lab.debian import bootstrap
+from lab.shell import LabError, run
 
-SUITE = "trixie"
+SUITE = "forky"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
+
+OPTIONS = (
+    *(f"NF_TABLES_{family}=y" for family in ("INET", "NETDEV", "IPV4", "IPV6")),
+    *(f"NFT_{module}=m" for module in ("FIB_INET", "FIB_IPV4", "FIB_IPV6", "NAT")),
+    "NETFILTER_XTABLES_LEGACY=y",
+    *(f"{ip}_NF_{table}=m" for ip in ("IP", "IP6") for table in ("IPTABLES_LEGACY", "FILTER", "NAT", "MANGLE", "RAW")),
+)
+"""What Debian's configuration of the kernel leaves out and a firewall needs.
+
+None may add an option to the kernel itself, since that can change structures which it shares with its modules.
+"""
+
+NFT = (
+    *("chain_nat", "compat", "ct", "fib", "fib_inet", "hash", "limit", "log", "masq", "nat", "numgen", "quota"),
+    *("redir", "reject", "reject_inet", "socket", "tproxy"),
+)
+MODULES = (
+    *("netfilter/x_tables", "netfilter/nf_nat", "netfilter/nf_tables"),
+    *(f"netfilter/nft_{name}" for name in NFT),
+    *(f"ipv{v}/netfilter/nft_{name}_ipv{v}" for v in (4, 6) for name in ("fib", "reject")),
+    *(f"ipv4/netfilter/{name}" for name in ("ip_tables", "iptable_filter", "iptable_nat", "iptable_mangle")),
+    *(f"ipv6/netfilter/{name}" for name in ("ip6_tables", "ip6table_filter", "ip6table_nat", "ip6table_mangle")),
+    *("ipv4/netfilter/iptable_raw", "ipv6/netfilter/ip6table_raw"),
+)
+"""The modules that those options make or change, below ``net/``. nf_tables' own parts share structures with it."""
+
+UNNEEDED = ("*/drivers/*.[ch]", "*/sound/*.c", "*/tools/testing/*", "*.dts*")
+"""Most of the source, which these modules do not need."""
 
 
 def fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
     """Fetch the kernel, unless the cache has it: a folder with ``linux.uml`` and ``modules/VERSION``.
 
-    The program comes with the C library that it was linked to, since this machine's may be older.
+    The program comes with the C library that it was linked to, since this machine's may be older. Raises LabError.
     """
     target = cache / f"kernel-{content_key(Path(__file__))}"
     if target.exists():
@@ -24,9 +59,15 @@ def fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
     progress("fetching the guests' kernel")
     with tempfile.TemporaryDirectory(dir=cache, prefix="kernel.") as scratch:
         root, folder = Path(scratch) / "root", Path(scratch) / "kernel"
-        run(
-            *("mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--include=user-mode-linux"),
-            *(SUITE, root),
+        # The source's package is named after the kernel: linux-source-7.2 for 7.2.7.
+        download = (
+            'cd "$1" && version=$(ls usr/lib/uml/modules) && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" '
+            'apt-get download -qq "linux-source-${version%.*}"'
+        )
+        bootstrap(
+            *(SUITE, root, "--variant=extract", "--include=user-mode-linux", f"--extract-hook={download}"),
+            # Debian's testing is valid for a week, and a mirror that is a snapshot is older.
+            '--aptopt=Acquire::Check-Valid-Until "false"',
         )
         folder.mkdir()
         shutil.move(root / "usr/lib/uml/modules", folder)
@@ -35,6 +76,8 @@ def fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
         for name in ("libc.so.6", LOADER):
             shutil.copy(root / LIBRARIES / name, folder)
         run("patchelf", "--set-interpreter", target / LOADER, "--set-rpath", target, program)
+        progress("compiling the kernel's modules for a firewall (a minute)")
+        _add_modules(root, modules_of(folder))
         folder.rename(target)
     return target
 
@@ -43,3 +86,35 @@ def modules_of(kernel: Path) -> Path:
     """The folder of the kernel's modules, which has its version as its name."""
     (folder,) = (kernel / "modules").iterdir()
     return folder
+
+
+def _built_in(configuration: str) -> set[str]:
+    """The options that are part of the kernel itself."""
+    lines = configuration.splitlines()
+    return {line.removeprefix("CONFIG_") for line in lines if line.startswith("CONFIG_") and line.endswith("=y")}
+
+
+def _add_modules(root: Path, modules: Path) -> None:
+    """Compile `MODULES` for the kernel that is unpacked in `root`, and put them into the folder of its modules."""
+    (package,) = root.glob("linux-source-*.deb")
+    run("dpkg-deb", "--extract", package, root)
+    (archive,) = root.glob("usr/src/linux-source-*.tar.xz")
+    source = root / "source"
+    source.mkdir()
+    unneeded = (f"--exclude={pattern}" for pattern in UNNEEDED)
+    run("tar", "--extract", "--strip-components=1", *unneeded, "-C", source, "-f", archive)
+    configuration = run("zcat", root / "usr/share/doc/user-mode-linux/config.gz")
+    (source / ".config").write_text(configuration + "".join(f"CONFIG_{option}\n" for option in OPTIONS))
+    # The source can be a few corrections newer, and a module must name its kernel's version. The symbols of the
+    # kernel itself are not at hand: it checks them when it loads the module.
+    version, patchlevel, sublevel = modules.name.split(".")
+    names = (f"VERSION={version}", f"PATCHLEVEL={patchlevel}", f"SUBLEVEL={sublevel}", "EXTRAVERSION=")
+    make = ("make", "--silent", "-C", source, f"-j{os.cpu_count()}", "ARCH=um", *names, "KBUILD_MODPOST_WARN=1")
+    run(*make, "olddefconfig")
+    added = _built_in((source / ".config").read_text()) - _built_in(configuration)
+    if foreign := {option for option in added if option.startswith("NET")} - set(OPTIONS):
+        raise LabError(f"the guests' kernel {modules.name} lacks {' and '.join(sorted(foreign))}, which its modules need")
+    run(*make, "modules_prepare")
+    run(*make, *(f"net/{module}.ko" for module in MODULES))
+    for module in MODULES:
+        shutil.copy(source / f"net/{module}.ko", modules / "kernel/net" / f"{module}.ko")
