@@ -29,7 +29,7 @@ What it writes:
 - `slow`: `1` while the queue of the input's pipeline is full, though events leave it, else empty. keepalived then takes
   half of the node's weight away.
 - `link_fault`: `1` while this node's link is down, or has not been up for long, else empty. keepalived's instances are
-  in FAULT then.
+  in FAULT then. Whoever starts keepalived writes a `1`, too, and the service ends that after some seconds.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
 - `reasons`: why inputs are down, drained or slow: one JSON object a line, sorted by input and address, with the members
   that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
@@ -101,7 +101,9 @@ BIND_RETRY = 7.0
 """Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
 LINK_HOLD = 3.0
 """Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
-zone comes back with them, and the MASTER's adverts."""
+zone comes back with them, and the MASTER's adverts. As long a keepalived that has just started takes no part."""
+FLAG_CHECK = 0.5
+"""Seconds after which that file is looked at again."""
 RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
 """rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
@@ -114,7 +116,15 @@ class FlagFile(object):  # noqa: UP004
 
     def __init__(self, path):
         self.path = path
-        self.raised = os.path.getsize(path) > 0
+        self.written = None
+        """Its modification time, as this service knows it."""
+        self.read()
+
+    def read(self):
+        """Whether another program has raised it since this service last read or wrote it."""
+        before, found = self.written, os.stat(self.path)
+        self.written, self.raised = found.st_mtime, found.st_size > 0
+        return self.raised and self.written != before
 
     def write(self, raised):
         self.raised = raised
@@ -122,6 +132,7 @@ class FlagFile(object):  # noqa: UP004
             file.truncate(0)
             if raised:
                 file.write(b"1\n")
+            self.written = os.fstat(file.fileno()).st_mtime
 
 
 class Slowness(object):  # noqa: UP004
@@ -656,7 +667,8 @@ class Channel(threading.Thread):
 
 class LinkMonitor(threading.Thread):
     """Keeps keepalived in FAULT while this node's link is down, and for some time after that: the network is not ready
-    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone."""
+    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone.
+    When keepalived starts, its unit raises the flag, and it is kept in FAULT for the same time."""
 
     def __init__(self, path, interface, own):
         super(LinkMonitor, self).__init__()  # noqa: UP008
@@ -707,7 +719,9 @@ class LinkMonitor(threading.Thread):
         return True
 
     def update_flag(self):
-        """Tells keepalived. How many seconds to wait for the next message; None is without a limit."""
+        """Tells keepalived. How many seconds to wait for the next message."""
+        if self.flag.read():  # keepalived has started
+            self.ready_since = None
         if not self.running:
             self.ready_since = None
             if not self.flag.raised:
@@ -721,10 +735,12 @@ class LinkMonitor(threading.Thread):
             if self.ready_since is None:
                 self.ready_since = now
             if now < self.ready_since + LINK_HOLD:
-                return self.ready_since + LINK_HOLD - now
+                return min(self.ready_since + LINK_HOLD - now, FLAG_CHECK)
             self.flag.write(False)
             script.print_line("the link is up: keepalived takes part again", to=2)
-        return None
+        if not self.flag.raised:
+            self.ready_since = None
+        return FLAG_CHECK
 
     def run(self):
         try:
