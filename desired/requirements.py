@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster import Cluster, ClusterError, Node
-from desired import packages
+from desired import keepalived, packages
 from facts.machine import MachineState
 from facts.packages import version_key
 
@@ -20,6 +20,7 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     _check_addresses(cluster, node, machine)
     _check_firewall(cluster, node, machine, el)
     check_release(cluster, node, el)
+    _check_keepalived_version(node, machine)
     _check_logstash(cluster, node, machine, el)
     return el
 
@@ -39,6 +40,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
         lambda: _check_root(node, machine),
         lambda: _check_firewall(cluster, node, machine, el),
         lambda: check_release(cluster, node, el),
+        lambda: _check_keepalived_version(node, machine),
         lambda: _check_logstash(cluster, node, machine, el),
     )
 
@@ -131,6 +133,11 @@ def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
                 f"inputs.{index}.scheduler: 'mh' is not in the kernel of {node.name}'s Enterprise Linux 7; "
                 "choose 'sh', or a node with Enterprise Linux 8 or later"
             )
+
+
+def _check_keepalived_version(node: Node, machine: MachineState) -> None:
+    if (version := machine["keepalived"]) in keepalived.CRASHES:
+        raise ClusterError(f"{node.name}: its keepalived {version} {keepalived.CRASHES_MEND}")
 
 
 def _check_java(cluster: Cluster, node: Node, el: int) -> None:

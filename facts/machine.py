@@ -16,7 +16,7 @@ class MachineState(TypedDict):
     `os`: os-release(5)'s variables; `root`: `yes`, or sudo's message; `interfaces`: the addresses of each
     interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`:
     whether firewalld finds iptables, which its direct rules need; `fips`: whether the kernel is in FIPS mode;
-    `logstash`: the installed version.
+    `logstash`, `keepalived`: the installed versions.
     """
 
     os: dict[str, str]
@@ -26,13 +26,21 @@ class MachineState(TypedDict):
     iptables: bool
     fips: bool
     logstash: str | None
+    keepalived: str | None
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `firewalld`, `iptables`, `fips` or `logstash`, and those of
-    `ip -o addr`."""
+    """Lines that begin with `os`, `root`, `link`, `firewalld`, `iptables`, `fips`, `logstash` or `keepalived`, and those
+    of `ip -o addr`."""
     machine = MachineState(
-        os={}, root="", interfaces={}, firewalld="unknown", iptables=False, fips=False, logstash=None
+        os={},
+        root="",
+        interfaces={},
+        firewalld="unknown",
+        iptables=False,
+        fips=False,
+        logstash=None,
+        keepalived=None,
     )
     for line in output:
         kind, _, rest = line.strip().partition(" ")
@@ -56,12 +64,14 @@ def parse_machine(output: list[str]) -> MachineState:
             machine["fips"] = rest == "1"
         elif kind == "logstash" and re.match(r"\d+\.", rest):
             machine["logstash"] = rest
+        elif kind == "keepalived" and re.match(r"\d+\.", rest):
+            machine["keepalived"] = rest
     return machine
 
 
 class Machine(FactBase[MachineState]):
     """
-    The operating system, whether sudo works, the network interfaces, firewalld and Logstash. Needs no root.
+    The operating system, whether sudo works, the network interfaces, firewalld, Logstash and keepalived. Needs no root.
 
     .. code:: python
 
@@ -73,6 +83,7 @@ class Machine(FactBase[MachineState]):
             "iptables": True,
             "fips": False,
             "logstash": "8.19.3",
+            "keepalived": "2.2.8",
         }
     """
 
@@ -91,7 +102,7 @@ class Machine(FactBase[MachineState]):
             "echo firewalld $(systemctl show -p LoadState -p ActiveState firewalld); "
             "! command -v iptables >/dev/null || echo iptables yes; "
             f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
-            "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
+            "rpm -q --queryformat '%{NAME} %{VERSION}\\n' logstash keepalived || true"
         )
 
     def process(self, output: list[str]) -> MachineState:
