@@ -30,7 +30,9 @@ REASONS = f"{FOLDER}/reasons"
 PEERS = f"{FOLDER}/peers"
 """Which of the other nodes' services this node's hears."""
 LINK_FAULT = f"{FOLDER}/link_fault"
-"""Says, with a `1`, that this node's link is down or has just come back."""
+"""Says, with a `1`, that this node's link is down or has just come back, or that its keepalived has just started."""
+SPARE_VERDICT = f"{FOLDER}/spare"
+"""A verdict on no input: the deploy turns it down for a moment, to see that keepalived follows (`keepalived.unit`)."""
 RELOAD_FOLDER = f"{FOLDER}/reload"
 """Where the service asks for a reload of keepalived, by a file (`desired.reload`)."""
 RELOAD = f"{RELOAD_FOLDER}/keepalived"
@@ -142,6 +144,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         slow_file=slow_file,
         link_fault=link_fault(el),
         reload_folder=RELOAD_FOLDER,
+        spare_verdict=SPARE_VERDICT,
     )
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [

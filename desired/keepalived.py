@@ -19,13 +19,27 @@ DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 FILE_CHECK = 9
 """The first Enterprise Linux whose keepalived follows a verdict file at once. 2.1.5 (EL 8) can, too, but a
 real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+CRASHES = ("2.3.0", "2.3.1", "2.3.2")
+"""The versions of keepalived that crash with FILE_CHECK (acassen/keepalived d3155660, first in 2.3.3)."""
+CRASHES_MEND = "crashes with FILE_CHECK; install 2.3.3 or later, or 2.2.8"
+"""What to say of them, after their version."""
+
+SPARE_MARK = 1819501665
+"""The firewall mark of the virtual server that the deploy tests keepalived with: no packet has it."""
+SPARE_SERVER, SPARE_PORT = "127.0.0.1", 9
+"""Its only real server, which gets no event."""
 
 # 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) names what it does not know, but exits with 0, so any output is
 # a failure. 2.2.5 to 2.2.7 (in no EL) kill themselves during the test when script_user is not root.
-CONF_CHECK = """\
+CONF_CHECK = f"""\
 tested=$new
-case $(keepalived --version 2>&1 | sed -n 's/^Keepalived v\\([0-9.]*\\).*/\\1/p') in
+version=$(keepalived --version 2>&1 | sed -n 's/^Keepalived v\\([0-9.]*\\).*/\\1/p')
+case $version in
 1.*) tested= ;;
+{"|".join(CRASHES)})
+    echo "keepalived $version {CRASHES_MEND}" >&2
+    exit 1
+    ;;
 2.2.[567])
     tested=$work/keepalived.conf
     sed 's/script_user .*/script_user root/' "$new" >"$tested"
@@ -34,7 +48,7 @@ esac
 if [ -n "$tested" ]; then
     status=0
     output=$(keepalived --config-test --use-file "$tested" 2>&1) || status=$?
-    [ "$status$output" = 0 ] || { printf 'keepalived refuses it (%s): %s\\n' $status "$output" >&2; exit 1; }
+    [ "$status$output" = 0 ] || {{ printf 'keepalived refuses it (%s): %s\\n' $status "$output" >&2; exit 1; }}
 fi"""
 """For a `TextFile`: keepalived's own test of the new keepalived.conf."""
 
@@ -45,16 +59,26 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         "keepalived.conf.j2",
         cluster=cluster,
         node=node,
-        script_user=USER,
+        el=el,
+        # EL 7's SELinux policy does not let keepalived change its user, and 1.3.5 takes a script that it can't start
+        # for one that succeeds. The only one is test(1).
+        script_user="root" if el == 7 else USER,
         file_check=el >= FILE_CHECK,
         verdict=health.verdict,
         slow_aware_inputs=health.slow_aware_inputs(cluster),
         slow_file=health.slow_file,
         link_fault=health.link_fault(el),
+        paired_instances=[instance for pair in cluster.vrrp_pairs for instance in pair],
+        spare_verdict=health.SPARE_VERDICT,
+        spare_mark=SPARE_MARK,
+        spare_server=f"{SPARE_SERVER} {SPARE_PORT}",
     )
     drop_in = render(
         "restart.conf.j2",
         cluster=cluster,
+        # Not with the recipe's VRRP 2, where a BACKUP waits for more than 3 s anyway.
+        link_fault=health.link_fault(el) if cluster.vrrp == 3 else None,
+        health_unit=health.UNIT,
         command=f"{PYTHON[el]} {RELEASE_VIPS}",
         vips=" ".join(f"{instance.virtual_router_id}={instance.vip}" for instance in cluster.vrrp_instances),
     )
@@ -72,13 +96,26 @@ def probe(cluster: Cluster, node: Node, el: int) -> str:
     return f"{end_drain} &&\n{PYTHON[el]} {CHECK} {node.address} {' '.join(cluster.input_ids)}"
 
 
-# Where SELinux does not let it watch the verdict files, keepalived keeps the verdicts of its start, and does
-# not say so.
-_WATCHES = """\
-systemctl is-active keepalived &&
-for pid in $(pgrep -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"); do
-    cat /proc/$pid/fdinfo/* 2>/dev/null
-done | grep -q '^inotify wd:' || { echo 'it does not watch the verdicts: `ausearch -m avc -c keepalived`'; false; }"""
+# keepalived can be up and not follow the verdicts, without a message: where SELinux does not let it watch the files, or
+# EL 7's keepalived can't start its checks, which then count as passed. So the deploy sees it follow one that no events
+# depend on. The bound of the unit allows several tries.
+_FOLLOWS = f"""\
+state=$(systemctl is-active keepalived) || {{ echo "it is $state"; false; }} &&
+within_5_s() {{ # until the spare real server is in its pool ($1: 1) or out of it (0)
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
+        [ "$(ipvsadm --list --numeric --fwmark-service {SPARE_MARK} 2>&1 | grep -cF ' {SPARE_SERVER}:{SPARE_PORT} ')" != $1 ] || return 0
+        sleep 0.2
+    done
+    echo "it does not follow the verdicts of the health service: a spare one $2; see \\`ausearch -m avc -c keepalived\\`"
+    false
+}} &&
+: >{health.SPARE_VERDICT} && within_5_s 1 'is up, and its real server is not in the pool' &&
+echo 1 >{health.SPARE_VERDICT} && {{
+    within_5_s 0 'is down, and its real server stays in the pool'
+    followed=$?
+    : >{health.SPARE_VERDICT}
+    [ $followed = 0 ]
+}} && within_5_s 1 'is up again, and its real server is not in the pool'"""
 
 
 # A reload does not end the kernel's synchronization of connections, which no one would switch between MASTER
@@ -90,7 +127,7 @@ def unit(cluster: Cluster, el: int) -> Unit:
     """keepalived's service. A reload loses no event, but 1.3.5 (EL 7) can crash at it."""
     return Unit(
         UNIT,
-        probe="systemctl is-active keepalived" if el < FILE_CHECK else _WATCHES,
+        probe=_FOLLOWS,
         verb="restart" if el == 7 else "reload-or-restart",
         then="" if "dr" in cluster.forwardings else _NO_SYNC,
     )

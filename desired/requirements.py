@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cluster import Cluster, ClusterError, Node
 from cluster.checks import lists_one_pipeline
 from cluster.errors import listed
-from desired import packages
+from desired import keepalived, packages
 from desired.modules import needed_modules
 from desired.translation import FIRST_TABLE, own_table
 from facts.machine import MachineState, needs_terminal
@@ -25,6 +25,7 @@ def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
     _check_firewall(cluster, node, machine, el)
     _check_modules(cluster, node, machine, el)
     check_release(cluster, node, el)
+    _check_keepalived_version(node, machine)
     _check_logstash(cluster, node, machine, el)
     return el
 
@@ -45,6 +46,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
         lambda: _check_firewall(cluster, node, machine, el),
         lambda: _check_modules(cluster, node, machine, el),
         lambda: check_release(cluster, node, el),
+        lambda: _check_keepalived_version(node, machine),
         lambda: _check_logstash(cluster, node, machine, el),
     )
 
@@ -171,6 +173,11 @@ def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
                 f"inputs.{index}.scheduler: 'mh' is not in the kernel of {node.name}'s Enterprise Linux 7; "
                 "choose 'sh', or a node with Enterprise Linux 8 or later"
             )
+
+
+def _check_keepalived_version(node: Node, machine: MachineState) -> None:
+    if (version := machine["keepalived"]) in keepalived.CRASHES:
+        raise ClusterError(f"{node.name}: its keepalived {version} {keepalived.CRASHES_MEND}")
 
 
 def _check_java(cluster: Cluster, node: Node, el: int) -> None:

@@ -18,7 +18,7 @@ class MachineState(TypedDict):
     `os`: os-release(5)'s variables; `root`: `yes`, or sudo's message; `interfaces`: the addresses of each
     interface; `firewalld`: `absent`, `masked`, or systemd's word for its state, such as `active`; `iptables`,
     `nftables`: whether there is the program, and the kernel modules by which it translates addresses; `fips`:
-    whether the kernel is in FIPS mode; `logstash`: the installed version; `kernel`: the running kernel's release, where modules are missing;
+    whether the kernel is in FIPS mode; `logstash`, `keepalived`: the installed versions; `kernel`: the running kernel's release, where modules are missing;
     `missing_modules`: those that this kernel does not have; `modules_package`: the package, with its version, that is not
     installed and has more of its modules.
     """
@@ -31,14 +31,15 @@ class MachineState(TypedDict):
     nftables: bool
     fips: bool
     logstash: str | None
+    keepalived: str | None
     kernel: str
     missing_modules: list[str]
     modules_package: str
 
 
 def parse_machine(output: list[str]) -> MachineState:
-    """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips`, `logstash`, `missing` or
-    `kernel`, and those of `ip -o addr`."""
+    """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips`, `logstash`, `keepalived`,
+    `missing` or `kernel`, and those of `ip -o addr`."""
     machine = MachineState(
         os={},
         root="",
@@ -48,6 +49,7 @@ def parse_machine(output: list[str]) -> MachineState:
         nftables=False,
         fips=False,
         logstash=None,
+        keepalived=None,
         kernel="",
         missing_modules=[],
         modules_package="",
@@ -75,6 +77,8 @@ def parse_machine(output: list[str]) -> MachineState:
             machine["fips"] = rest == "1"
         elif kind == "logstash" and re.match(r"\d+\.", rest):
             machine["logstash"] = rest
+        elif kind == "keepalived" and re.match(r"\d+\.", rest):
+            machine["keepalived"] = rest
         elif kind == "missing":
             machine["missing_modules"] = rest.split()
         elif kind == "kernel" and rest:
@@ -121,8 +125,8 @@ _MODULES = (
 
 class Machine(FactBase[MachineState]):
     """
-    The operating system, whether sudo works, the network interfaces, firewalld, Logstash, and which of these modules the
-    kernel does not have. Needs no root.
+    The operating system, whether sudo works, the network interfaces, firewalld, Logstash, keepalived, and which of these
+    modules the kernel does not have. Needs no root.
 
     + modules: the kernel modules that a cluster may need
 
@@ -137,6 +141,7 @@ class Machine(FactBase[MachineState]):
             "nftables": True,
             "fips": False,
             "logstash": "8.19.3",
+            "keepalived": "2.2.8",
             "kernel": "5.14.0-570.el9.x86_64",
             "missing_modules": ["ip_vs_mh"],
             "modules_package": "kernel-modules-extra-5.14.0-570.el9.x86_64",
@@ -161,7 +166,7 @@ class Machine(FactBase[MachineState]):
             "echo modules $(modinfo -F filename nft_nat nft_ct xt_nat 2>/dev/null); "
             f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
             f"{_MODULES.format(modules=' '.join(modules)) if modules else ''}"
-            "echo logstash $(rpm -q --queryformat '%{VERSION}' logstash)"
+            "rpm -q --queryformat '%{NAME} %{VERSION}\\n' logstash keepalived || true"
         )
 
     def process(self, output: list[str]) -> MachineState:

@@ -29,7 +29,8 @@ What it writes:
 - `slow`: `1` while the queue of the input's pipeline is full, though events leave it, else empty. keepalived then takes
   half of the node's weight away.
 - `link_fault`: `1` while this node's link is down, or has not been up for long, or while keepalived must be reloaded,
-  else empty. keepalived's instances are in FAULT then.
+  else empty. keepalived's instances are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service ends
+  that after some seconds.
 - `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
   systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
@@ -108,11 +109,11 @@ REFUSED_APART = 10.0
 """Seconds between two refusals that still count as one: a kernel does not answer each probe."""
 LINK_HOLD = 3.0
 """Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
-zone comes back with them, and the MASTER's adverts."""
-LOOK = 2.0
-"""Seconds between two looks at keepalived's sockets."""
+zone comes back with them, and the MASTER's adverts. As long a keepalived that has just started takes no part."""
+LOOK = 0.5
+"""Seconds between two looks at keepalived's sockets, and at whether its unit has raised the flag."""
 DEAF_AFTER = 6.0
-"""Seconds without a socket for adverts after which keepalived has none: 2.1.5 opens them 3 s after its start."""
+"""Seconds without a socket for adverts after which keepalived has none: it takes some time to start or to reload."""
 RELOAD_AGAIN = 60.0
 """Seconds until a reload that has not helped is tried again."""
 RELOAD_TIME = 60.0
@@ -136,7 +137,15 @@ class FlagFile(object):  # noqa: UP004
 
     def __init__(self, path):
         self.path = path
-        self.raised = os.path.getsize(path) > 0
+        self.written = None
+        """Its modification time, as this service knows it."""
+        self.read()
+
+    def read(self):
+        """Whether another program has raised it since this service last read or wrote it."""
+        before, found = self.written, os.stat(self.path)
+        self.written, self.raised = found.st_mtime, found.st_size > 0
+        return self.raised and self.written != before
 
     def write(self, raised):
         self.raised = raised
@@ -144,6 +153,7 @@ class FlagFile(object):  # noqa: UP004
             file.truncate(0)
             if raised:
                 file.write(b"1\n")
+            self.written = os.fstat(file.fileno()).st_mtime
 
 
 class Slowness(object):  # noqa: UP004
@@ -788,6 +798,7 @@ def keepalived_runs():
 class LinkMonitor(threading.Thread):
     """Keeps keepalived in FAULT while this node's link is down, and for some time after that: the network is not ready
     at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone.
+    When keepalived starts, its unit raises the flag, and it is kept in FAULT for the same time.
 
     It also has keepalived reloaded where its interface was made anew, or where it has no socket for adverts."""
 
@@ -863,6 +874,7 @@ class LinkMonitor(threading.Thread):
 
     def update(self):
         """Tells keepalived. How many seconds to wait for the next message."""
+        self._read_flag()
         self.sockets.look()
         if not self.running:
             self.ready_since = None
@@ -881,11 +893,20 @@ class LinkMonitor(threading.Thread):
         if self.ready_since is None:
             self.ready_since = now
         if now < self.ready_since + LINK_HOLD:
-            return self.ready_since + LINK_HOLD - now
+            return min(self.ready_since + LINK_HOLD - now, LOOK)
         if self._reloading():
             return TICK
         self._release()
         return LOOK
+
+    def _read_flag(self):
+        """Takes in what others have made of the flag since the last look."""
+        if self.flag is None:
+            return
+        if self.flag.read():
+            self.ready_since = None
+            script.print_line("keepalived starts: it takes no part yet", to=2)
+        self.held = self.flag.raised
 
     def _hold(self, why):
         if self.held:

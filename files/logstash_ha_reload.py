@@ -5,8 +5,9 @@ Usage: logstash_ha_reload.py VERB REQUEST
 
 VERB is systemctl's, and REQUEST the file. systemd starts this program as root when the file is there.
 
-A reload within keepalived's `vrrp_startup_delay`, 3 s, must not be: 2.2.8 then hears no advert until it is restarted. So
-it waits until keepalived's processes are old enough. Where keepalived does not run, there is nothing to do.
+A reload within keepalived's `vrrp_startup_delay` must not be: 2.2.8 then hears no advert until it is restarted. The deploy
+sets none today, but a keepalived that runs may have started with 3 s of it. So this program waits until keepalived's
+processes are old enough. Where keepalived does not run, there is nothing to do.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
@@ -20,7 +21,7 @@ import sys
 import time
 
 OLD_ENOUGH = 5
-"""Seconds: longer than `vrrp_startup_delay`."""
+"""Seconds: longer than any `vrrp_startup_delay` that a deploy has set."""
 LONGEST = 45
 """Seconds of waiting, within which the health service expects an answer."""
 clock = getattr(time, "monotonic", time.time)  # Python 2.7 has no time.monotonic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cluster import Cluster, Node, RealServer, VirtualServer
 from desired import health
+from desired.keepalived import SPARE_MARK
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
 from verification.health import UP, state_of
@@ -130,7 +131,7 @@ def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
 
 def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
     """Virtual servers that are none of the inputs': wrong at a VIP, none of our business elsewhere."""
-    desired = {name(server) for server in cluster.virtual_servers}
+    desired = {*(name(server) for server in cluster.virtual_servers), f"FWM {SPARE_MARK}"}
     problems = []
     for node, seen in observations.items():
         for server in seen.virtual_servers or []:

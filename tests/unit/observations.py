@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cluster import Cluster, Node, VirtualServer
 from desired import firewalld, logstash, nftables, sysctl
+from desired.keepalived import SPARE_MARK
 from desired.translation import own_table
 from desired.unit import fingerprint
 from desired.units import unit_names
@@ -51,6 +52,14 @@ def virtual_server(server: VirtualServer) -> VirtualServerState:
 
 
 ZONE: ZoneOpenings = {"target": "default", "ports": [], "protocols": [], "forwards": []}
+SPARE: VirtualServerState = {
+    "protocol": "FWM",
+    "address": str(SPARE_MARK),
+    "scheduler": "rr",
+    "flags": [],
+    "real_servers": [{"address": "127.0.0.1:9", "forward": "Masq", "weight": 1}],
+}
+"""The virtual server that the deploy tests keepalived with."""
 RUNNING = {"enabled": True, "active": True, "stale": False}
 
 
@@ -113,7 +122,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         },
         heartbeat=0,
         peers={str(peer.address): True for peer in cluster.peers(node)},
-        virtual_servers=[virtual_server(server) for server in cluster.virtual_servers],
+        virtual_servers=[*(virtual_server(server) for server in cluster.virtual_servers), SPARE],
         held={vip: ["eth0"] if name == node.name else [] for vip, name in holders.items()},
         advert_sockets=list(cluster.families),
         loopback=["127.0.0.1", "::1"] + [str(vip) for vip in cluster.vips if "dr" in cluster.forwardings],

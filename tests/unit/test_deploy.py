@@ -208,6 +208,7 @@ class Machine:
                         lines.append(
                             f"  -> {socket_name(real.address, real.port)}  {forward}  {real.weight}  0  0"
                         )
+            lines += [f"FWM  {keepalived.SPARE_MARK} rr", "  -> 127.0.0.1:9  Masq  1  0  0"]
         return lines
 
     def tell_health(self, command: str, _: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pyinfra.api import StringCommand
 
-from desired import health_script, keepalived
+from desired import health, health_script, keepalived
 from desired.logstash import unit as logstash_unit
 from desired.sysctl import FILE as SYSCTL_FILE
 from desired.textfile import TextFile
@@ -173,6 +173,10 @@ def test_facts_of_files_that_do_not_exist_do_not_fail(machine: ShellMachine) -> 
         ("2.1.5", "(Line 3) Unknown keyword 'dely_loop'", 0, False),
         ("2.2.4", "", 143, False),
         ("1.3.5", "keepalived: unrecognized option '--config-test'", 1, True),
+        ("2.3.0", "", 0, False),
+        ("2.3.1", "", 0, False),
+        ("2.3.2", "", 0, False),
+        ("2.3.3", "", 0, True),
     ],
 )
 def test_keepalived_decides_on_its_configuration(
@@ -185,6 +189,75 @@ def test_keepalived_decides_on_its_configuration(
     done = machine.sh(put(machine, check=keepalived.CONF_CHECK))
     assert machine.path(PATH).exists() == good == (done.returncode == 0), done.stderr
     assert (output in done.stderr) or good
+    assert ("crashes" in done.stderr) == (version in keepalived.CRASHES)
+
+
+class Checker:
+    """A machine whose keepalived follows the spare verdict in this way: `ipvsadm` tells what it has made of it."""
+
+    def __init__(self, machine: ShellMachine, state: str, listed: str) -> None:
+        self.machine = machine
+        self.spare = machine.root / "spare"
+        machine.program("systemctl", f"echo {state}; test {state} = active")
+        machine.program("sleep", f"echo $1 >>{machine.root}/slept")
+        server = 'echo "FWM  $4 rr"; echo "  -> RemoteAddress:Port"'
+        machine.program(
+            "ipvsadm",
+            f'[ "$*" = "--list --numeric --fwmark-service {keepalived.SPARE_MARK}" ] || exit 2\n'
+            f"cat {self.spare} >>{machine.root}/seen\n"
+            f"{server}; ! {{ {listed}; }} || echo '  -> 127.0.0.1:9                  Masq    1      0          0'",
+        )
+
+    def probe(self) -> subprocess.CompletedProcess[str]:
+        """Run the probe of keepalived's unit."""
+        unit = keepalived.unit(make_cluster(self.machine.root), 9)
+        return self.machine.sh(unit.probe.replace(health.SPARE_VERDICT, str(self.spare)))
+
+    @property
+    def sleeps(self) -> int:
+        path = self.machine.root / "slept"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize("before", ["", "1\n"])
+@pytest.mark.parametrize(
+    "follows", ["[ ! -s {spare} ]", "[ ! -s {spare} ] && [ $(wc -l <{root}/slept) -ge 3 ]"]
+)
+def test_a_keepalived_that_follows_the_spare_verdict_is_up(
+    machine: ShellMachine, follows: str, before: str
+) -> None:
+    """Whatever an interrupted run has left in it; some time may pass."""
+    (machine.root / "slept").touch()
+    checker = Checker(machine, "active", follows.format(spare=machine.root / "spare", root=machine.root))
+    checker.spare.write_text(before)
+    done = checker.probe()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checker.spare.read_text() == ""
+    assert (machine.root / "seen").read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "listed", "said", "sleeps"),
+    [
+        # EL 7 enforcing: keepalived can't start its checks, which then count as passed. Or it watches no file.
+        ("active", "true", "a spare one is down, and its real server stays in the pool", 25),
+        ("active", "false", "a spare one is up, and its real server is not in the pool", 25),
+        ("active", "[ ! -e {root}/went ] && {{ [ ! -s {root}/spare ] || {{ touch {root}/went; false; }}; }}", "a spare one is up again, and its real server is not in the pool", 25),
+        ("failed", "true", "it is failed", 0),
+    ],
+)  # fmt: skip
+def test_a_keepalived_that_does_not_follow_the_spare_verdict_is_not_up(
+    machine: ShellMachine, state: str, listed: str, said: str, sleeps: int
+) -> None:
+    checker = Checker(machine, state, listed.format(root=machine.root))
+    checker.spare.write_text("")
+    done = checker.probe()
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert ("ausearch -m avc" in done.stdout) == (state == "active")
+    assert checker.spare.read_text() == ""
+    assert checker.sleeps == sleeps
 
 
 def test_keepalived_2_2_7_tests_its_configuration_with_root_as_the_script_user(machine: ShellMachine) -> None:

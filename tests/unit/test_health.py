@@ -1017,6 +1017,39 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python
     assert service.process.returncode == -9
 
 
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) -> None:
+    """Its unit raises the flag, also while it is raised already."""
+    patch = "service.LINK_HOLD, service.LOOK = 2, 0.1"
+    with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
+        flag = service.folder / "link_fault"
+        service.wait(lambda: service.link_fault() == "1\n")
+        enter = ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip"]
+        subprocess.run([*enter, "link", "set", "lo", "up"], check=True)
+        service.wait(lambda: service.link_fault() == "")
+        flag.write_text("1\n")
+        raised = time.monotonic()
+        until(lambda: time.monotonic() > raised + 0.5)
+        raised = time.monotonic()
+        flag.write_text("1\n")
+        service.wait(lambda: service.link_fault() == "")
+        assert time.monotonic() > raised + 2
+
+
+def test_while_the_link_is_down_the_flag_stays_raised_whatever_others_write() -> None:
+    with health(loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = 0") as service:
+        flag = service.folder / "link_fault"
+        service.wait(lambda: service.link_fault() == "1\n")
+        flag.write_text("")
+        service.wait(lambda: service.link_fault() == "1\n")
+        flag.write_text("1\n")
+        service.wait(lambda: "keepalived starts: it takes no part yet" in service.lines())
+        assert service.link_fault() == "1\n"
+        enter = ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip"]
+        subprocess.run([*enter, "link", "set", "lo", "up"], check=True)
+        service.wait(lambda: service.link_fault() == "")
+
+
 def test_keepalived_is_kept_in_fault_until_the_link_has_the_nodes_address() -> None:
     patch = "service.LINK_HOLD = 0"
     with health(loopback(), alone=True, with_link=True, own="192.0.2.1", patch=patch) as service:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,19 @@ class Node:
         (folder / "conf").write_text(conf.replace(health.FOLDER, str(folder)))
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def flag(self) -> Path:
+        return self.folder / "link_fault"
+
+    def restart(self) -> float:
+        """As its unit does it: with the flag raised. When that was."""
+        self.stop()
+        raised = time.monotonic()
+        self.flag.write_text("1\n")
+        self.start()
+        self.pids()
+        return raised
+
     def start(self) -> None:
         pid, vrrp = self.folder / "keepalived.pid", self.folder / "vrrp.pid"
         command = ["-n", "-l", "-D", "-P", "-f", str(self.folder / "conf"), "-p", str(pid), "-r", str(vrrp)]
@@ -188,11 +202,12 @@ def service(node: Node, python: str = sys.executable, patch: str = "") -> Iterat
 
 
 def started(node: Node, other: Node, state: str = "BACKUP") -> None:
-    """Starts both: the other one, which has the higher priority, becomes MASTER, and this one is in `state`."""
-    for each in (other, node):
-        (each.folder / "link_fault").touch()
-        each.start()
+    """Starts both: the other one first, which becomes MASTER, and then this one, which is in `state`."""
+    other.flag.touch()
+    other.start()
     until(other.network.has_vip, SLOW, other.log)
+    node.flag.touch()
+    node.start()
     until(lambda: f"Entering {state} STATE" in node.log(), SLOW, node.log)
     node.pids()
 
@@ -222,11 +237,12 @@ def test_a_node_whose_interface_was_made_anew_can_become_master(
             assert node.systemctl() == ["try-reload-or-restart keepalived"]
             until(lambda: running_service.link_fault() == "", SLOW, running_service.lines)
             assert node.network.sockets() == 2
-            assert running_service.lines() == [
+            lines = [
                 "the link is down: keepalived takes no part",
                 f"keepalived has to be reloaded, to use {node.network.interface} as it is now",
                 "the link is up: keepalived takes part again",
             ]
+            running_service.wait(lambda: running_service.lines() == lines)
             other.stop()
             until(node.network.has_vip, LIMIT, node.log)
 
@@ -247,6 +263,59 @@ def test_a_keepalived_without_sockets_for_adverts_is_reloaded(tmp_path: Path) ->
             running_service.wait(lambda: running_service.link_fault() == "")
             assert node.network.sockets() == 2
             assert running_service.lines()[0] == "keepalived has no socket for VRRP: keepalived takes no part"
+            other.stop()
+            until(node.network.has_vip, LIMIT, node.log)
+
+
+def test_a_keepalived_that_is_restarted_takes_part_again_after_some_time_without_a_reload(
+    tmp_path: Path,
+) -> None:
+    """No link has changed, and its sockets are there all the time."""
+    with cluster(tmp_path, "vlan") as (other, node):
+        started(node, other)
+        with service(node) as running_service:
+            running_service.wait_for_systemd(b"READY=1")
+            raised = node.restart()
+            until(lambda: node.network.sockets() == 2, LIMIT, node.log)
+            assert running_service.link_fault() == "1\n"
+            running_service.wait(lambda: running_service.link_fault() == "")
+            assert 3 <= time.monotonic() - raised < 3 + LIMIT
+            lines = [
+                "keepalived starts: it takes no part yet",
+                "the link is up: keepalived takes part again",
+            ]
+            running_service.wait(lambda: running_service.lines() == lines)
+            assert not running_service.request.exists()
+            other.stop()
+            until(node.network.has_vip, LIMIT, node.log)
+
+
+def test_a_keepalived_that_is_restarted_while_its_interface_is_made_anew_is_not_reloaded_at_once(
+    tmp_path: Path,
+) -> None:
+    """Both hold it: its start, and then the reload, which waits until keepalived is old enough."""
+    with cluster(tmp_path, "vlan") as (other, node):
+        started(node, other)
+        with service(node) as running_service:
+            running_service.wait_for_systemd(b"READY=1")
+            node.network.remove()
+            running_service.wait(lambda: running_service.link_fault() == "1\n")
+            node.stop()
+            node.network.make()
+            raised = node.restart()
+            until(running_service.request.exists, SLOW, running_service.lines)
+            assert time.monotonic() >= raised + 3
+            assert node.reload().returncode == 0
+            assert time.monotonic() >= raised + 4
+            assert node.systemctl() == ["try-reload-or-restart keepalived"]
+            running_service.wait(lambda: running_service.link_fault() == "")
+            lines = [
+                "the link is down: keepalived takes no part",
+                "keepalived starts: it takes no part yet",
+                f"keepalived has to be reloaded, to use {node.network.interface} as it is now",
+                "the link is up: keepalived takes part again",
+            ]
+            running_service.wait(lambda: running_service.lines() == lines)
             other.stop()
             until(node.network.has_vip, LIMIT, node.log)
 

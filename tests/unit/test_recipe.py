@@ -102,6 +102,7 @@ class Difference:
 
 SERVER = "7 virtual_server 192.0.2.10 5514 > "
 CHECK = f"{SERVER}real_server * 5514 > MISC_CHECK > "
+SPARE = "7 virtual_server fwmark 1819501665 > "
 DIFFERENCES = [
     Difference(
         "settings edited in place",
@@ -125,9 +126,9 @@ DIFFERENCES = [
     ),
     Difference(
         "script run by root",
-        "by `keepalived_script`, with `enable_script_security`",
-        "it only makes an HTTP request",
-        come=("7 global_defs > script_user keepalived_script", "7 global_defs > enable_script_security"),
+        "with `enable_script_security`, and by `keepalived_script`; on EL 7 by root",
+        "it is `/usr/bin/test` alone; EL 7's SELinux policy does not let keepalived become another user",
+        come=("7 global_defs > script_user root", "7 global_defs > enable_script_security"),
     ),
     Difference(
         "keepalived runs the script for each input of each node, every 5 s",
@@ -184,6 +185,21 @@ DIFFERENCES = [
             "11 keepalived.service: ExecStartPre = -/bin/sh -c 'until timeout 60 firewall-cmd --quiet --state; [ $$? != 251 ];"
             ' do echo "waits: firewalld has fallen back to its stock rules: journalctl -u firewalld"; sleep 5; done\'',
             "11 file /etc/systemd/system/logstash-ha-firewall.service",
+        ),
+    ),
+    Difference(
+        "keepalived is up when it runs",
+        "and follows a spare verdict, of a virtual server for a firewall mark that no packet has",
+        "where SELinux denies keepalived something, it can take failed checks for passed ones, without a message",
+        come=(
+            f"{SPARE}delay_loop 1",
+            f"{SPARE}lb_algo rr",
+            f"{SPARE}lb_kind NAT",
+            f"{SPARE}alpha",
+            f"{SPARE}real_server 127.0.0.1 9 > weight 1",
+            f'{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_path "/usr/bin/test ! -s /run/keepalived-health/spare"',
+            f"{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_timeout 4",
+            f"{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > warmup 0",
         ),
     ),
     Difference(

@@ -194,8 +194,81 @@ def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: in
     assert "FILE_CHECK" not in conf
     assert ("link_fault weight 0" in conf) == (el > 7)
     assert re.findall('misc_path "(.*)"', conf) == [
-        f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes
+        *(f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes),
+        f"/usr/bin/test ! -s {health.SPARE_VERDICT}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("el", "user"),
+    [(7, "root"), (8, "keepalived_script"), (9, "keepalived_script"), (10, "keepalived_script")],
+)
+def test_who_runs_keepalived_s_checks(tmp_path: Path, el: int, user: str) -> None:
+    """EL 7's policy does not let keepalived become anybody else, and a check that does not start counts as passed."""
+    cluster = make_cluster(tmp_path, vrrp=2)
+    conf = desired_files(cluster, cluster.nodes[0], el)[keepalived.CONF].content
+    assert re.findall("script_user (.*)", conf) == [user]
+    assert set(re.findall('misc_path "(\\S+) ', conf)) <= {"/usr/bin/test"}
+
+
+@pytest.mark.parametrize("vrrp", [2, 3])
+@pytest.mark.parametrize("el", [7, 8, 9, 10])
+def test_a_keepalived_that_starts_is_kept_in_fault_by_the_link_flag(
+    tmp_path: Path, el: int, vrrp: int
+) -> None:
+    """Not by vrrp_startup_delay: 2.1.5 (EL 8) crashes when the flag changes meanwhile, and 2.2.8 (EL 9 and 10) is deaf to
+    adverts after a reload in that time."""
+    cluster = make_cluster(tmp_path, vrrp=vrrp)
+    files = desired_files(cluster, cluster.nodes[0], el)
+    assert "startup_delay" not in files[keepalived.CONF].content
+    raised = (
+        f'ExecStartPre=-/bin/sh -c "systemctl is-active --quiet {health.UNIT} && echo 1 >{health.LINK_FAULT}"\n'
+        in files[keepalived.DROP_IN].content
+    )
+    assert raised == (el > 7 and vrrp == 3)
+
+
+def test_in_a_sync_group_it_is_the_group_that_follows_the_link(tmp_path: Path) -> None:
+    """2.1.5 drops the `track_file` of an instance in a group, and does not say so."""
+    vips = ["10.77.0.20", "10.77.0.30", "fd00:77::20"]
+    cluster = make_cluster(
+        tmp_path,
+        nodes={f"stash{n}": [f"10.77.0.1{n}", f"fd00:77::1{n}"] for n in (1, 2)},
+        network=["10.77.0.0/24", "fd00:77::/64"],
+        vip=vips,
+    )
+    conf = parse_keepalived(desired_files(cluster, cluster.nodes[0], 8)[keepalived.CONF].content)
+    follows = ("track_file", ["link_fault weight 0"])
+    assert only(conf, "vrrp_sync_group VG_1") == [("group", ["VI_1", "VI6_1"]), follows]
+    found = {name: follows in only(conf, f"vrrp_instance {name}") for name in ("VI_1", "VI6_1", "VI_2")}
+    assert found == {"VI_1": False, "VI6_1": False, "VI_2": True}
+
+
+@pytest.mark.parametrize("el", [7, 8, 9])
+def test_the_spare_verdict_counts_for_no_event(tmp_path: Path, el: int) -> None:
+    """It is read as the others are, and no packet has the mark of its virtual server."""
+    cluster = make_cluster(tmp_path, vrrp=2)
+    files = desired_files(cluster, cluster.nodes[0], el)
+    conf = parse_keepalived(files[keepalived.CONF].content)
+    (real_server,) = [
+        block[1]
+        for block in only(conf, f"virtual_server fwmark {keepalived.SPARE_MARK}")
+        if isinstance(block, tuple)
+    ]
+    if el < 9:
+        (check,) = [
+            only(block[1], "MISC_CHECK")
+            for block in only(conf, "virtual_server 10.77.0.10 5514")
+            if block[0] == "real_server 10.77.0.11 5514"
+        ]
+        verdict = health.verdict(cluster.nodes[0], "udp-5514")
+        said = [line.replace(verdict, health.SPARE_VERDICT) for line in check]
+        assert only(real_server, "MISC_CHECK") == said
+    else:
+        assert only(conf, "track_file spare") == [f"file {health.SPARE_VERDICT}", "weight 0"]
+        assert only(real_server, "FILE_CHECK") == ["track_file spare"]
+    assert f"f {health.SPARE_VERDICT} 0644 root root -\n" in files[health.TMPFILES].content
+    assert health.SPARE_VERDICT not in files[health.SETTINGS].content
 
 
 def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> None:
@@ -214,6 +287,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
+        health.SPARE_VERDICT,
     }
     assert (settings["interface"], settings["link_fault"]) == ("eth0", health.LINK_FAULT)
     assert (settings["reasons"], settings["peers"]) == (health.REASONS, health.PEERS)
@@ -221,6 +295,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
+        health.SPARE_VERDICT,
         health.REASONS,
         health.PEERS,
     }

@@ -29,6 +29,7 @@ def fit_machine(el: int = 9, **changes: Any) -> MachineState:
         kernel="",
         missing_modules=[],
         modules_package="",
+        keepalived=None,
     )
     return {**state, **changes}  # type: ignore[typeddict-item]
 
@@ -78,6 +79,8 @@ EXTRA = "kernel-modules-extra-4.18.0-553.el8_10.x86_64"
         (DIRECT, 10, without("nft_compat")),
         ({**TCP, "vrrp": 2}, 7, without("nft_compat")),
         (TCP, 10, without("nft_compat", "xt_nat")),
+        ({}, 10, {"keepalived": "2.2.8"}),
+        ({}, 10, {"keepalived": "2.3.3"}),
     ],
 )
 def test_a_machine_that_meets_the_requirements_is_accepted(
@@ -117,6 +120,8 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({"version": "8.6.1"}, 9, {"fips": True}, "version: 8.6.1 can't be installed on stash1, which is in FIPS mode: its package has no SHA-256 digests; choose 8.6.2 or later"),
         ({"logstash": 7, **PIPELINES}, 9, {"logstash": "7.3.2"}, "version: stash1 has 7.3.2, whose API lists one of several pipelines (elastic/logstash #11021); set version to 7.4.0 or later, or choose one pipeline for all inputs"),
         ({}, 9, {"logstash": "7.17.29"}, "logstash: stash1 has 7.17.29, not 8, and is left at it while no version is given; set version='latest' to change it, or logstash=7"),
+        ({}, 10, {"keepalived": "2.3.0"}, "stash1: its keepalived 2.3.0 crashes with FILE_CHECK; install 2.3.3 or later, or 2.2.8"),
+        ({}, 9, {"keepalived": "2.3.2"}, "stash1: its keepalived 2.3.2 crashes with FILE_CHECK; install 2.3.3 or later, or 2.2.8"),
     ],
 )  # fmt: skip
 def test_a_machine_that_does_not_is_refused_with_what_to_do(
@@ -162,10 +167,11 @@ def test_the_fact_reads_the_system_root_firewalld_and_logstash(
 ) -> None:
     machine.write("/etc/os-release", 'ID="rocky"\nVERSION_ID="9.6"\n')
     machine.program("systemctl", f"printf '{shown}\\n'")
-    machine.program("rpm", "echo 8.19.3")
+    machine.program("rpm", "echo package logstash is not installed; echo keepalived 2.2.8; exit 1")
     state = machine.fact(Machine)
     assert state["os"] == {"ID": "rocky", "VERSION_ID": "9.6"}
-    assert (state["root"], state["firewalld"], state["logstash"]) == ("yes", firewalld, "8.19.3")
+    assert (state["root"], state["firewalld"]) == ("yes", firewalld)
+    assert (state["logstash"], state["keepalived"]) == (None, "2.2.8")
     assert "127.0.0.1" in state["interfaces"]["lo"]
 
 

@@ -211,7 +211,7 @@ def test_ipvs_is_named_as_ipvsadm_writes_it(tmp_path: Path) -> None:
         assert seen.virtual_servers is not None
         seen.virtual_servers[1] = copy.deepcopy(state)
     assert judge(cluster, observations).ok
-    observations["stash1"] = change(observations["stash1"], virtual_servers=lambda it: it.pop())
+    observations["stash1"] = change(observations["stash1"], virtual_servers=lambda it: it.pop(1))
     assert [problem.what for problem in judge(cluster, observations).problems] == [
         "IPVS has no virtual server TCP [fd00:77::10]:514"
     ]
