@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node, RealServer, VirtualServer
-from desired import health
+from desired import health, keepalived_conf
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
 from verification.health import UP, state_of
@@ -129,10 +129,13 @@ def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
 
 
 def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
-    """Virtual servers that are none of the inputs': wrong at a VIP, none of our business elsewhere."""
-    desired = {name(server) for server in cluster.virtual_servers}
+    """Virtual servers that are none of the inputs' and have not been adopted: wrong at a VIP, none of our business
+    elsewhere."""
+    inputs = {name(server) for server in cluster.virtual_servers}
     problems = []
     for node, seen in observations.items():
+        adopted = (seen.others.adopted if seen.others else None) or []
+        desired = inputs | keepalived_conf.servers(keepalived_conf.parse(adopted))
         for server in seen.virtual_servers or []:
             found = f"{server['protocol']} {server['address']}"
             if found in desired:
