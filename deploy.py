@@ -6,6 +6,7 @@ from pyinfra import host, logger
 
 from cluster import cluster_of_host
 from desired.compared import compared_facts
+from desired.existing import kept_files
 from desired.files import desired_files
 from desired.health_script import USER
 from desired.logstash import UNIT as LOGSTASH
@@ -18,6 +19,7 @@ from operations import (
     activation,
     channel,
     clone,
+    existing,
     files,
     firewalld,
     logstash,
@@ -36,7 +38,7 @@ preflight.prepare(host)
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
-    el, has_nftables = preflight.inspect(host, cluster, node)
+    el, has_nftables, others = preflight.inspect(host, cluster, node)
     with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
@@ -45,6 +47,7 @@ if "nodes" in host.groups:
     units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
     snapshot.install(host, compared_facts(cluster, node, names, desired))
+    preflight.look_around(cluster, node, others, desired)
     new_version = partial(packages.version_change, cluster, el)
 
     packages.key(name="2. Elastic's GPG key", cluster=cluster)
@@ -68,6 +71,7 @@ if "nodes" in host.groups:
     users.system(name="8. User of the health script", user=USER)
     channel.key(name="8. Key of the health services", cluster=cluster, files=desired, user=USER)
     files.put(name="8. Health script and service", files=desired, step=8)
+    existing.adopted(name="7. Others' blocks in keepalived.conf are adopted", cluster=cluster)
     files.put(name="7. keepalived.conf", files=desired, step=7)
 
     files.put(name="9. nftables: the file of the table of our own", files=desired, step=9)
@@ -95,7 +99,7 @@ if "nodes" in host.groups:
 
     # What an earlier deploy has put there, and this cluster does not need.
     services.absent(name="12. No unit of an earlier deploy", units=retired_units(names))
-    files.pruned(name="12. No file of an earlier deploy", files=desired)
+    files.pruned(name="12. No file of an earlier deploy", files=desired, kept=kept_files(cluster))
     firewalld.pruned(
         name="12. No firewall rule of an earlier deploy", cluster=cluster, node=node, own_table=with_table
     )

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import Cluster, Node
+from cluster import OWN_PIPELINE_FILE, Cluster, Node
 from desired import firewalld, health, health_script, keepalived, logstash, modules, packages, sysctl
 from desired.files import desired_files
 from desired.textfile import TextFile
@@ -53,6 +53,9 @@ class AnsibleFailed(Exception):
     """A run of the playbook has failed, and the end of what it printed."""
 
 
+_OWN_PIPELINE = f"{logstash.HOME}/conf.d/{OWN_PIPELINE_FILE}"
+
+
 def handlers(file: TextFile) -> list[str]:
     """The playbook's handlers that must run when this file has changed."""
     names = []
@@ -67,7 +70,7 @@ def handlers(file: TextFile) -> list[str]:
 
 def validation(file: TextFile) -> str | None:
     """The command by which Ansible's `copy` checks the new file, for its option `validate`; None where nothing does."""
-    check = _LOGSTASH_TEST if file.path == logstash.own_file("main") else file.check
+    check = _LOGSTASH_TEST if file.path == _OWN_PIPELINE else file.check
     if check == ":":
         return None
     folder, base = posixpath.split(file.path)

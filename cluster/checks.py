@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from fnmatch import fnmatchcase
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,24 @@ _STICKY_PORTS = {
     12201: "GELF",
 }
 """UDP ports whose protocols spread one thing over several datagrams."""
+_API = (
+    "all nodes' health checks ask the API at the node's own address, without TLS and a password; take it out"
+)
+_PIPELINES = "the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"
+_OWNED = {
+    "api.*": _API,
+    "http.*": _API,
+    "path.logs": "the deploy reads Logstash's log in /var/log/logstash; take it out",
+    "path.config": _PIPELINES,
+    "config.string": _PIPELINES,
+    "pipeline.id": _PIPELINES,
+    "config.test_and_exit": "Logstash would end as soon as it has read its files; take it out",
+    "xpack.management.*": "with central management, Logstash does not read the cluster's pipelines; take it out",
+    "queue.type": "take it out, and use queue",
+    "queue.max_bytes": "take it out, and use queue_max_bytes",
+    "pipeline.workers": "take it out, and use pipeline_workers",
+}
+"""Settings of logstash.yml, as patterns, that `logstash_settings` can't have, and why."""
 _STICKY_CODECS = {"netflow": "NetFlow", "sflow": "sFlow", "gelf": "GELF"}
 
 
@@ -314,12 +333,20 @@ def _check_logstash(cluster: Cluster) -> None:
             f"heap: {shorten(str(cluster.environment_file))} sets LS_JAVA_OPTS, which overrides it; "
             "take one of them out"
         )
+    for name in cluster.logstash_settings:
+        if reason := owned_setting(name):
+            raise ValueError(f"logstash_settings.{shorten(name)}: {reason}")
     _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
 
 
 def lists_one_pipeline(version: str | None) -> bool:
     """Whether the API of this Logstash lists one pipeline alone, whichever comes first (elastic/logstash #11021)."""
     return (version or "").startswith("7.3.")
+
+
+def owned_setting(name: str) -> str | None:
+    """Why `logstash_settings` can't have this setting of logstash.yml, and what to do; None where it can."""
+    return next((reason for pattern, reason in _OWNED.items() if fnmatchcase(name, pattern)), None)
 
 
 def warnings(cluster: Cluster) -> tuple[str, ...]:

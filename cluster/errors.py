@@ -113,5 +113,7 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
     if kind == "literal_error":
         choices = error["ctx"]["expected"].replace(" or ", ", ")
         return f"{field}: {shown(value)} is unknown; choose from {choices}"
+    if kind == "dict_type" and path == ["logstash_settings"]:
+        return f'{field}: {shown(value)} is not a dictionary; write it as {{"config.reload.automatic": True}}'
     explanation = _EXPLANATIONS.get(kind) or f"is wrong; {shorten(error['msg'])}"
     return f"{field}: {shown(value)} {explanation}"

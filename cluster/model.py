@@ -28,6 +28,8 @@ from cluster.types import (
     Priority,
     ProxyUrl,
     RouterId,
+    SettingName,
+    SettingValue,
     Size,
     StartTimeout,
     Url,
@@ -209,6 +211,12 @@ class Cluster(_Model):
     start_timeout: StartTimeout = 180
     """Seconds within which Logstash must stop, and then start and have all its inputs; otherwise a deploy puts its old
     files back."""
+    logstash_settings: dict[SettingName, SettingValue] = {}
+    """Further settings for `logstash.yml`, by their full names, such as `{"config.reload.automatic": True}`; a text may
+    have `<%= node.name %>` in it (default: none)."""
+    existing: Literal["adopt", "replace"] | None = None
+    """What becomes of the keepalived and Logstash configuration that a node had before its first deploy: `adopt` keeps it
+    in use beside the cluster's own, `replace` puts it out of use (default: such a node is refused)."""
 
     @cached_property
     def auth_pass(self) -> SecretStr | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import isfinite
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -70,6 +71,17 @@ def _in_a_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _parse_setting(value: object) -> object:
+    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    known = isinstance(value, bool | int | str | list) or (isinstance(value, float) and isfinite(value))
+    if not known or not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise ValueError(
+            f"{shown(value)} is not a value for logstash.yml; "
+            "write a number, True, False, a text of one line, or a list of such texts"
+        )
+    return value
+
+
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 HostName = Annotated[
@@ -115,6 +127,13 @@ Version = Annotated[
     _matching(r"latest|[0-9]+\.[0-9]+\.[0-9]+", "a version; write it as 8.19.3, or latest for the newest"),
 ]
 Size = Annotated[str, _matching(r"[1-9][0-9]*[mg]", "a size; write it as 512m or 4g")]
+SettingName = Annotated[
+    str,
+    _matching(
+        r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*",
+        "the name of a setting of logstash.yml; write it in full, such as config.reload.automatic",
+    ),
+]
 Port = Annotated[int, _between(1, 65535, "choose one from 1 to 65535")]
 Count = Annotated[int, _between(1, 2**31 - 1, f"choose one from 1 to {2**31 - 1}")]
 StartTimeout = Annotated[
@@ -123,6 +142,11 @@ StartTimeout = Annotated[
 Weight = Annotated[int, _between(0, 32767, "choose one from 0, for no events, to 32767")]
 Priority = Annotated[int, _between(1, 254, "choose one from 1 to 254, the highest becomes MASTER")]
 RouterId = Annotated[int, _between(1, 255, "choose one from 1 to 255 that no other VRRP router here has")]
+SettingValue = Annotated[
+    bool | int | float | str | list[str],
+    BeforeValidator(_parse_setting),
+]
+"""A value in logstash.yml: it is written in one line."""
 Addresses = Annotated[
     tuple[Annotated[Address, BeforeValidator(_parse_address)], ...], BeforeValidator(_in_a_list)
 ]

@@ -9,6 +9,7 @@ from pyinfra.api import FactBase
 
 from cluster import Cluster, Node
 from desired import nftables
+from desired.conflicts import others_arguments
 from desired.health import KEY, PEERS
 from desired.health_script import USER
 from desired.modules import module_names
@@ -25,6 +26,7 @@ from facts.firewalld import FirewallRules
 from facts.ipvs import DrainFlags
 from facts.modules import MissingModules
 from facts.nftables import TableRules
+from facts.others import Others
 from facts.packages import KeyImported, Packages
 from facts.record import Record
 from facts.services import ServiceStates, UnitStates
@@ -54,6 +56,8 @@ def compared_facts(
     ]
     if retired := retired_units(units):
         facts.append((ServiceStates, {"units": retired}))
+    if cluster.existing == "adopt":
+        facts.append((Others, others_arguments(cluster)))
     if cluster.firewall != "none":
         facts.append((FirewallRules, {"interface": cluster.interface}))
     if nftables.UNIT in units:

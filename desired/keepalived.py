@@ -12,6 +12,8 @@ from desired.unit import Unit
 
 UNIT = "keepalived"
 CONF = "/etc/keepalived/keepalived.conf"
+ADOPTED = "/etc/keepalived/adopted.conf"
+"""The blocks of a keepalived.conf that others had written, where the inventory adopts them. They are still theirs."""
 RELEASE_VIPS = "/etc/keepalived/release_vips.py"
 """The program that removes the VIPs from a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
@@ -72,6 +74,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         spare_verdict=health.SPARE_VERDICT,
         spare_mark=SPARE_MARK,
         spare_server=f"{SPARE_SERVER} {SPARE_PORT}",
+        adopted=ADOPTED if cluster.existing == "adopt" else None,
     )
     drop_in = render(
         "restart.conf.j2",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
-from desired.render import render, render_user_file
+from desired.render import render, render_user_file, render_user_setting
 from desired.textfile import TextFile
 from desired.unit import Unit
 
@@ -12,22 +14,44 @@ SETTINGS = f"{HOME}/logstash.yml"
 PIPELINES = f"{HOME}/pipelines.yml"
 ENVIRONMENT = f"{HOME}/logstash-ha.env"
 DROP_IN = "/etc/systemd/system/logstash.service.d/logstash-ha.conf"
+PACKAGE_SETTINGS = (
+    "path.data: /var/lib/logstash",
+    "path.logs: /var/log/logstash",
+    "pipeline.ordered: auto",
+    "queue.type: memory",
+)
+"""Lines of logstash.yml that say what is so anyway: some version's package has them, or its comments."""
+ROTATION = "/etc/logrotate.d/logstash-ha"
 UNIT = "logstash"
 
 
-def folder(pipeline: str) -> str:
-    """The folder of a pipeline's files: the package's own for `main` (the recipe's step 4)."""
-    return f"{HOME}/conf.d" if pipeline == "main" else f"{HOME}/pipelines.d/{pipeline}"
+def folder(cluster: Cluster, pipeline: str) -> str:
+    """The folder of a pipeline's files: the package's own for `main` (the recipe's step 4). Where existing files are
+    replaced, it is another one, so that Logstash does not read those that others have put into the package's."""
+    if pipeline == "main" and cluster.existing != "replace":
+        return f"{HOME}/conf.d"
+    return f"{HOME}/pipelines.d/{pipeline}"
 
 
-def own_file(pipeline: str) -> str:
+def own_file(cluster: Cluster, pipeline: str) -> str:
     """The deploy's own file in a pipeline."""
-    return f"{folder(pipeline)}/{OWN_PIPELINE_FILE}"
+    return f"{folder(cluster, pipeline)}/{OWN_PIPELINE_FILE}"
+
+
+def writes_events(cluster: Cluster, pipeline: str) -> bool:
+    """Whether the deploy's own output writes a pipeline's events to a file: only where nothing else outputs them, neither
+    the user's files nor those that are adopted."""
+    return cluster.existing != "adopt" and pipeline not in cluster.pipeline_files
+
+
+def events_files(cluster: Cluster) -> list[str]:
+    """All files that the deploy's own outputs write events to."""
+    return [events_file(pipeline) for pipeline in cluster.pipeline_ids if writes_events(cluster, pipeline)]
 
 
 def read_patterns(cluster: Cluster) -> list[str]:
     """The shell patterns of the files that Logstash reads into its pipelines when it starts."""
-    return [f"{folder(pipeline)}/*.conf" for pipeline in cluster.pipeline_ids]
+    return [f"{folder(cluster, pipeline)}/*.conf" for pipeline in cluster.pipeline_ids]
 
 
 def events_file(pipeline: str) -> str:
@@ -45,13 +69,22 @@ def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
     return "0.0.0.0" if cluster.families == (4,) else "::"
 
 
+def writes_pipelines(cluster: Cluster) -> bool:
+    """Whether pipelines.yml is the deploy's; otherwise the package's will do, which has `main` alone."""
+    return cluster.pipeline_ids != ("main",) or cluster.existing == "replace"
+
+
 def files(cluster: Cluster, node: Node) -> list[TextFile]:
     """The files that Logstash reads. One that would be as the package has it is not written."""
-    settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT)
+    further = {
+        name: render_user_setting(cluster, node, name, value)
+        for name, value in cluster.logstash_settings.items()
+    }
+    settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT, settings=further)
     texts: dict[str, str] = {}
     for pipeline in cluster.pipeline_ids:
         user_files = cluster.pipeline_files.get(pipeline, {})
-        texts[own_file(pipeline)] = render(
+        texts[own_file(cluster, pipeline)] = render(
             "pipeline.conf.j2",
             inputs=[
                 (input, protocol)
@@ -60,18 +93,21 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
                 for protocol in input.protocols
             ],
             listen_address=lambda input: listen_address(cluster, node, input),
-            events=None if user_files else events_file(pipeline),
+            events=events_file(pipeline) if writes_events(cluster, pipeline) else None,
         )
         for name, text in user_files.items():
-            texts[f"{folder(pipeline)}/{name}"] = render_user_file(cluster, node, pipeline, name, text)
-    if cluster.pipeline_ids != ("main",):
-        texts[PIPELINES] = render("pipelines.yml.j2", cluster=cluster, folder=folder)
+            texts[f"{folder(cluster, pipeline)}/{name}"] = render_user_file(
+                cluster, node, pipeline, name, text
+            )
+    if writes_pipelines(cluster):
+        texts[PIPELINES] = render("pipelines.yml.j2", cluster=cluster, folder=partial(folder, cluster))
     environment = _environment(cluster)
     texts[DROP_IN] = render("logstash.service.conf.j2", environment=ENVIRONMENT if environment else None)
     return [
         TextFile(SETTINGS, settings, step=3, read_by=UNIT),
         *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
         *environment,
+        *_rotation(cluster),
     ]
 
 
@@ -92,6 +128,15 @@ def _environment(cluster: Cluster) -> list[TextFile]:
     text = render("environment.j2", variables=variables)
     secret = bool(cluster.environment)
     return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=secret)]
+
+
+def _rotation(cluster: Cluster) -> list[TextFile]:
+    """What keeps the files of the deploy's own outputs from filling the disk, where there are any."""
+    if not (paths := events_files(cluster)):
+        return []
+    # Where logrotate has just been installed, its timer (Enterprise Linux 9 and later) does not run yet.
+    start = "! systemctl cat logrotate.timer >/dev/null 2>&1 || systemctl enable --now logrotate.timer"
+    return [TextFile(ROTATION, render("logrotate.j2", paths=paths), step=4, then=start)]
 
 
 def unit(cluster: Cluster, listed: str) -> Unit:

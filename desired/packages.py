@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from cluster import Cluster
+from desired.logstash import events_files
 from desired.render import render
 from desired.textfile import TextFile
 from facts.packages import version_key
@@ -51,7 +52,8 @@ def bundles_java(cluster: Cluster) -> bool:
 
 def package_names(cluster: Cluster) -> list[str]:
     """The packages that a node needs beside Logstash itself."""
-    return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived"]
+    rotation = ["logrotate"] if events_files(cluster) else []
+    return [*([] if bundles_java(cluster) else [JAVA]), "tcpdump", "ipvsadm", "keepalived", *rotation]
 
 
 def all_packages(cluster: Cluster) -> list[str]:

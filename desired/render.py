@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,30 @@ def render_user_file(cluster: Cluster, node: Node, pipeline: str, name: str, tex
 
     Raises `ClusterError` where an expression fails.
     """
+    where = name if pipeline == "main" else f"{pipeline}/{name}"
+    return _render_user_text(cluster, node, f"pipelines: {where}", text)
+
+
+def render_user_setting(cluster: Cluster, node: Node, name: str, value: object) -> str:
+    """The YAML of a value in `logstash_settings`, with `<%= node.name %>` and the like filled in.
+
+    Raises `ClusterError` where an expression fails.
+    """
+
+    def filled(part: object) -> object:
+        if isinstance(part, list):
+            return [filled(text) for text in part]
+        if isinstance(part, str):
+            return _render_user_text(cluster, node, f"logstash_settings.{name}", part)
+        return part
+
+    return json.dumps(filled(value), ensure_ascii=False)
+
+
+def _render_user_text(cluster: Cluster, node: Node, where: str, text: str) -> str:
     try:
         return _user_templates.from_string(text).render(cluster=cluster, node=node)
     except Exception as error:  # a user's expression can raise anything
-        where = name if pipeline == "main" else f"{pipeline}/{name}"
         raise ClusterError(
-            f"pipelines: {where}: {error}; correct it, or write `<%= node.name %>` for what it should say"
+            f"{where}: {error}; correct it, or write `<%= node.name %>` for what it should say"
         ) from None

@@ -52,6 +52,7 @@ class Package:
 FROM_DEBIAN = {
     "keepalived": ("keepalived", "Load balancer and high availability service", (), ("ipvsadm",)),
     "ipvsadm": ("ipvsadm", "Utility to administer the Linux Virtual Server", (), ()),
+    "logrotate": ("logrotate", "Rotates, compresses and removes log files", (), ()),
     "tcpdump": ("tcpdump", "A network traffic monitoring tool", (), ()),
     "openjdk-17-jre-headless": (
         "java-17-openjdk-headless",

@@ -135,14 +135,15 @@ def removal(paths: Iterable[str]) -> StringCommand:
 
 
 @operation()
-def pruned(files: list[TextFile]) -> Generator[StringCommand]:
+def pruned(files: list[TextFile], kept: list[str]) -> Generator[StringCommand]:
     """
     Remove recorded files that this deploy does not write, or put back their originals where there are any.
 
     + files: all files that this deploy writes
+    + kept: the paths of recorded files that stay as they are
     """
     recorded = host.get_fact(Record, path=RECORD).get("file", [])
-    written = {file.path for file in files}
+    written = {*(file.path for file in files), *kept}
     obsolete = [path for path in recorded if path not in written]
     if not obsolete:
         host.noop("no file of an earlier deploy is left")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pyinfra import logger
 from pyinfra.api import Host
 
-from cluster import Cluster, Node
+from cluster import Cluster, ClusterError, Node
+from desired.conflicts import conflicts, others_arguments
+from desired.existing import objections
 from desired.requirements import asked_modules, check
+from desired.textfile import TextFile
+from facts.batch import BatchFacts
 from facts.machine import Machine
+from facts.others import Others, OthersState
 from remote import session
 from remote.machine import known
 
@@ -18,12 +24,46 @@ def prepare(host: Host) -> None:
     session.send_at_once(host)
 
 
-def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
-    """The node's major version of Enterprise Linux, and whether it can load nftables tables of our own.
+def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState]:
+    """The node's major version of Enterprise Linux, whether it can load nftables tables of our own, and what others have on
+    it, read in one trip.
 
     Raises `ClusterError` where the deploy can't work.
     """
+    facts = {
+        "machine": (Machine, {"modules": asked_modules(cluster)}),
+        "others": (Others, others_arguments(cluster)),
+    }
     # Without sudo: where it asks for a password, pyinfra would too.
-    machine = host.get_fact(Machine, _sudo=False, modules=asked_modules(cluster))
+    found = host.get_fact(BatchFacts, _sudo=False, facts=facts)
+    machine = found["machine"] if found else Machine.default()
+    others: OthersState = found["others"] if found else OthersState()
     el = check(cluster, node, known(host.state.inventory.get_host(host.name), machine))
-    return el, machine["nftables"]
+    if not others.looked:  # sudo asks for a password, which pyinfra has
+        others = host.get_fact(Others, **others_arguments(cluster))
+    return el, machine["nftables"], others
+
+
+def look_around(cluster: Cluster, node: Node, others: OthersState, files: list[TextFile]) -> None:
+    """Judge what others have on the node, before its first deploy: what would be overwritten or joined without the
+    inventory's word, and what fights with the cluster. Raises `ClusterError` where the deploy must not go on; what may do
+    no harm is a warning.
+
+    On a node that has been deployed before, `verify.py` reports all this, and a deploy ends with that.
+
+    + files: all files that the deploy writes
+    """
+    if not others.first:
+        return
+    ours = {file.path for file in files}
+    refused = [f"{found.what}; {found.do}" for found in objections(cluster, node, others, ours)]
+    for conflict in conflicts(cluster, node, others):
+        line = f"{conflict.what}; {conflict.do}"
+        if conflict.certain:
+            refused.append(line)
+        else:
+            logger.warning(f"{node.name}: {line}")
+    for line in refused[:-1]:
+        logger.error(f"{node.name}: {line}")
+    if refused:
+        raise ClusterError(f"{node.name}: {refused[-1]}")

@@ -64,7 +64,7 @@ def choose_targets(cluster: Cluster, count: int) -> list[Target]:
             index=index,
             server=server,
             flows=1 if server.ops else min(count, 2 * len(cluster.nodes)),
-            numbered=server.input.pipeline not in cluster.pipeline_files,
+            numbered=logstash.writes_events(cluster, server.input.pipeline),
         )
         for index, server in enumerate(cluster.virtual_servers)
         if server.input.codec in TEXT_CODECS

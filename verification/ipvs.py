@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster import Cluster, Node, RealServer, VirtualServer
-from desired import health
+from desired import health, keepalived_conf
 from desired.keepalived import SPARE_MARK
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
@@ -130,10 +130,13 @@ def nobody_takes(cluster: Cluster, vips: dict[str, VipReport]) -> list[Problem]:
 
 
 def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
-    """Virtual servers that are none of the inputs': wrong at a VIP, none of our business elsewhere."""
-    desired = {*(name(server) for server in cluster.virtual_servers), f"FWM {SPARE_MARK}"}
+    """Virtual servers that are none of the inputs' and have not been adopted: wrong at a VIP, none of our business
+    elsewhere."""
+    own = {*(name(server) for server in cluster.virtual_servers), f"FWM {SPARE_MARK}"}
     problems = []
     for node, seen in observations.items():
+        adopted = (seen.others.adopted if seen.others else None) or []
+        desired = own | keepalived_conf.servers(keepalived_conf.parse(adopted))
         for server in seen.virtual_servers or []:
             found = f"{server['protocol']} {server['address']}"
             if found in desired:

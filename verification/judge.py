@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster import Cluster
-from verification import health, ipvs, machines, vip
+from verification import health, ipvs, machines, others, vip
 from verification.finding import Observations
 from verification.observe import Observation
 from verification.report import Cell, Problem, Report, Status, VipReport
@@ -40,6 +40,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
             *health.no_script(observations),
             *vip.parted(cluster, vips),
             *ipvs.unmanaged(cluster, observations),
+            *others.others(cluster, observations),
             *ipvs.nobody_takes(cluster, vips),
         ),
         left_out=tuple(name for name, seen in observations.items() if seen.left_out),

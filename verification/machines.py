@@ -91,7 +91,7 @@ def _service(
             what = f"{unit} runs, but {'is masked, and ' if masked else ''}would not start at boot"
             return Finding(Status.WRONG, "disabled", what, f"`{unmask}systemctl enable {unit}`")
         found = _files(files.get(node.name, {}).get(unit), seen, unit)
-        if not found and unit == logstash.UNIT:
+        if not found and unit == logstash.UNIT and cluster.existing != "adopt":
             found = _joined(files.get(node.name, {}).get(unit), seen)
         if not found and unit == health.UNIT:
             found = _unheard(cluster, node, observations)
@@ -182,7 +182,7 @@ def _joined(desired: list[TextFile] | None, seen: Observation) -> Finding | None
     what = f"{several(others)} is not the deploy's, and Logstash's next start makes it a part of the pipeline"
     do = (
         "move it out of that folder; where the pipeline needs it, name it in `pipelines` in inventory.py, "
-        f"and {DEPLOY}"
+        f"or set existing='adopt', and {DEPLOY}"
     )
     return Finding(Status.WARNING, "joined", what, do)
 

@@ -14,6 +14,7 @@ from pyinfra.api import FactBase, Host, State
 from cluster import Cluster, Node
 from desired import health, health_script, logstash, nftables, sysctl
 from desired.compared import table_rules
+from desired.conflicts import others_arguments
 from desired.files import desired_files
 from desired.paths import LAST_GOOD, RECORD, STATE
 from desired.textfile import TextFile, all_paths, read_by
@@ -28,6 +29,7 @@ from facts.heartbeat import FileAge
 from facts.iptables import OwnChains
 from facts.ipvs import VirtualServers, VirtualServerState
 from facts.nftables import TableRules
+from facts.others import Others, OthersState
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
 from facts.services import ServiceState, UnitCondition, UnitConditions, UnitState, UnitStates
@@ -76,6 +78,7 @@ class Observation:
     chains: list[str] | None = None
     """The rules in the kernel's own chains that come before firewalld's."""
     record: dict[str, list[str]] | None = None
+    others: OthersState | None = None
     health: HealthState | None = None
     raised: list[str] | None = None
     """The verdicts that tell keepalived that an input is down, by their paths."""
@@ -174,6 +177,7 @@ def _facts(
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),
         "raised": (RaisedVerdicts, {"paths": verdicts}),
+        "others": (Others, others_arguments(cluster)),
         "virtual_servers": (VirtualServers, {}),
         "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (LoopbackAddresses, {}),

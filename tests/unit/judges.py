@@ -61,12 +61,26 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
     ]
 
 
-def of_keepalived(text: str, interface: str, work: Path) -> list[str]:
-    """keepalived's own test, as the deploy runs it, in a network that has this interface. Needs root."""
+ADOPTED = """\
+vrrp_instance ADOPTED {
+    version 2
+    interface adopted0
+    virtual_router_id 255
+    virtual_ipaddress {
+        192.0.2.80
+    }
+}
+"""
+
+
+def of_keepalived(text: str, interface: str, work: Path, adopted: str = ADOPTED) -> list[str]:
+    """keepalived's own test, as the deploy runs it, in a network that has this interface. Needs root. `adopted` is what the
+    file that keepalived.conf includes has, if it does."""
     new = work / "keepalived.conf"
-    new.write_text(text)
+    new.write_text(text.replace(keepalived.ADOPTED, f"{work}/adopted.conf"))
+    (work / "adopted.conf").write_text(adopted)
     (work / "scratch").mkdir(exist_ok=True)
-    script = f"set -eu; ip link add {interface} type bridge; new={new}; work={work}/scratch; {keepalived.CONF_CHECK}"
+    script = f"set -eu; for link in {interface} adopted0; do ip link add $link type bridge; done; new={new}; work={work}/scratch; {keepalived.CONF_CHECK}"
     done = subprocess.run(
         ["unshare", "--net", "bash", "-c", script],
         env={"PATH": f"{debian('keepalived')}/usr/sbin:{os.environ['PATH']}"},
@@ -117,7 +131,7 @@ def of_the_pipelines(cluster: Cluster, files: dict[str, str]) -> list[str]:
             said.append(f"pipelines.yml: {ids} instead of {cluster.pipeline_ids}")
     found = []
     for pipeline in cluster.pipeline_ids:
-        folder = f"{logstash.folder(pipeline)}/"
+        folder = f"{logstash.folder(cluster, pipeline)}/"
         text = "\n".join(files[path] for path in sorted(files) if path.startswith(folder))
         try:
             sections = Pipeline(text).parse()

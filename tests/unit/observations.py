@@ -98,7 +98,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
             unit: {"masked": False, "frozen": False, "drop_ins": []}
             for unit in unit_names(cluster, with_table)
         },
-        pipeline_files=[logstash.own_file(pipeline) for pipeline in cluster.pipeline_ids],
+        pipeline_files=[logstash.own_file(cluster, pipeline) for pipeline in cluster.pipeline_ids],
         zone={"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)},
         chains=[],
         raised=[],

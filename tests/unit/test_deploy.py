@@ -88,6 +88,8 @@ class Machine:
             "modules": "modules /lib/modules/6/nft_nat.ko.xz /lib/modules/6/nft_ct.ko.xz /lib/modules/6/xt_nat.ko.xz",
             "fips": "fips 0",
         }
+        self.others: list[str] = []
+        """What others have on it, as the fact's command prints it."""
         self.reachable = True
         self.breaks: dict[str, str | Exception] = {}
         """What a command with this text ends in: what it says when it fails, or how the connection does."""
@@ -182,6 +184,9 @@ class Machine:
             f"{name} {versions.get(name, '1')}" if name in self.packages else f"no package provides {name}"
             for name in names
         ]
+
+    def tell_others(self, command: str, _: str) -> list[str]:
+        return ([] if self.files else ["first"]) + self.others + ["looked"]
 
     def tell_kernel(self, command: str, _: str) -> list[str]:
         paths = re.findall(r"/proc/sys/(\S+)", command)
@@ -326,6 +331,7 @@ def found(pattern: str, text: str) -> str:
 
 ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "=== fact ": Machine.tell_batch,
+    "first=yes; [ ! -s /var/lib/logstash-ha/record ]": Machine.tell_others,
     "echo inputs ": Machine.tell_health,
     "getenforce": lambda *_: ["Enforcing", "0"],
     "DropInPaths": lambda *_: [],
@@ -365,6 +371,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "for flag in /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
     "sha256sum --check": Machine.put,
+    "new=$(mktemp /etc/keepalived/adopted.conf": lambda *_: None,
     "trap '' HUP PIPE": Machine.activate,
     "--config.test_and_exit": lambda *_: None,
     "rpm --import": lambda machine, *_: machine.has.add("gpg-pubkey-1"),
@@ -465,6 +472,10 @@ class World:
             },
             connection={"_sudo": True, **self.connection},
         )
+
+    def log_says(self, text: str) -> list[str]:
+        """The lines of the log with this text."""
+        return [line for line in self.log if text in line]
 
     @property
     def cluster(self) -> Cluster:
@@ -589,7 +600,7 @@ def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> N
     assert machine.rules == {"runtime": [], "permanent": []}
     for path in (
         logstash.SETTINGS,
-        logstash.own_file("main"),
+        "/etc/logstash/conf.d/logstash-ha.conf",
         keepalived.CONF,
         health_script.CHECK,
         sysctl.FILE,
@@ -675,7 +686,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
 @pytest.mark.parametrize(
     ("path", "steps"),
     [
-        (logstash.own_file("main"), [STEPS[4], STEPS[5], BACKUPS]),
+        ("/etc/logstash/conf.d/logstash-ha.conf", [STEPS[4], STEPS[5], BACKUPS]),
         (keepalived.CONF, [STEPS[12], BACKUPS]),
         (health_script.CHECK, [STEPS[11], BACKUPS]),
         (keepalived.DROP_IN, [STEPS[15]]),
@@ -826,6 +837,56 @@ def test_a_password_for_sudo_helps_unless_sudo_wants_a_terminal(world: World, ro
     world.machines["stash1"].says["root"] = f"root {root}"
     with pytest.raises(ClusterError, match=error) if error else nullcontext():
         assert world.deploy().failed == []
+
+
+THEIRS = ["keepalived vrrp_instance WEB {", "keepalived virtual_ipaddress { 10.77.0.80 }", "keepalived }"]
+
+
+def test_what_others_have_is_told_in_a_line_each_and_nothing_is_touched(world: World) -> None:
+    world.machines["stash2"].others = [*THEIRS, "enabled ipvsadm"]
+    with pytest.raises(ClusterError) as raised:
+        world.deploy()
+    assert raised.value.args[0].startswith("stash2: ipvsadm.service is enabled: ")
+    (line,) = world.log_says(
+        "stash2: /etc/keepalived/keepalived.conf has vrrp_instance WEB, which would be gone; "
+    )
+    assert "existing='adopt'" in line
+    assert world.machines["stash1"].files == {}
+    assert not any(
+        "sha256sum --check" in text for machine in world.machines.values() for text in machine.commands
+    )
+
+
+def test_what_may_do_no_harm_is_a_warning(world: World) -> None:
+    world.machines["stash2"].others = ["noexec /tmp"]
+    assert world.deploy().failed == []
+    world.machines["stash2"].others = [
+        *THEIRS,
+        "enabled ipvsadm",
+    ]  # for `verify.py` to tell: it is no first deploy
+    world.deploy(dry=True)
+
+
+def test_others_blocks_are_adopted_before_keepalived_is_configured(world: World) -> None:
+    world.settings = {"existing": "adopt"}
+    for machine in world.machines.values():
+        machine.others = [
+            *(line.replace("WEB {", "WEB {\nkeepalived version 2") for line in THEIRS),
+            "pipeline /etc/logstash/conf.d/10-app.conf",
+            "output /etc/logstash/conf.d/10-app.conf",
+        ]
+        machine.others = "\n".join(machine.others).splitlines()
+    run = world.deploy()
+    assert run.failed == []
+    changes = run.changes("stash1")
+    assert changes.index(ADOPTION) == changes.index("7. keepalived.conf") - 1
+    for machine in world.machines.values():
+        machine.others = ["adopted # theirs"]
+        assert not any("logrotate" in command for command in machine.commands if "--assumeyes" in command)
+    assert world.deploy().changes("stash1") == []
+
+
+ADOPTION = "7. Others' blocks in keepalived.conf are adopted"
 
 
 def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:

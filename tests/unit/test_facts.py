@@ -6,11 +6,13 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster import Cluster
 from desired.compared import compared_facts
+from desired.conflicts import others_arguments
 from desired.files import desired_files
 from desired.paths import CLONE, DRAINED, HARDWARE, LAST_GOOD, RECORD, STATE
 from desired.units import managed_units
@@ -21,6 +23,7 @@ from facts.firewalld import FirewallRules
 from facts.health import RaisedVerdicts
 from facts.iptables import OwnChains
 from facts.ipvs import DrainFlags
+from facts.others import Others
 from facts.record import Record
 from facts.selinux import SELinux
 from facts.services import UnitConditions, UnitStates
@@ -233,3 +236,18 @@ def test_a_deploy_starts_few_processes_for_its_facts(machine: ShellMachine, clus
         "sha256sum": 3,
         "systemctl": 2,
     }
+
+
+def test_a_look_at_what_others_have_starts_few_processes(machine: ShellMachine, cluster: Cluster) -> None:
+    """On a node that has been deployed: the others are for its first deploy."""
+    calls = machine.root / "calls"
+    for name in ("find", "grep", "ip", "iptables", "nft", "ping", "ss", "systemctl"):
+        machine.program(name, f"echo {name} >>{calls}")
+    for file in desired_files(cluster, cluster.nodes[0], 9).values():
+        machine.write(file.path, file.content)
+    machine.write(RECORD, "file /etc/x\n")
+    facts: dict[str, Any] = {"others": (Others, others_arguments(cluster))}
+    done = machine.sh(f"PATH={machine.root}/bin\n{BatchFacts().command(facts=facts)}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "looked"
+    assert calls.read_text().split() == ["ss", "nft"]

@@ -19,7 +19,7 @@ from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
 
 RECORD = "/var/lib/logstash-ha/record"
-NEEDED = ["tcpdump", "ipvsadm", "keepalived"]
+NEEDED = ["tcpdump", "ipvsadm", "keepalived", "logrotate"]
 
 # `installed` has lines NAME VERSION, `offered` versions of Logstash. yum succeeds also when it has nothing to do.
 RPM = """\
@@ -125,7 +125,7 @@ def test_a_fresh_machine_gets_all_packages_and_they_are_recorded(
     done = host.deploy(make(), el)
     assert {(run.returncode, run.stderr) for run in done} == {(0, "")}
     assert host.changes == [
-        f"{manager} --assumeyes install tcpdump ipvsadm keepalived",
+        f"{manager} --assumeyes install tcpdump ipvsadm keepalived logrotate",
         f"{manager} {FROM} install logstash",
     ]
     record = host.machine.path(RECORD).read_text().splitlines()
@@ -138,8 +138,12 @@ def test_a_package_that_was_there_before_is_not_recorded(
 ) -> None:
     host.have(tcpdump="4.99", logstash="8.9.2")
     host.deploy(make())
-    assert host.changes == ["dnf --assumeyes install ipvsadm keepalived"]
-    assert host.machine.path(RECORD).read_text().splitlines() == ["package ipvsadm", "package keepalived"]
+    assert host.changes == ["dnf --assumeyes install ipvsadm keepalived logrotate"]
+    assert host.machine.path(RECORD).read_text().splitlines() == [
+        "package ipvsadm",
+        "package keepalived",
+        "package logrotate",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,7 @@ def test_a_package_that_was_there_before_is_not_recorded(
 def test_the_desired_version_is_installed_at_once_where_there_is_none(
     host: PackageHost, make: Callable[..., Cluster], version: str | None, installed: str
 ) -> None:
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1")
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1")
     assert {run.returncode for run in host.deploy(make(version=version))} == {0}
     assert host.changes == [f"dnf {FROM} install logstash{'' if version is None else '-' + installed}"]
     assert host.logstash == [installed]
@@ -164,7 +168,7 @@ def test_the_desired_version_is_installed_at_once_where_there_is_none(
 def test_a_desired_version_that_is_there_is_left_alone(
     host: PackageHost, make: Callable[..., Cluster], present: str, version: str | None
 ) -> None:
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1", logstash=present)
     assert host.deploy(make(version=version)) == []
     assert host.update(make(version=version)) is None
     assert host.changes == []
@@ -181,7 +185,7 @@ def test_a_desired_version_that_is_there_is_left_alone(
 def test_another_version_is_only_downloaded_until_the_node_s_turn_comes(
     host: PackageHost, make: Callable[..., Cluster], present: str, version: str, new: str, old: str
 ) -> None:
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash=present)
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1", logstash=present)
     cluster = make(version=version)
     assert {run.returncode for run in host.deploy(cluster)} == {0}
     assert host.changes == [f"dnf {FROM} --downloadonly {new}"]
@@ -199,7 +203,7 @@ def test_a_version_that_is_not_offered_fails(
     host: PackageHost, make: Callable[..., Cluster], present: dict[str, str]
 ) -> None:
     """EL 7's yum itself would succeed."""
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", **present)
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1", **present)
     done = host.deploy(make(version="8.10.1"), 7)[-1]
     assert done.returncode == 1
     assert done.stderr == "logstash 8.10.1 could not be installed: is it in logstash-8.x?\n"
@@ -209,7 +213,7 @@ def test_a_version_that_is_not_offered_fails(
 def test_the_latest_version_fails_where_the_repository_can_not_be_read(
     host: PackageHost, make: Callable[..., Cluster]
 ) -> None:
-    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logstash="8.9.2")
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1", logstash="8.9.2")
     host.offer()
     (done,) = host.deploy(make(version="latest"))
     assert (done.returncode, done.stderr) == (1, "Failed to download metadata\n")

@@ -208,6 +208,11 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "heap": st.sampled_from(["512m", "4g"]),
         "pipeline_workers": COUNTS,
         "start_timeout": st.integers(30, 3600),
+        "logstash_settings": st.dictionaries(
+            st.sampled_from(["node.name", "config.reload.automatic", "xpack.monitoring.enabled"]),
+            st.one_of(st.booleans(), COUNTS, st.sampled_from(["a: b # c", "\"'\\", "${NAME}", "{}", "é"])),
+        ),
+        "existing": st.sampled_from(["adopt", "replace"]),
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
@@ -319,6 +324,8 @@ CHOICES: dict[str, list[Any]] = {
     "version": ["latest", "6.8.23", "8.19.3", "9.0.0", "8.19"],
     "firewall": ["firewalld", "none"],
     "queue": ["memory", "persisted"],
+    "existing": ["adopt", "replace", None],
+    "logstash_settings": [{}, {"node.name": "x"}, {"api.ssl.enabled": True}, {"a b": 1}, {"a": float("nan")}],
     "queue_max_bytes": ["1g", "100m", "5"],
     "start_timeout": [29, 30, 3600],
     "priority": [1, 100, 254],
@@ -377,7 +384,8 @@ def other_cases(draw: Callable[..., Any]) -> Case:
 
 
 def names_a_field(place: str, case: Case) -> bool:
-    """Whether an error's first words are a setting's name: a node's after the node, an input's after its number."""
+    """Whether an error's first words are a setting's name: a node's after the node, an input's after its number, one of
+    logstash.yml after `logstash_settings`."""
     field, _, rest = place.partition(".")
     if field == "nodes" and rest:
         shown = [shorten(name) + "." for name in case.settings["nodes"]]
@@ -385,6 +393,8 @@ def names_a_field(place: str, case: Case) -> bool:
     if field == "inputs" and rest:
         number, _, rest = rest.partition(".")
         return number.isdigit() and _is_of(Input, rest)
+    if field == "logstash_settings" and rest:
+        return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
 
 
@@ -424,7 +434,7 @@ def test_those_who_judge_can_refuse(tmp_path: Path) -> None:
     assert judges.of_firewalld([rule]) == []
     assert "INVALID" in judges.of_firewalld([rule.replace("10.77.0.11", "10.77.0.300")])[0]
     assert "firewalld writes it as" in judges.of_firewalld([rule.replace("accept", " accept")])[0]
-    own = logstash.own_file("main")
+    own = logstash.own_file(cluster, "main")
     assert judges.of_the_pipelines(cluster, files) == []
     assert judges.of_the_pipelines(cluster, {**files, own: files[own].replace("=>", "=")})
     assert judges.of_the_pipelines(cluster, {**files, own: files[own].replace("udp-5514", "udp")})

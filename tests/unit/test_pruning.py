@@ -34,7 +34,7 @@ def put(machine: ShellMachine, *texts: TextFile) -> None:
 
 
 def prune(machine: ShellMachine, *texts: TextFile) -> None:
-    for done in machine.run(files.pruned, files=list(texts)):
+    for done in machine.run(files.pruned, files=list(texts), kept=[]):
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -46,7 +46,7 @@ def test_a_file_that_has_another_name_now_goes_under_its_old_one(deployed: Shell
     assert deployed.path(NEW).read_text() == "new\n"
     assert deployed.path(THEIRS).read_text() == "ours\n"
     assert deployed.fact(Record, path=RECORD) == {"file": [THEIRS, NEW]}
-    assert deployed.commands(files.pruned, files=[new, TextFile(THEIRS, "ours\n")]) == []
+    assert deployed.commands(files.pruned, files=[new, TextFile(THEIRS, "ours\n")], kept=[]) == []
 
 
 def test_what_stood_in_its_place_before_is_put_back(deployed: ShellMachine) -> None:
@@ -64,11 +64,11 @@ def test_a_file_that_waits_for_its_unit_goes_too(deployed: ShellMachine) -> None
 
 def test_what_is_in_no_record_stays(machine: ShellMachine) -> None:
     machine.write(OLD, "somebody's own\n")
-    assert machine.commands(files.pruned, files=[]) == []
+    assert machine.commands(files.pruned, files=[], kept=[]) == []
 
 
 def test_all_that_is_desired_stays(machine: ShellMachine, tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     desired = list(desired_files(cluster, cluster.nodes[0], 9).values())
     machine.write(RECORD, "".join(f"file {file.path}\n" for file in desired))
-    assert machine.commands(files.pruned, files=desired) == []
+    assert machine.commands(files.pruned, files=desired, kept=[]) == []

@@ -274,6 +274,12 @@ DIFFERENCES = [
         "beside any busy program it would get 1.5 % of a CPU, and UDP does not wait",
         come=("11 logstash.service: Nice = 0",),
     ),
+    Difference(
+        "the output's file grows for ever",
+        "logrotate keeps seven days of it",
+        "a full disk stops Logstash",
+        come=("2 package logrotate", "4 file /etc/logrotate.d/logstash-ha"),
+    ),
 ]  # fmt: skip
 """The rest of docs/recipe.md's table is about how the deploy works, not about what it puts on a node."""
 
@@ -302,7 +308,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
     ]
     repository = _ini(files.pop(packages.REPOSITORY))
     drop_ins = {path.split("/")[-2].removesuffix(".d"): _ini(files.pop(path)) for path in (keepalived.DROP_IN, logstash.DROP_IN)}  # fmt: skip
-    pipeline = Pipeline(files.pop(logstash.own_file("main"))).parse()
+    pipeline = Pipeline(files.pop(logstash.own_file(cluster, "main"))).parse()
     said = {
         *(f"2 package {name}" for name in (*packages.package_names(cluster), "logstash")),
         f"2 rpm --import {packages.key_url(cluster)}",
@@ -321,6 +327,7 @@ def here(cluster: Cluster, node: Node) -> set[str]:
         *(f"6 module {name}" for name in files.pop(modules.FILE).splitlines()),
         *(f"6 {line}" for line in files.pop(sysctl.FILE).splitlines() if not line.startswith("#")),
         *(f"7 {line}" for line in _flat(parse_keepalived(files.pop(keepalived.CONF)))),
+        *(f"4 file {path}" for path in (logstash.ROTATION,) if files.pop(path)),
         *(f"8 file {path}" for path in service),
         f"11 file {fallback.FILE}",
         *(f"9 {rule}" for rule in firewalld.desired_rules(cluster, node, own_table=False)),

@@ -324,7 +324,12 @@ def test_logstash_yml_with_a_queue_on_disk(tmp_path: Path) -> None:
 
 def inputs_of(files: dict[str, TextFile], pipeline: str = "main") -> list[Any]:
     """What the deploy's own file of a pipeline has in its input section."""
-    sections = dict(Pipeline(files[logstash.own_file(pipeline)].content).parse())
+    (own,) = (
+        file
+        for path, file in files.items()
+        if path.endswith(f"{'conf.d' if pipeline == 'main' else pipeline}/logstash-ha.conf")
+    )
+    sections = dict(Pipeline(own.content).parse())
     return [(name, {key: value[0] for key, value in options}) for name, options in sections["input"]]
 
 
@@ -374,9 +379,9 @@ def test_pipelines(tmp_path: Path) -> None:
     assert (
         files["/etc/logstash/pipelines.d/audit/out.conf"].content == 'output { stdout { id => "stash2" } }\n'
     )
-    assert 'path => "/var/log/logstash/events-yes.json"' in files[logstash.own_file("yes")].content
-    assert "output" not in files[logstash.own_file("audit")].content
-    assert logstash.own_file("main") not in files
+    assert 'path => "/var/log/logstash/events-yes.json"' in files[logstash.own_file(cluster, "yes")].content
+    assert "output" not in files[logstash.own_file(cluster, "audit")].content
+    assert logstash.own_file(cluster, "main") not in files
 
 
 def test_pipelines_yml_is_elastics_where_there_is_one_pipeline(tmp_path: Path) -> None:

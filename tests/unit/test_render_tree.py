@@ -119,7 +119,7 @@ def test_what_is_no_file_is_in_lists(tmp_path: Path) -> None:
     found = tree(make_cluster(tmp_path, version="8.19.3"), 9)
     lists = {name: found[f"stash1/{name}"].content.splitlines() for name in ("packages", "modules", "units")}
     assert lists == {
-        "packages": ["tcpdump", "ipvsadm", "keepalived", "logstash 8.19.3"],
+        "packages": ["tcpdump", "ipvsadm", "keepalived", "logrotate", "logstash 8.19.3"],
         "modules": ["ip_vs", "ip_vs_rr"],
         "units": [
             "logstash-ha-health",

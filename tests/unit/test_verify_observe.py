@@ -309,6 +309,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "zone": "ZoneSettings",
         "chains": "OwnChains",
         "record": "Record",
+        "others": "Others",
         "health": "HealthChecks",
         "raised": "RaisedVerdicts",
         "virtual_servers": "VirtualServers",
