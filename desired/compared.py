@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra.api import FactBase
 
 from cluster import Cluster, Node
-from desired import nftables
+from desired import firewalld, nftables
 from desired.health import KEY, PEERS
 from desired.health_script import USER
 from desired.modules import module_names
@@ -55,7 +55,7 @@ def compared_facts(
     if retired := retired_units(units):
         facts.append((ServiceStates, {"units": retired}))
     if cluster.firewall != "none":
-        facts.append((FirewallRules, {"interface": cluster.interface}))
+        facts.append((FirewallRules, firewalld.fact_arguments(cluster)))
     if nftables.UNIT in units:
         facts.append((TableRules, table_rules(nftables.rules(cluster, node))))
     return facts
