@@ -50,6 +50,9 @@ if "nodes" in host.groups:
     preflight.look_around(cluster, node, others, desired)
     new_version = partial(packages.version_change, cluster, el)
 
+    # 9 first: nothing is changed on a node that would not get its packets.
+    firewalld.not_denied(name="9. firewalld: no address is in a zone that denies it", cluster=cluster)
+
     packages.key(name="2. Elastic's GPG key", cluster=cluster)
     files.put(name="2. Elastic's repository", files=desired, step=2)
     packages.installed(name="2. Packages", cluster=cluster, el=el)
@@ -79,6 +82,7 @@ if "nodes" in host.groups:
     firewalld.allowed(
         name="9. firewalld: VRRP, API, events", cluster=cluster, node=node, own_table=with_table
     )
+    firewalld.sets_loaded(name="9. firewalld has the ipsets of senders", cluster=cluster, _serial=True)
 
     # clone.py makes a clone the node that it should be.
     clone.recorded(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)

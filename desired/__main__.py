@@ -83,7 +83,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m desired",
         description="Write what a deploy would put on each node into a folder, for reviews: DIR/NODE/etc/… with the "
-        "files' modes, and in DIR/NODE the lists firewalld.rules, units, sysctl, modules and packages. "
+        "files' modes, and in DIR/NODE the lists firewalld.rules, firewalld.ipsets, units, sysctl, modules and packages. "
         "No host is needed. Secrets are masked, and the same inventory gives the same bytes.",
         epilog="Exit status: 0 it is written; 1 the inventory or the folder is wrong.",
     )

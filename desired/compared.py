@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra.api import FactBase
 
 from cluster import Cluster, Node
-from desired import nftables
+from desired import firewalld, nftables
 from desired.conflicts import others_arguments
 from desired.health import KEY, PEERS
 from desired.health_script import USER
@@ -59,7 +59,7 @@ def compared_facts(
     if cluster.existing == "adopt":
         facts.append((Others, others_arguments(cluster)))
     if cluster.firewall != "none":
-        facts.append((FirewallRules, {"interface": cluster.interface}))
+        facts.append((FirewallRules, firewalld.fact_arguments(cluster)))
     if nftables.UNIT in units:
         facts.append((TableRules, table_rules(nftables.rules(cluster, node))))
     return facts

@@ -50,4 +50,8 @@ def _lists(cluster: Cluster, node: Node, own_table: bool) -> dict[str, list[str]
     }
     if cluster.firewall == "firewalld":
         lists["firewalld.rules"] = firewalld.desired_rules(cluster, node, own_table)
+        if sets := firewalld.sender_sets(cluster):
+            lists["firewalld.ipsets"] = [
+                f"{name} {entry}" for name, entries in sets.items() for entry in entries
+            ]
     return lists

@@ -1,18 +1,40 @@
-"""firewalld's rules in an interface's zone, and its direct rules."""
+"""firewalld's rules in the zones that packets to an interface can meet, its direct rules, and its ipsets."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 from pyinfra.api import FactBase
 
 _NAME = "org.fedoraproject.FirewallD1"
 _PATH = "/org/fedoraproject/FirewallD1"
+_ZONES = "/etc/firewalld/zones/*.xml"
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+_SOURCE = re.compile(r'\b(address|mac|ipset)\s*=\s*["\']([^"\']+)["\']')
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+class SourceZone(TypedDict):
+    """A zone that sources are bound to. None where a configuration does not have the zone."""
+
+    target: str
+    """What happens to packets that no rule accepts: `default`, `ACCEPT`, `DROP` or `%%REJECT%%`."""
+    sources: list[str]
+    """Addresses, networks, MAC addresses and `ipset:NAME`, now or after firewalld's next start."""
+    runtime: list[str] | None
+    permanent: list[str] | None
+
+
+class SetState(TypedDict):
+    """The entries of an ipset, by configuration. None where a configuration does not have the set."""
+
+    runtime: list[str] | None
+    permanent: list[str] | None
 
 
 class RulesState(TypedDict):
@@ -25,20 +47,101 @@ class RulesState(TypedDict):
     zone: str
     runtime: list[str]
     permanent: list[str]
+    source_zones: dict[str, SourceZone]
+    """The other zones that sources are bound to: these win over the interface's zone (firewalld.zones(5))."""
+    sets: dict[str, SetState]
 
 
 def parse_rules(output: list[str]) -> RulesState | None:
     """busctl's answers, a line each: the zone, the rich and the direct rules in force, the rich and the
-    direct rules of the next start. None where any is missing."""
+    direct rules of the next start. None where any is missing. Then all active zones, the sources in files of
+    zones, and of each zone and each set what a heading names."""
     try:
-        (zone,), rich, direct, rich_permanent, direct_permanent = (_values(line) for line in output)
+        (zone,), rich, direct, rich_permanent, direct_permanent, active = (
+            _values(line) for line in output[:6]
+        )
+        sources = _active_sources(active)
+        parts = _parts(output[6:])
+        for name, source in _permanent_sources(parts.pop("", [])):
+            if source not in sources.setdefault(name, []):
+                sources[name].append(source)
+        return RulesState(
+            zone=zone,
+            runtime=rich[1:] + _direct_rules(direct),
+            permanent=rich_permanent[1:] + _direct_rules(direct_permanent),
+            source_zones={
+                name: _source_zone(sources[name], parts.get(f"zone {name}", []))
+                for name in sorted(sources)
+                if name != zone
+            },
+            sets={
+                heading.removeprefix("set "): _set_state(lines)
+                for heading, lines in parts.items()
+                if heading.startswith("set ")
+            },
+        )
     except ValueError:
         return None
-    return RulesState(
-        zone=zone,
-        runtime=rich[1:] + _direct_rules(direct),
-        permanent=rich_permanent[1:] + _direct_rules(direct_permanent),
+
+
+def _active_sources(values: list[str]) -> dict[str, list[str]]:
+    """By zone: the sources that are bound to it. In an a{sa{sas}}, each zone has `interfaces`, `sources` or both."""
+    sources: dict[str, list[str]] = {}
+    rest = iter(values[1:])
+    for zone in rest:
+        for _ in range(_number(rest)):
+            kind = next(rest, "")
+            bound = [next(rest, "") for _ in range(_number(rest))]
+            if kind == "sources":
+                sources[zone] = bound
+    return sources
+
+
+def _number(values: Iterator[str]) -> int:
+    return int(next(values, ""))
+
+
+def _permanent_sources(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each zone and source in lines that are either the path of a zone's file, or elements `source` in it."""
+    zone = ""
+    for line in lines:
+        if line.startswith("/"):
+            zone = posixpath.basename(line).removesuffix(".xml")
+        for kind, value in _SOURCE.findall(line):
+            yield zone, f"ipset:{value}" if kind == "ipset" else value
+
+
+def _parts(lines: list[str]) -> dict[str, list[str]]:
+    """The lines after each heading `zone NAME` or `set NAME`, by it; those before the first one by ""."""
+    parts: dict[str, list[str]] = {"": []}
+    for line in lines:
+        if line.startswith(("zone ", "set ")):
+            parts[line] = []
+        else:
+            parts[next(reversed(parts))].append(line)
+    return parts
+
+
+def _source_zone(sources: list[str], lines: list[str]) -> SourceZone:
+    """`lines`: the zone's rules in force; its target and its rules after the next start. Raises ValueError."""
+    rich, *permanent = lines
+    target, rich_permanent = permanent if len(permanent) > 1 else ("", "-")
+    return SourceZone(
+        target=next(iter(_values(target)), "") if target else "",
+        sources=sources,
+        runtime=_array(rich),
+        permanent=_array(rich_permanent),
     )
+
+
+def _set_state(lines: list[str]) -> SetState:
+    runtime, permanent = lines
+    return SetState(runtime=_array(runtime), permanent=_array(permanent))
+
+
+def _array(answer: str) -> list[str] | None:
+    """The strings of an `as`; None where firewalld has answered with an error."""
+    return None if answer == "-" else _values(answer)[1:]
 
 
 def _values(answer: str) -> list[str]:
@@ -114,10 +217,11 @@ class FirewalldState(FactBase[str | None]):
 
 class FirewallRules(FactBase[RulesState | None]):
     """
-    The rich rules of the zone that `interface` is in, and all direct rules (firewalld.dbus(5)).
+    The rich rules of the zone that `interface` is in, and of those that sources are bound to, all direct rules, and
+    the entries of `sets` (firewalld.dbus(5)).
 
     None where firewalld does not run. Needs root. They are read over D-Bus, since each call of firewall-cmd
-    starts a Python of its own.
+    starts a Python of its own; but sources of the next start from the zones' files, which D-Bus has zone by zone.
 
     .. code:: python
 
@@ -128,17 +232,49 @@ class FirewallRules(FactBase[RulesState | None]):
                 "ipv4 nat POSTROUTING 0 -p tcp -d 192.0.2.12 --dport 6514 -j SNAT --to-source 192.0.2.11",
             ],
             "permanent": [],
+            "source_zones": {
+                "internal": {"target": "default", "sources": ["192.0.2.0/24"], "runtime": [], "permanent": []}
+            },
+            "sets": {"logstash-ha-ipv4": {"runtime": None, "permanent": ["198.51.100.7"]}},
         }
     """
 
-    def command(self, interface: str) -> str:
-        return (
-            f'{_find_zone(interface)} && echo "$zone" && {_UNQUOTE}'
-            f' && {_CALL} {_NAME}.zone getRichRules s "$zone"'
-            f" && {_CALL} {_NAME}.direct getAllRules"
-            f" && {_ask_kept_zone('getRichRules')}"
-            f" && {_CALL}/config {_NAME}.config.direct getAllRules || true"
-        )
+    def command(self, interface: str, sets: Iterable[str] = ()) -> str:
+        name = shlex.quote(f'"{interface}"')
+        lines = [
+            f"active=$({_CALL} {_NAME}.zone getActiveZones) && {{ set -f; set -- $active; set +f; }}",
+            "&& zone= && others= && shift 2",
+            "&& while [ $# -gt 1 ]; do name=$1 kinds=$2; shift 2;",
+            "while [ $kinds -gt 0 ] && [ $# -gt 1 ]; do kind=$1 left=$2 kinds=$((kinds - 1)); shift 2;",
+            """[ "$kind" != '"sources"' ] || others="$others $name";""",
+            f"""while [ $left -gt 0 ] && [ $# -gt 0 ]; do [ "$kind $1" != '"interfaces" '{name} ] || zone="s $name";""",
+            "left=$((left - 1)); shift; done; done; done",
+            f'&& {{ [ -n "$zone" ] || zone=$({_CALL} {_NAME} getDefaultZone); }}',
+            f'&& echo "$zone" && {_UNQUOTE}',
+            f'&& {_CALL} {_NAME}.zone getRichRules s "$zone"',
+            f"&& {_CALL} {_NAME}.direct getAllRules",
+            f"&& {_ask_kept_zone('getRichRules')}",
+            f"&& {_CALL}/config {_NAME}.config.direct getAllRules",
+            '&& echo "$active"',
+            # A rich rule has an element `source` of its own.
+            f"&& files= && set -- {_ZONES} && {{ [ ! -e $1 ] || files=$("
+            "sed -sn 's/<rule.*<\\/rule>//; /<rule/,/<\\/rule>/d; /<source /{F;p}' $*); }",
+            """&& for file in $files; do case $file in /*) file=${file##*/}; others="$others ${file%.xml}" ;; esac; done""",
+            '&& { [ -z "$files" ] || echo "$files"; } && seen=" $zone "',
+            '&& for name in $others; do name=${name#\\"}; name=${name%\\"};',
+            'case $seen in *" $name "*) continue ;; esac; seen="$seen$name "; echo "zone $name";',
+            f"{_CALL} {_NAME}.zone getRichRules s $name 2>/dev/null || echo -;",
+            f'kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}',
+            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getTarget',
+            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getRichRules || true; done',
+        ]
+        for each in sets:
+            lines += [
+                f"&& echo 'set {each}' && {{ {_CALL} {_NAME}.ipset getEntries s {each} 2>/dev/null || echo -; }}",
+                f'&& {{ kept=$({_CALL}/config {_NAME}.config getIPSetByName s {each} 2>/dev/null) && kept=${{kept#*\\"}}',
+                f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.ipset getEntries || echo -; }}',
+            ]
+        return " ".join([*lines, "|| true"])
 
     def process(self, output: list[str]) -> RulesState | None:
         return parse_rules(output)

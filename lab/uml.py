@@ -6,6 +6,7 @@ Debian's source of the same kernel.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -23,7 +24,8 @@ OPTIONS = (
     *(f"NF_TABLES_{family}=y" for family in ("INET", "NETDEV", "IPV4", "IPV6")),
     *(f"NFT_{module}=m" for module in ("FIB_INET", "FIB_IPV4", "FIB_IPV6", "NAT")),
     "NETFILTER_XTABLES_LEGACY=y",
-    *(f"{ip}_NF_{table}=m" for ip in ("IP", "IP6") for table in ("IPTABLES_LEGACY", "FILTER", "NAT", "MANGLE", "RAW")),
+    *(f"{ip}_NF_IPTABLES_LEGACY=m" for ip in ("IP", "IP6")),
+    *(f"{ip}_NF_{table}=m" for ip in ("IP", "IP6") for table in ("FILTER", "NAT", "MANGLE", "RAW")),
 )
 """What Debian's configuration of the kernel leaves out and a firewall needs.
 
@@ -31,16 +33,16 @@ None may add an option to the kernel itself, since that can change structures wh
 """
 
 NFT = (
-    *("chain_nat", "compat", "ct", "fib", "fib_inet", "hash", "limit", "log", "masq", "nat", "numgen", "quota"),
-    *("redir", "reject", "reject_inet", "socket", "tproxy"),
+    *("chain_nat", "compat", "ct", "fib", "fib_inet", "hash", "limit", "log", "masq", "nat", "numgen"),
+    *("quota", "redir", "reject", "reject_inet", "socket", "tproxy"),
 )
 MODULES = (
     *("netfilter/x_tables", "netfilter/nf_nat", "netfilter/nf_tables"),
     *(f"netfilter/nft_{name}" for name in NFT),
     *(f"ipv{v}/netfilter/nft_{name}_ipv{v}" for v in (4, 6) for name in ("fib", "reject")),
-    *(f"ipv4/netfilter/{name}" for name in ("ip_tables", "iptable_filter", "iptable_nat", "iptable_mangle")),
-    *(f"ipv6/netfilter/{name}" for name in ("ip6_tables", "ip6table_filter", "ip6table_nat", "ip6table_mangle")),
-    *("ipv4/netfilter/iptable_raw", "ipv6/netfilter/ip6table_raw"),
+    *("ipv4/netfilter/ip_tables", "ipv6/netfilter/ip6_tables"),
+    *(f"ipv4/netfilter/iptable_{table}" for table in ("filter", "nat", "mangle", "raw")),
+    *(f"ipv6/netfilter/ip6table_{table}" for table in ("filter", "nat", "mangle", "raw")),
 )
 """The modules that those options make or change, below ``net/``. nf_tables' own parts share structures with it."""
 
@@ -90,8 +92,7 @@ def modules_of(kernel: Path) -> Path:
 
 def _built_in(configuration: str) -> set[str]:
     """The options that are part of the kernel itself."""
-    lines = configuration.splitlines()
-    return {line.removeprefix("CONFIG_") for line in lines if line.startswith("CONFIG_") and line.endswith("=y")}
+    return set(re.findall(r"^CONFIG_(\w+=y)$", configuration, re.MULTILINE))
 
 
 def _add_modules(root: Path, modules: Path) -> None:
@@ -109,11 +110,13 @@ def _add_modules(root: Path, modules: Path) -> None:
     # kernel itself are not at hand: it checks them when it loads the module.
     version, patchlevel, sublevel = modules.name.split(".")
     names = (f"VERSION={version}", f"PATCHLEVEL={patchlevel}", f"SUBLEVEL={sublevel}", "EXTRAVERSION=")
-    make = ("make", "--silent", "-C", source, f"-j{os.cpu_count()}", "ARCH=um", *names, "KBUILD_MODPOST_WARN=1")
+    make = ("make", "-C", source, f"-j{os.cpu_count()}", "ARCH=um", "KBUILD_MODPOST_WARN=1", *names)
     run(*make, "olddefconfig")
     added = _built_in((source / ".config").read_text()) - _built_in(configuration)
-    if foreign := {option for option in added if option.startswith("NET")} - set(OPTIONS):
-        raise LabError(f"the guests' kernel {modules.name} lacks {' and '.join(sorted(foreign))}, which its modules need")
+    if missing := {option for option in added if option.startswith("NET")} - set(OPTIONS):
+        raise LabError(
+            f"Debian's kernel {modules.name} has no {sorted(missing)[0]}, which the lab's modules need"
+        )
     run(*make, "modules_prepare")
     run(*make, *(f"net/{module}.ko" for module in MODULES))
     for module in MODULES:

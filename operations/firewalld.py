@@ -1,24 +1,120 @@
-"""The cluster's rules in firewalld.
+"""The cluster's rules in firewalld, and the ipsets of its senders.
 
 Rules are strings in firewalld's own spelling: a rich rule begins with `rule`, a direct rule with `ipv4` or
-`ipv6`. The rules that the deploy adds are in the record, as `rich ZONE RULE` or `direct RULE`. Nothing else
-is ever removed, and firewalld is never reloaded.
+`ipv6`. What the deploy adds is in the record, as `rich ZONE RULE`, `direct RULE` or `ipset NAME`. Nothing else
+is ever removed. firewalld is reloaded only where it lacks an ipset (see `sets_loaded`).
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterable
+from weakref import WeakKeyDictionary
 
 from pyinfra import host
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from cluster import Cluster, Node
-from desired.firewalld import desired_rules, missing, unmanaged
+from desired import keepalived
+from desired.firewalld import (
+    denied_sources,
+    fact_arguments,
+    missing,
+    placed_rules,
+    sender_sets,
+    set_changes,
+    set_family,
+    unmanaged,
+    uses_set,
+)
 from desired.paths import RECORD, STATE
-from facts.firewalld import FirewallRules
+from facts.firewalld import FirewallRules, RulesState
 from facts.record import Record
+from operations.record import add_entry, remove_entry
 from operations.rules import show
+from remote.commands import log_error, succeeds
+from remote.drain import connected_directors, drained, present_members, wait_until
+
+RETURN_BOUND = 30.0
+"""Seconds within which a node must be back in the pools of its own keepalived after a reload."""
+
+# The entries come on standard input, one a line.
+_SET = """\
+set -eu
+bus() {{ # call a method of firewalld's: object, interface and method
+    object=$1 interface=$2
+    shift 2
+    busctl call -- org.fedoraproject.FirewallD1 "$object" org.fedoraproject.FirewallD1$interface "$@" </dev/null
+}}
+top=/org/fedoraproject/FirewallD1
+kept() {{ # the object of the permanent ipset
+    answer=$(bus $top/config .config getIPSetByName s {name}) || return
+    answer=${{answer#*\\"}}
+    echo "${{answer%\\"}}"
+}}
+"""
+_NEW_SET = """\
+busctl get-property org.fedoraproject.FirewallD1 $top org.fedoraproject.FirewallD1 IPSetTypes | grep -q '"hash:net"' || {{
+    echo "firewalld can't use ipsets here; install ipset, and restart firewalld" >&2
+    exit 1
+}}
+{record}
+set -- $(cat)
+bus $top/config .config addIPSet 's(ssssa{{ss}}as)' \
+    {name} "" "" "The senders of events to the VIP" hash:net 1 family {family} $# "$@" >/dev/null
+"""
+_PERMANENT_ENTRIES = """\
+object=$(kept)
+set -- $(cat)
+bus "$object" .config.ipset setEntries as $# "$@"
+"""
+# Not `setEntries`, which would empty the set first.
+_RUNTIME_ENTRIES = """\
+while read -r verb entry; do
+    bus $top .ipset ${{verb}}Entry ss {name} "$entry"
+done
+"""
+_NO_SET = """\
+! object=$(kept 2>/dev/null) || bus "$object" .config.ipset remove
+{record}
+"""
+
+# What only the configuration in force has would be lost. An interface comes back into NetworkManager's zone for it, or
+# else into the default zone.
+_RELOADABLE = """\
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+default=$(firewall-cmd --get-default-zone) || exit
+for option in "" --permanent; do
+    firewall-cmd $option --list-all-zones >"$work/zones" || exit
+    firewall-cmd $option --direct --get-all-rules >"$work/direct" || exit
+    awk -v but="$default" '
+        /^[^ \\t]/ { zone = $1; next }
+        /^ *interfaces:/ { for (i = 2; i <= NF && zone != but; i++) print zone ": interface " $i; next }
+        /ipset="logstash-ha-/ || !NF { next }
+        { print zone ": " $0 }' "$work/zones" >"$work/all" || exit
+    cat "$work/all" "$work/direct" | tr -s '\\t ' ' ' >"$work/lines$option"
+done
+for name in $(sed -n 's/^.*: interface //p' "$work/lines"); do
+    connection=$(nmcli -g GENERAL.CONNECTION device show "$name" 2>/dev/null) &&
+        echo "$(nmcli -g connection.zone connection show "$connection"): interface $name" >>"$work/lines--permanent"
+done
+for option in "" --permanent; do sort -o "$work/lines$option" "$work/lines$option"; done
+lost=$(comm -23 "$work/lines" "$work/lines--permanent" | tr '\\n' ';')
+test -z "$lost" || {
+    printf '%s %s %s\\n' 'firewalld must be reloaded to get an ipset of senders, and would lose what is not permanent:' \
+        "$lost" 'make it permanent with `firewall-cmd --runtime-to-permanent`, or remove it' >&2
+    exit 1
+}
+"""
+_RELOAD = f"""\
+was=$(systemctl is-active {keepalived.UNIT})
+test "$was" != active || systemctl stop {keepalived.UNIT} || exit
+firewall-cmd --reload >/dev/null
+reloaded=$?
+test "$was" != active || systemctl start {keepalived.UNIT} || exit
+exit $reloaded
+"""
 
 # The rules come on standard input, one a line, since they may be more than a command line holds.
 _BEGIN = """\
@@ -110,14 +206,41 @@ mv -f {record}.new {record}
 """
 
 
+_failed_at: WeakKeyDictionary[State, str] = WeakKeyDictionary()
+"""By run: the node whose firewalld was not reloaded as it should. No other one is reloaded after it."""
+
+
+@operation()
+def not_denied(cluster: Cluster) -> Generator[StringCommand]:
+    """
+    Fail where a node's or a sender's address is bound to a zone of firewalld that denies everything.
+
+    + cluster: the cluster whose addresses these are
+    """
+    present = None
+    if cluster.firewall != "none":
+        present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+    denied = denied_sources(cluster, present) if present else []
+    if not denied:
+        host.noop("no address of the cluster is in a zone that denies everything")
+        return
+    message = f"{host.name}: {denied[0].what}; run {denied[0].do}"
+    host.log(message)
+    yield StringCommand(f"echo {shlex.quote(message)} >&2; exit 1")
+
+
 @operation()
 def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCommand]:
     """
     Add the rules for what this node accepts and translates, to the permanent and the runtime configuration.
 
-    Rich rules are added to the zone of the cluster's interface. Each configuration gets those that it does
-    not have; nothing is removed (see `pruned`). When firewalld refuses a rule, at once or in its check of the
-    whole permanent configuration, the new rules are taken back from both configurations, and the operation fails.
+    Rich rules are added to the zone of the cluster's interface, and to each other zone that packets which they
+    accept may meet. Each configuration gets those that it does not have; nothing is removed (see `pruned`). When
+    firewalld refuses a rule, at once or in its check of the whole permanent configuration, the new rules are taken
+    back from both configurations, and the operation fails.
+
+    An ipset that the rules need becomes a permanent one, or gets the entries that it lacks. firewalld makes it
+    only when it reloads: until then, no rule in force can name it (see `sets_loaded`).
 
     Where a table of our own translates, the direct rules of an earlier deploy are removed: the table does the same by
     now, and at its next start firewalld may not be able to load them.
@@ -129,28 +252,54 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    desired = desired_rules(cluster, node, own_table)
-    present = host.get_fact(FirewallRules, interface=cluster.interface)
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
     if present is None:
         yield _not_running()
         return
-    zone = present["zone"]
+    placed = placed_rules(cluster, node, present, own_table)
+    unloaded = _unloaded(cluster, present)
     direct = host.get_fact(Record, path=RECORD).get("direct", []) if own_table else []
-    new = missing(desired, present)
-    for configuration, rules in new.items():
-        show(f"Will add to zone {zone}, {configuration}", rules)
+    new: dict[str, list[str]] = {}
+    for configuration, zones in missing(placed, present).items():
+        for zone, rules in zones.items():
+            loadable = [
+                rule for rule in rules if configuration == "permanent" or not uses_set(rule, unloaded)
+            ]
+            show(f"Will add to zone {zone}, {configuration}", loadable)
+            new.setdefault(zone, []).extend(f"{configuration} {rule}" for rule in loadable)
     show("Will remove, since a table of our own does it", direct)
-    yield from removal([], direct)
-    if lines := [f"{configuration} {rule}" for configuration, rules in new.items() for rule in rules]:
-        yield _command(_BEGIN + _ADD, lines, zone=zone)
-    elif not direct:
-        host.noop(f"all rules are in zone {zone}")
+    commands = list(removal([], direct))
+    commands += _added_entries(cluster, present)
+    commands += [_command(_BEGIN + _ADD, lines, zone=zone) for zone, lines in new.items() if lines]
+    yield from commands
+    if not commands:
+        host.noop(f"all rules are in zone {', '.join(placed)}")
+
+
+@operation()
+def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand]:
+    """
+    Reload firewalld where it does not yet have an ipset that the rules need: run it with `_serial`.
+
+    While firewalld reloads, packets are dropped. So this node is drained, and keepalived hands its VIP over and stops
+    meanwhile. What others have put only into the configuration in force would be lost, so it fails then, and changes nothing.
+
+    + cluster: the cluster whose nodes are drained
+    """
+    if cluster.firewall == "none":
+        host.noop("the firewall is left to its owner")
+        return
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+    if present is None or not _unloaded(cluster, present):
+        host.noop("firewalld has all ipsets that rules need")
+        return
+    yield FunctionCommand(_reload, (cluster,), {})
 
 
 @operation()
 def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCommand]:
     """
-    Remove the recorded rules that are no longer desired.
+    Remove the recorded rules and ipsets that are no longer desired, and the entries of ipsets.
 
     Rules that others have put into the zone are left alone, and listed with `--diff` or `-v`.
 
@@ -162,26 +311,97 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         host.noop("the firewall is left to its owner")
         return
     record = host.get_fact(Record, path=RECORD)
-    desired = desired_rules(cluster, node, own_table)
-    present = host.get_fact(FirewallRules, interface=cluster.interface)
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
     if present is None:
         yield _not_running()
         return
-    zone = present["zone"]
-    wanted = {*desired, *(f"{zone} {rule}" for rule in desired)}
+    placed = placed_rules(cluster, node, present, own_table)
+    wanted = {f"{zone} {rule}" for zone, rules in placed.items() for rule in rules}
+    wanted |= {*placed[present["zone"]]}
     obsolete_rich = [value for value in record.get("rich", []) if value not in wanted]
     obsolete_direct = [rule for rule in record.get("direct", []) if rule not in wanted]
-    others = unmanaged(desired, present, record)
-    show(f"Left alone, put into zone {zone} by others", others)
-    show("Will remove", obsolete_rich + obsolete_direct)
-    yield from removal(obsolete_rich, obsolete_direct)
-    if not obsolete_rich and not obsolete_direct:
+    obsolete_sets = [name for name in record.get("ipset", []) if name not in sender_sets(cluster)]
+    others = unmanaged(placed[present["zone"]], present, record)
+    show(f"Left alone, put into zone {present['zone']} by others", others)
+    show("Will remove", obsolete_rich + obsolete_direct + obsolete_sets)
+    entries = list(_removed_entries(cluster, present))
+    yield from entries
+    yield from removal(obsolete_rich, obsolete_direct, obsolete_sets)
+    if not obsolete_rich and not obsolete_direct and not obsolete_sets and not entries:
         by_others = f"; put there by others: {', '.join(others)}" if others else ""
-        host.noop(f"no rule of an earlier deploy is left in zone {zone}{by_others}")
+        host.noop(f"no rule of an earlier deploy is left in zone {', '.join(placed)}{by_others}")
 
 
-def removal(rich: Iterable[str], direct: Iterable[str]) -> Generator[StringCommand]:
-    """The commands that remove rules, given as in the record: `ZONE RULE` if rich, `RULE` if direct."""
+def _added_entries(cluster: Cluster, present: RulesState) -> Generator[StringCommand]:
+    """The commands for new sets, and for entries that sets lack."""
+    for name, changes in set_changes(cluster, present).items():
+        permanent, runtime = changes["permanent"], changes["runtime"]
+        entries = sender_sets(cluster)[name]
+        if permanent is None:
+            show(f"Will make the permanent ipset {name}, with", entries)
+            record = add_entry("ipset", name)
+            yield _set_command(_NEW_SET, entries, name=name, family=set_family(name), record=record)
+        elif permanent.missing:
+            show(f"Will add to ipset {name}, permanent", permanent.missing)
+            kept = [entry for entry in permanent.extra if entry not in permanent.in_the_way]
+            yield _set_command(_PERMANENT_ENTRIES, entries + kept, name=name)
+        if runtime is not None and runtime.missing:
+            show(f"Will add to ipset {name}, runtime", runtime.missing)
+            lines = [f"remove {entry}" for entry in runtime.in_the_way]
+            yield _set_command(
+                _RUNTIME_ENTRIES, lines + [f"add {entry}" for entry in runtime.missing], name=name
+            )
+
+
+def _removed_entries(cluster: Cluster, present: RulesState) -> Generator[StringCommand]:
+    """The commands for entries that sets have too much."""
+    for name, changes in set_changes(cluster, present).items():
+        permanent, runtime = changes["permanent"], changes["runtime"]
+        if permanent is not None and permanent.extra:
+            show(f"Will remove from ipset {name}, permanent", permanent.extra)
+            yield _set_command(_PERMANENT_ENTRIES, sender_sets(cluster)[name], name=name)
+        if runtime is not None and runtime.extra:
+            show(f"Will remove from ipset {name}, runtime", runtime.extra)
+            yield _set_command(_RUNTIME_ENTRIES, [f"remove {entry}" for entry in runtime.extra], name=name)
+
+
+def _unloaded(cluster: Cluster, present: RulesState) -> list[str]:
+    """The sets that the firewalld which runs does not have."""
+    return [name for name, changes in set_changes(cluster, present).items() if changes["runtime"] is None]
+
+
+def _reload(state: State, host: Host, cluster: Cluster) -> bool:
+    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
+    failed = [member.name for member in members if member in state.failed_hosts]
+    if failed_at := _failed_at.get(state) or (failed[0] if failed else None):
+        log_error(
+            host,
+            f"firewalld is not reloaded, because {failed_at} has failed; fix that and run the deploy again",
+        )
+        return False
+    _failed_at[state] = host.name  # until it is done: an exception stops the others, too
+    if not succeeds(host, _RELOADABLE):
+        return False
+    node = cluster.node(host.name)
+    before = present_members([host], node)
+    with drained(cluster, connected_directors(state, cluster), node):
+        if not succeeds(host, _RELOAD):
+            return False
+    if wait_until(lambda: before <= present_members([host], node), RETURN_BOUND):
+        del _failed_at[state]
+        return True
+    log_error(
+        host,
+        f"firewalld is reloaded, but {host.name} is not back in its pools after {RETURN_BOUND:.0f} s",
+    )
+    return False
+
+
+def removal(rich: Iterable[str], direct: Iterable[str], sets: Iterable[str] = ()) -> Generator[StringCommand]:
+    """The commands that remove rules, given as in the record: `ZONE RULE` if rich, `RULE` if direct; then ipsets.
+
+    An ipset without rules that name it stays in the running firewalld until its next start: it can't remove one.
+    """
     zones: dict[str, list[str]] = {}
     for zone, _, rule in (value.partition(" ") for value in rich):
         zones.setdefault(zone, []).append(rule)
@@ -189,6 +409,12 @@ def removal(rich: Iterable[str], direct: Iterable[str]) -> Generator[StringComma
         yield _command(_BEGIN + _REMOVE, rules, zone=zone)
     if rules := list(direct):
         yield _command(_BEGIN + _REMOVE, rules, zone="")
+    for name in sets:
+        yield _set_command(_NO_SET, [], name=name, record=remove_entry("ipset", name))
+
+
+def _set_command(script: str, lines: list[str], **values: str) -> StringCommand:
+    return StringCommand((_SET + script).format(**values), _stdin="\n".join(lines) + "\n")
 
 
 def _not_running() -> StringCommand:

@@ -16,7 +16,7 @@ from facts.record import Record
 def add_entry(kind: str, value: str) -> str:
     """A shell command that adds an entry to the record, unless it is there. It is run before the change.
 
-    Kinds are `package`, `user`, `key`, `boolean`, `file`, `rich`, `direct`, `table`, `stig`, `sysctl` and `module`.
+    Kinds are `package`, `user`, `key`, `boolean`, `file`, `rich`, `direct`, `ipset`, `table`, `stig`, `sysctl` and `module`.
     """
     line = shlex.quote(f"{kind} {value}")
     # A group, so that it stays one command between any `&&` and `||`.

@@ -30,13 +30,14 @@ cat {conf}.new >{conf} && rm -f {conf}.new
 @operation()
 def rules() -> Generator[StringCommand]:
     """
-    Remove the deploy's rules from firewalld's permanent and runtime configurations, and the deploy's nftables tables.
+    Remove the deploy's rules from firewalld's permanent and runtime configurations, its permanent ipsets, and the
+    deploy's nftables tables.
     """
     record = host.get_fact(Record, path=RECORD)
-    rich, direct, tables = (record.get(kind, []) for kind in ("rich", "direct", "table"))
-    if not rich and not direct and not tables:
+    rich, direct, sets, tables = (record.get(kind, []) for kind in ("rich", "direct", "ipset", "table"))
+    if not rich and not direct and not sets and not tables:
         host.noop(NOTHING)
-    yield from firewalld.removal(rich, direct)
+    yield from firewalld.removal(rich, direct, sets)
     yield from nftables.removal(tables)
 
 

@@ -10,7 +10,6 @@ from desired import firewalld, health, keepalived, logstash, nftables, reload, s
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import FIREWALLD, unit_names
-from facts.firewalld import RulesState
 from facts.sysctl import Line
 from verification import packets
 from verification.finding import (
@@ -287,32 +286,46 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             return Finding(Status.WRONG, "failed", what, do)
         if seen.own_table and seen.table is None:
             return unread("the table of our own", f"nft list table ip {nftables.TABLE}")
-        desired = firewalld.desired_rules(cluster, node, seen.own_table)
+        present, record = seen.firewall, seen.record or {}
+        if denied := firewalld.denied_sources(cluster, present):
+            what = "; ".join(one.what for one in denied[:3])
+            return Finding(Status.WRONG, "denied", what, denied[0].do)
+        placed = firewalld.placed_rules(cluster, node, present, seen.own_table)
         translating = nftables.rules(cluster, node) if seen.own_table else []
         untranslated = nftables.missing(translating, seen.table or [])
-        lack = firewalld.missing(desired, seen.firewall)
-        missing = list(dict.fromkeys(lack["runtime"] + lack["permanent"]))
-        count = len(desired) + len(translating)
-        text = f"{count - len(missing) - len(untranslated)} of {count}"
-        zone = seen.firewall["zone"]
+        lacking = firewalld.missing(placed, present)
+        zones = {
+            zone: {name: lack.get(zone, []) for name, lack in lacking.items()}
+            for zone in placed
+            if any(zone in lack for lack in lacking.values())
+        }
+        count = sum(map(len, placed.values())) + len(translating)
+        missing = sum(len({*lack["runtime"], *lack["permanent"]}) for lack in zones.values())
+        text = f"{count - missing - len(untranslated)} of {count}"
+        zone = present["zone"]
         if untranslated:
             what = f"nftables' table {nftables.TABLE} lacks: {several(untranslated)}"
             return Finding(Status.WRONG, text, what, f"`systemctl restart {nftables.UNIT}`, or {DEPLOY}")
-        if missing:
-            now, later = lack["runtime"], lack["permanent"]
-            when = "now and after a reload" if now == later else "now" if now else "after a reload"
-            return Finding(Status.WRONG, text, f"zone {zone} lacks, {when}: {several(missing)}", DEPLOY)
-        if old := nftables.extra(translating, seen.table or []):
-            what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(old)}"
+        if zones:
+            what = "; ".join(_lacks(f"zone {name}", lack) for name, lack in zones.items())
+            return Finding(Status.WRONG, text, what, DEPLOY)
+        changes = firewalld.set_changes(cluster, present)
+        if wrong := [fault for name, each in changes.items() if (fault := _set_fault(f"ipset {name}", each))]:
+            return Finding(Status.WRONG, text, "; ".join(wrong), DEPLOY)
+        if extra := nftables.extra(translating, seen.table or []):
+            what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(extra)}"
             return Finding(Status.WRONG, text, what, DEPLOY)
         if seen.zone is None:
             return unread(f"zone {zone}", f"firewall-cmd --zone={zone} --list-all")
         if seen.chains is None:
             return unread("the rules of iptables", "iptables-save")
-        others = firewalld.unmanaged(desired, seen.firewall, seen.record or {})
-        old = [rule for rule in _present(seen.firewall) if rule not in desired and rule not in others]
+        others = firewalld.unmanaged(placed[zone], present, record)
+        old = firewalld.obsolete(placed, present, record)
         if old:
-            what = f"zone {zone} still has, from an earlier deploy: {several(old)}"
+            what = "; ".join(
+                f"zone {name} still has, from an earlier deploy: {several(rules)}"
+                for name, rules in old.items()
+            )
             return Finding(Status.WRONG, text, what, DEPLOY)
         if found := packets.decide(cluster, node, seen, others):
             return replace(found, text=text)
@@ -327,5 +340,21 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
     return row_of(cluster, observations, "firewall", judge_node)
 
 
-def _present(state: RulesState) -> list[str]:
-    return list(dict.fromkeys(state["permanent"] + state["runtime"]))
+def _lacks(place: str, lack: dict[str, list[str]]) -> str:
+    """What a zone or an ipset lacks, and in which configuration."""
+    now, later = lack["runtime"], lack["permanent"]
+    when = "now and after a reload" if now == later else "now" if now else "after a reload"
+    return f"{place} lacks, {when}: {several(list(dict.fromkeys(now + later)))}"
+
+
+def _set_fault(place: str, changes: dict[str, firewalld.SetChange | None]) -> str | None:
+    """What is wrong with an ipset, in words."""
+    if None in changes.values():
+        where = "now" if changes["runtime"] is None else "after a reload"
+        return f"firewalld has no {place} {where}"
+    found = {name: change for name, change in changes.items() if change is not None}
+    lack = {name: change.missing for name, change in found.items()}
+    if any(lack.values()):
+        return _lacks(place, lack)
+    extra = list(dict.fromkeys(entry for change in found.values() for entry in change.extra))
+    return f"{place} still has {several(extra)}" if extra else None

@@ -12,7 +12,7 @@ from gevent.pool import Group
 from pyinfra.api import FactBase, Host, State
 
 from cluster import Cluster, Node
-from desired import health, health_script, logstash, nftables, sysctl
+from desired import firewalld, health, health_script, logstash, nftables, sysctl
 from desired.compared import table_rules
 from desired.conflicts import others_arguments
 from desired.files import desired_files
@@ -184,7 +184,7 @@ def _facts(
         "advert_sockets": (AdvertSockets, {}),
     }
     if cluster.firewall != "none":
-        facts["firewall"] = (FirewallRules, {"interface": cluster.interface})
+        facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster))
         facts["firewalld_state"] = (FirewalldState, {})
         facts["zone"] = (ZoneSettings, {"interface": cluster.interface})
         facts["chains"] = (OwnChains, {"families": list(cluster.families)})

@@ -102,7 +102,16 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         zone={"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)},
         chains=[],
         raised=[],
-        firewall={"zone": "public", "runtime": list(rules), "permanent": list(rules)},
+        firewall={
+            "zone": "public",
+            "runtime": list(rules),
+            "permanent": list(rules),
+            "source_zones": {},
+            "sets": {
+                name: {"runtime": list(entries), "permanent": list(entries)}
+                for name, entries in firewalld.sender_sets(cluster).items()
+            },
+        },
         firewalld_state="RUNNING",
         table=nftables.rules(cluster, node) if with_table else [],
         record={"rich": [f"public {rule}" for rule in rules]},

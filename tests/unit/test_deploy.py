@@ -114,6 +114,9 @@ class Machine:
         self.firewalld = "RUNNING"
         self.table: list[str] = []
         """The rules of the nftables table of our own, as nft lists them; all are of the chain `postrouting`."""
+        self.sources = ""
+        """What firewalld says of zones with sources, after its a{sa{sas}}."""
+        self.sets: dict[str, dict[str, list[str]]] = {"runtime": {}, "permanent": {}}
         self.flags: set[str] = set()
 
     def run(self, command: str, stdin: str) -> list[str]:
@@ -192,12 +195,29 @@ class Machine:
         paths = re.findall(r"/proc/sys/(\S+)", command)
         return [f"/proc/sys/{path}:1:{self.kernel.get(path.replace('/', '.'), '0')}" for path in paths]
 
-    def tell_rules(self, *_: str) -> list[str]:
-        def rich(side: str) -> str:
-            quoted = ['"' + rule.replace('"', '\\"') + '"' for rule in self.rules[side]]
+    def tell_rules(self, command: str, _: str) -> list[str]:
+        def strings(values: list[str]) -> str:
+            quoted = ['"' + value.replace('"', '\\"') + '"' for value in values]
             return " ".join([f"as {len(quoted)}", *quoted])
 
-        return ['s "public"', rich("runtime"), "a(sssias) 0", rich("permanent"), "a(sssias) 0"]
+        def rich(side: str) -> str:
+            return strings(self.rules[side])
+
+        sets = []
+        for name in re.findall(r"echo 'set (\S+)'", command):
+            sets.append(f"set {name}")
+            for side in ("runtime", "permanent"):
+                sets.append(strings(self.sets[side][name]) if name in self.sets[side] else "-")
+
+        return [
+            's "public"',
+            rich("runtime"),
+            "a(sssias) 0",
+            rich("permanent"),
+            "a(sssias) 0",
+            self.sources or "a{sa{sas}} 0",
+            *sets,
+        ]
 
     def tell_pools(self, *_: str) -> list[str]:
         lines = ["IP Virtual Server version 1.2.1 (size=4096)", "", ""]
@@ -319,6 +339,19 @@ class Machine:
     def drop_table(self, *_: str) -> None:
         self.table = []
 
+    def make_set(self, command: str, stdin: str) -> None:
+        self.sets["permanent"][found(r"getIPSetByName s (\S+)\)", command)] = stdin.split()
+
+    def reload(self, command: str, _: str) -> None:
+        assert command.index("systemctl stop keepalived") < command.index("firewall-cmd --reload")
+        drained_by = {
+            peer.number
+            for peer in self.world.machines.values()
+            if f"10.77.0.{10 + self.number}" in peer.flags
+        }
+        self.world.reloads.append((self.number, drained_by))
+        self.rules["runtime"], self.sets["runtime"] = [*self.rules["permanent"]], {**self.sets["permanent"]}
+
     def lose(self, command: str, _: str) -> None:
         self.units[found(r"disable --now (\S+);", command)] = Unit()
 
@@ -329,7 +362,15 @@ def found(pattern: str, text: str) -> str:
     return match[1]
 
 
+def refuse(*_: object) -> None:
+    raise Refused("refused")
+
+
 ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
+    "is bound to firewalld": refuse,
+    "addIPSet": Machine.make_set,
+    "--list-all-zones": lambda *_: None,
+    "firewall-cmd --reload": Machine.reload,
     "=== fact ": Machine.tell_batch,
     "first=yes; [ ! -s /var/lib/logstash-ha/record ]": Machine.tell_others,
     "echo inputs ": Machine.tell_health,
@@ -352,7 +393,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     ],
     " /proc/sys/net/": Machine.tell_kernel,
     "home=~keepalived_script; [": lambda machine, *_: ["/"] if "user" in machine.has else [],
-    "getZoneOfInterface": Machine.tell_rules,
+    "getActiveZones": lambda machine, *told: machine.tell_rules(*told),
     "get-property org.fedoraproject.FirewallD1": lambda machine, *_: [f's "{machine.firewalld}"'],
     "nft -nn list table": Machine.tell_table,
     "nft --file -": Machine.fill_table,
@@ -455,6 +496,8 @@ class World:
         self.holder = 0
         """The number of the machine that holds the VIP, or 0."""
         self.activated: list[str] = []
+        self.reloads: list[tuple[int, set[int]]] = []
+        """firewalld's: the machine's number, and those of the directors that had drained it."""
 
     def group(self) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
         """The group `nodes` of the inventory."""
@@ -894,6 +937,59 @@ def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:
     with pytest.raises(ClusterError, match="stash2: can't be reached by ssh"):
         world.deploy()
     assert world.machines["stash1"].files == {}
+
+
+def test_nothing_is_changed_on_a_node_with_an_address_in_a_zone_that_denies_everything(world: World) -> None:
+    """And the other one goes on as it was."""
+    machine = world.machines["stash2"]
+    machine.sources = 'a{sa{sas}} 1 "drop" 1 "sources" 1 "10.77.0.0/26"'
+    tell = Machine.tell_rules
+    denies = ["zone drop", "as 0", 's "DROP"', "as 0"]
+    machine.tell_rules = lambda *told: tell(machine, *told) + denies  # type: ignore[method-assign]
+    run = world.deploy()
+    assert "stash2" in run.failed
+    assert world.activated == []
+    assert machine.files == {}
+    (line, *_) = [line for line in run.log if "is bound to" in line]
+    assert line.endswith(
+        "stash2: 10.77.0.11 is bound to firewalld's zone drop, which denies all that comes from 10.77.0.0/26; "
+        "run `firewall-cmd --zone=drop --remove-source=10.77.0.0/26` and "
+        "`firewall-cmd --permanent --zone=drop --remove-source=10.77.0.0/26`, or take 10.77.0.11 out of inventory.py"
+    )
+
+
+LOADED = "9. firewalld has the ipsets of senders"
+
+
+def test_a_new_ipset_is_loaded_by_one_node_after_the_other_drained(world: World) -> None:
+    """And only then: when senders change, or nothing does, firewalld is not reloaded."""
+    world.deploy()
+    world.holder = 2
+    world.settings = {"senders": [f"198.51.100.{number}" for number in range(17)]}
+    run = world.deploy()
+    assert run.failed == []
+    assert LOADED in run.changes("stash1")
+    assert LOADED in run.changes("stash2")
+    assert sorted(world.reloads) == [(1, {1, 2}), (2, {1, 2})]
+    for machine in world.machines.values():
+        assert machine.flags == set()
+        assert machine.sets["runtime"] == {"logstash-ha-ipv4": world.settings["senders"]}
+        assert any("ipset" in rule for rule in machine.rules["runtime"])
+    run = world.deploy()
+    assert LOADED not in run.changes("stash1") + run.changes("stash2")
+    assert len(world.reloads) == 2
+
+
+def test_no_other_firewalld_is_reloaded_after_one_that_failed(world: World) -> None:
+    world.deploy()
+    world.settings = {"senders": [f"198.51.100.{number}" for number in range(17)]}
+    for machine in world.machines.values():
+        machine.breaks = {"--list-all-zones": "would lose what is not permanent"}
+    run = world.deploy()
+    assert run.failed == ["stash1", "stash2"]
+    assert world.reloads == []
+    assert len(run.says("would lose what is not permanent")) == 1
+    assert len(run.says("firewalld is not reloaded, because stash", "has failed")) == 1
 
 
 WHOLE = "12. The cluster is whole"

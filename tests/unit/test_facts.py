@@ -33,8 +33,7 @@ from tests.until import until
 
 BUSCTL = """\
 case "$*" in
-*getZoneOfInterface*" eth0") echo 's "dmz"' ;;
-*getZoneOfInterface*) echo 's ""' ;;
+*getActiveZones) echo 'a{sa{sas}} 2 "internal" 1 "interfaces" 1 "eth9" "dmz" 1 "interfaces" 2 "eth00" "eth0"' ;;
 *getDefaultZone) echo 's "public"' ;;
 *getZoneByName*) echo "o \\"/of/${7}\\"" ;;
 *.config.zone" getRichRules") echo "as 1 \\"rule of $3\\"" ;;
@@ -53,6 +52,8 @@ def test_rules_are_those_of_the_zone_of_the_interface(
         "zone": zone,
         "runtime": [f"rule in {zone}"],
         "permanent": [f"rule of /of/{zone}"],
+        "source_zones": {},
+        "sets": {},
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from pyinfra_testing.util import FakeHost
 
 from cluster import Cluster
-from desired.firewalld import direct_rules, rules
+from desired.firewalld import direct_rules, rules, sender_sets
 from operations import firewalld
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
@@ -21,7 +21,7 @@ from tests.unit.machine import ShellMachine
 # As firewall-cmd does in 0.6.3 and 1.3.4: of several rules in one call, it warns of those that it refuses, and fails
 # only when it has accepted none. `refused` has the rules that it does not understand, `broken` the error of its check.
 FIREWALL_CMD = """\
-import sys
+import os, re, sys
 state, words = sys.argv[1], sys.argv[2:]
 print(*words, file=open(f"{state}/calls", "a"))
 def lines(name):
@@ -34,6 +34,8 @@ def end(status, text):
     sys.exit(status)
 if lines("stopped"):
     end(252, "FirewallD is not running")
+if "--get-default-zone" in words:
+    end(0, "public")
 if "--get-zones" in words:
     end(0, " ".join({"internal", "public"} - {*lines("gone")}))
 side = "permanent" if "--permanent" in words else "runtime"
@@ -44,10 +46,28 @@ name = f"{side}-{zone}"
 there = lines(name)
 if "--list-rich-rules" in words:
     end(0, "\\n".join(there))
+if "--list-all-zones" in words:
+    for zone in ("internal", "public"):
+        print(f"{zone} (active)" if side == "runtime" else zone)
+        bound = "eth0" if side == "runtime" and zone in (lines("zone") or ["public"]) else ""
+        print(f"  interfaces: {bound}\\n  services: ssh\\n  rich rules: ")
+        print(*(f"\\t{rule}" for rule in lines(f"{side}-{zone}")), "", sep="\\n")
+    sys.exit()
+if "--get-all-rules" in words:
+    end(0, "\\n".join(lines(f"{side}-direct")))
+if "--reload" in words:
+    for file in os.listdir(state):
+        if file.startswith("runtime-"):
+            os.remove(f"{state}/{file}")
+    for file in os.listdir(state):
+        if file.startswith("permanent-"):
+            open(f"{state}/{file.replace('permanent', 'runtime')}", "w").write(open(f"{state}/{file}").read())
+    end(0, "success")
 changes = [(word.split("-")[2], word.split("=", 1)[1]) for word in words if "-rich-rule=" in word]
 good = 0
 for verb, rule in changes:
-    if rule in lines("refused"):
+    sets = re.findall('source ipset="(.*?)"', rule)
+    if rule in lines("refused") or any(not os.path.exists(f"{state}/{side}-set-{set}") for set in sets):
         print(f"Warning: INVALID_RULE: {rule}", file=sys.stderr)
         continue
     good += 1
@@ -61,13 +81,21 @@ open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
 end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
 """
 
-# Its D-Bus interface, as busctl shows it: what is read, direct rules, and the check.
+# Its D-Bus interface, as busctl shows it: what is read, direct rules, ipsets, and the check.
 BUSCTL = """\
-import sys
+import os, sys
+from ipaddress import ip_network
 state, words = sys.argv[1], [word for word in sys.argv[2:] if word != "--"]
-assert sys.argv.count("--") == ("-p" in words or "checkPermanentConfig" in words)  # else busctl takes -p for its own
+needed = "-p" in words or "checkPermanentConfig" in words  # else busctl takes -p for its own
+assert sys.argv.count("--") >= needed
 print(*words, file=open(f"{state}/calls", "a"))
 name, top = "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1"
+def state_has(name):
+    return os.path.exists(f"{state}/{name}")
+if words[0] == "get-property":
+    assert words[1:] == [name, top, name, "IPSetTypes"]
+    print('as 1 "hash:ip"' if state_has("no_sets") else 'as 2 "hash:ip" "hash:net"')
+    sys.exit()
 assert words[:2] == ["call", name]
 object, interface, method, *arguments = words[2:]
 assert interface.startswith(name)
@@ -91,8 +119,57 @@ def direct(side):
 if lines("stopped"):
     sys.exit("The name org.fedoraproject.FirewallD1 was not provided by any .service files")
 call = (object, interface, method)
-if call == (top, ".zone", "getZoneOfInterface"):
-    print("s" + quoted(lines("zone") or [""]))
+def bindings():  # lines `ZONE SOURCE`
+    zones = {zone: {"interfaces": ["eth0"]} for zone in lines("zone")}
+    for zone, source in (line.split() for line in lines("sources")):
+        zones.setdefault(zone, {}).setdefault("sources", []).append(source)
+    return zones
+def entries(name, new):
+    nets = [ip_network(entry) for entry in new]
+    if any(a.overlaps(b) for n, a in enumerate(nets) for b in nets[:n]):
+        sys.exit("Call failed: INVALID_ENTRY: overlaps")
+    open(f"{state}/{name}", "w").writelines(f"{entry}\\n" for entry in new)
+if call == (top, ".zone", "getActiveZones"):
+    parts = [f"a{{sa{{sas}}}} {len(bindings())}"]
+    for zone, kinds in bindings().items():
+        parts.append(f'"{zone}" {len(kinds)}')
+        parts += [f'"{kind}" {len(bound)}{quoted(bound)}' for kind, bound in kinds.items()]
+    print(*parts)
+elif method == "getTarget":
+    print("s" + quoted(lines("target-" + object.rpartition("/")[2]) or ["default"]))
+elif call[1] == ".ipset" and object == top:
+    if not state_has("runtime-set-" + arguments[1]):
+        sys.exit("Call failed: INVALID_IPSET: " + arguments[1])
+    there = lines("runtime-set-" + arguments[1])
+    if method == "getEntries":
+        print(f"as {len(there)}{quoted(there)}")
+    elif method == "addEntry":
+        assert arguments[2] not in there
+        entries("runtime-set-" + arguments[1], there + arguments[2:])
+    elif method == "removeEntry":
+        there.remove(arguments[2])
+        entries("runtime-set-" + arguments[1], there)
+    else:
+        sys.exit("Unknown method")
+elif method == "getIPSetByName":
+    if not state_has("permanent-set-" + arguments[1]):
+        sys.exit("Call failed: INVALID_IPSET: " + arguments[1])
+    print("o" + quoted([f"{top}/config/ipset/{arguments[1]}"]))
+elif method == "addIPSet":
+    assert arguments[0] == "s(ssssa{ss}as)" and arguments[5:9] == ["hash:net", "1", "family", "inet"]
+    assert len(arguments[1]) <= 31 and int(arguments[9]) == len(arguments[10:])
+    entries("permanent-set-" + arguments[1], arguments[10:])
+elif call[1] == ".config.ipset":
+    set = "permanent-set-" + object.rpartition("/")[2]
+    if method == "getEntries":
+        print(f"as {len(lines(set))}{quoted(lines(set))}")
+    elif method == "setEntries":
+        assert arguments[0] == "as" and int(arguments[1]) == len(arguments[2:])
+        entries(set, arguments[2:])
+    elif method == "remove":
+        os.remove(f"{state}/{set}")
+    else:
+        sys.exit("Unknown method")
 elif call == (top, "", "getDefaultZone"):
     print('s "public"')
 elif call == (top, ".zone", "getRichRules"):
@@ -388,9 +465,10 @@ def test_more_rules_than_a_command_line_holds_are_all_added(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
     """More than one argument of a command line holds."""
-    cluster = make(senders=[f"198.51.{number // 200}.{number % 200}" for number in range(1000)])
+    inputs = [{"id": f"udp-{port}", "port": port} for port in range(5000, 5063)]
+    cluster = make(inputs=inputs, senders=[f"198.51.100.{number}" for number in range(16)])
     assert [run.returncode for run in firewall.deploy(cluster)] == [0]
-    assert len(firewall.rules()["runtime"]) == 4 + 2000 + 3
+    assert len(firewall.rules()["runtime"]) == 6 + 63 * (16 * 2 + 1)
 
 
 @pytest.mark.parametrize("side", ["permanent", "runtime"])
@@ -560,3 +638,251 @@ def test_the_shell_takes_direct_rules_as_they_are() -> None:
     for rule in direct_rules(cluster, cluster.nodes[0]):
         assert shlex.split(rule) == rule.split()
         assert not set(rule) & set("*?[]$`")
+
+
+# Many senders: an ipset for all of them. firewalld makes it only when it reloads.
+
+MANY = [f"198.51.100.{number}" for number in range(17)]
+
+
+def from_set(name: str, destination: str, port: int, protocol: str = "udp") -> str:
+    return accept("", destination, port, protocol).replace('address=""', f'ipset="{name}"')
+
+
+def reload(
+    firewall: Firewall, keepalived: str = "active", zone: str = "internal"
+) -> subprocess.CompletedProcess[str]:
+    """What `sets_loaded` runs on the node itself. `zone` is NetworkManager's for the interface."""
+    firewall.machine.program("nmcli", f"case $* in *' eth0') echo wired ;; *' wired') echo {zone} ;; esac")
+    firewall.machine.program(
+        "systemctl", f'echo "$@" >>{firewall.state}/calls; [ $1 != is-active ] || echo {keepalived}'
+    )
+    done = firewall.machine.sh(firewalld._RELOADABLE)
+    return done if done.returncode else firewall.machine.sh(firewalld._RELOAD)
+
+
+def sets(firewall: Firewall, name: str = "logstash-ha-ipv4") -> list[set[str]]:
+    return [set(firewall.lines(f"{side}-set-{name}")) for side in ("permanent", "runtime")]
+
+
+def test_many_senders_are_in_one_ipset_for_all_inputs_that_have_them(make: Callable[..., Cluster]) -> None:
+    own = [f"192.0.2.{number}" for number in range(20)]
+    cluster = make(
+        senders=MANY,
+        inputs=[
+            {"id": "a", "port": 1001, "server_port": 5001},
+            {"id": "b", "port": 5002, "senders": own},
+            {"id": "c", "port": 5003, "senders": MANY[::-1]},
+            {"id": "d", "port": 5004, "protocol": "both", "senders": own},
+            {"id": "e", "port": 5005, "senders": MANY[:16]},
+        ],
+    )
+    assert sender_sets(cluster) == {"logstash-ha-ipv4": MANY, "logstash-ha-5002-udp-ipv4": own}
+    found = [rule for rule in rules(cluster, cluster.nodes[0]) if "ipset" in rule]
+    assert found == [
+        from_set("logstash-ha-ipv4", "10.77.0.11", 5001),
+        from_set("logstash-ha-ipv4", "10.77.0.10", 1001),
+        from_set("logstash-ha-5002-udp-ipv4", "10.77.0.11", 5002),
+        from_set("logstash-ha-5002-udp-ipv4", "10.77.0.10", 5002),
+        from_set("logstash-ha-ipv4", "10.77.0.11", 5003),
+        from_set("logstash-ha-ipv4", "10.77.0.10", 5003),
+        from_set("logstash-ha-5002-udp-ipv4", "10.77.0.11", 5004),
+        from_set("logstash-ha-5002-udp-ipv4", "10.77.0.10", 5004),
+        from_set("logstash-ha-5002-udp-ipv4", "10.77.0.10", 5004, "tcp"),
+    ]
+    assert len([rule for rule in rules(cluster, cluster.nodes[0]) if 'port="5005"' in rule]) == 16 * 2 + 1
+
+
+def test_the_entries_of_an_ipset_do_not_overlap() -> None:
+    ipv4 = ["10.0.0.0/8", *(f"10.0.0.{number}" for number in range(20)), *MANY]
+    cluster = make_dual_stack(
+        senders=[*ipv4, *(f"fd00::{number:x}" for number in range(1, 18)), "fd00::/127"]
+    )
+    assert sender_sets(cluster) == {
+        "logstash-ha-ipv4": ["10.0.0.0/8", *MANY],
+        "logstash-ha-ipv6": ["fd00::/127", *(f"fd00::{number:x}" for number in range(2, 18))],
+    }
+
+
+def test_an_ipset_has_a_name_that_firewalld_takes(make: Callable[..., Cluster]) -> None:
+    cluster = make(inputs=[{"id": "x" * 64, "port": 65535, "protocol": "both", "senders": MANY}], senders=[])
+    assert [len(name) <= 31 for name in sender_sets(cluster)] == [True]
+
+
+def test_an_ipset_is_made_by_a_reload_while_keepalived_stands_still(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """Until then, no rule in force names it; afterwards all rules are there, and a second run changes nothing."""
+    cluster = make(senders=MANY)
+    of_set = {rule for rule in all_rules(cluster) if "ipset" in rule}
+    assert {run.returncode for run in firewall.deploy(cluster)} == {0}
+    assert sets(firewall) == [set(MANY), set()]
+    assert firewall.rules() == {
+        "permanent": all_rules(cluster) | {UNMANAGED},
+        "runtime": all_rules(cluster) - of_set | {UNMANAGED},
+    }
+    done = reload(firewall)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [call for call in firewall.lines("calls") if "keepalived" in call or "--reload" in call] == [
+        "is-active keepalived",
+        "stop keepalived",
+        "--reload",
+        "start keepalived",
+    ]
+    assert sets(firewall) == [set(MANY)] * 2
+    assert firewall.rules()["runtime"] == all_rules(cluster) | {UNMANAGED}
+    assert firewall.deploy(cluster) == []
+    assert "ipset logstash-ha-ipv4" in firewall.record
+
+
+def test_a_keepalived_that_does_not_run_is_not_started_by_a_reload(firewall: Firewall) -> None:
+    assert reload(firewall, "inactive").returncode == 0
+    assert "start keepalived" not in firewall.lines("calls")
+
+
+def test_a_reload_that_would_lose_what_others_have_only_in_force_is_refused(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    firewall.put("runtime-public", DENY := UNMANAGED.replace("accept", "drop"))
+    firewall.deploy(make(senders=MANY))
+    done = reload(firewall)
+    assert done.returncode == 1
+    assert f"would lose what is not permanent: public: {DENY}; make it permanent with" in done.stderr
+    assert "--reload" not in firewall.lines("calls")
+    assert "stop keepalived" not in firewall.lines("calls")
+
+
+@pytest.mark.parametrize(
+    ("zone", "networkmanager", "kept"),
+    [
+        ("internal", "internal", True),
+        ("internal", "", False),
+        ("internal", "public", False),
+        ("public", "", True),
+    ],
+)
+def test_a_reload_that_would_put_an_interface_into_another_zone_is_refused(
+    firewall: Firewall, zone: str, networkmanager: str, kept: bool
+) -> None:
+    """firewalld forgets the zone of an interface, unless it is permanent, NetworkManager's or the default one."""
+    firewall.put("zone", zone)
+    done = reload(firewall, zone=networkmanager)
+    assert done.returncode == (0 if kept else 1)
+    assert (f"would lose what is not permanent: {zone}: interface eth0; make it" in done.stderr) == (not kept)
+
+
+def test_a_change_of_many_senders_needs_no_reload(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    """New ones are in before the old ones are out. A wider network takes the place of those inside it at once."""
+    before, after = (
+        make(senders=[*MANY, "192.0.2.0/25"]),
+        make(senders=[*MANY[1:], "192.0.2.0/24", "203.0.113.9"]),
+    )
+    firewall.deploy(before)
+    reload(firewall)
+    firewall.put("calls")
+    node = after.nodes[0]
+    assert [
+        run.returncode
+        for run in firewall.machine.run(firewalld.allowed, cluster=after, node=node, own_table=False)
+    ] == [
+        0,
+        0,
+    ]
+    assert sets(firewall) == [{*MANY, "192.0.2.0/24", "203.0.113.9"}] * 2
+    assert {run.returncode for run in firewall.deploy(after)} == {0}
+    assert sets(firewall) == [{*MANY[1:], "192.0.2.0/24", "203.0.113.9"}] * 2
+    assert firewall.deploy(after) == []
+    assert "--reload" not in firewall.lines("calls")
+    assert not firewall.machine.commands(firewalld.sets_loaded, cluster=after)
+
+
+def test_an_obsolete_ipset_is_removed_after_its_rules(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """A set of others stays. In the running firewalld, which can't remove one, ours is without rules."""
+    firewall.deploy(make(senders=MANY))
+    reload(firewall)
+    firewall.put("permanent-set-theirs", "192.0.2.1")
+    few = make(senders=MANY[:2])
+    assert {run.returncode for run in firewall.deploy(few)} == {0}
+    assert firewall.rules() == {side: all_rules(few) | {UNMANAGED} for side in ("runtime", "permanent")}
+    assert not (firewall.state / "permanent-set-logstash-ha-ipv4").exists()
+    assert firewall.lines("permanent-set-theirs") == ["192.0.2.1"]
+    assert not [line for line in firewall.record if "ipset" in line]
+    assert firewall.deploy(few) == []
+
+
+def test_a_firewalld_without_ipsets_is_named(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    firewall.put("no_sets")
+    (done,) = firewall.deploy(make(senders=MANY))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "firewalld can't use ipsets here; install ipset, and restart firewalld\n",
+    )
+    assert firewall.record == []
+
+
+# Sources that are bound to another zone never meet the rules of the interface's zone.
+
+
+def test_rules_are_where_their_sources_are_bound(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    """Networks overlap in part; the API and VRRP are in both zones."""
+    cluster = make(senders=["198.51.100.0/24", "203.0.113.7"])
+    firewall.put(
+        "sources", "public 198.51.100.128/25", "public 10.77.0.12", "dmz 192.0.2.0/24", "trusted 203.0.113.7"
+    )
+    firewall.put("target-trusted", "ACCEPT")
+    assert {run.returncode for run in firewall.deploy(cluster)} == {0}
+    for side in ("runtime", "permanent"):
+        assert {*firewall.lines(f"{side}-internal")} == all_rules(cluster) | {UNMANAGED}
+        assert {*firewall.lines(f"{side}-public")} == {
+            vrrp("10.77.0.12"),
+            accept("10.77.0.12", "10.77.0.11", 9600, "tcp"),
+            accept("10.77.0.12", "10.77.0.11", 9600, "udp"),
+            accept("10.77.0.12", "10.77.0.11", 5514, "udp"),
+            accept("198.51.100.0/24", "10.77.0.11", 5514, "udp"),
+            accept("198.51.100.0/24", "10.77.0.10", 5514, "udp"),
+        }
+        assert firewall.lines(f"{side}-dmz") == firewall.lines(f"{side}-trusted") == []
+    assert firewall.deploy(cluster) == []
+    firewall.put("sources")
+    assert {run.returncode for run in firewall.deploy(cluster)} == {0}
+    assert firewall.lines("runtime-public") == firewall.lines("permanent-public") == []
+    assert not [line for line in firewall.record if line.startswith("rich public")]
+
+
+@pytest.mark.parametrize("source", ["52:54:00:00:00:01", "ipset:management"])
+def test_anybody_may_be_behind_a_mac_address_or_in_an_ipset(
+    firewall: Firewall, make: Callable[..., Cluster], source: str
+) -> None:
+    cluster = make()
+    firewall.put("sources", f"public {source}")
+    firewall.deploy(cluster)
+    assert {*firewall.lines("runtime-public")} == {*firewall.lines("permanent-public")} == all_rules(cluster)
+
+
+def test_sources_that_are_bound_from_the_next_start_on_count_too(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """Elements of rich rules are none."""
+    rule = '<rule family="ipv4">\n    <source address="10.77.0.11"/>\n    <accept/>\n  </rule>'
+    one_line = '<rule><source address="10.77.0.11"/><accept/></rule>'
+    for zone, source in (
+        ("public", '<source address="10.77.0.0/24"/>'),
+        ("dmz", '<source address="192.0.2.1"/>'),
+    ):
+        firewall.machine.write(
+            f"/etc/firewalld/zones/{zone}.xml", f"<zone>\n  {rule}\n  {one_line}\n  {source}\n</zone>"
+        )
+    cluster = make()
+    firewall.deploy(cluster)
+    assert {*firewall.lines("runtime-public")} == {*firewall.lines("permanent-public")} == all_rules(cluster)
+    assert firewall.lines("permanent-dmz") == []
+
+
+def test_many_senders_meet_a_zone_by_their_entries(firewall: Firewall, make: Callable[..., Cluster]) -> None:
+    cluster = make(senders=MANY)
+    firewall.put("sources", "public 198.51.100.16", "dmz 198.51.100.17")
+    firewall.deploy(cluster)
+    assert {*firewall.lines("permanent-public")} == {rule for rule in all_rules(cluster) if "ipset" in rule}
+    assert firewall.lines("permanent-dmz") == []

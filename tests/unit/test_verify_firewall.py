@@ -100,7 +100,7 @@ def test_direct_rules_are_judged_where_they_translate(tmp_path: Path) -> None:
         observations["stash1"],
         own_table=False,
         table=None,
-        firewall={"zone": "public", "runtime": rules, "permanent": rules},
+        firewall={"zone": "public", "runtime": rules, "permanent": rules, "source_zones": {}, "sets": {}},
     )
     report = judge(cluster, observations)
     assert report.ok
@@ -142,3 +142,58 @@ def test_rules_that_are_not_desired_are_judged_by_who_made_them(
     assert [(problem.status, problem.what) for problem in report.problems] == (
         [(verdict, what)] if verdict else []
     )
+
+
+def bind(target: str, *sources: str) -> Any:
+    """For `firewall`: these sources are bound to the zone `internal`, which has none of the rules."""
+    zone = {"target": target, "sources": list(sources), "runtime": [], "permanent": []}
+    return lambda it: it["source_zones"].update(internal=zone)
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "text", "what", "do"),
+    [
+        ("default", "10.77.0.12", "8 of 12", "zone internal lacks, now and after a reload: rule ", "deploy"),
+        ("default", "52:54:00:00:00:01", "8 of 16", "zone internal lacks, now and after a reload: rule ", "deploy"),
+        ("DROP", "10.77.0.0/26", "denied", "10.77.0.11 is bound to firewalld's zone internal, which denies all", "--remove-source=10.77.0.0/26"),
+        ("%%REJECT%%", "10.77.0.101", "denied", "10.77.0.101 is bound to firewalld's zone internal", "--permanent --zone=internal"),
+    ],
+)  # fmt: skip
+def test_sources_of_other_zones_are_judged_where_they_come_in(
+    cluster: Cluster, target: str, source: str, text: str, what: str, do: str
+) -> None:
+    assert_reported_once(cluster, ({"firewall": bind(target, source)}, "firewall", text, what, do))
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("ACCEPT", "10.77.0.0/24"),
+        ("DROP", "ipset:blocked"),
+        ("DROP", "10.77.1.0/24"),
+        ("default", "10.77.1.0/24"),
+    ],
+)
+def test_other_zones_that_harm_nothing_are_not_reported(cluster: Cluster, target: str, source: str) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = change(observations["stash1"], firewall=bind(target, source))
+    assert judge(cluster, observations).problems == ()
+
+
+SET = "logstash-ha-ipv4"
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (lambda it: it["sets"][SET].update(runtime=None), f"firewalld has no ipset {SET} now"),
+        (lambda it: it["sets"].clear(), f"firewalld has no ipset {SET} now"),
+        (lambda it: it["sets"][SET].update(permanent=None), f"firewalld has no ipset {SET} after a reload"),
+        (lambda it: it["sets"][SET]["runtime"].pop(), f"ipset {SET} lacks, now: 198.51.100.16"),
+        (lambda it: it["sets"][SET]["permanent"].pop(), f"ipset {SET} lacks, after a reload: 198.51.100.16"),
+        (lambda it: it["sets"][SET]["runtime"].append("192.0.2.1"), f"ipset {SET} still has 192.0.2.1"),
+    ],
+)
+def test_an_ipset_of_senders_is_judged_by_its_entries(tmp_path: Path, fault: Any, what: str) -> None:
+    cluster = shaped(tmp_path, senders=[f"198.51.100.{number}" for number in range(17)])
+    assert_reported_once(cluster, ({"firewall": fault}, "firewall", "8 of 8", what, "deploy"))
