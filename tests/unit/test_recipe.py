@@ -179,7 +179,7 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived starts at boot",
-        "once firewalld has loaded its rules, and not while its state is FAILED; with VRRP 3 it also listens for 3 s before it takes part",
+        "once firewalld has loaded its rules, and not while its state is FAILED; with VRRP 3 it also waits in FAULT for 3 s before it takes part",
         "a node that comes back would hear no advert, and become MASTER beside another one",
         come=(
             "11 keepalived.service: ExecStartPre = -/bin/sh -c 'until timeout 60 firewall-cmd --quiet --state; [ $$? != 251 ];"

@@ -233,7 +233,7 @@ def test_in_a_sync_group_it_is_the_group_that_follows_the_link(tmp_path: Path) -
     vips = ["10.77.0.20", "10.77.0.30", "fd00:77::20"]
     cluster = make_cluster(
         tmp_path,
-        nodes={f"stash{n}": [f"10.77.0.1{n}", f"fd00:77::1{n}"] for n in (1, 2)},
+        nodes=[{"name": f"stash{n}", "address": [f"10.77.0.1{n}", f"fd00:77::1{n}"]} for n in (1, 2)],
         network=["10.77.0.0/24", "fd00:77::/64"],
         vip=vips,
     )
