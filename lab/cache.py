@@ -1,10 +1,13 @@
 """The cache of kernels, images and repositories. It keeps the newest, and those that a lab was created from."""
 
+import fcntl
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from lab.settings import namespace
+from lab.settings import cache_dir, namespace
 
 KEPT = 2
 """How many of each kind stay even if no lab needs them: enough to switch between two branches."""
@@ -14,6 +17,18 @@ ARTIFACT = re.compile(r"(?P<kind>[a-z0-9-]+)-[0-9a-f]{16}(\.\w+)?")
 
 ORIGINS = "origins"
 """The file in a lab's folder that names the artifacts it was created from, one a line."""
+
+
+@contextmanager
+def locked_cache() -> Iterator[Path]:
+    """The cache's folder, in which no other process builds until the block ends. What was left unfinished is removed."""
+    cache = cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for unfinished in cache.glob("*.????????"):  # a folder of tempfile.TemporaryDirectory
+            shutil.rmtree(unfinished)
+        yield cache
 
 
 def register(cache: Path, lab: Path) -> None:

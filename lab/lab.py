@@ -1,6 +1,5 @@
 """A lab as a whole: `up` creates it, `down` removes it."""
 
-import fcntl
 import itertools
 import os
 import shutil
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cache import ORIGINS, prune, register
+from lab.cache import ORIGINS, locked_cache, prune, register
 from lab.guest import Guest
 from lab.image import build_image
 from lab.network import Network
@@ -264,11 +263,7 @@ def build_artifacts(releases: Iterable[int], progress: Callable[[str], None]) ->
 
     The cache is locked until the block ends. Raises LabError.
     """
-    cache = cache_dir()
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
-        for unfinished in cache.glob("*.????????"):  # a folder of tempfile.TemporaryDirectory
-            shutil.rmtree(unfinished)
+    with locked_cache() as cache:
         needed = sorted(set(releases))
         kernel = fetch_kernel(cache, progress)
         yield Artifacts(
@@ -294,11 +289,3 @@ def check_machine(memory: int) -> None:
         raise LabError(
             f"memory: the guests may use {memory} MiB, but only {available} MiB are free; use fewer nodes"
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, so that only one process builds in the cache."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -14,8 +14,9 @@ from pathlib import Path
 from pyinfra.api import StringCommand
 
 from cluster import Cluster, Node
+from lab.cache import locked_cache
 from lab.debian import SYSTEM, fetch_debian
-from lab.settings import DEFAULT_RELEASE, SUITES, cache_dir
+from lab.settings import DEFAULT_RELEASE, SUITES
 from lab.shell import LabError, run
 from tests.unit.judges import debian
 from tests.unit.machine import ShellMachine
@@ -87,7 +88,8 @@ def unpacked(folder: Path) -> Path:
     """The lab's Debian and nft, as a root folder for the namespace. Raises `LabError`."""
     root = folder / "root"
     root.mkdir()
-    system = fetch_debian(cache_dir(), SUITES[DEFAULT_RELEASE], print) / SYSTEM
+    with locked_cache() as cache:
+        system = fetch_debian(cache, SUITES[DEFAULT_RELEASE], print) / SYSTEM
     run("tar", "-xf", system, "--exclude=./dev/*", "-C", root)
     shutil.copy2(debian("nftables") / "usr/sbin/nft", root / "usr/sbin/nft")
     conf = root / "etc/firewalld/firewalld.conf"
