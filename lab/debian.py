@@ -12,7 +12,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "netbase"),
     *("iproute2", "iputils-ping", "iputils-arping"),
     *("openssh-server", "sudo", "python3", "curl", "ca-certificates", "less", "vim-tiny"),
-    *("network-manager", "firewalld", "iptables", "ipset", "dnf", "rpm"),
+    *("network-manager", "firewalld", "iptables", "nftables", "ipset", "dnf", "rpm"),
     *("selinux-policy-default", "policycoreutils", "policycoreutils-python-utils", "selinux-utils", "auditd"),
     "selinux-policy-dev",  # compiles the lab's modules
 )
@@ -45,7 +45,7 @@ MERGED_USR = {"bullseye": ("--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/
 
 def repackaged(suite: str) -> tuple[str, ...]:
     """The packages of a suite that the lab's repository offers as RPMs."""
-    return "keepalived", "ipvsadm", "tcpdump", JAVA[suite]
+    return "keepalived", "ipvsadm", "logrotate", "tcpdump", JAVA[suite]
 
 
 def fetch_debian(cache: Path, suite: str, progress: Callable[[str], None]) -> Path:

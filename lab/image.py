@@ -108,13 +108,22 @@ def _configure(root: Path, el: int, kernel_modules: Path) -> None:
         f"(cd /var/tmp/policy && M4PARAM='-D el{el}' make -s -f /usr/share/selinux/devel/Makefile NAME=default {modules})",
         f"unused=$(semodule --list-modules | grep -vxF {' '.join(f'-e {module}' for module in POLICY)})",
         "semodule --noreload $(printf ' --disable %s' $unused) --install /var/tmp/policy/*.pp",
-        # The kernel lacks nf_tables' IP families, so firewalld uses its iptables backend, as on EL 7.
-        "sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ /etc/firewalld/firewalld.conf",
-        "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy",
-        "update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-legacy",
+        *_firewall(el),
         "systemctl enable lab-seed.service network.service",
         f"systemctl mask {' '.join(MASKED)}",
         "rm -r /var/tmp/policy",
+    )
+
+
+def _firewall(el: int) -> tuple[str, ...]:
+    """Commands that set firewalld's backend, and which iptables it uses for direct rules."""
+    backend, iptables = ("iptables", "legacy") if el == 7 else ("nftables", "nft")
+    # The kernel does not export what nftables' reverse-path filter for IPv6 needs.
+    rpfilter = "yes" if el == 7 else "no"
+    return (
+        f"sed -i 's/^FirewallBackend=.*/FirewallBackend={backend}/; s/^IPv6_rpfilter=.*/IPv6_rpfilter={rpfilter}/' /etc/firewalld/firewalld.conf",
+        f"update-alternatives --quiet --set iptables /usr/sbin/iptables-{iptables}",
+        f"update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-{iptables}",
     )
 
 
