@@ -170,7 +170,7 @@ class Guest:
                     *("taskset", "--cpu-list", self._cpu()),
                     HERE / "kernel",
                     f"mem={GUEST_MEMORY}M",
-                    "seccomp=on",
+                    "seccomp=auto",
                     f"ubd0={self.disk},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),
                     *(f"umid={self.name}", f"uml_dir={self.network.sockets}"),
