@@ -243,12 +243,6 @@ BROKEN = (
         mend="""`firewall-cmd --zone=public --remove-rich-rule='rule family="ipv4" port port="9600" protocol="tcp" accept'`""",
         long=True,
     ),
-    Broken(
-        "iptables opens the API's port to everyone",
-        do="iptables -I INPUT -p tcp --dport 9600 -j ACCEPT",
-        says="everyone can reach Logstash's API, port 9600, by a rule of others: iptables -t filter -A INPUT -p tcp",
-        mend="`iptables -t filter -D INPUT -p tcp -m tcp --dport 9600 -j ACCEPT`",
-    ),
     # Kernel and SELinux
     Broken(
         "a kernel setting has another value",

@@ -63,6 +63,18 @@ def test_the_api_is_closed_to_senders_and_open_to_nodes(cluster: Cluster) -> Non
         assert '"version":"8.19.18"' in cluster.get("stash1", ask)
 
 
+def test_what_iptables_accepts_opens_nothing_where_firewalld_uses_nftables(cluster: Cluster) -> None:
+    """So verify.py, which reports such a rule where firewalld uses iptables, has nothing to report."""
+    rule = "INPUT -p tcp --dport 9600 -j ACCEPT"
+    cluster.get("stash1", f"iptables -I {rule}")
+    try:
+        ask = f"curl --silent --max-time 3 http://{ADDRESSES['stash1']}:9600/"
+        assert cluster.on("sender", ask).returncode in (7, 28)
+        assert cluster.verify()["problems"] == []
+    finally:
+        cluster.get("stash1", f"iptables -D {rule}")
+
+
 def test_keepalived_is_confined(cluster: Cluster) -> None:
     """SELinux really is between keepalived and the rest here, so that what it denies nothing of means something."""
     for name in NODES:
