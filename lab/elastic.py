@@ -36,6 +36,8 @@ MAGIC = b"\xed\xab\xee\xdb"
 
 KEY = "GPG-KEY-elasticsearch"
 VERSION = re.compile(r"\d+\.\d+\.\d+")
+OLDEST = (7, 10, 0)
+"""The first version that brings its own Java."""
 TIMEOUT = 30
 """Seconds that Elastic's server may say nothing."""
 CHUNK = 1 << 20
@@ -59,30 +61,42 @@ def build_logstash(
     file. Raises LabError.
     """
     version, source = version_of(wanted), source or Source()
-    if wanted == version:
-        return _build_version(cache, version, progress, source)
-    return _build_file(cache, Path(wanted), version, progress, source)
+    try:
+        if wanted == version:
+            return _build_version(cache, version, progress, source)
+        return _build_file(cache, Path(wanted), version, progress, source)
+    except OSError as error:
+        raise LabError(
+            f"{error.filename or cache}: {error.strerror}; make room in the cache, and run it again"
+        ) from None
 
 
 def version_of(wanted: str) -> str:
     """The version of what `build_logstash` is asked for: a version, or the path of an RPM file. Raises LabError."""
     if VERSION.fullmatch(wanted):
-        return wanted
-    if Path(wanted).is_file():
-        return _check_package(Path(wanted))
-    if wanted.endswith(".rpm"):
+        version = wanted
+    elif Path(wanted).is_file():
+        version = _check_package(Path(wanted))
+    elif wanted.endswith(".rpm"):
         raise LabError(f"--logstash: {wanted}: no such file")
-    raise LabError(f"--logstash: {wanted!r} is neither a version, such as 9.3.8, nor an RPM file")
+    else:
+        raise LabError(f"--logstash: {wanted!r} is neither a version, such as 9.3.8, nor an RPM file")
+    if not VERSION.fullmatch(version):
+        raise LabError(f"--logstash: {wanted}: is Logstash {version}; choose a release, such as 9.3.8")
+    if tuple(map(int, version.split("."))) < OLDEST:
+        raise LabError(
+            f"--logstash: {version} needs Java 8 or 11, which no guest has; choose 7.10.0 or later"
+        )
+    return version
 
 
 def file_name(version: str) -> str:
-    """The name of a version's RPM. Those that bundle no Java, before 7.10, are for every architecture."""
-    bundles_java = tuple(map(int, version.split("."))) >= (7, 10, 0)
-    return f"logstash-{version}{'-x86_64' if bundles_java else ''}.rpm"
+    """The name of a version's RPM on Elastic's server."""
+    return f"logstash-{version}-x86_64.rpm"
 
 
 def _build_version(cache: Path, version: str, progress: Callable[[str], None], source: Source) -> Path:
-    target = cache / f"logstash-{content_key(Path(__file__), version, source.artifacts, source.fingerprint)}"
+    target = cache / f"logstash-{content_key(version, source.artifacts, source.fingerprint)}"
     if target.exists():
         return target
     name = file_name(version)
@@ -123,7 +137,7 @@ def _build_file(
             answer = _get(f"{source.artifacts}/{KEY}", f"or put it beside {rpm.name}")
             (served / KEY).write_bytes(answer.content)
         _check_signature(rpm, served / KEY, source.fingerprint, Path(scratch))
-        target = cache / f"logstash-{content_key(Path(__file__), _sha512(rpm), served / KEY)}"
+        target = cache / f"logstash-{content_key(_sha512(rpm), served / KEY)}"
         if target.exists():
             return target
         shutil.copyfile(rpm, _repository(served, version) / file_name(version))
@@ -226,6 +240,8 @@ def _unreachable(url: str, error: requests.RequestException, mend: str) -> LabEr
         reason = f"no answer within {TIMEOUT} s"
     elif isinstance(error, requests.exceptions.ChunkedEncodingError):
         reason = "the connection was closed before the end"
+    elif isinstance(error, requests.exceptions.SSLError):
+        reason = "its certificate is not accepted"
     else:
         reason = "cannot be reached"
     return LabError(f"{url}: {reason}; check this machine's network and proxy, {mend}")

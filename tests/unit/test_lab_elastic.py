@@ -265,10 +265,12 @@ def test_a_file_that_is_not_logstashs_rpm_is_refused(cache: Path, elastic: Elast
     empty = tmp_path / "empty.rpm"
     empty.touch()
     other = build("elasticsearch", tmp_path)
+    snapshot = build("logstash", tmp_path, "9.4.0~SNAPSHOT")
     for wanted, reason in (
         (text, "is not an RPM; fetch it again"),
         (empty, "is not an RPM; fetch it again"),
         (other, "is a package of elasticsearch, not of logstash; choose another file"),
+        (snapshot, "is Logstash 9.4.0~SNAPSHOT; choose a release, such as 9.3.8"),
         (tmp_path / "none.rpm", "no such file"),
     ):
         with pytest.raises(LabError) as error:
@@ -284,7 +286,20 @@ def test_a_file_that_is_not_logstashs_rpm_is_refused(cache: Path, elastic: Elast
 def test_elastics_own_address_key_and_names_are_the_default() -> None:
     assert Source() == Source("https://artifacts.elastic.co", "46095ACC8548582C1A2699A9D27D666CD88E42B4")
     assert replace(Source(), artifacts="x").fingerprint == FINGERPRINT
-    assert file_name("6.8.23") == "logstash-6.8.23.rpm"
-    assert file_name("7.9.3") == "logstash-7.9.3.rpm"
-    assert file_name("7.10.0") == "logstash-7.10.0-x86_64.rpm"
     assert file_name("9.3.8") == "logstash-9.3.8-x86_64.rpm"
+
+
+def test_a_logstash_without_a_java_of_its_own_is_refused() -> None:
+    assert version_of("7.10.0") == "7.10.0"
+    for version in ("6.8.23", "7.9.3"):
+        with pytest.raises(
+            LabError, match=rf"^--logstash: {version} needs Java 8 or 11, which no guest has; "
+        ):
+            version_of(version)
+
+
+def test_a_full_disk_is_reported_in_a_line(cache: Path, elastic: Elastic) -> None:
+    (cache / "downloads").mkdir()
+    (cache / "downloads" / f"{RPM}.part").symlink_to("/dev/full")
+    with pytest.raises(LabError, match=r"cache: No space left on device; make room in the cache, and run it"):
+        fetch(cache, elastic)
