@@ -35,8 +35,8 @@ $(VENV)/ready: pyproject.toml | packages
 init: $(VENV)/installed  ## Write an inventory of your machines: make init DIR=~/logs NODES="stash1 stash2"
 	@$(BIN)/python init.py $(if $(DIR),"$(DIR)",$(error DIR: is missing; write make init DIR=~/logs)) $(NODES)
 
-demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events
-	$(BIN)/python -m lab up
+demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events: make demo [LOGSTASH=9.3.8]
+	$(BIN)/python -m lab up $(if $(LOGSTASH),--logstash "$(LOGSTASH)")
 	$(BIN)/pyinfra -y inventory.py deploy.py
 	$(BIN)/python verify.py --send 4
 	@echo; echo "Try next:"; \

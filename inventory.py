@@ -1,11 +1,16 @@
 """The cluster that `pyinfra inventory.py deploy.py` makes. As it stands it describes the lab's machines."""
 
 import os
+from pathlib import Path
 
 from cluster import define
 
 lab = os.environ.get("LAB_DIR", ".lab")
 connection = {"ssh_config_file": f"{lab}/ssh_config", "_sudo": True}
+
+# The version of Elastic's own Logstash, where the lab offers it (`python -m lab up --logstash`) and not the stand-in.
+offered = Path(lab, "logstash")
+version = offered.read_text() if offered.exists() else None
 
 nodes = define(
     nodes={"stash1": "10.77.0.11", "stash2": "10.77.0.12"},
@@ -14,7 +19,9 @@ nodes = define(
     vip="10.77.0.10",
     inputs=[{"id": "udp-5514", "port": 5514}],
     senders=["10.77.0.101"],
-    logstash=8,
+    logstash=int(version.split(".")[0]) if version else 8,
+    version=version,
+    heap="400m" if version else None,  # of a guest's 1.5 GB
     artifacts_url="http://10.77.0.1",
     connection=connection,
 )

@@ -42,6 +42,8 @@ class Drill:
     """Seconds until it is undone; 0 for what is over at once."""
     sees: str = ""
     """The reason (a word of the health script's `REASONS`) that verify.py is to report meanwhile; `lasts` must give it 30 s."""
+    until_seen: bool = False
+    """Whether it ends as soon as verify.py has reported that. Logstash starts before, so `start_timeout` is added to `lasts`."""
     lossless: bool = False
     """Whether not one event may be lost."""
     settles: int = 0
@@ -178,12 +180,14 @@ DRILLS = (
     ),
     Drill(
         "port-stolen",
-        "has its input's port taken by another program, as Logstash starts, for 60 s",
+        "has its input's port taken by another program, as Logstash starts, until verify.py reports it",
         "Its Logstash lists the input and gets nothing; the others take its events.",
-        do="systemctl stop logstash; {python} -c {thief} & thief=$!; sleep 1; systemctl start logstash",
+        do="systemctl stop logstash; {python} -c {thief} & thief=$!; "
+        "while kill -0 $thief && ! ss -nlu | grep -q ':{port} '; do sleep 0.1; done; systemctl start logstash",
         undo="kill $thief",
         lasts=60,
         sees="bind_failed",
+        until_seen=True,
     ),
 )
 """In the order of `verify.py drill`'s list."""
@@ -197,19 +201,25 @@ def find(name: str) -> Drill:
     raise ClusterError(f"drill: {name!r} is none; choose from {', '.join(drill.name for drill in DRILLS)}")
 
 
+def duration(drill: Drill, cluster: Cluster) -> int:
+    """Seconds after which a drill on this cluster is undone at the latest."""
+    return drill.lasts + (cluster.start_timeout if drill.until_seen else 0)
+
+
 def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
     """The command that starts the drill on a node, and comes back at once."""
     input = next(server for server in cluster.virtual_servers if server.protocol == "UDP").input
     thief = (
-        "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); "
-        f"s.bind(({str(node.address)!r}, {input.target_port})); time.sleep(600)"
+        "import signal, socket; s = socket.socket(type=socket.SOCK_DGRAM); "
+        f"s.bind(({str(node.address)!r}, {input.target_port})); signal.pause()"
     )
     values = {
         "{interface}": cluster.interface,
         "{python}": PYTHON[el],
         "{thief}": shlex.quote(thief),
+        "{port}": str(input.target_port),
     }
-    text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {drill.lasts} & wait $!"
+    text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {duration(drill, cluster)} & wait $!"
     for place, value in values.items():
         text = text.replace(place, value)
     # mixed: the signal that stops the unit goes to the shell alone, and not to the programs that its trap starts as well

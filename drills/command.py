@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drills.catalogue import DRILLS, find
-from drills.run import RATE, Outcome, Plan, prepare, run
+from drills.run import RATE, TAIL, Outcome, Plan, prepare, run
 
 GOOD, WRONG, NOT_DONE = 0, 1, 2
 """Exit status."""
@@ -96,10 +96,12 @@ def _plan(plan: Plan) -> list[str]:
         f"On {plan.node.name}: {drill.do}",
     ]
     if drill.undo:
-        lines.append(f"Undone by {plan.node.name} itself after {drill.lasts} s: {drill.undo}")
+        seen = "once verify.py has reported it, and " if drill.until_seen else ""
+        lines.append(f"Undone {seen}by {plan.node.name} itself after {plan.lasts} s: {drill.undo}")
     server = plan.target.server
     lines.append(
-        f"{plan.sender} sends {plan.seconds * plan.rate:.0f} events to {server.input_id} at {server.vip} in {plan.seconds} s."
+        f"{plan.sender} sends {plan.rate:g} events a second to {server.input_id} at {server.vip}, until {TAIL} s after its end "
+        f"and until the cluster is whole again, for {plan.seconds} s at most."
     )
     return lines
 

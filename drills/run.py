@@ -13,7 +13,7 @@ from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
 from desired import logstash
-from drills.catalogue import STOP, Drill, script
+from drills.catalogue import STOP, Drill, duration, script
 from drills.result import Loss, count
 from facts.events import ArrivedEvents, FileEnds, FilePosition
 from remote.commands import CommandFailed, read
@@ -29,7 +29,7 @@ from verification.report import Problem, Report
 LEAD = 3
 """Seconds of events before the drill."""
 TAIL = 30
-"""Seconds of events after it is undone."""
+"""Seconds of events after it is undone, or more: until the cluster is whole again."""
 HEAL = 240
 """Seconds within which the cluster must be whole again, or some more than its Logstash may take to start."""
 RATE = 100
@@ -88,9 +88,14 @@ class Plan:
     rate: float
 
     @property
+    def lasts(self) -> int:
+        """Seconds after which it is undone, unless it ends before."""
+        return duration(self.drill, self.cluster)
+
+    @property
     def seconds(self) -> int:
-        """How long events are sent."""
-        return LEAD + self.drill.lasts + TAIL
+        """How long events are sent at most: the sender ends by itself then."""
+        return LEAD + self.lasts + heal_bound(self.cluster) + TAIL
 
 
 def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, rate: float) -> Plan:
@@ -136,7 +141,8 @@ def run(plan: Plan, progress: Progress) -> Outcome:
     started = time.monotonic()
     try:
         _run(host, script(plan.drill, cluster, plan.node, plan.el))
-        seen = _watch(plan, started)
+        seen = _watch(plan, host, started)
+        ended = time.monotonic()
     except BaseException:
         sending.kill()
         progress(f"{plan.node.name}: undoing it")
@@ -145,9 +151,11 @@ def run(plan: Plan, progress: Progress) -> Outcome:
     progress("waiting for the cluster to be whole again")
     bound = heal_bound(cluster)
     healed = _wait_until_whole(plan, bound)
-    sending.get()
+    gevent.sleep(max(0, ended + TAIL - time.monotonic()))
+    stop_sending(sender, name)
+    sent = sending.get()[plan.target.index].sent
     progress("counting the events")
-    return Outcome(plan.drill, plan.node.name, _count(plan, name, positions), seen, healed, bound)
+    return Outcome(plan.drill, plan.node.name, _count(plan, name, sent, positions), seen, healed, bound)
 
 
 def _run(host: Host, command: str) -> None:
@@ -174,14 +182,17 @@ def _inspect(file: str) -> Report:
     return inspect(state, cluster, connect_to_nodes(state, inventory, cluster))
 
 
-def _watch(plan: Plan, started: float) -> tuple[Problem, ...]:
-    """What verify.py reports while the drill lasts, until it reports what it should."""
+def _watch(plan: Plan, host: Host, started: float) -> tuple[Problem, ...]:
+    """What verify.py reports while the drill lasts, until it reports what it should. That may end the drill."""
     seen: dict[Problem, None] = {}
-    while plan.drill.sees and time.monotonic() < started + plan.drill.lasts:
+    while plan.drill.sees and time.monotonic() < started + plan.lasts:
         seen |= dict.fromkeys(_inspect(plan.file).problems)
         if plan.drill.sees in {problem.reason for problem in seen}:
+            if plan.drill.until_seen:
+                _run(host, STOP)
+                return tuple(seen)
             break
-    gevent.sleep(max(0, started + plan.drill.lasts - time.monotonic()))
+    gevent.sleep(max(0, started + plan.lasts - time.monotonic()))
     return tuple(seen)
 
 
@@ -203,7 +214,7 @@ def _wait_until_whole(plan: Plan, bound: int) -> float | None:
     return None
 
 
-def _count(plan: Plan, name: str, positions: dict[str, dict[str, FilePosition]]) -> Loss:
+def _count(plan: Plan, name: str, sent: int, positions: dict[str, dict[str, FilePosition]]) -> Loss:
     """The events that have arrived, once no more come."""
     state, inventory, cluster = load_cluster(plan.file)
     connect_to_nodes(state, inventory, cluster)
@@ -216,7 +227,6 @@ def _count(plan: Plan, name: str, positions: dict[str, dict[str, FilePosition]])
         names = (node.name for node in cluster.nodes)
         return dict(zip(names, Group().map(read_arrived, cluster.nodes), strict=True))
 
-    sent = int(plan.seconds * plan.rate)
     found = wait_for_events(
         collect,
         lambda arrived: len({event for node in arrived.values() for event in node.events}) >= sent,

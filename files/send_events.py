@@ -6,7 +6,8 @@ TARGETS is a JSON list of [TARGET-NUMBER, "udp" or "tcp", ADDRESS, PORT, FLOWS].
 `TAG TARGET-NUMBER EVENT-NUMBER`, as datagrams or as lines, in turns over FLOWS sockets. RATE is events a second in all.
 
 Prints a JSON object for each target, in their order, one a line: `sent`; `refused` (datagrams, by ICMP); `source` (the
-address that they came from); and `error` (why it stopped early) with its `errno`, both null where nothing failed.
+address that they came from); and `error` (why it stopped early) with its `errno`, both null where nothing failed. SIGTERM ends the sending
+early, and is no error.
 
 One file, standard library only, for Python 2.7 and 3.
 """
@@ -14,6 +15,7 @@ One file, standard library only, for Python 2.7 and 3.
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -64,9 +66,13 @@ class Target(object):
                 self.refused += 1
 
 
+stopped = []
+signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
 targets = [Target(*target) for target in targets]
 scheduled, start = 0, clock()
 for event_number in range(1, count + 1):
+    if stopped:
+        break
     for target in targets:
         if target.error is None:
             time.sleep(max(0, start + scheduled / rate - clock()))

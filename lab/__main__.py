@@ -9,11 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lab.console import console
 from lab.lab import Lab, build_artifacts, check_machine
 from lab.settings import DEFAULT_RELEASE, MAX_NODES, RELEASES
 from lab.shell import LabError
-
-console = Console(stderr=True)
 
 el_option = click.option(
     "--el",
@@ -48,12 +47,17 @@ def cli() -> None:
     help="Seconds that Logstash takes to start.",
 )
 @el_option
-def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...]) -> None:
+@click.option(
+    "--logstash",
+    metavar="VERSION|FILE",
+    help="Elastic's own Logstash in the stand-in's place: a version, such as 9.3.8, which is fetched, or its RPM file.",
+)
+def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...], logstash: str | None) -> None:
     """Build what is missing, boot the guests and wait until they are up."""
     lab = Lab.here()
     try:
         with show_progress() as progress:
-            lab.up(nodes, logstash_start_delay, progress, el)
+            lab.up(nodes, logstash_start_delay, progress, el, logstash)
     except KeyboardInterrupt:
         lab.down()
         raise LabError("interrupted; the lab has been removed") from None

@@ -16,7 +16,6 @@ from lab.packages import release_file
 from lab.settings import (
     GATEWAY,
     GATEWAY6,
-    GUEST_MEMORY,
     HERE,
     INTERFACE,
     MAX_NODES,
@@ -157,8 +156,8 @@ class Guest:
         """The copy-on-write file over the image. The first boot creates it."""
         return self.folder / "disk.cow"
 
-    def start(self, kernel: Path, image: Path) -> None:
-        """Power the guest on. At the first boot it takes over its seed and gets a machine id of its own."""
+    def start(self, kernel: Path, image: Path, memory: int) -> None:
+        """Power the guest on, with this memory in MiB. At the first boot it takes over its seed and gets a machine id of its own."""
         machine_id = hashlib.sha256(str(self.folder).encode()).hexdigest()[:32]
         first = () if self.disk.exists() else (f"systemd.machine_id={machine_id}",)
         shutil.rmtree(self.network.sockets / self.name, ignore_errors=True)
@@ -169,7 +168,7 @@ class Guest:
                     *self.network.enter_command,
                     *("taskset", "--cpu-list", self._cpu()),
                     HERE / "kernel",
-                    f"mem={GUEST_MEMORY}M",
+                    f"mem={memory}M",
                     "seccomp=auto",
                     f"ubd0={self.disk},{image}",
                     *("root=/dev/ubda", "rw", "con=null", "con0=fd:0,fd:1"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cache import ORIGINS, locked_cache, prune, register
+from lab.elastic import build_logstash, version_of
 from lab.guest import Guest
 from lab.image import build_image
 from lab.network import Network
@@ -19,6 +20,7 @@ from lab.settings import (
     BOOT_TIMEOUT,
     DEFAULT_RELEASE,
     GUEST_MEMORY,
+    LOGSTASH_MEMORY,
     MAX_NODES,
     USER,
     Machine,
@@ -69,6 +71,8 @@ class Artifacts:
     """The package repository of each EL."""
     elastic: Path
     """The packages that Elastic's server would have."""
+    logstash: str | None = None
+    """The version of Elastic's own Logstash that is among them; None where all are the stand-in."""
 
     def paths(self) -> tuple[Path, ...]:
         return self.kernel, *self.images.values(), *self.repositories.values(), self.elastic
@@ -111,24 +115,37 @@ class Lab:
             else "no lab is running here; run `python -m lab up`"
         )
 
+    @property
+    def logstash(self) -> str | None:
+        """The version of Elastic's own Logstash that this lab offers; None where it offers the stand-in."""
+        return self._logstash.read_text() if self._logstash.exists() else None
+
     def up(
         self,
         nodes: int,
         logstash_start_delay: float,
         progress: Callable[[str], None],
         el: Sequence[int] = (DEFAULT_RELEASE,),
+        logstash: str | None = None,
     ) -> None:
         """Boot a lab of this many nodes and a sender. Of an existing lab, boot the guests that are off.
 
-        ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over.
+        ``el`` are the EL versions that the guests get in turn; a list shorter than the guests starts over. ``logstash`` is
+        the version or the RPM file of Elastic's own Logstash, which is offered in the stand-in's place. Raises LabError.
         """
-        check_machine((nodes + 1) * GUEST_MEMORY)
+        version = version_of(logstash) if logstash else self.logstash
+        check_machine(sum(memory_of(machine, bool(version)) for machine in machines(nodes)))
         if not self.guests:
             releases = dict(zip(machines(nodes), itertools.cycle(el), strict=False))
-            with build_artifacts(releases.values(), progress) as artifacts:
+            with build_artifacts(releases.values(), progress, logstash) as artifacts:
                 self._create(releases, logstash_start_delay, artifacts)
                 register(cache_dir(), self.folder)
                 prune(cache_dir())
+        elif version != self.logstash:
+            offered = f"Logstash {self.logstash}" if self.logstash else "the stand-in"
+            raise LabError(
+                f"--logstash: the lab that is here offers {offered}; run `python -m lab down`, then `up`"
+            )
         if not self.network.exists():
             self.network.create()
             self.network.start_package_server(self._served, self.folder / "packages.log")
@@ -216,6 +233,11 @@ class Lab:
         """The folder that the package server serves: links to the repositories in the cache."""
         return self.folder / "served"
 
+    @property
+    def _logstash(self) -> Path:
+        """The file that names the version of Elastic's own Logstash; the lab's inventory reads it, too."""
+        return self.folder / "logstash"
+
     def _create(
         self, releases: Mapping[Machine, int], logstash_start_delay: float, artifacts: Artifacts
     ) -> None:
@@ -246,6 +268,8 @@ class Lab:
         (self.folder / "known_hosts").write_text("".join(known_hosts))
         (self.folder / "ssh_config").write_text("\n".join(config))
         (self.folder / "kernel").write_text(str(artifacts.kernel))
+        if artifacts.logstash:
+            self._logstash.write_text(artifacts.logstash)
         (self.folder / ORIGINS).write_text("\n".join(map(str, artifacts.paths())))
 
     def _start(self, guest: Guest) -> None:
@@ -254,24 +278,33 @@ class Lab:
         for origin in (kernel, image):
             if not origin.exists():
                 raise LabError(f"{origin}: this lab was created from it; run `python -m lab down`, then `up`")
-        guest.start(kernel, image)
+        guest.start(kernel, image, memory_of(guest.machine, bool(self.logstash)))
 
 
 @contextmanager
-def build_artifacts(releases: Iterable[int], progress: Callable[[str], None]) -> Iterator[Artifacts]:
-    """Build in the cache what guests of these ELs need and is missing there.
+def build_artifacts(
+    releases: Iterable[int], progress: Callable[[str], None], logstash: str | None = None
+) -> Iterator[Artifacts]:
+    """Build in the cache what guests of these ELs need and is missing there, with Elastic's own Logstash if one is asked for.
 
     The cache is locked until the block ends. Raises LabError.
     """
     with locked_cache() as cache:
         needed = sorted(set(releases))
+        elastic = build_logstash(cache, logstash, progress) if logstash else build_elastic(cache, progress)
         kernel = fetch_kernel(cache, progress)
         yield Artifacts(
             kernel,
             {el: build_image(cache, el, modules_of(kernel), progress) for el in needed},
             {el: build_repository(cache, el, progress) for el in needed},
-            build_elastic(cache, progress),
+            elastic,
+            version_of(logstash) if logstash else None,
         )
+
+
+def memory_of(machine: Machine, real: bool) -> int:
+    """The memory of a guest in MiB; `real` is whether the nodes run Elastic's own Logstash."""
+    return LOGSTASH_MEMORY if real and machine.runs_logstash else GUEST_MEMORY
 
 
 def check_machine(memory: int) -> None:

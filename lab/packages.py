@@ -124,11 +124,11 @@ def build_repository(cache: Path, el: int, progress: Callable[[str], None]) -> P
                 requires=requires,
                 config=[path for path in ("/etc/keepalived/keepalived.conf",) if (tree / path[1:]).exists()],
             )
-            _build(package, tree, folder, work)
+            build_rpm(package, tree, folder, work)
         _build_release(el, keys, folder, work)
-        _sign(keys, "base", folder)
-        _index(folder)
-        _make_readable(folder.parent)
+        sign(keys, "base", folder)
+        index(folder)
+        make_readable(folder.parent)
         folder.parent.rename(target)
     return target
 
@@ -148,13 +148,13 @@ def build_elastic(cache: Path, progress: Callable[[str], None]) -> Path:
             yum = served / "packages" / f"{version.split('.')[0]}.x" / "yum"
             yum.mkdir(parents=True, exist_ok=True)
             tree = work / f"logstash-{version}"
-            _build(_lay_out_logstash(version, tree, libraries), tree, yum, work)
+            build_rpm(_lay_out_logstash(version, tree, libraries), tree, yum, work)
         for yum in (served / "packages").glob("*/yum"):
-            _sign(keys, "elastic", yum)
-            _index(yum)
+            sign(keys, "elastic", yum)
+            index(yum)
         _forge(keys, served)
         shutil.copy(keys / "elastic.asc", served / "GPG-KEY-elasticsearch")
-        _make_readable(served)
+        make_readable(served)
         served.rename(target)
     return target
 
@@ -180,7 +180,7 @@ def _build_release(el: int, keys: Path, out: Path, work: Path) -> None:
     package = Package(
         _release_name(el), f"{el}.0", f"Release files of the lab's EL {el}", provides=(*provides, "/bin/sh")
     )
-    _build(package, tree, out, work)
+    build_rpm(package, tree, out, work)
 
 
 def _unpack(deb: Path, tree: Path) -> str:
@@ -243,7 +243,7 @@ def _lay_out_logstash(version: str, tree: Path, libraries: Path) -> Package:
     )
 
 
-def _build(package: Package, tree: Path, out: Path, work: Path) -> None:
+def build_rpm(package: Package, tree: Path, out: Path, work: Path) -> None:
     """Build the RPM of all files in ``tree`` into the folder ``out``."""
     files = []
     for path in sorted(tree.rglob("*")):
@@ -274,7 +274,7 @@ def _is_shared_folder(name: str) -> bool:
     return name.count("/") <= 2 or name in ("/usr/lib/systemd/system", "/usr/share/man", "/usr/lib/systemd")
 
 
-def _sign(keys: Path, name: str, folder: Path) -> None:
+def sign(keys: Path, name: str, folder: Path) -> None:
     """Sign all RPMs of a folder with the named key."""
     macros = ("__gpg /usr/bin/gpg", f"_gpg_path {keys / name}", f"_gpg_name {KEYS[name]}")
     defines = [word for macro in macros for word in ("--define", macro)]
@@ -282,7 +282,8 @@ def _sign(keys: Path, name: str, folder: Path) -> None:
     _stop_gpg_agent(keys / name)
 
 
-def _index(folder: Path) -> None:
+def index(folder: Path) -> None:
+    """Write the index by which dnf finds the RPMs of a folder."""
     run("createrepo_c", "--quiet", folder)
 
 
@@ -293,10 +294,10 @@ def _forge(keys: Path, served: Path) -> None:
     for package in (served / "packages" / "8.x" / "yum").glob("*.rpm"):
         shutil.copy(package, forged)
     run("rpmsign", "--delsign", *sorted(forged.glob("*.rpm")))
-    _sign(keys, "forger", forged)
-    _index(forged)
-    index = forged / "repodata/repomd.xml"
-    run("gpg", "--batch", "--quiet", "--homedir", keys / "forger", "--armor", "--detach-sign", index)
+    sign(keys, "forger", forged)
+    index(forged)
+    metadata = forged / "repodata/repomd.xml"
+    run("gpg", "--batch", "--quiet", "--homedir", keys / "forger", "--armor", "--detach-sign", metadata)
     _stop_gpg_agent(keys / "forger")
 
 
@@ -305,7 +306,8 @@ def _stop_gpg_agent(home: Path) -> None:
     run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
 
 
-def _make_readable(folder: Path) -> None:
+def make_readable(folder: Path) -> None:
+    """Let every user read a folder and what is in it."""
     folder.chmod(0o755)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

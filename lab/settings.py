@@ -29,6 +29,8 @@ SOCKETS = Path("/run/logstash-ha-lab")
 
 GUEST_MEMORY = 768
 """Memory of a guest in MiB. The machine provides it only as far as the guest uses it."""
+LOGSTASH_MEMORY = 1536
+"""Memory of a node in MiB where it runs Elastic's Logstash, a Java program."""
 
 BOOT_TIMEOUT = 120.0
 """Seconds to wait for guests to boot. Each guest adds half of it, since they share the CPUs."""
@@ -52,6 +54,7 @@ class Machine:
     addresses: tuple[IPv4Address, ...]
     masked_units: tuple[str, ...] = ()
     """systemd units that this guest does not need; without them it boots sooner."""
+    runs_logstash: bool = True
 
     @property
     def address(self) -> IPv4Address:
@@ -79,7 +82,12 @@ def machines(nodes: int) -> tuple[Machine, ...]:
     """The guests of a lab with this many nodes: stash1, stash2, … and the sender."""
     return (
         *(Machine(f"stash{n}", (NETWORK[10 + n],)) for n in range(1, nodes + 1)),
-        Machine("sender", (NETWORK[101], FORBIDDEN_SENDER), ("firewalld.service", "auditd.service")),
+        Machine(
+            "sender",
+            (NETWORK[101], FORBIDDEN_SENDER),
+            ("firewalld.service", "auditd.service"),
+            runs_logstash=False,
+        ),
     )
 
 

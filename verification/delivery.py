@@ -154,7 +154,7 @@ def send_events(sender: Host, targets: list[Target], run: str, count: int, rate:
 
 
 def stop_sending(sender: Host, run: str) -> None:
-    """End the sender's program for this run, if it still sends."""
+    """End the sending of this run, if it still goes on; `send_events` then returns what was sent until then."""
     # The brackets keep the pattern from matching the shell that it is in.
     sender.run_shell_command(StringCommand(f"pkill -f '[{TAG[0]}]{TAG[1:]} {run} '"), _timeout=30)
 

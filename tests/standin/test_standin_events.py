@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import signal
 import socket
 from typing import Any
 
@@ -197,6 +198,22 @@ def test_a_file_is_flushed_at_its_flush_interval(make_standin: MakeStandin) -> N
     until(lambda: standin.main_stats()["events"]["out"] == 1)
     assert standin.output.read_text() == ""
     standin.events(1)
+
+
+def test_a_kill_loses_what_the_file_output_has_not_flushed(make_standin: MakeStandin) -> None:
+    """At most the 8 KiB of JRuby's buffer, and of these all until the next flush."""
+    standin = make_standin()
+    standin.configure(standin.pipeline_text().replace("flush_interval => 0", "flush_interval => 60"))
+    standin.start().send(*(b"%039d" % number for number in range(40)))
+    until(lambda: standin.main_stats()["events"]["out"] == 40)
+    assert standin.output.read_text() == ""
+    standin.send(*(b"%039d" % number for number in range(40, 200)))
+    until(lambda: standin.main_stats()["events"]["out"] == 200)
+    standin.signal(signal.SIGKILL)
+    standin.wait()
+    kept = standin.output.read_text()
+    event = len(kept.splitlines(keepends=True)[0])
+    assert 200 * event - 8192 <= len(kept) < 200 * event
 
 
 def test_stdout_prints_events_in_its_codec(make_standin: MakeStandin) -> None:

@@ -757,7 +757,21 @@ def test_each_path_of_the_model_begins_at_the_inventorys_folder(settings: Settin
 
 
 def test_the_shipped_inventory_is_the_labs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_DIR", str(Path(settings["auth_pass_file"]).parent))
+    lab = Path(settings["auth_pass_file"]).parent
+    monkeypatch.setenv("LAB_DIR", str(lab))
     inventory = runpy.run_path(str(ROOT / "inventory.py"))
     assert inventory["nodes"][0] == [("stash1", {}), ("stash2", {})]
     assert inventory["senders"][0] == ["sender"]
+    cluster = Cluster.model_validate(inventory["nodes"][1]["cluster"])
+    assert (cluster.logstash, cluster.version, cluster.heap) == (8, None, None)
+
+
+def test_the_shipped_inventory_has_the_logstash_that_the_lab_offers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Path(settings["auth_pass_file"]).parent
+    monkeypatch.setenv("LAB_DIR", str(lab))
+    (lab / "logstash").write_text("9.3.8")
+    nodes = runpy.run_path(str(ROOT / "inventory.py"))["nodes"]
+    cluster = Cluster.model_validate(nodes[1]["cluster"])
+    assert (cluster.logstash, cluster.version, cluster.heap) == (9, "9.3.8", "400m")

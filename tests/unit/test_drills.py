@@ -2,22 +2,32 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import gevent
+import gevent.event
 import pytest
+from pyinfra.api import Host
 
+import drills.run
 from cluster import ClusterError
 from drills import command
-from drills.catalogue import DRILLS, Drill, find, script
+from drills.catalogue import DRILLS, STOP, Drill, find, script
 from drills.result import Loss, count
-from drills.run import Outcome, heal_bound
+from drills.run import Outcome, Plan, heal_bound
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
 from tests.until import until
-from verification.report import Problem, Status
+from verification.delivery import choose_targets
+from verification.events import Sent, Target
+from verification.report import Problem, Report, Status
 
 LOSS = Loss(
     sent=4, received={"stash1": 2, "stash2": 2}, lost=0, duplicated=0, reordered=0, gap=0, span=0, last=0
@@ -94,6 +104,18 @@ def test_it_is_undone_by_itself(node: Path, drill: Drill, shell: str) -> None:
     assert lines[-1].split()[0] == last
 
 
+def test_a_port_is_taken_before_logstash_starts(node: Path) -> None:
+    """The program that takes it may be slow: Logstash starts when the port is seen to be taken, and not after a time."""
+    (node / "bin/ss").write_text(
+        f"#!/bin/sh\necho ss >>{node}/log\n[ $(grep -c ss {node}/log) -lt 4 ] || echo 'UNCONN 0 0 10.77.0.11:5514 *'\n"
+    )
+    (node / "bin/ss").chmod(0o755)
+    thief = find("port-stolen").do.replace("{python} -c {thief}", "sleep 100")
+    process = started(node, replace(find("port-stolen"), do=thief, lasts=0, until_seen=False), "sh")
+    assert process.wait(20) == 0
+    assert log(node) == ["systemctl stop logstash", "ss", "ss", "ss", "ss", "systemctl start logstash"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_is_undone_when_it_is_stopped(node: Path, shell: str) -> None:
     """By `systemctl stop`, which is SIGTERM."""
@@ -115,7 +137,7 @@ def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     for drill in DRILLS:
         text = script(drill, cluster, cluster.nodes[0], 7)
-        assert not {"{interface}", "{python}", "{thief}", "{}"} & {*text.split()}, drill.name
+        assert not re.search(r"\{(interface|python|thief|port)?\}", text), drill.name
         assert subprocess.run(("sh", "-n", "-c", text), check=False).returncode == 0
 
 
@@ -197,6 +219,106 @@ def test_json_asks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["rebooted", "--json"])
     assert "give --yes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[float, list[str]]]:
+    """Watches a drill on a clock of its own until `reason` is reported at the second `at`: when it ends, and the commands."""
+
+    def watch(drill: str, reason: str, at: float, **settings: Any) -> tuple[float, list[str]]:
+        cluster = make_cluster(tmp_path, **settings)
+        now, commands = [0.0], list[str]()
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+        def inspect(file: str) -> Report:
+            sleep(2)
+            problems = (replace(HUNG, reason=reason),) if now[0] >= at else (STOPPED,)
+            return cast(Report, SimpleNamespace(problems=problems))
+
+        monkeypatch.setattr(drills.run, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(gevent, "sleep", sleep)
+        monkeypatch.setattr(drills.run, "_inspect", inspect)
+        monkeypatch.setattr(drills.run, "_run", lambda host, command: commands.append(command))
+        target = choose_targets(cluster, 1)[0]
+        node = cluster.nodes[0]
+        plan = Plan("inventory.py", find(drill), cluster, node, "MASTER", 9, target, "sender", 100)
+        seen = drills.run._watch(plan, cast(Host, None), 0.0)
+        assert (reason in {problem.reason for problem in seen}) == (now[0] >= at)
+        return now[0], commands
+
+    return watch
+
+
+@pytest.mark.parametrize(("at", "end"), [(10, 10), (50, 50), (170, 170)])
+def test_a_stolen_port_is_given_back_once_it_is_reported_however_long_logstash_takes_to_start(
+    watched: Callable[..., tuple[float, list[str]]], at: float, end: float
+) -> None:
+    """A stand-in takes seconds, a JVM a minute or more."""
+    assert watched("port-stolen", "bind_failed", at) == (end, [STOP])
+
+
+def test_a_drill_ends_by_itself_in_the_end(watched: Callable[..., tuple[float, list[str]]]) -> None:
+    assert watched("port-stolen", "bind_failed", 9999) == (60 + 180, [])
+    assert watched("port-stolen", "bind_failed", 9999, start_timeout=600) == (60 + 600, [])
+    assert watched("logstash-hung", "hung", 9999) == (30, [])
+
+
+def test_a_logstash_hangs_for_its_time_also_when_that_is_reported(
+    watched: Callable[..., tuple[float, list[str]]],
+) -> None:
+    assert watched("logstash-hung", "hung", 10) == (30, [])
+
+
+@pytest.mark.parametrize(("starts", "seconds"), [(5, 33), (50, 53), (120, 123)])
+def test_events_are_sent_until_the_cluster_is_whole_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: int, seconds: int
+) -> None:
+    """However long the killed Logstash takes to start; and for half a minute at least."""
+    cluster = make_cluster(tmp_path)
+    now, stopped = [0.0], gevent.event.Event()
+
+    def send(sender: object, targets: list[Target], run: str, count: int, rate: float) -> dict[int, Sent]:
+        assert count / rate >= 3 + 30 + 240, "it ends by itself, but not before the cluster may be whole"
+        stopped.wait()
+        return {targets[0].index: Sent(sent=int(now[0] * rate))}
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    def inspect(file: str) -> Report:
+        return cast(Report, SimpleNamespace(ok=now[0] >= 3 + starts))
+
+    sending = gevent.spawn  # before gevent's clock is replaced
+    host = SimpleNamespace(name="stash1", connected=True)
+    inventory = SimpleNamespace(get_host=lambda name: host)
+    counted: list[int] = []
+
+    def count_events(plan: Plan, name: str, sent: int, positions: object) -> Loss:
+        counted.append(sent)
+        return LOSS
+
+    monkeypatch.setattr(drills.run, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(drills.run, "gevent", SimpleNamespace(sleep=sleep, spawn=sending))
+    monkeypatch.setattr(drills.run, "load_cluster", lambda file: (None, inventory, cluster))
+    monkeypatch.setattr(drills.run, "connect_to_nodes", lambda *_: {})
+    monkeypatch.setattr(drills.run, "read", lambda *_, **__: {})
+    monkeypatch.setattr(drills.run, "send_events", send)
+    monkeypatch.setattr(drills.run, "stop_sending", lambda sender, run: stopped.set())
+    monkeypatch.setattr(drills.run, "_run", lambda host, command: None)
+    monkeypatch.setattr(drills.run, "_inspect", inspect)
+    monkeypatch.setattr(drills.run, "_count", count_events)
+    target, node = choose_targets(cluster, 1)[0], cluster.nodes[0]
+    plan = Plan("inventory.py", find("logstash-killed"), cluster, node, "MASTER", 9, target, "sender", 100)
+    outcome = drills.run.run(plan, lambda line: None)
+    assert (outcome.healed, counted) == (starts, [seconds * 100])
+
+
+def test_the_node_itself_ends_a_drill_that_is_not_ended(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, start_timeout=100)
+    assert "sleep 160 & wait" in script(find("port-stolen"), cluster, cluster.nodes[0], 9)
+    assert "sleep 30 & wait" in script(find("logstash-hung"), cluster, cluster.nodes[0], 9)
 
 
 @pytest.mark.parametrize(("start_timeout", "bound"), [(30, 240), (180, 240), (600, 660)])

@@ -74,7 +74,7 @@ def test_the_cache_keeps_the_newest_artifacts_and_those_that_a_lab_was_created_f
     lab, gone = tmp_path / "lab", tmp_path / "gone"
     lab.mkdir()
     kinds = (
-        *("kernel-{}", "python-{}", "elastic-{}", "debian-bullseye-{}", "debian-trixie-{}"),
+        *("kernel-{}", "python-{}", "elastic-{}", "logstash-{}", "debian-bullseye-{}", "debian-trixie-{}"),
         *("image-el8-{}.ext4", "image-el10-{}.ext4", "repository-el8-{}", "repository-el10-{}"),
     )
 
@@ -116,13 +116,14 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return built_path
 
-    for name in ("image", "repository", "elastic"):
+    for name in ("image", "repository", "elastic", "logstash"):
         monkeypatch.setattr(lab.lab, f"build_{name}", build(name))
     monkeypatch.setattr(lab.lab, "fetch_kernel", build("kernel"))
     monkeypatch.setattr(lab.lab, "modules_of", lambda kernel: kernel / "modules")
     monkeypatch.setattr(lab.lab, "check_machine", lambda memory: None)
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache/elastic/packages").mkdir(parents=True)
+    for name in ("elastic", "logstash"):
+        (tmp_path / "cache" / name / "packages").mkdir(parents=True)
     return built
 
 
@@ -144,7 +145,9 @@ def test_each_guest_gets_the_image_of_its_el_and_the_server_the_repositories_of_
 ) -> None:
     started: dict[str, str] = {}
     monkeypatch.setattr(Guest, "write_seed", lambda guest, *_: guest.folder.mkdir(parents=True) or "key")
-    monkeypatch.setattr(Guest, "start", lambda guest, kernel, image: started.update({guest.name: image.name}))
+    monkeypatch.setattr(
+        Guest, "start", lambda guest, kernel, image, memory: started.update({guest.name: image.name})
+    )
     monkeypatch.setattr(Guest, "running", lambda guest: False)
     monkeypatch.setattr(Network, "exists", lambda network: True)
     monkeypatch.setattr(Lab, "wait_until_up", lambda *_: None)
@@ -165,6 +168,43 @@ def test_each_guest_gets_the_image_of_its_el_and_the_server_the_repositories_of_
     (tmp_path / "cache/image-el8").unlink()
     with pytest.raises(LabError, match=r"image-el8: this lab was created from it; run `python -m lab down`"):
         mixed.up(2, 0.0, lambda text: None)
+
+
+def test_a_lab_with_elastics_logstash_has_it_in_the_stand_ins_place_and_nodes_with_the_memory_for_it(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed: list[int] = []
+    memory: dict[str, int] = {}
+    monkeypatch.setattr(lab.lab, "check_machine", needed.append)
+    monkeypatch.setattr(Guest, "write_seed", lambda guest, *_: guest.folder.mkdir(parents=True) or "key")
+    monkeypatch.setattr(
+        Guest, "start", lambda guest, kernel, image, megabytes: memory.update({guest.name: megabytes})
+    )
+    monkeypatch.setattr(Guest, "running", lambda guest: False)
+    monkeypatch.setattr(Network, "exists", lambda network: True)
+    monkeypatch.setattr(Lab, "wait_until_up", lambda *_: None)
+    for path in ("kernel", "image-el9"):
+        (tmp_path / "cache" / path).touch()
+    mine, other = Lab(tmp_path / "mine"), Lab(tmp_path / "other")
+    mine.up(2, 0.0, lambda text: None, logstash="9.3.8")
+    assert "elastic" not in built
+    served = {path.name: path.readlink().parent.name for path in (mine.folder / "served").iterdir()}
+    assert served["packages"] == "logstash"
+    assert str(tmp_path / "cache/logstash") in (mine.folder / ORIGINS).read_text()
+    assert mine.logstash == "9.3.8"
+    assert memory == {"stash1": 1536, "stash2": 1536, "sender": 768}
+    mine.up(2, 0.0, lambda text: None)
+    assert memory == {"stash1": 1536, "stash2": 1536, "sender": 768}, "as it was created"
+    mine.up(2, 0.0, lambda text: None, logstash="9.3.8")
+    assert needed == [3840] * 3
+    with pytest.raises(LabError, match=r"^--logstash: the lab that is here offers Logstash 9\.3\.8; run"):
+        mine.up(2, 0.0, lambda text: None, logstash="8.19.18")
+
+    other.up(2, 0.0, lambda text: None)
+    assert other.logstash is None
+    assert memory == {"stash1": 768, "stash2": 768, "sender": 768}
+    with pytest.raises(LabError, match=r"^--logstash: the lab that is here offers the stand-in; run"):
+        other.up(2, 0.0, lambda text: None, logstash="9.3.8")
 
 
 def test_a_suite_that_is_no_longer_served_is_named_with_its_els(

@@ -271,6 +271,25 @@ def test_a_sender_without_a_route_reports_its_systems_error() -> None:
     assert sent.errno in NO_ROUTE
 
 
+@pytest.mark.parametrize("python", pythons())
+def test_a_sender_that_is_told_to_stop_says_what_it_has_sent(receivers: list[Receiver], python: str) -> None:
+    with subprocess.Popen(
+        [
+            *(python, "-c", SCRIPT.read_text(), f"{TAG} 5eed", "100000", "100"),
+            json.dumps([receivers[0].target(4, 1)]),
+        ],
+        stdout=subprocess.PIPE,
+    ) as process:
+        receivers[0].socket.settimeout(20)
+        for _ in range(5):
+            receivers[0].socket.recv(100)
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+    sent = Sent(**json.loads(output))
+    assert process.returncode == 0
+    assert (5 <= sent.sent < 1000, sent.refused, sent.error) == (True, 0, None)
+
+
 class Loopback:
     """A cluster on this machine's loopback: one node takes all and writes it down, and the facts really run."""
 

@@ -13,9 +13,15 @@ from ..options import Option, extend
 from ..plugin import Context
 from .base import Output
 
+BUFFER = 8192
+"""Bytes that JRuby keeps of a file until they are flushed (OpenFile.IO_WBUF_CAPA_MIN)."""
+
 
 class File(Output):
-    """A file that was moved or removed is created again. One that cannot be opened ends the pipeline."""
+    """A file that was moved or removed is created again. One that cannot be opened ends the pipeline.
+
+    Who kills the process loses what has not been flushed: up to `flush_interval` seconds, and at most `BUFFER`.
+    """
 
     NAME = "file"
     OPTIONS = extend(
@@ -70,7 +76,7 @@ class File(Output):
         if not os.path.isdir(folder):
             self.log.info("Creating directory", directory=folder)
             os.makedirs(folder)
-        self._files[path] = file = open(path, "ab")  # noqa: SIM115
+        self._files[path] = file = open(path, "ab", BUFFER)  # noqa: SIM115
         if not self._flusher.is_alive() and self.options["flush_interval"] > 0:
             self._flusher.start()
         return file
