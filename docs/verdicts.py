@@ -168,25 +168,24 @@ def rows(story: Story) -> Iterator[str]:
     names = ", ".join(f"`{id}`" for id in ids) if len(ids) < 4 else f"all {len(ids)}"
     if not story.changes:
         stays = all(turns(story, own=own) == {id: [] for id in ids} for own in (True, False))
-        yield row(f"`{story.series}`", names, story.what, "up", *["stays up" if stays else "changes"] * 3)
+        yield row(f"`{story.series}`", names, story.what, "up", *["stays up" if stays else "changes"] * 5)
         return
     seen = [turns(story, own=own) for own in (True, False)]
     for number, change in enumerate(story.changes):
         cells = []
-        for verdicts in seen:
+        for verdicts, within in zip(seen, (change.within, change.polls_within), strict=True):
             times = [each[number].seconds for each in verdicts.values() if len(each) > number]
+            cells.append(f"{change.seconds + within:.1f} s")
             cells.append(f"{max(times):.1f} s" if len(times) == len(ids) else "never")
         yield row(f"`{story.series}`", names, change.what, change.state, f"{change.seconds:.1f} s", *cells)
 
 
 def table() -> str:
     """The table, as Markdown."""
-    head = row(
-        "recording", "inputs", "what happens", "they are", "since", "verdict there", "verdict by polls alone"
-    )
-    return (
-        f"{head}|---|---|---|---|---|---|---|\n{''.join(line for story in STORIES for line in rows(story))}"
-    )
+    due = ("there: due by", "verdict", "by polls: due by", "verdict")
+    head = ("recording", "inputs", "what happens", "they are", "since", *due)
+    lines = "".join(line for story in STORIES for line in rows(story))
+    return f"{row(*head)}{'|---' * len(head)}|\n{lines}"
 
 
 def renewed(text: str) -> str:
