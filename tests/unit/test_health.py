@@ -486,7 +486,7 @@ def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -
         service.wait(lambda: "its queue is full, and no event leaves it" in "".join(service.lines()))
         message = "its queue is full, and no event leaves it: an output is blocked"
         assert service.reasons() == [verdict(address, "blocked", message, pipeline="main")]
-        script.now(blocked(11))
+        script.answers = [blocked(number) for number in range(10_000)]  # events leave it again
         service.wait(lambda: service.verdict(address) == "")
         script.now(blocked(11, pressure=0.2))
         taken = script.given
@@ -690,7 +690,14 @@ def test_a_new_service_goes_on_with_the_reasons_of_one_that_died(python: str) ->
         ]
         reasons = "".join(f"{json.dumps(each)}\n" for each in before)
         with health(
-            failing, other, hung, before="1\n", reasons=reasons, python=python, timeout=LIMIT
+            failing,
+            other,
+            hung,
+            before="1\n",
+            reasons=reasons,
+            python=python,
+            timeout=LIMIT,
+            patch="service.QUIET = 0.2",
         ) as service:
             service.wait(lambda: service.reasons_for(other) == ["no_such_input"])
             service.wait(lambda: verdict(failing, "http_status", "HTTP status 500") in service.reasons())

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from ipaddress import ip_address
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,14 @@ from pyinfra.api import FactBase, State
 
 from cluster import Cluster
 from facts.batch import BatchFacts, split
-from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
+from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition, parse_counts
 from facts.health import HealthChecks
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers
 from facts.users import User
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
+from tests.series import answer, load
 from tests.unit.clusters import make_cluster
 from verification import inspection
 from verification.inspection import PATIENCE, SETTLING, inspect
@@ -238,6 +240,21 @@ def test_without_an_answer_event_counts_are_unknown(tmp_path: Path) -> None:
     program(tmp_path, "curl", "exit 7")
     search = f"{tmp_path}:{os.environ['PATH']}"
     assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("start-3-inputs", [set(), {"udp-5514", "tcp-5514", "udp-5515"}]),
+        ("crash-one-of-two", [{"main", "p2"}, {"p2"}, {"main", "p2"}]),
+    ],
+)
+def test_an_input_without_events_yet_hides_no_other(name: str, counted: list[set[str]]) -> None:
+    """While a pipeline starts, members of a real Logstash's answer are null."""
+    polls = [poll for poll in load(name).polls if poll["status"] == 200]
+    counts = [parse_counts([answer(poll).decode().partition("\r\n\r\n")[2]]) for poll in polls]
+    assert None not in counts
+    assert [ids for ids, _ in groupby(set(each or ()) for each in counts)] == counted
 
 
 class Nodes:
