@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.constants import API_PORT
 from cluster.errors import listed, shorten, shown
+from cluster.language import literal
+from cluster.plugins import CODECS, FETCHING, PLUGINS, STICKY_PORTS, UDP_SETTINGS, UNKNOWN, CodecRow
 from cluster.types import Address, Network
 
 if TYPE_CHECKING:
@@ -27,20 +29,15 @@ UNUSABLE = {
     ip_network("ff00::/8"): "multicast, RFC 4291",
 }
 """Networks whose addresses a cluster can't have, and why."""
-_STICKY_PORTS = {
-    2055: "NetFlow",
-    4739: "IPFIX",
-    6343: "sFlow",
-    9995: "NetFlow",
-    9996: "NetFlow",
-    12201: "GELF",
-}
-"""UDP ports whose protocols spread one thing over several datagrams."""
-_STICKY_CODECS = {"netflow": "NetFlow", "sflow": "sFlow", "gelf": "GELF"}
+_OF_THE_INPUT = ("id", "port", "codec", "type", "tags")
+"""Options of each plugin that an input has as settings of its own."""
 
 
 def check_input(input: Input) -> None:
     """Raises `ValueError`, which begins with the setting's name without the input's."""
+    _check_plugin(input)
+    _check_codec(input)
+    _check_options(input)
     if input.target_port < 1024:
         field = "server_port" if input.server_port else "port"
         if input.forwarding == "dr":
@@ -66,7 +63,7 @@ def check_input(input: Input) -> None:
             f"server_port: {input.server_port} differs from port {input.port}, and direct routing can't "
             "change a port; leave forwarding out, or make them equal"
         )
-    if input.ops and input.protocol == "tcp":
+    if input.ops and input.protocols == ("tcp",):
         raise ValueError("ops: one-packet scheduling is for UDP only; take it out")
     if input.ops and input.scheduler in ("lc", "wlc"):
         raise ValueError(
@@ -76,12 +73,65 @@ def check_input(input: Input) -> None:
         raise ValueError(
             f"weights: {input.scheduler} ignores them; choose w{input.scheduler}, or take them out"
         )
-    if input.protocol == "tcp":
-        for field in ("workers", "queue_size", "receive_buffer_bytes"):
+    if "udp" not in input.plugins:
+        (plugin,) = input.plugins
+        for field in UDP_SETTINGS:
             if getattr(input, field) not in (None, type(input).model_fields[field].default):
-                raise ValueError(f"{field}: Logstash's tcp input has no such setting; take it out")
+                remedy = "take it out" if plugin in PLUGINS else "take it out, or write it into options"
+                raise ValueError(f"{field}: Logstash's {plugin} input has no such setting; {remedy}")
     if input.senders == ():
         raise ValueError("senders: none given; name one or more, or leave it out")
+
+
+def _check_plugin(input: Input) -> None:
+    name = input.plugin
+    if name in FETCHING:
+        raise ValueError(
+            f"plugin: {name} gets its events by itself, and nobody can send it any; put it into a pipeline file of "
+            "yours (`pipelines`)"
+        )
+    if name in CODECS and name not in PLUGINS:
+        raise ValueError(f"plugin: {name} is a codec and not an input; write codec={name!r}")
+    if name and input.known.default is None and input.protocol is None:
+        raise ValueError(
+            f"protocol: is not known of the plugin {name} (known are: {listed(PLUGINS)}); "
+            "write whether it listens on 'udp', 'tcp' or 'both'"
+        )
+    for protocol in input.protocols:
+        if protocol not in input.known.protocols:
+            (only,) = input.known.protocols
+            raise ValueError(f"protocol: Logstash's {name} input listens on {only} only; take it out")
+
+
+def _check_codec(input: Input) -> None:
+    name = input.codec_name
+    if name is None or name in CODECS:
+        return
+    if name in PLUGINS:
+        raise ValueError(f"codec: {name} is an input and not a codec; write plugin={name!r}")
+    if name in FETCHING:
+        raise ValueError(
+            f"codec: {name} is an input and not a codec, and gets its events by itself; put it into a pipeline file "
+            "of yours (`pipelines`)"
+        )
+
+
+def _check_options(input: Input) -> None:
+    """Raises `ValueError` for an option that the deploy writes itself."""
+    by_protocol = {option for options in input.known.select.values() for option in options}
+    for option in input.options:
+        if option in _OF_THE_INPUT or (option in UDP_SETTINGS and "udp" in input.plugins):
+            raise ValueError(f"options.{option}: is a setting of the input itself; write it beside options")
+        if option == "host":
+            raise ValueError("options.host: each node listens at its own address; take it out")
+        if option in by_protocol:
+            raise ValueError(
+                f"options.{option}: follows from the input's protocol; write that, and take it out"
+            )
+        if any(option in PLUGINS.get(plugin, UNKNOWN).reserved for plugin in input.plugins):
+            raise ValueError(
+                f"options.{option}: must be as the deploy has it, so that events reach the input; take it out"
+            )
 
 
 def check_cluster(cluster: Cluster) -> None:
@@ -107,6 +157,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_ports(cluster)
     _check_weights(cluster)
     _check_addresses(cluster)
+    _check_families(cluster)
     _check_senders(cluster)
     _check_vrrp(cluster)
     _check_forwarding(cluster)
@@ -217,6 +268,15 @@ def _network_of(cluster: Cluster, field: str, address: Address) -> Network:
     return network
 
 
+def _check_families(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        if 6 in cluster.families and not input.known.ipv6:
+            raise ValueError(
+                f"inputs.{index}.plugin: Logstash's {input.plugin} input listens on IPv4 only, and there is an IPv6 VIP; "
+                "choose another plugin, or a cluster of its own with an IPv4 VIP"
+            )
+
+
 def _check_senders(cluster: Cluster) -> None:
     for index, input in enumerate(cluster.inputs):
         field = "senders" if input.senders is None else f"inputs.{index}.senders"
@@ -307,6 +367,9 @@ def _check_logstash(cluster: Cluster) -> None:
             f"version: the API of {version} lists one of several pipelines (elastic/logstash #11021), so inputs of the others "
             "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
         )
+    for index, input in enumerate(cluster.inputs):
+        _check_values(f"inputs.{index}.options", input.options, cluster.support_escapes)
+        _check_values(f"inputs.{index}.codec", input.codec_options, cluster.support_escapes)
     if cluster.queue_max_bytes and cluster.queue == "memory":
         raise ValueError("queue_max_bytes: a queue in memory has no such limit; set queue='persisted'")
     if cluster.heap and "LS_JAVA_OPTS" in cluster.environment:
@@ -315,6 +378,17 @@ def _check_logstash(cluster: Cluster) -> None:
             "take one of them out"
         )
     _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+
+
+def _check_values(field: str, options: dict[str, Any], escapes: bool) -> None:
+    """Raises `ValueError` for a value that no pipeline file can have."""
+    for option, value in options.items():
+        try:
+            literal(value, escapes)
+        except ValueError as error:
+            raise ValueError(f"{field}.{option}: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{field}.{option}: is nested too deep; write it with fewer levels") from None
 
 
 def lists_one_pipeline(version: str | None) -> bool:
@@ -326,7 +400,11 @@ def warnings(cluster: Cluster) -> tuple[str, ...]:
     """What works, but may not be what the user wants; one line each, with what to do."""
     lines = []
     for index, input in enumerate(cluster.inputs):
-        what = _STICKY_CODECS.get(input.codec or "") or _STICKY_PORTS.get(input.port)
+        what = (
+            input.known.sticky
+            or CODECS.get(input.codec_name or "", CodecRow()).sticky
+            or (STICKY_PORTS.get(input.port) if input.plugin in (None, "udp") else None)
+        )
         if what and "udp" in input.protocols and input.scheduler not in ("sh", "mh"):
             lines.append(
                 f"inputs.{index}.scheduler: {input.id} looks like {what}, whose datagrams belong together, and "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -70,6 +70,35 @@ def _in_a_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
+_CODEC = r"[a-z][a-z0-9_]*"
+
+
+def _check_options(value: object) -> object:
+    """Options of a plugin by name. Their values are checked where they are written (`cluster.language`)."""
+    if not isinstance(value, dict):
+        raise ValueError(
+            f'{shown(value)} is not a dictionary; write it as {{"client_inactivity_timeout": 300}}'
+        )
+    for name in value:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(
+                f"{shown(name)} is not the name of an option; write it as Logstash's documentation does"
+            )
+    return value
+
+
+def _check_codec(value: object) -> object:
+    """A codec's name, or a dictionary with the name and the codec's options."""
+    name, options = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
+    if not isinstance(name, str) or not re.fullmatch(_CODEC, name):
+        raise ValueError(
+            f"{shown(value)} is not a codec; write its name, such as json_lines, or the name with options, such as "
+            '{"json": {"charset": "CP1252"}}'
+        )
+    _check_options(options)
+    return value
+
+
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 HostName = Annotated[
@@ -94,7 +123,9 @@ PipelineId = Annotated[
     _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a pipeline id; use 1 to 64 letters, digits, `_` and `-`"),
 ]
 Word = Annotated[str, _matching(r"[\w.-]{1,64}", "a word; use letters, digits, `_`, `.` and `-`")]
-Codec = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "a codec; write its name, such as json_lines")]
+PluginName = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "an input plugin; write its name, such as beats")]
+Options = Annotated[dict[str, Any], BeforeValidator(_check_options)]
+Codec = Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_check_codec)]
 Email = Annotated[str, _matching(r"[\w.%+-]+@[\w.-]+", "a mail address; write it as root@localhost")]
 Url = Annotated[
     str,

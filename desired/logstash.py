@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
+from cluster.language import codec, literal
+from cluster.plugins import UDP_SETTINGS
 from desired.render import render, render_user_file
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -45,6 +49,27 @@ def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
     return "0.0.0.0" if cluster.families == (4,) else "::"
 
 
+def options(cluster: Cluster, node: Node, input: Input, plugin: str) -> dict[str, str]:
+    """The options of an input's plugin, by name, as a pipeline file writes them: the inventory's own come last."""
+    protocols = input.plugins[plugin]
+    values: dict[str, Any] = {
+        "id": input.plugin_id(protocols[0]),
+        "host": listen_address(cluster, node, input),
+        "port": input.target_port,
+        **input.known.select.get("both" if len(protocols) > 1 else protocols[0], {}),
+    }
+    if plugin == "tcp":
+        values["dns_reverse_lookup_enabled"] = False
+    if plugin == "udp":
+        values |= {name: value for name in UDP_SETTINGS if (value := getattr(input, name))}
+    written = {name: literal(value, cluster.support_escapes) for name, value in values.items()}
+    if input.codec_name:
+        written["codec"] = codec(input.codec_name, input.codec_options, cluster.support_escapes)
+    values = {**({"type": input.type} if input.type else {}), **({"tags": input.tags} if input.tags else {})}
+    values |= input.options
+    return written | {name: literal(value, cluster.support_escapes) for name, value in values.items()}
+
+
 def files(cluster: Cluster, node: Node) -> list[TextFile]:
     """The files that Logstash reads. One that would be as the package has it is not written."""
     settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT)
@@ -54,12 +79,11 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
         texts[own_file(pipeline)] = render(
             "pipeline.conf.j2",
             inputs=[
-                (input, protocol)
+                (plugin, options(cluster, node, input, plugin))
                 for input in cluster.inputs
                 if input.pipeline == pipeline
-                for protocol in input.protocols
+                for plugin in input.plugins
             ],
-            listen_address=lambda input: listen_address(cluster, node, input),
             events=None if user_files else events_file(pipeline),
         )
         for name, text in user_files.items():

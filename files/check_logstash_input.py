@@ -15,7 +15,7 @@ where the input is up without a doubt; `message` tells a person; `pipeline` is t
 read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
 
 That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
-`hash`), and something must listen at its port, where the health service's settings name the port.
+`hash`), and something must listen at its ports, where the health service's settings allow to probe them.
 
 A node that a deploy drains does not count as up, and is not asked.
 
@@ -55,6 +55,7 @@ SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 """The health service's settings, which name the port of each input."""
 FIRST_WITH_HASHES = (7, 3)
 """The first Logstash version whose pipelines have a `hash` while they run."""
+NOBODY_LISTENS = "nobody listens at its port, though Logstash lists it"
 TEXT = type("")
 
 REASONS = {
@@ -107,8 +108,7 @@ class PortRefused(DefinitelyDown):
     """
 
     def __init__(self, up, runs):
-        message = "nobody listens at its port, though Logstash lists it"
-        super(PortRefused, self).__init__("nobody_listens", message, up.pipeline)  # noqa: UP008
+        super(PortRefused, self).__init__("nobody_listens", NOBODY_LISTENS, up.pipeline)  # noqa: UP008
         self.up = up
         self.runs = runs
 
@@ -137,6 +137,9 @@ class PortProbe(object):  # noqa: UP004
     drops these or the replies hides the answer, so only a refusal says something; and one that rejects them looks like a
     port at which nobody listens.
     """
+
+    certain = False
+    """Whether a refusal can mean nothing else than that nobody listens."""
 
     def __init__(self, ip, protocol, port):
         self.family = family_of(ip)
@@ -328,29 +331,31 @@ def find_input(stats, input_id):
 
 
 def check_inputs(ip, input_ids, probes, timeout=TIMEOUT):
-    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs whose ports are known."""
+    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed."""
     try:
         check_drained(ip)
-        for probe in probes.values():
-            probe.start()
+        for input_probes in probes.values():
+            for probe in input_probes:
+                probe.start()
         stats = parse_answer(request_stats(ip, timeout))  # this takes longer than a refusal of a probe
     except Down as down:
         return dict.fromkeys(input_ids, down)
-    return {input_id: _check_input(stats, input_id, probes.get(input_id)) for input_id in input_ids}
+    return {input_id: _check_input(stats, input_id, probes.get(input_id, [])) for input_id in input_ids}
 
 
-def _check_input(stats, input_id, probe):
+def _check_input(stats, input_id, probes):
+    refused = [probe for probe in probes if probe.refused()]
     try:
         up = find_input(stats, input_id)
     except Down as down:
         return down
-    if probe is not None and probe.refused():
-        return PortRefused(up, has_hashes(stats))
-    return up
+    if any(probe.certain for probe in refused):
+        return DefinitelyDown("nobody_listens", NOBODY_LISTENS, up.pipeline)
+    return PortRefused(up, has_hashes(stats)) if refused else up
 
 
 def known_probes(ip, input_ids):
-    """By input id: a probe of its port at this node, where the health service's settings are there and name it."""
+    """By input id: probes of its ports at this node, where the health service's settings are there and allow them."""
     try:
         with io.open(SETTINGS, encoding="utf-8") as file:
             settings = json.load(file)
@@ -359,10 +364,12 @@ def known_probes(ip, input_ids):
     inputs = member(member(settings, "nodes", dict), ip, dict)
     probes = {}
     for input_id in input_ids:
-        listed = member(inputs, input_id, dict)
-        protocol, port = member(listed, "protocol", TEXT), member(listed, "port", int)
-        if protocol and port:
-            probes[input_id] = PortProbe(ip, protocol, port)
+        listed = member(member(inputs, input_id, dict), "sockets", list)
+        probes[input_id] = [
+            PortProbe(ip, member(each, "protocol", TEXT), member(each, "port", int))
+            for each in listed
+            if member(each, "protocol", TEXT) and member(each, "port", int) and member(each, "probe", bool)
+        ]
     return probes
 
 

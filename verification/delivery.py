@@ -18,7 +18,7 @@ from cluster import Cluster, ClusterError, Node
 from desired import logstash
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from remote.commands import read
-from verification.events import Arrived, Sent, Target
+from verification.events import Arrived, Sent, Target, no_text
 from verification.report import Delivery, Report
 from verification.tally import tally
 
@@ -36,9 +36,6 @@ QUIET = 8.0
 LIMIT = 60.0
 """Seconds after which the waiting ends, even while events still come."""
 _POLL = 0.5
-
-TEXT_CODECS = (None, "plain", "line", "json", "json_lines")
-"""Those that make an event of a line of text; the others may drop it."""
 
 _SENDER = Path(__file__).parents[1] / "files" / "send_events.py"
 _PYTHONS = "python3 /usr/libexec/platform-python python python2"
@@ -67,7 +64,7 @@ def choose_targets(cluster: Cluster, count: int) -> list[Target]:
             numbered=server.input.pipeline not in cluster.pipeline_files,
         )
         for index, server in enumerate(cluster.virtual_servers)
-        if server.input.codec in TEXT_CODECS
+        if no_text(server) is None
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster import VirtualServer
+from cluster.plugins import CODECS, PLUGINS, UNKNOWN, CodecRow
 from verification.finding import words
 
 
@@ -47,3 +48,16 @@ def label(targets: Iterable[Target]) -> str:
     """A name for targets of one input: its id and their VIPs."""
     first, *others = targets
     return f"{first.server.input_id} at {words(str(target.server.vip) for target in (first, *others))}"
+
+
+def no_text(server: VirtualServer) -> str | None:
+    """Why no line of text can be sent to a virtual server as an event, in words; None where one can."""
+    input = server.input
+    if input.text is not None:
+        return None if input.text else "its `text` is False in the inventory"
+    plugin = input.plugin or server.protocol.lower()
+    if not PLUGINS.get(plugin, UNKNOWN).text:
+        return f"its plugin {plugin} does not take lines of text"
+    if input.codec_name and not CODECS.get(input.codec_name, CodecRow()).text:
+        return f"its codec {input.codec_name} does not take lines of text"
+    return None

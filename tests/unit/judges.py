@@ -130,9 +130,9 @@ def of_the_pipelines(cluster: Cluster, files: dict[str, str]) -> list[str]:
                     (name, str(dict(options)["id"][0]), dict(options)["port"][0]) for name, options in plugins
                 ]
     wanted = [
-        (protocol, each.plugin_id(protocol), each.target_port)
+        (plugin, each.plugin_id(protocols[0]), each.target_port)
         for each in cluster.inputs
-        for protocol in each.protocols
+        for plugin, protocols in each.plugins.items()
     ]
     if not said and sorted(found) != sorted(wanted):
         said.append(f"pipelines: inputs {found} instead of {wanted}")

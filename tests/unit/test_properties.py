@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from cluster import Cluster, ClusterError, Input, Node, define
 from cluster.errors import shorten
+from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
 from tests.unit import judges
@@ -120,12 +121,42 @@ def _sometimes(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[S
     return st.fixed_dictionaries({}, optional=values)
 
 
+WRITABLE = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-(10**6), 10**6),
+        st.floats(-1e6, 1e6).map(lambda number: round(number, 3)),
+        st.text(
+            st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="\"'\\"),
+            max_size=8,
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.from_regex(r"\A[a-z]{2,5}\Z"), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+"""Values that every pipeline file can have."""
+OPTIONS = st.dictionaries(st.from_regex(r"\A[a-z]{2,6}_x\Z"), WRITABLE, min_size=1, max_size=3)
+CODEC_SETTINGS = st.one_of(
+    st.sampled_from(["json", "json_lines", "plain", "netflow", "cef", "acme"]),
+    st.builds(lambda name, options: {name: options}, st.sampled_from(["json", "multiline", "acme"]), OPTIONS),
+)
+LISTENING = {
+    **{name: row.protocols + (("both",) if len(row.protocols) > 1 else ()) for name, row in PLUGINS.items()},
+    "acme": ("udp", "tcp", "both"),
+}
+"""By plugin: what it can listen on."""
+
+
 @st.composite
 def an_input(
-    draw: Callable[..., Any], number: int, names: list[str], senders: list[str], dr: bool
+    draw: Callable[..., Any], number: int, names: list[str], senders: list[str], dr: bool, ipv6: bool
 ) -> Settings:
     """An input that is good beside others with other numbers."""
-    protocol = draw(st.sampled_from(["udp", "tcp", "both"]))
+    fitting = [name for name in LISTENING if not ipv6 or PLUGINS.get(name, UNKNOWN).ipv6]
+    plugin = draw(st.one_of(st.none(), st.sampled_from(fitting)))
+    protocol = draw(st.sampled_from(LISTENING[plugin] if plugin else ["udp", "tcp", "both"]))
     scheduler = draw(st.sampled_from(["rr", "wrr", "lc", "wlc", "sh", "mh"]))
     port = draw(st.sampled_from([514, 162, 2055, 5514, 12201, 60000])) + number
     made: Settings = {
@@ -133,6 +164,7 @@ def an_input(
         "port": port,
         "protocol": protocol,
         "scheduler": scheduler,
+        **({"plugin": plugin} if plugin else {}),
     }
     if dr and port >= 1024 and draw(st.booleans()):
         made["forwarding"] = "dr"
@@ -143,12 +175,15 @@ def an_input(
     if scheduler not in ("rr", "lc"):
         weights = st.dictionaries(st.sampled_from(names[1:]), st.integers(0, 32767))
         made |= draw(_sometimes({"weights": weights}))
-    if protocol != "tcp":
+    if (plugin or protocol) in ("udp", "both"):
         made |= draw(_sometimes({"workers": COUNTS, "queue_size": COUNTS, "receive_buffer_bytes": COUNTS}))
     more: Settings = draw(
         _sometimes(
             {
-                "codec": st.sampled_from(["json", "json_lines", "plain", "netflow"]),
+                "codec": CODEC_SETTINGS,
+                "options": OPTIONS,
+                "text": st.booleans(),
+                "probe": st.booleans(),
                 "type": st.sampled_from(["syslog", "cef-1.0"]),
                 "tags": st.lists(st.sampled_from(["edge", "dc-1", "x_y"]), unique=True),
                 "senders": st.lists(st.sampled_from(senders), min_size=1, unique=True),
@@ -175,7 +210,10 @@ def good_cases(draw: Callable[..., Any]) -> Case:
             nodes[name] |= draw(_sometimes({"priority": st.integers(1, 254)}))
     senders = [sender for version in families for sender in SENDERS[version]]
     dr = not several and draw(st.booleans())
-    inputs = [draw(an_input(number, names, senders, dr)) for number in range(1, 1 + draw(st.integers(1, 4)))]
+    inputs = [
+        draw(an_input(number, names, senders, dr, 6 in families))
+        for number in range(1, 1 + draw(st.integers(1, 4)))
+    ]
     snat = any(each["protocol"] != "udp" and "forwarding" not in each for each in inputs)
     persisted = draw(st.booleans())
     logstash = draw(st.sampled_from([6, 7, 8, 9]))
@@ -207,6 +245,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "pipelines": st.just("pipelines"),
         "heap": st.sampled_from(["512m", "4g"]),
         "pipeline_workers": COUNTS,
+        "support_escapes": st.booleans(),
         "start_timeout": st.integers(30, 3600),
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
@@ -330,6 +369,34 @@ CHOICES: dict[str, list[Any]] = {
     "server_port": [514, 5514, 9600, 20001, 65535, None],
     "receive_buffer_bytes": [212992, 212993, 8388608, 33554432],
     "weights": [{}, {"nobody": 1}, {"stash1": 0}],
+    "plugin": [*PLUGINS, "acme", "kafka", "netflow", "Beats", None],
+    "codec": [
+        "json",
+        "beats",
+        "gelf",
+        "kafka",
+        {"json": {"charset": "CP1252"}},
+        {"json": 1},
+        {},
+        {"a": {}, "b": {}},
+    ],
+    "options": [
+        {},
+        {"a": None},
+        {"a b": 1},
+        {"id": "x"},
+        {"host": "::"},
+        {"workers": 2},
+        {"mode": "client"},
+        {"use_tcp": True},
+        {"a": "\t"},
+        {"a": "x\\"},
+        {"a": "'\""},
+        {"a": [{"b": {"c": [1.5, True, "x"]}}]},
+        {"a": float("inf")},
+        {1: 2},
+    ],
+    "support_escapes": [True, False],
     "id": ["a", "a-udp", "a" * 64, "a.1"],
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
