@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,21 @@ _OF_THE_INPUT = ("id", "port", "codec", "type", "tags")
 """Options of each plugin that an input has as settings of its own."""
 
 
+_WRITTEN = ("options", "codec", "type", "tags", "workers", "queue_size")
+"""Settings that are only written into a pipeline file."""
+
+
 def check_input(input: Input) -> None:
     """Raises `ValueError`, which begins with the setting's name without the input's."""
     _check_plugin(input)
     _check_codec(input)
     _check_options(input)
+    if input.defined_in:
+        for field in _WRITTEN:
+            if getattr(input, field) != type(input).model_fields[field].default:
+                raise ValueError(
+                    f"{field}: is written in {input.defined_in}, where the input is; take it out"
+                )
     if input.target_port < 1024:
         field = "server_port" if input.server_port else "port"
         if input.forwarding == "dr":
@@ -378,6 +389,33 @@ def _check_logstash(cluster: Cluster) -> None:
             "take one of them out"
         )
     _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+    _check_defined_inputs(cluster)
+
+
+def _check_defined_inputs(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        name = input.defined_in
+        if name is None:
+            continue
+        if cluster.pipelines is None:
+            raise ValueError(
+                f"inputs.{index}.defined_in: {name} is to be in the folder `pipelines`, which is missing; add it"
+            )
+        files = cluster.pipeline_files.get(input.pipeline, {})
+        if name not in files:
+            raise ValueError(
+                f"inputs.{index}.defined_in: {name} is not a file of the pipeline {input.pipeline} "
+                f"(there are: {listed(files) or 'none'}); correct it, or the input's `pipeline`"
+            )
+        text = re.sub(r"^\s*#.*", "", files[name], flags=re.MULTILINE)
+        ids = [input.plugin_id(protocols[0]) for protocols in input.plugins.values()]
+        for id in ids:
+            # A template's expression may be what gives it its id.
+            if "<%" not in text and not re.search(rf"""\bid\s*=>\s*["']?{re.escape(id)}["'\s}}]""", text):
+                raise ValueError(
+                    f'inputs.{index}.id: {name} has no input with id => "{id}"; give it that id, by which health checks '
+                    "find it"
+                )
 
 
 def _check_values(field: str, options: dict[str, Any], escapes: bool) -> None:

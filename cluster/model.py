@@ -25,6 +25,7 @@ from cluster.types import (
     Network,
     Networks,
     Options,
+    PipelineFile,
     PipelineId,
     PluginName,
     Port,
@@ -114,6 +115,9 @@ class Input(_Model):
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: PipelineId = "main"
     """The Logstash pipeline it belongs to."""
+    defined_in: PipelineFile | None = None
+    """The file in `pipelines` that has this input already: the deploy does not write it, but gives it virtual servers, firewall
+    rules and health checks (default: the deploy writes it)."""
     text: bool | None = None
     """Whether a line of text makes an event, so that `verify.py --send` can send some (default: by plugin and codec)."""
     probe: bool | None = None
@@ -150,7 +154,10 @@ class Input(_Model):
 
     def may_probe(self, protocol: str) -> bool:
         """Whether health checks may touch its port of this protocol."""
-        return PLUGINS.get(self.plugin or protocol, UNKNOWN).probe if self.probe is None else self.probe
+        if self.probe is not None:
+            return self.probe
+        known = PLUGINS.get(self.plugin or protocol, UNKNOWN)
+        return known.probe and not (self.defined_in and protocol == "tcp")  # which may have TLS there
 
     @property
     def target_port(self) -> int:

@@ -124,6 +124,13 @@ PipelineId = Annotated[
 ]
 Word = Annotated[str, _matching(r"[\w.-]{1,64}", "a word; use letters, digits, `_`, `.` and `-`")]
 PluginName = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "an input plugin; write its name, such as beats")]
+PipelineFile = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z0-9][A-Za-z0-9._-]*\.conf",
+        "the name of a pipeline file; write it as beats.conf, without a folder: that follows from `pipeline`",
+    ),
+]
 Options = Annotated[dict[str, Any], BeforeValidator(_check_options)]
 Codec = Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_check_codec)]
 Email = Annotated[str, _matching(r"[\w.%+-]+@[\w.-]+", "a mail address; write it as root@localhost")]

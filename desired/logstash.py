@@ -81,7 +81,7 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
             inputs=[
                 (plugin, options(cluster, node, input, plugin))
                 for input in cluster.inputs
-                if input.pipeline == pipeline
+                if input.pipeline == pipeline and not input.defined_in
                 for plugin in input.plugins
             ],
             events=None if user_files else events_file(pipeline),

@@ -55,6 +55,8 @@ def no_text(server: VirtualServer) -> str | None:
     input = server.input
     if input.text is not None:
         return None if input.text else "its `text` is False in the inventory"
+    if input.defined_in:
+        return f"what its pipeline file {input.defined_in} makes of text is not known (`text`)"
     plugin = input.plugin or server.protocol.lower()
     if not PLUGINS.get(plugin, UNKNOWN).text:
         return f"its plugin {plugin} does not take lines of text"

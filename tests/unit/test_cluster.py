@@ -18,7 +18,9 @@ import pytest
 from pyinfra.api import Inventory
 
 from cluster import Cluster, ClusterError, cluster_of_host, define
+from desired import logstash
 from remote.inventory import load_cluster
+from verification.events import no_text
 
 Settings = dict[str, Any]
 PASSWORD = "hunter22"
@@ -269,6 +271,15 @@ NO_MACHINES = {
     "ff02::/16": "ff00::/8 (multicast, RFC 4291)",
 }
 """Networks, and the part of each that is for no cluster."""
+RENDERED: Settings = {
+    "options": {"a": 1},
+    "codec": "json",
+    "type": "x",
+    "tags": ["x"],
+    "workers": 2,
+    "queue_size": 2,
+}
+WRONG_CODECS: list[Any] = [5, {}, {"a": {}, "b": {}}, {5: {}}, ["json"]]
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
     ({"nodes": None}, "nodes: None is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
@@ -394,7 +405,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
     *(
         (_input(codec=codec), f"inputs.0.codec: {codec!r} is not a codec; write its name, such as json_lines, or the name with options, such as {{\"json\": {{\"charset\": \"CP1252\"}}}}")
-        for codec in (5, {}, {"a": {}, "b": {}}, {5: {}}, ["json"])
+        for codec in WRONG_CODECS
     ),
     (_input(codec={"json": "CP1252"}), "inputs.0.codec: 'CP1252' is not a dictionary; write it as {\"client_inactivity_timeout\": 300}"),
     (_input(codec="beats"), "inputs.0.codec: beats is an input and not a codec; write plugin='beats'"),
@@ -425,6 +436,12 @@ BAD: list[tuple[Settings, str]] = [
     (_input(options={"a": float("nan")}), "inputs.0.options.a: nan can't be written; use a finite number"),
     (_input(options={"a": 2**63}), "inputs.0.options.a: 9223372036854775808 can't be written; use a number of 64 bits"),
     (_input(options={"a": "x\0y"}), "inputs.0.options.a: 'x\\x00y' has a character that no pipeline file can have; take it out"),
+    (_input(defined_in="a/b.conf"), "inputs.0.defined_in: 'a/b.conf' is not the name of a pipeline file; write it as beats.conf, without a folder: that follows from `pipeline`"),
+    (_input(defined_in="own.conf"), "inputs.0.defined_in: own.conf is to be in the folder `pipelines`, which is missing; add it"),
+    *(
+        (_input(defined_in="own.conf", **{field: value}), f"inputs.0.{field}: is written in own.conf, where the input is; take it out")
+        for field, value in RENDERED.items()
+    ),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
 ]  # fmt: skip
 
@@ -433,6 +450,56 @@ BAD: list[tuple[Settings, str]] = [
 def test_a_bad_value_is_refused_in_one_line(settings: Settings, change: Settings, line: str) -> None:
     with pytest.raises(ClusterError) as error:
         define(**{**settings, **change})
+    assert error.value.args == (line,)
+
+
+OWN = 'input {\n  beats { id => "a" port => 5514 }\n}\n'
+
+
+def named(settings: Settings, folder: Path, text: str = OWN, **change: Any) -> Cluster:
+    """A cluster whose input stands in `pipelines/own.conf`, and in `pipelines/x/own.conf`."""
+    (folder / "pipelines/x").mkdir(parents=True)
+    (folder / "pipelines/own.conf").write_text(text)
+    (folder / "pipelines/x/own.conf").write_text(text)
+    inputs = _input(**{"plugin": "beats", "defined_in": "own.conf", **change})
+    return cluster({**settings, **inputs, "pipelines": str(folder / "pipelines")})
+
+
+@pytest.mark.parametrize("pipeline", ["main", "x"])
+@pytest.mark.parametrize("text", [OWN, OWN.replace('"', "'"), OWN.replace('"a"', '"<%= node.name %>"')])
+def test_an_input_in_a_pipeline_file_gets_its_virtual_servers_and_is_not_written(
+    settings: Settings, text: str, pipeline: str, tmp_path: Path
+) -> None:
+    """Nor may a probe touch its TCP port, or text be sent there: what the file says of it is not known."""
+    made = named(settings, tmp_path, text, pipeline=pipeline)
+    assert [(server.protocol, server.input_id) for server in made.virtual_servers] == [("TCP", "a")]
+    assert made.input_ids == ("a",)
+    (input,) = made.inputs
+    assert not input.may_probe("tcp")
+    assert input.plugins == {"beats": ("tcp",)}
+    files = {file.path: file.content for file in logstash.files(made, made.nodes[0])}
+    assert "input {" not in files[logstash.own_file(pipeline)]
+    assert (
+        no_text(made.virtual_servers[0])
+        == "what its pipeline file own.conf makes of text is not known (`text`)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "line"),
+    [
+        ({"defined_in": "other.conf"}, OWN, "inputs.0.defined_in: other.conf is not a file of the pipeline main (there are: own.conf); correct it, or the input's `pipeline`"),
+        ({"pipeline": "y"}, OWN, "inputs.0.defined_in: own.conf is not a file of the pipeline y (there are: none); correct it, or the input's `pipeline`"),
+        ({}, OWN.replace('"a"', '"b"'), "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
+        ({}, '# id => "a"\ninput { beats { port => 5514 } }\n', "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
+        ({"plugin": None, "protocol": "both"}, OWN, "inputs.0.id: own.conf has no input with id => \"a-udp\"; give it that id, by which health checks find it"),
+    ],
+)  # fmt: skip
+def test_an_input_that_is_not_in_its_pipeline_file_is_refused(
+    settings: Settings, change: Settings, text: str, line: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        named(settings, tmp_path, text, **change)
     assert error.value.args == (line,)
 
 

@@ -73,11 +73,35 @@ def _files(folder: Path, password: str, variables: dict[str, str], pipelines: li
         (target / "filter.conf").write_text(FILTER)
 
 
+def _named_inputs(folder: Path, inputs: Any) -> None:
+    """The user's own file `named.conf` in each pipeline, with the inputs that are said to be there."""
+    for each in inputs if isinstance(inputs, list) else []:
+        if not isinstance(each, dict) or each.get("defined_in") != "named.conf":
+            continue
+        pipeline = str(each.get("pipeline", "main"))
+        target = folder / "pipelines" / ("" if pipeline == "main" else pipeline)
+        target.mkdir(parents=True, exist_ok=True)
+        protocol = each.get("protocol", "udp")
+        both = [f"{each['id']}-udp", f"{each['id']}-tcp"]
+        ids = both if protocol == "both" and not each.get("plugin") else [each["id"]]
+        with (target / "named.conf").open("a") as file:
+            for id, name in zip(
+                ids,
+                [each["plugin"]] if each.get("plugin") else ["udp", "tcp"] if len(ids) > 1 else [protocol],
+                strict=True,
+            ):
+                port = each.get("server_port") or each["port"]
+                file.write(
+                    f'input {{ {name} {{ id => "{id}" host => "<%= node.address %>" port => {port} }} }}\n'
+                )
+
+
 @contextmanager
 def _folder(case: Case) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _files(folder, case.password, case.variables, case.pipelines)
+        _named_inputs(folder, case.settings.get("inputs"))
         yield folder
 
 
@@ -191,7 +215,12 @@ def an_input(
             }
         )
     )
-    return made | more
+    made |= more
+    if draw(st.integers(0, 4)) == 0:  # one that stands in a pipeline file of the user's
+        for field in ("codec", "options", "type", "tags", "workers", "queue_size"):
+            made.pop(field, None)
+        made["defined_in"] = "named.conf"
+    return made
 
 
 @st.composite
@@ -250,6 +279,8 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
+    if any("defined_in" in each for each in inputs):
+        made["pipelines"] = "pipelines"
     pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))
     return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines)
 
@@ -397,6 +428,7 @@ CHOICES: dict[str, list[Any]] = {
         {1: 2},
     ],
     "support_escapes": [True, False],
+    "defined_in": ["named.conf", "other.conf", "a/b.conf", ".conf", None],
     "id": ["a", "a-udp", "a" * 64, "a.1"],
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
