@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from cluster.constants import API_PORT
 from cluster.errors import listed, shorten, shown
 from cluster.language import literal
-from cluster.plugins import CODECS, FETCHING, PLUGINS, STICKY_PORTS, UDP_SETTINGS, UNKNOWN, CodecRow
+from cluster.plugins import (
+    CODECS,
+    FETCHING,
+    PLUGINS,
+    STICKY_PORTS,
+    UDP_SETTINGS,
+    UNKNOWN,
+    CodecRow,
+    tls_options,
+)
 from cluster.types import Address, Network
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ _OF_THE_INPUT = ("id", "port", "codec", "type", "tags")
 """Options of each plugin that an input has as settings of its own."""
 
 
-_WRITTEN = ("options", "codec", "type", "tags", "workers", "queue_size")
+_WRITTEN = ("options", "tls", "codec", "type", "tags", "workers", "queue_size")
 """Settings that are only written into a pipeline file."""
 
 
@@ -43,6 +52,7 @@ def check_input(input: Input) -> None:
     _check_plugin(input)
     _check_codec(input)
     _check_options(input)
+    _check_tls(input)
     if input.defined_in:
         for field in _WRITTEN:
             if getattr(input, field) != type(input).model_fields[field].default:
@@ -129,6 +139,8 @@ def _check_codec(input: Input) -> None:
 
 def _check_options(input: Input) -> None:
     """Raises `ValueError` for an option that the deploy writes itself."""
+    rows = [PLUGINS.get(plugin, UNKNOWN) for plugin in input.plugins]
+    of_tls = {option for row in rows for names in (row.tls, row.old_tls) if names for option in names.all}
     by_protocol = {option for options in input.known.select.values() for option in options}
     for option in input.options:
         if option in _OF_THE_INPUT or (option in UDP_SETTINGS and "udp" in input.plugins):
@@ -139,10 +151,34 @@ def _check_options(input: Input) -> None:
             raise ValueError(
                 f"options.{option}: follows from the input's protocol; write that, and take it out"
             )
-        if any(option in PLUGINS.get(plugin, UNKNOWN).reserved for plugin in input.plugins):
+        if option in of_tls:
+            raise ValueError(f"options.{option}: follows from the input's `tls`; write that, and take it out")
+        if any(option in row.reserved for row in rows):
             raise ValueError(
                 f"options.{option}: must be as the deploy has it, so that events reach the input; take it out"
             )
+
+
+def _check_tls(input: Input) -> None:
+    if input.tls is None:
+        return
+    if "udp" in input.protocols:
+        raise ValueError("tls: there is none over UDP; choose protocol='tcp', or one input for each protocol")
+    (plugin,) = input.plugins
+    if plugin not in PLUGINS:
+        raise ValueError(
+            f"tls: the names of the options of {plugin} are not known; take it out, and write them into options, with "
+            "files that are on the nodes"
+        )
+    if PLUGINS[plugin].tls is None:
+        raise ValueError(
+            f"tls: Logstash's {plugin} input has none; choose plugin='tcp', with a codec and filters"
+        )
+    if input.tls.clients != "none" and input.tls.ca is None:
+        raise ValueError(
+            f"tls.ca: is missing, and client_authentication is {input.tls.clients!r}; name the file with the certificates "
+            "of the CAs that sign senders' certificates"
+        )
 
 
 def check_cluster(cluster: Cluster) -> None:
@@ -379,6 +415,12 @@ def _check_logstash(cluster: Cluster) -> None:
             "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
         )
     for index, input in enumerate(cluster.inputs):
+        names = tls_options(next(iter(input.plugins)), cluster.logstash, version) if input.tls else None
+        if input.tls and names and input.tls.clients not in names.values:
+            raise ValueError(
+                f"inputs.{index}.tls.client_authentication: {input.tls.clients!r} is not possible with the "
+                f"{next(iter(input.plugins))} input of this Logstash; choose from {listed(map(repr, names.values))}"
+            )
         _check_values(f"inputs.{index}.options", input.options, cluster.support_escapes)
         _check_values(f"inputs.{index}.codec", input.codec_options, cluster.support_escapes)
     if cluster.queue_max_bytes and cluster.queue == "memory":
@@ -388,7 +430,7 @@ def _check_logstash(cluster: Cluster) -> None:
             f"heap: {shorten(str(cluster.environment_file))} sets LS_JAVA_OPTS, which overrides it; "
             "take one of them out"
         )
-    _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+    _ = cluster.environment, cluster.pipeline_files, cluster.tls_files  # reads them, and so checks them
     _check_defined_inputs(cluster)
 
 

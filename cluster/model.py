@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,9 +10,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from cluster import checks
+from cluster.certificates import TlsFiles
 from cluster.errors import ClusterError, listed, shown
 from cluster.ipvs import VirtualServer, virtual_servers
-from cluster.local_files import read_auth_pass, read_environment, read_pipelines
+from cluster.local_files import read_auth_pass, read_environment, read_pipelines, read_tls
 from cluster.plugins import PLUGINS, UNKNOWN, Plugin
 from cluster.types import (
     Address,
@@ -22,6 +24,7 @@ from cluster.types import (
     HostName,
     InputId,
     Interface,
+    Names,
     Network,
     Networks,
     Options,
@@ -73,6 +76,27 @@ class Node(_Model):
         return next(address for address in self.addresses if address.version == version)
 
 
+class Tls(_Model):
+    """TLS of an input: what it shows to senders, and which of them it lets in."""
+
+    certificate: Path
+    """The local file with the certificate that senders see, in PEM: its own first, then those between it and its CA."""
+    key: Path
+    """The local file with its private key, in PEM, without a password."""
+    ca: Path | None = None
+    """The local file with the certificates of the CAs that sign the senders' certificates, in PEM."""
+    client_authentication: Literal["none", "optional", "required"] | None = None
+    """Whether senders need a certificate of their own (default: `required` with a `ca`, otherwise `none`)."""
+    names: Names = ()
+    """What senders call the VIP, names and addresses: the certificate must be for all of them (default: the VIPs'
+    addresses)."""
+
+    @property
+    def clients(self) -> str:
+        """`none`, `optional` or `required`: whether senders need a certificate."""
+        return self.client_authentication or ("required" if self.ca else "none")
+
+
 class Input(_Model):
     """One input of Logstash behind the VIP: a virtual server for each VIP and protocol."""
 
@@ -88,6 +112,8 @@ class Input(_Model):
     """Logstash's input plugin, such as `beats`, `http` or `syslog`: any that listens at a port (default: `udp` or `tcp`)."""
     options: Options = {}
     """More options of the plugin, by Logstash's names for them: strings, numbers, booleans, lists and dictionaries."""
+    tls: Tls | None = None
+    """TLS over TCP: a dictionary with the paths of its `certificate` and `key`, and more."""
     scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "rr"
     """How IPVS chooses a node (ipvsadm(8)): in turn (`rr`, `wrr`), by the fewest connections (`lc`, `wlc`), or by the
     sender's address (`sh`, `mh`: a sender's events all go to one node)."""
@@ -157,7 +183,8 @@ class Input(_Model):
         if self.probe is not None:
             return self.probe
         known = PLUGINS.get(self.plugin or protocol, UNKNOWN)
-        return known.probe and not (self.defined_in and protocol == "tcp")  # which may have TLS there
+        may_have_tls = protocol == "tcp" and (self.tls or self.defined_in)
+        return known.probe and not may_have_tls
 
     @property
     def target_port(self) -> int:
@@ -274,12 +301,23 @@ class Cluster(_Model):
         """The user's own pipeline files: text by name, by pipeline."""
         return read_pipelines(self.pipelines) if self.pipelines else {}
 
+    @cached_property
+    def tls_files(self) -> dict[str, TlsFiles]:
+        """The certificates and keys of the inputs that have TLS, by the input's id."""
+        vips = [str(vip) for vip in self.vips]
+        return {
+            input.id: read_tls(f"inputs.{index}.tls", input.tls, list(input.tls.names) or vips)
+            for index, input in enumerate(self.inputs)
+            if input.tls
+        }
+
     def masked(self) -> Self:
         """The same cluster with `********` for each secret, so that nothing which is rendered from it holds one."""
         return self.model_copy(
             update={
                 "auth_pass": MASK if self.auth_pass else None,
                 "environment": dict.fromkeys(self.environment, MASK),
+                "tls_files": {id: replace(files, key=MASK) for id, files in self.tls_files.items()},
             }
         )
 

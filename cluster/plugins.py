@@ -6,11 +6,54 @@ An inventory may name any other plugin, too; it then says itself what a row woul
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TlsOptions:
+    """What a plugin calls its options for TLS."""
+
+    enable: str
+    certificate: str
+    key: str
+    ca: str
+    client: str
+    """Whether senders need certificates."""
+    values: Mapping[str, str | bool]
+    """What `client` is for the inventory's `none`, `optional` and `required`; without `optional`, it has no such thing."""
+    ca_list: bool = True
+    """Whether `ca` takes a list of files."""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.enable, self.certificate, self.key, self.ca, self.client)
+
+
+_SAME = {value: value for value in ("none", "optional", "required")}
+STANDARD_TLS = TlsOptions(
+    *("ssl_enabled", "ssl_certificate", "ssl_key", "ssl_certificate_authorities"),
+    "ssl_client_authentication",
+    _SAME,
+)
+"""The names that all of Elastic's plugins have from Logstash 8.12 on; 9 has no others."""
+STANDARD_SINCE = (8, 12)
+_VERIFY_MODE = {"none": "none", "optional": "peer", "required": "force_peer"}
+_MODE_TLS = TlsOptions(
+    *("ssl", "ssl_certificate", "ssl_key", "ssl_certificate_authorities", "ssl_verify_mode"), _VERIFY_MODE
+)
+_VERIFY = {"none": False, "required": True}
+_TCP_TLS = TlsOptions(
+    *("ssl_enable", "ssl_cert", "ssl_key", "ssl_certificate_authorities", "ssl_verify"), _VERIFY
+)
+_RELP_TLS = TlsOptions(
+    *("ssl_enable", "ssl_cert", "ssl_key", "ssl_cacert", "ssl_verify"), _VERIFY, ca_list=False
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +74,12 @@ class Plugin:
     """Whether a line of text makes an event."""
     ipv6: bool = True
     """Whether it can listen on IPv6."""
+    tls: TlsOptions | None = None
+    """Its options for TLS; None where it has none."""
+    old_tls: TlsOptions | None = None
+    """Those before Logstash 8.12, where they were others."""
+    without_tls: Options = field(default_factory=dict)
+    """The options that turn TLS off, where it is on by itself."""
     reserved: tuple[str, ...] = ()
     """Options that only the deploy may set, beside those of `select` and of each input."""
 
@@ -39,13 +88,18 @@ UDP_SETTINGS = ("workers", "queue_size", "receive_buffer_bytes")
 """Options of the udp input, which the inventory has as settings of their own."""
 PLUGINS = {
     "udp": Plugin(("udp",), "udp", probe=True, text=True),
-    "tcp": Plugin(("tcp",), "tcp", probe=True, text=True, reserved=("mode",)),
-    "beats": Plugin(("tcp",), "tcp"),
-    "elastic_agent": Plugin(("tcp",), "tcp"),
-    "lumberjack": Plugin(("tcp",), "tcp"),
-    "http": Plugin(("tcp",), "tcp"),
-    "relp": Plugin(("tcp",), "tcp"),
-    "graphite": Plugin(("tcp",), "tcp"),
+    "tcp": Plugin(
+        ("tcp",), "tcp", probe=True, text=True, tls=STANDARD_TLS, old_tls=_TCP_TLS, reserved=("mode",)
+    ),
+    "beats": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_MODE_TLS),
+    "elastic_agent": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_MODE_TLS),
+    "elastic_serverless_forwarder": Plugin(
+        ("tcp",), "tcp", tls=STANDARD_TLS, without_tls={"ssl_enabled": False}
+    ),
+    "logstash": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, without_tls={"ssl_enabled": False}),
+    "http": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_MODE_TLS),
+    "relp": Plugin(("tcp",), "tcp", tls=_RELP_TLS),
+    "graphite": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_TCP_TLS, reserved=("mode",)),
     # It always listens on both. An empty datagram may become an event, and each connection is a line in its log.
     "syslog": Plugin(("udp", "tcp"), "both", text=True),
     "gelf": Plugin(
@@ -68,6 +122,16 @@ PLUGINS = {
     "ganglia": Plugin(("udp",), "udp"),
 }
 UNKNOWN = Plugin()
+
+
+def tls_options(plugin: str, logstash: int, version: str | None) -> TlsOptions | None:
+    """A plugin's options for TLS in this Logstash: its major version, and the exact one where the inventory names it."""
+    known = PLUGINS.get(plugin, UNKNOWN)
+    exact = version not in (None, "latest")
+    release = tuple(map(int, str(version).split("."))) if exact else (logstash, sys.maxsize)
+    return known.old_tls if known.old_tls and release < STANDARD_SINCE else known.tls
+
+
 FETCHING = {
     *(
         "azure_event_hubs",

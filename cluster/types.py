@@ -108,6 +108,20 @@ HostName = Annotated[
         "a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)",
     ),
 ]
+
+
+def _check_name(value: object) -> object:
+    """A host name, or an address as Python writes it."""
+    if isinstance(value, str):
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            if "*" not in value and re.fullmatch(rf"(?!.{{254}}){_LABEL}(\.{_LABEL})*", value):
+                return value
+    raise ValueError(f"{shown(value)} is neither a host name nor an address; write it as logs.example.com")
+
+
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_check_name)], ...], BeforeValidator(_in_a_list)]
 Interface = Annotated[
     str,
     _matching(r"\w[\w.-]{0,14}", "an interface name; use one that `ip link` shows, 15 characters at most"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
 from cluster.language import codec, literal
-from cluster.plugins import UDP_SETTINGS
+from cluster.plugins import UDP_SETTINGS, tls_options
 from desired.render import render, render_user_file
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -16,7 +16,11 @@ SETTINGS = f"{HOME}/logstash.yml"
 PIPELINES = f"{HOME}/pipelines.yml"
 ENVIRONMENT = f"{HOME}/logstash-ha.env"
 DROP_IN = "/etc/systemd/system/logstash.service.d/logstash-ha.conf"
+TLS = f"{HOME}/tls"
+"""The folder of the certificates and keys of inputs with TLS."""
 UNIT = "logstash"
+USER = "logstash"
+"""The user that it runs as, which its package makes."""
 
 
 def folder(pipeline: str) -> str:
@@ -49,6 +53,58 @@ def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
     return "0.0.0.0" if cluster.families == (4,) else "::"
 
 
+def certificate_file(input: Input) -> str:
+    """The file with the certificate of an input with TLS, and those between it and its CA."""
+    return f"{TLS}/{input.id}.crt"
+
+
+def ca_file(input: Input) -> str:
+    """The file with the certificates of the CAs that sign the senders' certificates."""
+    return f"{TLS}/{input.id}.ca.crt"
+
+
+def certificate_paths(cluster: Cluster) -> list[str]:
+    """All files with certificates: of inputs with TLS, and of the CAs that sign the senders'."""
+    return [
+        path
+        for input in cluster.inputs
+        if input.tls
+        for path in (certificate_file(input), *([ca_file(input)] if input.tls.ca else []))
+    ]
+
+
+def _tls_files(cluster: Cluster) -> list[TextFile]:
+    """The certificates and keys of the inputs with TLS; only Logstash may read a key."""
+    files = []
+    for input in cluster.inputs:
+        if input.tls is None:
+            continue
+        found = cluster.tls_files[input.id]
+        key = found.key.get_secret_value()
+        files.append(TextFile(certificate_file(input), found.certificate, step=4, read_by=UNIT))
+        files.append(
+            TextFile(f"{TLS}/{input.id}.key", key, step=4, mode="400", owner=USER, read_by=UNIT, secret=True)
+        )
+        if found.ca:
+            files.append(TextFile(ca_file(input), found.ca, step=4, read_by=UNIT))
+    return files
+
+
+def _tls_options(cluster: Cluster, input: Input, plugin: str) -> dict[str, Any]:
+    """The options by which a plugin has TLS, or has none."""
+    names = tls_options(plugin, cluster.logstash, cluster.version)
+    if input.tls is None or names is None:
+        return dict(input.known.without_tls)
+    ca = {names.ca: [ca_file(input)] if names.ca_list else ca_file(input)} if input.tls.ca else {}
+    return {
+        names.enable: True,
+        names.certificate: certificate_file(input),
+        names.key: f"{TLS}/{input.id}.key",
+        **ca,
+        names.client: names.values[input.tls.clients],
+    }
+
+
 def options(cluster: Cluster, node: Node, input: Input, plugin: str) -> dict[str, str]:
     """The options of an input's plugin, by name, as a pipeline file writes them: the inventory's own come last."""
     protocols = input.plugins[plugin]
@@ -57,6 +113,7 @@ def options(cluster: Cluster, node: Node, input: Input, plugin: str) -> dict[str
         "host": listen_address(cluster, node, input),
         "port": input.target_port,
         **input.known.select.get("both" if len(protocols) > 1 else protocols[0], {}),
+        **_tls_options(cluster, input, plugin),
     }
     if plugin == "tcp":
         values["dns_reverse_lookup_enabled"] = False
@@ -95,6 +152,7 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
     return [
         TextFile(SETTINGS, settings, step=3, read_by=UNIT),
         *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
+        *_tls_files(cluster),
         *environment,
     ]
 

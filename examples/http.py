@@ -1,4 +1,4 @@
-"""Events by HTTP, with a password: for webhooks, and for programs that need an answer. TLS is in beats_tls.py."""
+"""Events by HTTP, with a password: for webhooks, and for programs that need an answer; by HTTPS in beats_tls.py."""
 
 from cluster import define
 

@@ -62,6 +62,7 @@ def choose_targets(cluster: Cluster, count: int) -> list[Target]:
             server=server,
             flows=1 if server.ops else min(count, 2 * len(cluster.nodes)),
             numbered=server.input.pipeline not in cluster.pipeline_files,
+            certificate=cluster.tls_files[server.input.id].fingerprint if server.input.tls else None,
         )
         for index, server in enumerate(cluster.virtual_servers)
         if no_text(server) is None
@@ -132,6 +133,7 @@ def send_events(sender: Host, targets: list[Target], run: str, count: int, rate:
             str(target.server.vip),
             target.server.port,
             target.flows,
+            target.certificate,
         )
         for target in targets
     ]

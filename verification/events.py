@@ -22,6 +22,8 @@ class Target:
     """Sockets that the events take turns over: IPVS picks a node for each, or for each event with `ops`."""
     numbered: bool
     """Whether the events can be told apart where they arrive: in a file of the deploy's own output."""
+    certificate: str | None = None
+    """With TLS, the SHA-256 of the certificate that it must show."""
 
 
 class Sent(NamedTuple):
@@ -53,6 +55,8 @@ def label(targets: Iterable[Target]) -> str:
 def no_text(server: VirtualServer) -> str | None:
     """Why no line of text can be sent to a virtual server as an event, in words; None where one can."""
     input = server.input
+    if input.tls and input.tls.clients == "required":
+        return "its senders need certificates of their own (`tls`)"
     if input.text is not None:
         return None if input.text else "its `text` is False in the inventory"
     if input.defined_in:

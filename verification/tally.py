@@ -132,6 +132,8 @@ def _send_failure(sender: str, target: Target, result: Sent) -> list[Problem]:
         ]
     if result.errno in NO_ROUTE:
         do = f"send --from a host that can reach {vip}"
+    elif result.error.startswith("TLS: "):
+        do = "has each node the certificate of the inventory, and nobody else the port? Run the deploy again"
     elif result.source is None:
         do = f"{_FIX_ABOVE}: a firewall refuses or drops, or nobody listens"
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cluster import Cluster, Input, Node
+from cluster import Cluster, Input, Node, Tls
 from docs.settings import BEGIN, END, MOST_NEEDED, README, REFERENCE, docstrings, renewed, tables
 
 
@@ -24,7 +24,7 @@ def test_readmes_tables_are_one_screen() -> None:
         assert names <= set(model.model_fields)
 
 
-@pytest.mark.parametrize("model", [Cluster, Node, Input])
+@pytest.mark.parametrize("model", [Cluster, Node, Input, Tls])
 def test_each_setting_has_a_row(model: type[BaseModel]) -> None:
     fields = model.model_fields
     assert list(docstrings(model)) == list(fields)
