@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
+from tests.certificates import Authority
 from tests.unit import judges
 from tests.unit.clusters import make_cluster
 from tests.unit.judges import objections
@@ -73,6 +75,16 @@ def _files(folder: Path, password: str, variables: dict[str, str], pipelines: li
         (target / "filter.conf").write_text(FILTER)
 
 
+@cache
+def _certificates() -> dict[str, str]:
+    """A certificate for each VIP that a cluster here can have, its key and its CA: text by file name."""
+    with tempfile.TemporaryDirectory() as name:
+        authority = Authority(Path(name))
+        vips = [_address(version, 200 + place) for version in (4, 6) for place in range(3)]
+        authority.issue("logs", "logs.example.com", *vips)
+        return {file.name: file.read_text() for file in Path(name).iterdir()}
+
+
 def _named_inputs(folder: Path, inputs: Any) -> None:
     """The user's own file `named.conf` in each pipeline, with the inputs that are said to be there."""
     for each in inputs if isinstance(inputs, list) else []:
@@ -102,6 +114,8 @@ def _folder(case: Case) -> Iterator[Path]:
         folder = Path(name)
         _files(folder, case.password, case.variables, case.pipelines)
         _named_inputs(folder, case.settings.get("inputs"))
+        for file, text in _certificates().items():
+            (folder / file).write_text(text)
         yield folder
 
 
@@ -122,8 +136,22 @@ class Case:
             else value
             for key, value in self.settings.items()
         }
+        if isinstance(settings.get("inputs"), list):
+            settings["inputs"] = [_with_certificates(folder, input) for input in settings["inputs"]]
         _, data = define(**settings)
         return Cluster.model_validate(data["cluster"])
+
+
+def _with_certificates(folder: Path, input: Any) -> Any:
+    """An input whose certificates are in this folder."""
+    if not isinstance(input, dict) or not isinstance(input.get("tls"), dict):
+        return input
+    files = {
+        name: str(folder / value) if value in _certificates() else value
+        for name, value in input["tls"].items()
+        if isinstance(value, str)
+    }
+    return {**input, "tls": {**input["tls"], **files}}
 
 
 # Clusters that are as they should be.
@@ -216,8 +244,16 @@ def an_input(
         )
     )
     made |= more
+    if protocol == "tcp" and PLUGINS.get(plugin or "tcp", UNKNOWN).tls and draw(st.booleans()):
+        tls = {"certificate": "logs.pem", "key": "logs.key"}
+        clients = st.fixed_dictionaries(
+            {"ca": st.just("ca.pem")},
+            optional={"client_authentication": st.sampled_from(["none", "required"])},
+        )
+        called = st.lists(st.sampled_from(["logs.example.com"]), max_size=1)
+        made["tls"] = tls | draw(st.one_of(st.just({}), clients)) | draw(_sometimes({"names": called}))
     if draw(st.integers(0, 4)) == 0:  # one that stands in a pipeline file of the user's
-        for field in ("codec", "options", "type", "tags", "workers", "queue_size"):
+        for field in ("codec", "options", "tls", "type", "tags", "workers", "queue_size"):
             made.pop(field, None)
         made["defined_in"] = "named.conf"
     return made
@@ -428,6 +464,18 @@ CHOICES: dict[str, list[Any]] = {
         {1: 2},
     ],
     "support_escapes": [True, False],
+    "tls": [
+        {"certificate": "logs.pem", "key": "logs.key"},
+        {"certificate": "logs.pem", "key": "logs.pem"},
+        {"certificate": "logs.pem", "key": "logs.key", "names": ["nobody.example.com"]},
+        {"certificate": "logs.pem", "key": "logs.key", "ca": "ca.pem", "client_authentication": "optional"},
+        {"certificate": "logs.pem", "key": "logs.key", "client_authentication": "required"},
+        {"certificate": "ca.pem", "key": "logs.key"},
+        {"certificate": "logs.pem"},
+        {"certificate": 1, "key": "\0", "name": {}},
+        {1: 2},
+        "logs.pem",
+    ],
     "defined_in": ["named.conf", "other.conf", "a/b.conf", ".conf", None],
     "id": ["a", "a-udp", "a" * 64, "a.1"],
 }
