@@ -18,6 +18,7 @@ from desired import health_script, keepalived
 from desired.logstash import unit as logstash_unit
 from desired.sysctl import FILE as SYSCTL_FILE
 from desired.textfile import TextFile
+from facts.certificates import Certificates
 from facts.files import Files, FileText
 from facts.record import Record
 from facts.sysctl import Sysctl
@@ -147,6 +148,14 @@ def test_what_put_wrote_is_what_the_fact_finds(machine: ShellMachine) -> None:
     machine.run(files.put, files=[file])
     assert machine.fact(Files, paths=[file.path]) == {file.path: file.state}
     assert machine.fact(FileText, path=file.path) == ["authentication {", "    auth_pass ********", "}"]
+
+
+def test_certificates_are_read_with_their_line_ends(machine: ShellMachine) -> None:
+    """Those that are there, also without an end of the last line."""
+    machine.write("/etc/logstash/tls/a.crt", "one\n  two \\n\n\n")
+    machine.write("/etc/logstash/tls/b.crt", "end")
+    paths = [f"/etc/logstash/tls/{name}.crt" for name in "abc"]
+    assert machine.fact(Certificates, paths=paths) == {paths[0]: "one\n  two \\n\n\n", paths[1]: "end\n"}
 
 
 def test_a_file_of_another_owner_is_never_anybody_elses(machine: ShellMachine) -> None:
