@@ -436,8 +436,10 @@ def _check_logstash(cluster: Cluster) -> None:
 
 def _check_defined_inputs(cluster: Cluster) -> None:
     for index, input in enumerate(cluster.inputs):
+        ids = [input.plugin_id(protocols[0]) for protocols in input.plugins.values()]
         name = input.defined_in
         if name is None:
+            _check_not_defined(f"inputs.{index}.id", ids, cluster.pipeline_files)
             continue
         if cluster.pipelines is None:
             raise ValueError(
@@ -449,15 +451,32 @@ def _check_defined_inputs(cluster: Cluster) -> None:
                 f"inputs.{index}.defined_in: {name} is not a file of the pipeline {input.pipeline} "
                 f"(there are: {listed(files) or 'none'}); correct it, or the input's `pipeline`"
             )
-        text = re.sub(r"^\s*#.*", "", files[name], flags=re.MULTILINE)
-        ids = [input.plugin_id(protocols[0]) for protocols in input.plugins.values()]
+        found = _ids_in(files[name])
+        computed = any(mark in id for id in found for mark in ("<%", "${"))
         for id in ids:
-            # A template's expression may be what gives it its id.
-            if "<%" not in text and not re.search(rf"""\bid\s*=>\s*["']?{re.escape(id)}["'\s}}]""", text):
+            if id not in found and not computed:
                 raise ValueError(
                     f'inputs.{index}.id: {name} has no input with id => "{id}"; give it that id, by which health checks '
                     "find it"
                 )
+
+
+def _check_not_defined(field: str, ids: Iterable[str], pipelines: dict[str, dict[str, str]]) -> None:
+    """Raises `ValueError` where a file of the user's has an id that an input gets from the deploy."""
+    for files in pipelines.values():
+        for name, text in files.items():
+            for id in set(ids) & _ids_in(text):
+                raise ValueError(
+                    f"{field}: {name} has a plugin with id {id}, too; write defined_in={name!r} where it is this "
+                    "input, or else choose another id"
+                )
+
+
+def _ids_in(text: str) -> set[str]:
+    """The ids of plugins in a pipeline file."""
+    text = re.sub(r"^\s*#.*", "", text, flags=re.MULTILINE)
+    found = re.findall(r"""\bid\s*=>\s*("[^"]*"|'[^']*'|[\w.-]+)""", text)
+    return {id.strip("\"'") for id in found}
 
 
 def _check_values(field: str, options: dict[str, Any], escapes: bool) -> None:

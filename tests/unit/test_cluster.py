@@ -415,7 +415,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(plugin="Beats"), "inputs.0.plugin: 'Beats' is not an input plugin; write its name, such as beats"),
     (_input(plugin="kafka"), "inputs.0.plugin: kafka gets its events by itself, and nobody can send it any; put it into a pipeline file of yours (`pipelines`)"),
     (_input(plugin="netflow"), "inputs.0.plugin: netflow is a codec and not an input; write codec='netflow'"),
-    (_input(plugin="mqtt"), "inputs.0.protocol: is not known of the plugin mqtt (known are: udp, tcp, beats, elastic_agent, lumberjack, http, relp, graphite, syslog, gelf, snmptrap, ganglia); write whether it listens on 'udp', 'tcp' or 'both'"),
+    (_input(plugin="mqtt"), "inputs.0.protocol: is not known of the plugin mqtt (known are: udp, tcp, beats, elastic_agent, elastic_serverless_forwarder, logstash, http, relp, graphite, syslog, gelf, snmptrap, ganglia); write whether it listens on 'udp', 'tcp' or 'both'"),
     (_input(plugin="beats", protocol="both"), "inputs.0.protocol: Logstash's beats input listens on tcp only; take it out"),
     (_input(plugin="udp", protocol="tcp"), "inputs.0.protocol: Logstash's udp input listens on udp only; take it out"),
     (_input(plugin="beats", workers=4), "inputs.0.workers: Logstash's beats input has no such setting; take it out"),
@@ -492,6 +492,7 @@ def test_an_input_in_a_pipeline_file_gets_its_virtual_servers_and_is_not_written
         ({"pipeline": "y"}, OWN, "inputs.0.defined_in: own.conf is not a file of the pipeline y (there are: none); correct it, or the input's `pipeline`"),
         ({}, OWN.replace('"a"', '"b"'), "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
         ({}, '# id => "a"\ninput { beats { port => 5514 } }\n', "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
+        ({"defined_in": None}, OWN, "inputs.0.id: own.conf has a plugin with id a, too; write defined_in='own.conf' where it is this input, or else choose another id"),
         ({"plugin": None, "protocol": "both"}, OWN, "inputs.0.id: own.conf has no input with id => \"a-udp\"; give it that id, by which health checks find it"),
     ],
 )  # fmt: skip

@@ -85,27 +85,21 @@ def _certificates() -> dict[str, str]:
         return {file.name: file.read_text() for file in Path(name).iterdir()}
 
 
-def _named_inputs(folder: Path, inputs: Any) -> None:
-    """The user's own file `named.conf` in each pipeline, with the inputs that are said to be there."""
-    for each in inputs if isinstance(inputs, list) else []:
-        if not isinstance(each, dict) or each.get("defined_in") != "named.conf":
+def _named_inputs(inputs: list[Settings]) -> dict[str, str]:
+    """The user's own files `named.conf`, with the inputs that are said to be there: text by pipeline."""
+    texts: dict[str, str] = {}
+    for each in inputs:
+        if "defined_in" not in each:
             continue
-        pipeline = str(each.get("pipeline", "main"))
-        target = folder / "pipelines" / ("" if pipeline == "main" else pipeline)
-        target.mkdir(parents=True, exist_ok=True)
-        protocol = each.get("protocol", "udp")
-        both = [f"{each['id']}-udp", f"{each['id']}-tcp"]
-        ids = both if protocol == "both" and not each.get("plugin") else [each["id"]]
-        with (target / "named.conf").open("a") as file:
-            for id, name in zip(
-                ids,
-                [each["plugin"]] if each.get("plugin") else ["udp", "tcp"] if len(ids) > 1 else [protocol],
-                strict=True,
-            ):
-                port = each.get("server_port") or each["port"]
-                file.write(
-                    f'input {{ {name} {{ id => "{id}" host => "<%= node.address %>" port => {port} }} }}\n'
-                )
+        protocols = ["udp", "tcp"] if each["protocol"] == "both" else [each["protocol"]]
+        plugins = [each["plugin"]] if "plugin" in each else protocols
+        for plugin in plugins:
+            id = f"{each['id']}-{plugin}" if len(plugins) > 1 else each["id"]
+            port = each.get("server_port", each["port"])
+            text = f'input {{ {plugin} {{ id => "{id}" host => "<%= node.address %>" port => {port} }} }}\n'
+            pipeline = each.get("pipeline", "main")
+            texts[pipeline] = texts.get(pipeline, "") + text
+    return texts
 
 
 @contextmanager
@@ -113,7 +107,10 @@ def _folder(case: Case) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _files(folder, case.password, case.variables, case.pipelines)
-        _named_inputs(folder, case.settings.get("inputs"))
+        for pipeline, text in case.named.items():
+            target = folder / "pipelines" / ("" if pipeline == "main" else pipeline)
+            target.mkdir(parents=True, exist_ok=True)
+            (target / "named.conf").write_text(text)
         for file, text in _certificates().items():
             (folder / file).write_text(text)
         yield folder
@@ -127,6 +124,7 @@ class Case:
     password: str
     variables: dict[str, str]
     pipelines: list[str]
+    named: dict[str, str]
 
     def cluster(self, folder: Path) -> Cluster:
         """The cluster as the deploy has it: through pyinfra's host data."""
@@ -318,7 +316,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
     if any("defined_in" in each for each in inputs):
         made["pipelines"] = "pipelines"
     pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))
-    return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines)
+    return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines, _named_inputs(inputs))
 
 
 @examples(80)
