@@ -17,7 +17,7 @@ DOCUMENT_VERSION = 2
 """The version of the JSON documents; a change that could break a reader raises it."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
-_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
+_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS", "tls": "TLS"}
 
 
 def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
