@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from cluster import checks
 from cluster.certificates import TlsFiles
 from cluster.errors import ClusterError, listed, shown
+from cluster.input_checks import check_input
 from cluster.ipvs import VirtualServer, virtual_servers
 from cluster.local_files import read_auth_pass, read_environment, read_pipelines, read_tls
 from cluster.plugins import PLUGINS, UNKNOWN, Plugin
@@ -213,7 +214,7 @@ class Input(_Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks.check_input(self)
+        check_input(self)
         return self
 
 
