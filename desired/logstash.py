@@ -60,7 +60,7 @@ def certificate_file(input: Input) -> str:
 
 def ca_file(input: Input) -> str:
     """The file with the certificates of the CAs that sign the senders' certificates."""
-    return f"{TLS}/{input.id}.ca.crt"
+    return f"{TLS}/{input.id}.ca"
 
 
 def certificate_paths(cluster: Cluster) -> list[str]:

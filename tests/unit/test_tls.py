@@ -68,7 +68,7 @@ def test_a_node_gets_the_certificate_and_the_key_which_only_logstash_may_read(
     tls = authority.issue("logs", "10.77.0.10", key_type=key_type)
     made = with_tls(tmp_path, {**tls, "ca": str(authority.ca_file)})
     files = {file.path: file for file in logstash.files(made, made.nodes[0])}
-    certificate, key, ca = (files[f"/etc/logstash/tls/a.{suffix}"] for suffix in ("crt", "key", "ca.crt"))
+    certificate, key, ca = (files[f"/etc/logstash/tls/a.{suffix}"] for suffix in ("crt", "key", "ca"))
     assert (certificate.owner, certificate.mode, certificate.secret) == ("root", "644", False)
     assert (key.owner, key.mode, key.secret) == ("logstash", "400", True)
     assert {file.read_by for file in (certificate, key, ca)} == {logstash.UNIT}
@@ -98,7 +98,7 @@ NEW = {
     "ssl_key": '"/etc/logstash/tls/a.key"',
 }
 OLD_MODE = {"ssl": "true", **{key: value for key, value in NEW.items() if key != "ssl_enabled"}}
-CA = '["/etc/logstash/tls/a.ca.crt"]'
+CA = '["/etc/logstash/tls/a.ca"]'
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_the_first_certificate_that_ends_counts(authority: Authority, tmp_path: 
     made = with_tls(tmp_path, {**tls, "ca": early["certificate"]})
     files = {
         "/etc/logstash/tls/a.crt": Path(tls["certificate"]).read_text(),
-        "/etc/logstash/tls/a.ca.crt": Path(early["certificate"]).read_text(),
+        "/etc/logstash/tls/a.ca": Path(early["certificate"]).read_text(),
     }
     ((row, problems),) = certificates(made, seeing(made, files))
     assert {cell.text for cell in row.cells.values()} == {"5 days"}

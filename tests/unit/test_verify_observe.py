@@ -287,7 +287,7 @@ def test_certificates_are_read_where_an_input_has_tls(
     seen = observe(cast(State, nodes), make_cluster(tmp_path, inputs=inputs), {})
     assert vars(seen["stash1"])["certificates"] == "Certificates"
     assert nodes.asked["BatchFacts"]["facts"]["certificates"][1] == {
-        "paths": ["/etc/logstash/tls/a.crt", "/etc/logstash/tls/a.ca.crt"]
+        "paths": ["/etc/logstash/tls/a.crt", "/etc/logstash/tls/a.ca"]
     }
 
 
