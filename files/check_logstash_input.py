@@ -15,7 +15,7 @@ where the input is up without a doubt; `message` tells a person; `pipeline` is t
 read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
 
 That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
-`hash`), and something must listen at its port, where the health service's settings name the port.
+`hash`), and something must listen at its ports, where the health service's settings allow to probe them.
 
 A node that a deploy drains does not count as up, and is not asked.
 
@@ -59,6 +59,7 @@ LISTS_ONE_PIPELINE = (7, 3)
 """The Logstash version whose API lists one of several pipelines (elastic/logstash #11021)."""
 WAITING = 0.95
 """The least that `flow.queue_backpressure` reports of a thread that does nothing but wait for room: it dithers below 1."""
+NOBODY_LISTENS = "nobody listens at its port, though Logstash lists it"
 TEXT = type("")
 
 REASONS = {
@@ -113,8 +114,7 @@ class PortRefused(DefinitelyDown):
     """
 
     def __init__(self, up, runs):
-        message = "nobody listens at its port, though Logstash lists it"
-        super(PortRefused, self).__init__("nobody_listens", message, up.pipeline)  # noqa: UP008
+        super(PortRefused, self).__init__("nobody_listens", NOBODY_LISTENS, up.pipeline)  # noqa: UP008
         self.up = up
         self.runs = runs
 
@@ -148,6 +148,9 @@ class PortProbe(object):  # noqa: UP004
     drops these or the replies hides the answer, so only a refusal says something; and one that rejects them looks like a
     port at which nobody listens.
     """
+
+    certain = False
+    """Whether a refusal can mean nothing else than that nobody listens."""
 
     def __init__(self, ip, protocol, port):
         self.family = family_of(ip)
@@ -354,23 +357,30 @@ def find_inputs(stats, input_ids):
 
 
 def check_inputs(ip, input_ids, probes, timeout=TIMEOUT):
-    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs whose ports are known."""
+    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed."""
     try:
         check_drained(ip)
-        for probe in probes.values():
-            probe.start()
+        for input_probes in probes.values():
+            for probe in input_probes:
+                probe.start()
         stats = parse_answer(request_stats(ip, timeout))  # this takes longer than a refusal of a probe
         found = find_inputs(stats, input_ids)
     except Down as down:
         return dict.fromkeys(input_ids, down)
-    for input_id, probe in probes.items():
-        if isinstance(found[input_id], Up) and probe.refused():
-            found[input_id] = PortRefused(found[input_id], has_hashes(stats))
+    for input_id in input_ids:
+        up, refused = found[input_id], [probe for probe in probes.get(input_id, []) if probe.refused()]
+        if refused and isinstance(up, Up):
+            certain = any(probe.certain for probe in refused)
+            found[input_id] = (
+                DefinitelyDown("nobody_listens", NOBODY_LISTENS, up.pipeline)
+                if certain
+                else PortRefused(up, has_hashes(stats))
+            )
     return found
 
 
 def known_probes(ip, input_ids):
-    """By input id: a probe of its port at this node, where the health service's settings are there and name it."""
+    """By input id: probes of its ports at this node, where the health service's settings are there and allow them."""
     try:
         with io.open(SETTINGS, encoding="utf-8") as file:
             settings = json.load(file)
@@ -379,10 +389,12 @@ def known_probes(ip, input_ids):
     inputs = member(member(settings, "nodes", dict), ip, dict)
     probes = {}
     for input_id in input_ids:
-        listed = member(inputs, input_id, dict)
-        protocol, port = member(listed, "protocol", TEXT), member(listed, "port", int)
-        if protocol and port:
-            probes[input_id] = PortProbe(ip, protocol, port)
+        listed = member(member(inputs, input_id, dict), "sockets", list)
+        probes[input_id] = [
+            PortProbe(ip, member(each, "protocol", TEXT), member(each, "port", int))
+            for each in listed
+            if member(each, "protocol", TEXT) and member(each, "port", int) and member(each, "probe", bool)
+        ]
     return probes
 
 

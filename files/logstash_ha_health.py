@@ -9,9 +9,11 @@ SETTINGS is a JSON file, which names all files that the service writes:
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
      "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
      "nodes": {"192.0.2.11": {"udp-5514": {
-         "protocol": "udp", "port": 5514,
+         "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
          "slow": "/run/keepalived-health/slow/192.0.2.11/udp-5514"}}}}
+`sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
+one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
 address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
 `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
@@ -699,7 +701,10 @@ class OwnPorts(object):  # noqa: UP004
         self.poller = poller
         self.kernel = listeners.Kernel()
         self.listeners = {
-            input_id: listeners.Listener(own, inputs[input_id]["protocol"], inputs[input_id]["port"])
+            input_id: [
+                listeners.Listener(own, each["protocol"], each["port"])
+                for each in inputs[input_id]["sockets"]
+            ]
             for input_id in inputs
         }
         self.unbound = set()
@@ -708,17 +713,19 @@ class OwnPorts(object):  # noqa: UP004
     def look(self):
         """Looks whether the ports are bound, and tells the poller what has changed."""
         changed = False
-        for input_id, listener in self.listeners.items():
-            if listener.vanished(self.kernel):
+        bound = set()
+        for input_id, own in self.listeners.items():
+            vanished = [listener for listener in own if listener.vanished(self.kernel)]
+            if all(listener.seen for listener in own):
+                bound.add(input_id)
+            if vanished:
                 self.unbound.add(input_id)
                 changed = True
-            elif listener.seen and input_id in self.unbound:
+            elif input_id in bound and input_id in self.unbound:
                 self.unbound.remove(input_id)
                 changed = True
         if self.poller is not None:
-            self.poller.bound = frozenset(
-                input_id for input_id, listener in self.listeners.items() if listener.seen
-            )
+            self.poller.bound = frozenset(bound)
         if changed:
             closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
             self.poller.hear(dict.fromkeys(self.unbound, closed))
@@ -748,7 +755,9 @@ class Channel(threading.Thread):
         self.ports = OwnPorts(self.own, own_inputs, self.poller)
         self.own_states = list(self.poller.states.values()) if self.poller is not None else []
         targets = [
-            (own_inputs[input_id]["protocol"], own_inputs[input_id]["port"]) for input_id in own_inputs
+            (each["protocol"], each["port"])
+            for input_id in own_inputs
+            for each in own_inputs[input_id]["sockets"]
         ]
         self.closed_sockets = listeners.ClosedSockets(targets)
         self.told = {}
@@ -1118,11 +1127,16 @@ class NodePoller(threading.Thread):
         self.verdicts = verdicts
         self.states = {}
         self.probes = {}
+        self.kernel = listeners.Kernel() if ip == settings["own"] else None
         for input_id, input_settings in settings["nodes"][ip].items():
             listed = verdicts.reasons.verdicts.get((input_id, ip))
             state = InputState(ip, input_id, input_settings, listed)
             self.states[input_id] = state
-            self.probes[input_id] = script.PortProbe(ip, input_settings["protocol"], input_settings["port"])
+            self.probes[input_id] = [
+                self._probe(settings["own"], each["protocol"], each["port"])
+                for each in input_settings["sockets"]
+                if ip == settings["own"] or (each["probe"] and each["protocol"] == "udp")
+            ]
             verdicts.add(state)
         self.heard = {}
         """By input id: what counts as long as it holds, whatever a poll says."""
@@ -1136,6 +1150,14 @@ class NodePoller(threading.Thread):
         """Set when the next poll should not wait."""
         self.last_poll = script.clock()
         """When the last poll was over."""
+
+    def _probe(self, own, protocol, port):
+        """A probe of a port. This node's own kernel knows what listens there, and no other node opens a connection only
+        to drop it: many inputs take that for a fault of a sender's, and say so in their logs. A node's own service tells
+        the others what it finds."""
+        if self.ip == own:
+            return listeners.OwnPort(self.kernel, own, protocol, port)
+        return script.PortProbe(self.ip, protocol, port)
 
     def run(self):
         next_poll = script.clock()

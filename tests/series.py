@@ -143,11 +143,9 @@ class Replay:
         class Probe:
             """In place of a probe of a port."""
 
-            connection = None
+            certain = False
 
             def __init__(self, ip: str, protocol: str, port: int) -> None:
-                self.family = script.family_of(ip)
-                self.tcp = protocol == "tcp"
                 self.target = (protocol, port)
 
             def start(self) -> None:
@@ -156,9 +154,6 @@ class Replay:
             def refused(self) -> bool:
                 return not replay.series.open(*self.target, replay.now)
 
-            def close(self) -> None:
-                """Nothing is open."""
-
         with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
             for module, name, instead in (
                 (script, "clock", lambda: self.now),
@@ -166,6 +161,7 @@ class Replay:
                 (script, "request_stats", self._request_stats),
                 (script, "print_line", lambda line, to=1: self.result.journal.append(line)),
                 (listeners.Kernel, "find", lambda kernel, request: self._find(request)),
+                (listeners.Listener, "in_table", lambda listener: self._find(listener.request)),
                 (script, "check_drained", lambda ip: None),
             ):
                 stack.enter_context(patch.object(module, name, instead))
@@ -183,7 +179,8 @@ class Replay:
             for id, (protocol, port) in self.inputs.items():
                 file = folder / f"{address} {id}"
                 file.write_text("" if self.up or address == OTHER else "1\n")
-                nodes[address][id] = {"protocol": protocol, "port": port, "verdict": str(file), "slow": None}
+                sockets = [{"protocol": protocol, "port": port, "probe": True}]
+                nodes[address][id] = {"sockets": sockets, "verdict": str(file), "slow": None}
         listed = [
             {"input": id, "address": NODE, "state": "down", "reason": self.reason, "message": "as before"}
             for id in self.inputs
@@ -198,7 +195,12 @@ class Replay:
             write()
 
         reasons._write = count_and_write
-        settings = {"interval": INTERVAL, "timeout": TIMEOUT, "nodes": nodes}
+        settings = {
+            "interval": INTERVAL,
+            "timeout": TIMEOUT,
+            "own": NODE if self.own else OTHER,
+            "nodes": nodes,
+        }
         verdicts = service.Verdicts(reasons)
         poller, _ = (service.NodePoller(settings, address, verdicts) for address in nodes)
         poller.due = _Wait(self)
@@ -206,7 +208,9 @@ class Replay:
         if self.own:
             self._ports = service.OwnPorts(NODE, nodes[NODE], poller)
             self._requests = {
-                listener.request: self.inputs[id] for id, listener in self._ports.listeners.items()
+                listener.request: self.inputs[id]
+                for id, of_input in self._ports.listeners.items()
+                for listener in of_input
             }
         return poller
 

@@ -115,10 +115,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def listening(address: str, port: int = 0) -> Iterator[socket.socket]:
-    """A UDP socket at this address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+def listening(address: str, port: int = 0, protocol: str = "udp") -> Iterator[socket.socket]:
+    """A socket at this address."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
+        if protocol == "tcp":
+            listener.listen()
         yield listener
 
 
@@ -168,8 +172,9 @@ def health(
                 if slow is not None:
                     slow_file.write_text(slow)
                 nodes[address][input_id] = {
-                    "protocol": "udp",
-                    "port": listeners[address].getsockname()[1],
+                    "sockets": [
+                        {"protocol": "udp", "port": listeners[address].getsockname()[1], "probe": True}
+                    ],
                     "verdict": str(verdict_file),
                     "slow": None if slow is None else str(slow_file),
                 }

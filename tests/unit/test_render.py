@@ -277,9 +277,12 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     cluster = make_cluster(tmp_path, 3, inputs=inputs)
     files = desired_files(cluster, cluster.nodes[0], 9)
     settings = json.loads(files[health.SETTINGS].content)
-    ports = {"udp-5514": ("udp", 5514), "syslog-udp": ("udp", 5515), "syslog-tcp": ("tcp", 5515)}
+    ports = {"udp-5514": [("udp", 5514)], "syslog-udp": [("udp", 5515)], "syslog-tcp": [("tcp", 5515)]}
     assert {
-        node: {id: (input["protocol"], input["port"]) for id, input in inputs.items()}
+        node: {
+            id: [(each["protocol"], each["port"]) for each in input["sockets"]]
+            for id, input in inputs.items()
+        }
         for node, inputs in settings["nodes"].items()
     } == {str(node.address): ports for node in cluster.nodes}
     written = {input["verdict"] for inputs in settings["nodes"].values() for input in inputs.values()}

@@ -21,6 +21,7 @@ from facts.ipvs import VirtualServers
 from facts.users import User
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
+from tests.certificates import Authority
 from tests.series import answer, load
 from tests.unit.clusters import make_cluster
 from verification import inspection
@@ -292,6 +293,21 @@ class Nodes:
         return self.facts.get(fact.__name__, fact.__name__)
 
 
+def test_certificates_are_read_where_an_input_has_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    tls = {**authority.issue("logs", "10.77.0.10"), "ca": str(authority.ca_file)}
+    inputs = [{"id": "a", "port": 5044, "plugin": "beats", "tls": tls}, {"id": "b", "port": 5514}]
+    nodes = Nodes()
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
+    seen = observe(cast(State, nodes), make_cluster(tmp_path, inputs=inputs), {})
+    assert vars(seen["stash1"])["certificates"] == "Certificates"
+    assert nodes.asked["BatchFacts"]["facts"]["certificates"][1] == {
+        "paths": ["/etc/logstash/tls/a.crt", "/etc/logstash/tls/a.ca"]
+    }
+
+
 def test_every_part_of_an_observation_comes_from_its_own_fact(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +348,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "virtual_servers": "VirtualServers",
         "held": "VipInterfaces",
         "loopback": "LoopbackAddresses",
+        "certificates": None,
         "advert_sockets": "AdvertSockets",
     }
     assert nodes.asked["Machine"]["_sudo"] is False
