@@ -408,6 +408,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"logstash_settings": {"path.config": "/x"}}, "logstash_settings.path.config: the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"),
     ({"logstash_settings": {"xpack.management.enabled": True}}, "logstash_settings.xpack.management.enabled: with central management, Logstash does not read the cluster's pipelines; take it out"),
     ({"logstash_settings": {"queue.type": "persisted"}}, "logstash_settings.queue.type: take it out, and use queue"),
+    ({"logstash_settings": {"config.support_escapes": True}}, "logstash_settings.config.support_escapes: take it out, and use support_escapes"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
     ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
     ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),

@@ -325,6 +325,14 @@ def test_logstash_yml_with_a_queue_on_disk(tmp_path: Path) -> None:
     }
 
 
+def test_logstash_yml_with_escapes_and_further_settings(tmp_path: Path) -> None:
+    further = {"config.reload.automatic": True, "node.name": "<%= node.name %>"}
+    cluster = make_cluster(tmp_path, support_escapes=True, logstash_settings=further)
+    settings = yaml.safe_load(desired_files(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content)
+    names = ("config.support_escapes", "config.reload.automatic", "node.name")
+    assert [settings[name] for name in names] == [True, True, "stash2"]
+
+
 def inputs_of(files: dict[str, TextFile], pipeline: str = "main") -> list[Any]:
     """What the deploy's own file of a pipeline has in its input section."""
     (own,) = (
