@@ -38,6 +38,7 @@ preflight.prepare(host)
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
+    preflight.require_valid_certificates(cluster)
     el, has_nftables, others = preflight.inspect(host, cluster, node)
     with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from fnmatch import fnmatchcase
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.constants import API_PORT
 from cluster.errors import listed, shorten, shown
+from cluster.language import literal
+from cluster.plugins import (
+    CODECS,
+    STICKY_PORTS,
+    CodecRow,
+    tls_options,
+)
 from cluster.types import Address, Network
 
 if TYPE_CHECKING:
-    from cluster.model import Cluster, Input
+    from cluster.model import Cluster
 
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 UNUSABLE = {
@@ -28,15 +36,6 @@ UNUSABLE = {
     ip_network("ff00::/8"): "multicast, RFC 4291",
 }
 """Networks whose addresses a cluster can't have, and why."""
-_STICKY_PORTS = {
-    2055: "NetFlow",
-    4739: "IPFIX",
-    6343: "sFlow",
-    9995: "NetFlow",
-    9996: "NetFlow",
-    12201: "GELF",
-}
-"""UDP ports whose protocols spread one thing over several datagrams."""
 _API = (
     "all nodes' health checks ask the API at the node's own address, without TLS and a password; take it out"
 )
@@ -52,55 +51,10 @@ _OWNED = {
     "xpack.management.*": "with central management, Logstash does not read the cluster's pipelines; take it out",
     "queue.type": "take it out, and use queue",
     "queue.max_bytes": "take it out, and use queue_max_bytes",
+    "config.support_escapes": "take it out, and use support_escapes",
     "pipeline.workers": "take it out, and use pipeline_workers",
 }
 """Settings of logstash.yml, as patterns, that `logstash_settings` can't have, and why."""
-_STICKY_CODECS = {"netflow": "NetFlow", "sflow": "sFlow", "gelf": "GELF"}
-
-
-def check_input(input: Input) -> None:
-    """Raises `ValueError`, which begins with the setting's name without the input's."""
-    if input.target_port < 1024:
-        field = "server_port" if input.server_port else "port"
-        if input.forwarding == "dr":
-            raise ValueError(
-                f"{field}: {input.target_port} is below 1024, where only root may listen, and direct routing "
-                "can't change a port; leave forwarding out, or choose one from 1024"
-            )
-        raise ValueError(
-            f"{field}: {input.target_port} is below 1024, where only root may listen; "
-            f"set server_port to one from 1024 to 65535, such as {input.target_port + 5000}"
-        )
-    if "tcp" in input.protocols and input.forwarding == "nat":
-        raise ValueError(
-            "forwarding: 'nat' can't work for TCP here: the replies would bypass the director; "
-            "choose 'snat' or 'dr', or leave it out"
-        )
-    if "udp" in input.protocols and input.forwarding == "snat":
-        raise ValueError(
-            "forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"
-        )
-    if input.forwarding == "dr" and input.target_port != input.port:
-        raise ValueError(
-            f"server_port: {input.server_port} differs from port {input.port}, and direct routing can't "
-            "change a port; leave forwarding out, or make them equal"
-        )
-    if input.ops and input.protocol == "tcp":
-        raise ValueError("ops: one-packet scheduling is for UDP only; take it out")
-    if input.ops and input.scheduler in ("lc", "wlc"):
-        raise ValueError(
-            f"ops: {input.scheduler} counts connections, and with ops there are none; choose wrr, or take ops out"
-        )
-    if input.weights and input.scheduler in ("rr", "lc"):
-        raise ValueError(
-            f"weights: {input.scheduler} ignores them; choose w{input.scheduler}, or take them out"
-        )
-    if input.protocol == "tcp":
-        for field in ("workers", "queue_size", "receive_buffer_bytes"):
-            if getattr(input, field) not in (None, type(input).model_fields[field].default):
-                raise ValueError(f"{field}: Logstash's tcp input has no such setting; take it out")
-    if input.senders == ():
-        raise ValueError("senders: none given; name one or more, or leave it out")
 
 
 def check_cluster(cluster: Cluster) -> None:
@@ -126,6 +80,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_ports(cluster)
     _check_weights(cluster)
     _check_addresses(cluster)
+    _check_families(cluster)
     _check_senders(cluster)
     _check_vrrp(cluster)
     _check_forwarding(cluster)
@@ -236,6 +191,15 @@ def _network_of(cluster: Cluster, field: str, address: Address) -> Network:
     return network
 
 
+def _check_families(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        if 6 in cluster.families and not input.known.ipv6:
+            raise ValueError(
+                f"inputs.{index}.plugin: Logstash's {input.plugin} input listens on IPv4 only, and there is an IPv6 VIP; "
+                "choose another plugin, or a cluster of its own with an IPv4 VIP"
+            )
+
+
 def _check_senders(cluster: Cluster) -> None:
     for index, input in enumerate(cluster.inputs):
         field = "senders" if input.senders is None else f"inputs.{index}.senders"
@@ -326,6 +290,15 @@ def _check_logstash(cluster: Cluster) -> None:
             f"version: the API of {version} lists one of several pipelines (elastic/logstash #11021), so inputs of the others "
             "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
         )
+    for index, input in enumerate(cluster.inputs):
+        names = tls_options(next(iter(input.plugins)), cluster.logstash, version) if input.tls else None
+        if input.tls and names and input.tls.clients not in names.values:
+            raise ValueError(
+                f"inputs.{index}.tls.client_authentication: {input.tls.clients!r} is not possible with the "
+                f"{next(iter(input.plugins))} input of this Logstash; choose from {listed(map(repr, names.values))}"
+            )
+        _check_values(f"inputs.{index}.options", input.options, cluster.support_escapes)
+        _check_values(f"inputs.{index}.codec", input.codec_options, cluster.support_escapes)
     if cluster.queue_max_bytes and cluster.queue == "memory":
         raise ValueError("queue_max_bytes: a queue in memory has no such limit; set queue='persisted'")
     if cluster.heap and "LS_JAVA_OPTS" in cluster.environment:
@@ -336,7 +309,64 @@ def _check_logstash(cluster: Cluster) -> None:
     for name in cluster.logstash_settings:
         if reason := owned_setting(name):
             raise ValueError(f"logstash_settings.{shorten(name)}: {reason}")
-    _ = cluster.environment, cluster.pipeline_files  # reads them, and so checks them
+    _ = cluster.environment, cluster.pipeline_files, cluster.tls_files  # reads them, and so checks them
+    _check_defined_inputs(cluster)
+
+
+def _check_defined_inputs(cluster: Cluster) -> None:
+    for index, input in enumerate(cluster.inputs):
+        ids = [input.plugin_id(protocols[0]) for protocols in input.plugins.values()]
+        name = input.defined_in
+        if name is None:
+            _check_not_defined(f"inputs.{index}.id", ids, cluster.pipeline_files)
+            continue
+        if cluster.pipelines is None:
+            raise ValueError(
+                f"inputs.{index}.defined_in: {name} is to be in the folder `pipelines`, which is missing; add it"
+            )
+        files = cluster.pipeline_files.get(input.pipeline, {})
+        if name not in files:
+            raise ValueError(
+                f"inputs.{index}.defined_in: {name} is not a file of the pipeline {input.pipeline} "
+                f"(there are: {listed(files) or 'none'}); correct it, or the input's `pipeline`"
+            )
+        found = _ids_in(files[name])
+        computed = any(mark in id for id in found for mark in ("<%", "${"))
+        for id in ids:
+            if id not in found and not computed:
+                raise ValueError(
+                    f'inputs.{index}.id: {name} has no input with id => "{id}"; give it that id, by which health checks '
+                    "find it"
+                )
+
+
+def _check_not_defined(field: str, ids: Iterable[str], pipelines: dict[str, dict[str, str]]) -> None:
+    """Raises `ValueError` where a file of the user's has an id that an input gets from the deploy."""
+    for files in pipelines.values():
+        for name, text in files.items():
+            for id in set(ids) & _ids_in(text):
+                raise ValueError(
+                    f"{field}: {name} has a plugin with id {id}, too; write defined_in={name!r} where it is this "
+                    "input, or else choose another id"
+                )
+
+
+def _ids_in(text: str) -> set[str]:
+    """The ids of plugins in a pipeline file."""
+    text = re.sub(r"^\s*#.*", "", text, flags=re.MULTILINE)
+    found = re.findall(r"""\bid\s*=>\s*("[^"]*"|'[^']*'|[\w.-]+)""", text)
+    return {id.strip("\"'") for id in found}
+
+
+def _check_values(field: str, options: dict[str, Any], escapes: bool) -> None:
+    """Raises `ValueError` for a value that no pipeline file can have."""
+    for option, value in options.items():
+        try:
+            literal(value, escapes)
+        except ValueError as error:
+            raise ValueError(f"{field}.{option}: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{field}.{option}: is nested too deep; write it with fewer levels") from None
 
 
 def lists_one_pipeline(version: str | None) -> bool:
@@ -353,7 +383,11 @@ def warnings(cluster: Cluster) -> tuple[str, ...]:
     """What works, but may not be what the user wants; one line each, with what to do."""
     lines = []
     for index, input in enumerate(cluster.inputs):
-        what = _STICKY_CODECS.get(input.codec or "") or _STICKY_PORTS.get(input.port)
+        what = (
+            input.known.sticky
+            or CODECS.get(input.codec_name or "", CodecRow()).sticky
+            or (STICKY_PORTS.get(input.port) if input.plugin in (None, "udp") else None)
+        )
         if what and "udp" in input.protocols and input.scheduler not in ("sh", "mh"):
             lines.append(
                 f"inputs.{index}.scheduler: {input.id} looks like {what}, whose datagrams belong together, and "

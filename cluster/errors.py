@@ -54,8 +54,8 @@ def explain(
 ) -> ClusterError:
     """The error of a cluster's validation in one line.
 
-    `data` is what was validated; `settings` are the known settings of the cluster (by `""`) and of its `nodes` and
-    `inputs`.
+    `data` is what was validated; `settings` are the known settings of the cluster (by `""`), of its `nodes` and
+    `inputs`, and of an input's `tls`.
     """
     # Not in pydantic's words, which show the whole input, with what is secret in it.
     errors = error.errors(include_url=False)
@@ -82,6 +82,7 @@ _EXPLANATIONS = {
     "bool_parsing": "is neither True nor False; write one of them",
     "bool_type": "is neither True nor False; write one of them",
     "path_type": "is not a path; write it in quotes",
+    "tls_type": 'is not a dictionary; write it as {"certificate": "logs.pem", "key": "logs.key"}',
     "model_type": 'is not an input; write it as {"id": "udp-5514", "port": 5514}',
 }
 """What to say of a value, by pydantic's type of error."""
@@ -104,7 +105,8 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         between = "." if path[0] == "inputs" and len(path) == 2 else ": "  # `check_input` names its field
         return f"{field}{between}{error['ctx']['error']}"
     if kind == "extra_forbidden":
-        known = settings[str(path[0]) if len(path) > 1 else ""]
+        holder = "tls" if path[2:3] == ["tls"] and len(path) > 3 else path[0] if len(path) > 1 else ""
+        known = settings[str(holder)]
         near = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
         return f"{field}: unknown setting; {hint}"
@@ -115,5 +117,7 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         return f"{field}: {shown(value)} is unknown; choose from {choices}"
     if kind == "dict_type" and path == ["logstash_settings"]:
         return f'{field}: {shown(value)} is not a dictionary; write it as {{"config.reload.automatic": True}}'
+    if kind == "model_type" and path[-1] == "tls":
+        kind = "tls_type"
     explanation = _EXPLANATIONS.get(kind) or f"is wrong; {shorten(error['msg'])}"
     return f"{field}: {shown(value)} {explanation}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cluster.errors import ClusterError, explain, shorten, shown
-from cluster.model import Cluster, Input, Node
+from cluster.model import Cluster, Input, Node, Tls
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -45,7 +45,12 @@ def define(
         {"name": name, **(node if isinstance(node, dict) else {"address": node})}
         for name, node in nodes.items()
     ]
-    paths = {name: _absolute(name, settings[name], folder) for name in _PATHS if name in settings}
+    paths = {name: _absolute(name, settings[name], folder) for name in _PATHS[Cluster] if name in settings}
+    if isinstance(settings.get("inputs"), list | tuple):
+        paths["inputs"] = [
+            _with_paths(f"inputs.{index}.tls", input, folder)
+            for index, input in enumerate(settings["inputs"])
+        ]
     cluster = _validate({"nodes": members, **settings, **paths})
     hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
@@ -76,6 +81,15 @@ def _check_connection(connection: object) -> None:
         raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
 
 
+def _with_paths(field: str, input: object, folder: Path) -> object:
+    """An input, with the paths of its `tls` in `folder`."""
+    tls = input.get("tls") if isinstance(input, dict) else None
+    if not isinstance(input, dict) or not isinstance(tls, dict):
+        return input
+    paths = {name: _absolute(f"{field}.{name}", tls[name], folder) for name in _PATHS[Tls] if name in tls}
+    return {**input, "tls": {**tls, **paths}}
+
+
 def _absolute(setting: str, path: object, folder: Path) -> object:
     """A path of the inventory in `folder`; what is none is left for the model to refuse."""
     if not isinstance(path, str | Path):
@@ -100,5 +114,15 @@ def _settings(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-_PATHS = [name for name, field in Cluster.model_fields.items() if field.annotation == Path | None]
-_SETTINGS = {"": _settings(Cluster), "nodes": _settings(Node), "inputs": _settings(Input)}
+def _paths(model: type[BaseModel]) -> list[str]:
+    """The names of a model's settings that are paths."""
+    return [name for name, field in model.model_fields.items() if field.annotation in (Path, Path | None)]
+
+
+_PATHS = {model: _paths(model) for model in (Cluster, Tls)}
+_SETTINGS = {
+    "": _settings(Cluster),
+    "nodes": _settings(Node),
+    "inputs": _settings(Input),
+    "tls": _settings(Tls),
+}

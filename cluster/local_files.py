@@ -1,4 +1,5 @@
-"""The local files that an inventory names: the VRRP password, Logstash's variables, the user's own pipeline files.
+"""The local files that an inventory names: the VRRP password, Logstash's variables, the user's own pipeline files,
+certificates and keys.
 
 Every function raises `ValueError` with the setting, the path and what to do; no secret is in its text.
 """
@@ -9,11 +10,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from cluster.certificates import TlsFiles, fingerprint, pem, private_key, read_certificates, uncovered
 from cluster.constants import OWN_PIPELINE_FILE
 from cluster.errors import shorten, shown
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from cluster.model import Tls
 
 
 def read_auth_pass(file: Path) -> SecretStr:
@@ -74,6 +82,37 @@ def read_pipelines(folder: Path) -> dict[str, dict[str, str]]:
                     f" other than {OWN_PIPELINE_FILE}"
                 )
     return found
+
+
+def read_tls(field: str, tls: Tls, names: list[str]) -> TlsFiles:
+    """The certificate, the key and the CA of an input with TLS, whose certificate must be for these names and addresses.
+
+    `field` is the setting that names them. Dates are not looked at: an expired certificate must not keep verify.py from saying so.
+    """
+    chain = _certificates(f"{field}.certificate", tls.certificate)
+    text = _read(f"{field}.key", tls.key, "name the file that has the certificate's key")
+    try:
+        key = private_key(text, chain[0])
+    except ValueError as error:
+        raise ValueError(f"{field}.key: {_path(tls.key)} {error}") from None
+    if wrong := uncovered(chain[0], names):
+        raise ValueError(
+            f"{field}.certificate: {_path(tls.certificate)} {wrong}; write what senders call the VIP into `names`, or name "
+            "another certificate"
+        )
+    ca = pem(_certificates(f"{field}.ca", tls.ca)) if tls.ca else None
+    return TlsFiles(pem(chain), SecretStr(key), ca, fingerprint(chain[0]))
+
+
+def _certificates(field: str, file: Path) -> list[Certificate]:
+    text = _read(field, file, "name a file with a certificate in PEM")
+    try:
+        return read_certificates(text)
+    except ValueError:
+        raise ValueError(
+            f"{field}: {_path(file)} holds no certificate in PEM, or a broken one; name a file that begins with "
+            "-----BEGIN CERTIFICATE-----"
+        ) from None
 
 
 def _conf_files(folder: Path) -> list[Path]:

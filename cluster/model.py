@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from cluster import checks
+from cluster.certificates import TlsFiles
 from cluster.errors import ClusterError, listed, shown
+from cluster.input_checks import check_input
 from cluster.ipvs import VirtualServer, virtual_servers
-from cluster.local_files import read_auth_pass, read_environment, read_pipelines
+from cluster.local_files import read_auth_pass, read_environment, read_pipelines, read_tls
+from cluster.plugins import PLUGINS, UNKNOWN, Plugin
 from cluster.types import (
     Address,
     Addresses,
@@ -21,9 +25,13 @@ from cluster.types import (
     HostName,
     InputId,
     Interface,
+    Names,
     Network,
     Networks,
+    Options,
+    PipelineFile,
     PipelineId,
+    PluginName,
     Port,
     Priority,
     ProxyUrl,
@@ -71,6 +79,27 @@ class Node(_Model):
         return next(address for address in self.addresses if address.version == version)
 
 
+class Tls(_Model):
+    """TLS of an input: what it shows to senders, and which of them it lets in."""
+
+    certificate: Path
+    """The local file with the certificate that senders see, in PEM: its own first, then those between it and its CA."""
+    key: Path
+    """The local file with its private key, in PEM, without a password."""
+    ca: Path | None = None
+    """The local file with the certificates of the CAs that sign the senders' certificates, in PEM."""
+    client_authentication: Literal["none", "optional", "required"] | None = None
+    """Whether senders need a certificate of their own (default: `required` with a `ca`, otherwise `none`)."""
+    names: Names = ()
+    """What senders call the VIP, names and addresses: the certificate must be for all of them (default: the VIPs'
+    addresses)."""
+
+    @property
+    def clients(self) -> str:
+        """`none`, `optional` or `required`: whether senders need a certificate."""
+        return self.client_authentication or ("required" if self.ca else "none")
+
+
 class Input(_Model):
     """One input of Logstash behind the VIP: a virtual server for each VIP and protocol."""
 
@@ -80,8 +109,14 @@ class Input(_Model):
     """Port at the VIP, 1 to 65535."""
     server_port: Port | None = None
     """Port at the nodes, 1024 to 65535, where it differs from `port`: below 1024 only root may listen (default: `port`)."""
-    protocol: Literal["udp", "tcp", "both"] = "udp"
-    """`udp`, `tcp` or `both`."""
+    protocol: Literal["udp", "tcp", "both"] | None = None
+    """`udp`, `tcp` or `both` (default: what the `plugin` listens on; `udp` without one)."""
+    plugin: PluginName | None = None
+    """Logstash's input plugin, such as `beats`, `http` or `syslog`: any that listens at a port (default: `udp` or `tcp`)."""
+    options: Options = {}
+    """More options of the plugin, by Logstash's names for them: strings, numbers, booleans, lists and dictionaries."""
+    tls: Tls | None = None
+    """TLS over TCP: a dictionary with the paths of its `certificate` and `key`, and more."""
     scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "rr"
     """How IPVS chooses a node (ipvsadm(8)): in turn (`rr`, `wrr`), by the fewest connections (`lc`, `wlc`), or by the
     sender's address (`sh`, `mh`: a sender's events all go to one node)."""
@@ -93,27 +128,66 @@ class Input(_Model):
     """How events get from the director to a node: `nat` (UDP only), `snat` (TCP only; Logstash sees the
     director's address) or `dr` (direct routing; no `server_port`) (default: `nat` for UDP, `snat` for TCP)."""
     codec: Codec | None = None
-    """Logstash's codec, by name (default: the plugin's own)."""
+    """Logstash's codec: its name, or the name with options, `{"json": {"charset": "CP1252"}}` (default: the plugin's own)."""
     type: Word | None = None
     """The events' `type`."""
     tags: tuple[Word, ...] = ()
     """The events' `tags`."""
     workers: Count | None = None
-    """Threads that process the datagrams in the input's queue; UDP only."""
+    """Threads that process the datagrams in the input's queue; plugin `udp` only."""
     queue_size: Count | None = None
-    """Datagrams that the input's queue holds in memory; UDP only."""
+    """Datagrams that the input's queue holds in memory; plugin `udp` only."""
     receive_buffer_bytes: Count | None = RECEIVE_BUFFER
-    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; UDP only.
+    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; plugin `udp` only.
     `net.core.rmem_max` is raised to it. `None` leaves the kernel's default, usually 208 kB."""
     senders: Networks | None = None
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: PipelineId = "main"
     """The Logstash pipeline it belongs to."""
+    defined_in: PipelineFile | None = None
+    """The file in `pipelines` that has this input already: the deploy does not write it, but gives it virtual servers, firewall
+    rules and health checks (default: the deploy writes it)."""
+    text: bool | None = None
+    """Whether a line of text makes an event, so that `verify.py --send` can send some (default: by plugin and codec)."""
+    probe: bool | None = None
+    """Whether health checks may send empty datagrams to its UDP port, and open its TCP port now and then (default: by
+    plugin; not where that is unknown)."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
         """`udp`, `tcp` or both of them."""
-        return ("udp", "tcp") if self.protocol == "both" else (self.protocol,)
+        protocol = self.protocol or self.known.default or "udp"
+        return ("udp", "tcp") if protocol == "both" else (protocol,)
+
+    @property
+    def known(self) -> Plugin:
+        """What is known of its plugin."""
+        return PLUGINS.get(self.plugin or "", UNKNOWN)
+
+    @property
+    def plugins(self) -> dict[str, tuple[str, ...]]:
+        """Logstash's inputs: the protocols by plugin. Without a `plugin`, each protocol has an input of its own."""
+        if self.plugin:
+            return {self.plugin: self.protocols}
+        return {protocol: (protocol,) for protocol in self.protocols}
+
+    @property
+    def codec_name(self) -> str | None:
+        """The name of its codec, if it is given."""
+        return next(iter(self.codec)) if isinstance(self.codec, dict) else self.codec
+
+    @property
+    def codec_options(self) -> dict[str, Any]:
+        """The options of its codec."""
+        return next(iter(self.codec.values())) if isinstance(self.codec, dict) else {}
+
+    def may_probe(self, protocol: str) -> bool:
+        """Whether health checks may touch its port of this protocol."""
+        if self.probe is not None:
+            return self.probe
+        known = PLUGINS.get(self.plugin or protocol, UNKNOWN)
+        may_have_tls = protocol == "tcp" and (self.tls or self.defined_in)
+        return known.probe and not may_have_tls
 
     @property
     def target_port(self) -> int:
@@ -121,8 +195,8 @@ class Input(_Model):
         return self.server_port or self.port
 
     def plugin_id(self, protocol: str) -> str:
-        """The `id` of the Logstash input for this protocol: where there are two, each has its own."""
-        return f"{self.id}-{protocol}" if self.protocol == "both" else self.id
+        """The `id` of the Logstash input for this protocol: where there are two inputs, each has its own."""
+        return f"{self.id}-{protocol}" if len(self.plugins) > 1 else self.id
 
     def forwards(self, protocol: str) -> str:
         """`nat`, `snat` or `dr`: how this protocol of the input is forwarded."""
@@ -142,7 +216,7 @@ class Input(_Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks.check_input(self)
+        check_input(self)
         return self
 
 
@@ -206,6 +280,9 @@ class Cluster(_Model):
     """Where events wait inside Logstash; those in a `persisted` queue survive a crash."""
     queue_max_bytes: Size | None = None
     """The maximum size of a persisted queue on disk (default: Logstash's own, 1g)."""
+    support_escapes: bool = False
+    """Whether backslashes in the strings of pipeline files, yours too, stand for other characters, such as `\\t` for a tab
+    (Logstash's `config.support_escapes`)."""
     pipeline_workers: Count | None = None
     """Threads that run filters and outputs (default: one for each CPU)."""
     start_timeout: StartTimeout = 180
@@ -233,12 +310,23 @@ class Cluster(_Model):
         """The user's own pipeline files: text by name, by pipeline."""
         return read_pipelines(self.pipelines) if self.pipelines else {}
 
+    @cached_property
+    def tls_files(self) -> dict[str, TlsFiles]:
+        """The certificates and keys of the inputs that have TLS, by the input's id."""
+        vips = [str(vip) for vip in self.vips]
+        return {
+            input.id: read_tls(f"inputs.{index}.tls", input.tls, list(input.tls.names) or vips)
+            for index, input in enumerate(self.inputs)
+            if input.tls
+        }
+
     def masked(self) -> Self:
         """The same cluster with `********` for each secret, so that nothing which is rendered from it holds one."""
         return self.model_copy(
             update={
                 "auth_pass": MASK if self.auth_pass else None,
                 "environment": dict.fromkeys(self.environment, MASK),
+                "tls_files": {id: replace(files, key=MASK) for id, files in self.tls_files.items()},
             }
         )
 
@@ -249,8 +337,10 @@ class Cluster(_Model):
 
     @property
     def input_ids(self) -> tuple[str, ...]:
-        """The ids that Logstash has: one for each protocol of an input."""
-        return tuple(input.plugin_id(protocol) for input in self.inputs for protocol in input.protocols)
+        """The ids that Logstash has: one for each of its inputs, in the inventory's order."""
+        return tuple(
+            input.plugin_id(protocols[0]) for input in self.inputs for protocols in input.plugins.values()
+        )
 
     @property
     def families(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -82,6 +82,35 @@ def _parse_setting(value: object) -> object:
     return value
 
 
+_CODEC = r"[a-z][a-z0-9_]*"
+
+
+def _check_options(value: object) -> object:
+    """Options of a plugin by name. Their values are checked where they are written (`cluster.language`)."""
+    if not isinstance(value, dict):
+        raise ValueError(
+            f'{shown(value)} is not a dictionary; write it as {{"client_inactivity_timeout": 300}}'
+        )
+    for name in value:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(
+                f"{shown(name)} is not the name of an option; write it as Logstash's documentation does"
+            )
+    return value
+
+
+def _check_codec(value: object) -> object:
+    """A codec's name, or a dictionary with the name and the codec's options."""
+    name, options = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
+    if not isinstance(name, str) or not re.fullmatch(_CODEC, name):
+        raise ValueError(
+            f"{shown(value)} is not a codec; write its name, such as json_lines, or the name with options, such as "
+            '{"json": {"charset": "CP1252"}}'
+        )
+    _check_options(options)
+    return value
+
+
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 HostName = Annotated[
@@ -91,6 +120,20 @@ HostName = Annotated[
         "a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)",
     ),
 ]
+
+
+def _check_name(value: object) -> object:
+    """A host name, or an address as Python writes it."""
+    if isinstance(value, str):
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            if "*" not in value and re.fullmatch(rf"(?!.{{254}}){_LABEL}(\.{_LABEL})*", value):
+                return value
+    raise ValueError(f"{shown(value)} is neither a host name nor an address; write it as logs.example.com")
+
+
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_check_name)], ...], BeforeValidator(_in_a_list)]
 Interface = Annotated[
     str,
     _matching(r"\w[\w.-]{0,14}", "an interface name; use one that `ip link` shows, 15 characters at most"),
@@ -106,7 +149,16 @@ PipelineId = Annotated[
     _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a pipeline id; use 1 to 64 letters, digits, `_` and `-`"),
 ]
 Word = Annotated[str, _matching(r"[\w.-]{1,64}", "a word; use letters, digits, `_`, `.` and `-`")]
-Codec = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "a codec; write its name, such as json_lines")]
+PluginName = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "an input plugin; write its name, such as beats")]
+PipelineFile = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z0-9][A-Za-z0-9._-]*\.conf",
+        "the name of a pipeline file; write it as beats.conf, without a folder: that follows from `pipeline`",
+    ),
+]
+Options = Annotated[dict[str, Any], BeforeValidator(_check_options)]
+Codec = Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_check_codec)]
 Email = Annotated[str, _matching(r"[\w.%+-]+@[\w.-]+", "a mail address; write it as root@localhost")]
 Url = Annotated[
     str,

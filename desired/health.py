@@ -80,9 +80,12 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
     """What the service reads: it makes up no path of its own."""
     slow_aware = slow_aware_inputs(cluster)
     inputs = {
-        input.plugin_id(protocol): (protocol, input.target_port)
+        input.plugin_id(protocols[0]): [
+            {"protocol": protocol, "port": input.target_port, "probe": input.may_probe(protocol)}
+            for protocol in protocols
+        ]
         for input in cluster.inputs
-        for protocol in input.protocols
+        for protocols in input.plugins.values()
     }
     return {
         "interval": INTERVAL,
@@ -99,12 +102,11 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "nodes": {
             str(member.address): {
                 input_id: {
-                    "protocol": protocol,
-                    "port": port,
+                    "sockets": sockets,
                     "verdict": verdict(member, input_id),
                     "slow": slow_file(member, input_id) if input_id in slow_aware else None,
                 }
-                for input_id, (protocol, port) in inputs.items()
+                for input_id, sockets in inputs.items()
             }
             for member in cluster.nodes
         },

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
+from cluster.language import codec, literal
+from cluster.plugins import UDP_SETTINGS, tls_options
 from desired.render import render, render_user_file, render_user_setting
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -22,7 +25,11 @@ PACKAGE_SETTINGS = (
 )
 """Lines of logstash.yml that say what is so anyway: some version's package has them, or its comments."""
 ROTATION = "/etc/logrotate.d/logstash-ha"
+TLS = f"{HOME}/tls"
+"""The folder of the certificates and keys of inputs with TLS."""
 UNIT = "logstash"
+USER = "logstash"
+"""The user that it runs as, which its package makes."""
 
 
 def folder(cluster: Cluster, pipeline: str) -> str:
@@ -74,6 +81,80 @@ def writes_pipelines(cluster: Cluster) -> bool:
     return cluster.pipeline_ids != ("main",) or cluster.existing == "replace"
 
 
+def certificate_file(input: Input) -> str:
+    """The file with the certificate of an input with TLS, and those between it and its CA."""
+    return f"{TLS}/{input.id}.crt"
+
+
+def ca_file(input: Input) -> str:
+    """The file with the certificates of the CAs that sign the senders' certificates."""
+    return f"{TLS}/{input.id}.ca"
+
+
+def certificate_paths(cluster: Cluster) -> list[str]:
+    """All files with certificates: of inputs with TLS, and of the CAs that sign the senders'."""
+    return [
+        path
+        for input in cluster.inputs
+        if input.tls
+        for path in (certificate_file(input), *([ca_file(input)] if input.tls.ca else []))
+    ]
+
+
+def _tls_files(cluster: Cluster) -> list[TextFile]:
+    """The certificates and keys of the inputs with TLS; only Logstash may read a key."""
+    files = []
+    for input in cluster.inputs:
+        if input.tls is None:
+            continue
+        found = cluster.tls_files[input.id]
+        key = found.key.get_secret_value()
+        files.append(TextFile(certificate_file(input), found.certificate, step=4, read_by=UNIT))
+        files.append(
+            TextFile(f"{TLS}/{input.id}.key", key, step=4, mode="400", owner=USER, read_by=UNIT, secret=True)
+        )
+        if found.ca:
+            files.append(TextFile(ca_file(input), found.ca, step=4, read_by=UNIT))
+    return files
+
+
+def _tls_options(cluster: Cluster, input: Input, plugin: str) -> dict[str, Any]:
+    """The options by which a plugin has TLS, or has none."""
+    names = tls_options(plugin, cluster.logstash, cluster.version)
+    if input.tls is None or names is None:
+        return dict(input.known.without_tls)
+    ca = {names.ca: [ca_file(input)] if names.ca_list else ca_file(input)} if input.tls.ca else {}
+    return {
+        names.enable: True,
+        names.certificate: certificate_file(input),
+        names.key: f"{TLS}/{input.id}.key",
+        **ca,
+        names.client: names.values[input.tls.clients],
+    }
+
+
+def options(cluster: Cluster, node: Node, input: Input, plugin: str) -> dict[str, str]:
+    """The options of an input's plugin, by name, as a pipeline file writes them: the inventory's own come last."""
+    protocols = input.plugins[plugin]
+    values: dict[str, Any] = {
+        "id": input.plugin_id(protocols[0]),
+        "host": listen_address(cluster, node, input),
+        "port": input.target_port,
+        **input.known.select.get("both" if len(protocols) > 1 else protocols[0], {}),
+        **_tls_options(cluster, input, plugin),
+    }
+    if plugin == "tcp":
+        values["dns_reverse_lookup_enabled"] = False
+    if plugin == "udp":
+        values |= {name: value for name in UDP_SETTINGS if (value := getattr(input, name))}
+    written = {name: literal(value, cluster.support_escapes) for name, value in values.items()}
+    if input.codec_name:
+        written["codec"] = codec(input.codec_name, input.codec_options, cluster.support_escapes)
+    values = {**({"type": input.type} if input.type else {}), **({"tags": input.tags} if input.tags else {})}
+    values |= input.options
+    return written | {name: literal(value, cluster.support_escapes) for name, value in values.items()}
+
+
 def files(cluster: Cluster, node: Node) -> list[TextFile]:
     """The files that Logstash reads. One that would be as the package has it is not written."""
     further = {
@@ -87,12 +168,11 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
         texts[own_file(cluster, pipeline)] = render(
             "pipeline.conf.j2",
             inputs=[
-                (input, protocol)
+                (plugin, options(cluster, node, input, plugin))
                 for input in cluster.inputs
-                if input.pipeline == pipeline
-                for protocol in input.protocols
+                if input.pipeline == pipeline and not input.defined_in
+                for plugin in input.plugins
             ],
-            listen_address=lambda input: listen_address(cluster, node, input),
             events=events_file(pipeline) if writes_events(cluster, pipeline) else None,
         )
         for name, text in user_files.items():
@@ -106,6 +186,7 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
     return [
         TextFile(SETTINGS, settings, step=3, read_by=UNIT),
         *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
+        *_tls_files(cluster),
         *environment,
         *_rotation(cluster),
     ]

@@ -51,7 +51,7 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
                 "net.ipv4.conf.all.arp_announce": "2",
             }
     buffer = max(
-        (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.protocols), default=0
+        (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.plugins), default=0
     )
     if buffer > RMEM_MAX_DEFAULT:
         settings[RMEM_MAX] = str(buffer)

@@ -12,13 +12,15 @@ from facts.files import FileState
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that root owns, as it should be."""
+    """A file as it should be."""
 
     path: str
     content: str
     step: int = 0
     """The recipe's step that it belongs to, which `deploy.py` names; 0 where none does."""
     mode: str = "644"
+    owner: str = "root"
+    """Its user and group."""
     check: str = ":"
     """A shell command that must succeed before the file is put in place. `$new` is the new file, `$work` an
     empty folder."""
@@ -42,7 +44,7 @@ class TextFile:
     @property
     def state(self) -> FileState:
         """What `facts.files.Files` reads once it is in place."""
-        return FileState(mode=self.mode, user="root", group="root", sha256=self.sha256)
+        return FileState(mode=self.mode, user=self.owner, group=self.owner, sha256=self.sha256)
 
 
 def of_step(files: Iterable[TextFile], step: int) -> list[TextFile]:

@@ -1,4 +1,5 @@
-"""The tables of settings in README.md, from the docstrings of the model: `python -m docs.settings` renews them."""
+"""The tables of settings in README.md and docs/settings.md, from the docstrings of the model: `python -m docs.settings`
+renews them. README has those that most inventories need; docs/settings.md has all."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cluster import Cluster, Input, Node
+from cluster import Cluster, Input, Node, Tls
 from docs.marked import with_part
 
 README = Path(__file__).parents[1] / "README.md"
+REFERENCE = Path(__file__).parent / "settings.md"
 BEGIN = "<!-- settings: written by `python -m docs.settings` -->\n"
 END = "<!-- settings: end -->\n"
 
@@ -21,7 +23,40 @@ TABLES: list[tuple[type[BaseModel], str]] = [
     (Cluster, "Settings of `define()`:"),
     (Node, "Settings of a node that needs more than an address:"),
     (Input, "Settings of an input:"),
+    (Tls, "Settings of an input's `tls`:"),
 ]
+
+
+MOST_NEEDED: dict[type[BaseModel], set[str]] = {
+    Cluster: {
+        *(
+            "nodes",
+            "networks",
+            "interface",
+            "vips",
+            "inputs",
+            "senders",
+            "vrrp",
+            "logstash",
+            "version",
+            "firewall",
+        ),
+        *("pipelines", "environment_file", "heap", "queue"),
+    },
+    Input: {
+        "id",
+        "port",
+        "server_port",
+        "protocol",
+        "plugin",
+        "options",
+        "codec",
+        "scheduler",
+        "senders",
+        "pipeline",
+    },
+}
+"""The fields in README's tables, which are one screen together."""
 
 
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -49,23 +84,28 @@ def row(name: str, field: FieldInfo, text: str) -> str:
     return f"| `{field.alias or name}` | {default} | {text.replace('|', '&#124;')} |\n"
 
 
-def tables() -> str:
-    """All tables, as Markdown."""
+def tables(chosen: dict[type[BaseModel], set[str]] | None = None) -> str:
+    """All tables as Markdown, or those of the chosen fields."""
     parts = []
     for model, title in TABLES:
         texts = docstrings(model)
         fields = [
-            (name, field) for name, field in model.model_fields.items() if name != "name"
-        ]  # nodes' keys
+            (name, field)
+            for name, field in model.model_fields.items()
+            if (name in chosen.get(model, ()) if chosen is not None else name != "name")  # nodes' keys
+        ]
+        if not fields:
+            continue
         rows = "".join(row(name, field, texts[name]) for name, field in fields)
         parts.append(f"{title}\n\n| setting | default | meaning |\n|---|---|---|\n{rows}")
     return "\n".join(parts)
 
 
-def renewed(text: str) -> str:
-    """This text, with today's tables between the marks."""
-    return with_part(text, BEGIN, END, tables())
+def renewed(path: Path) -> str:
+    """This document, with today's tables between the marks."""
+    return with_part(path.read_text(), BEGIN, END, tables(MOST_NEEDED if path == README else None))
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text()))
+    for document in (README, REFERENCE):
+        document.write_text(renewed(document))

@@ -13,7 +13,7 @@ nodes = define(
     vip="192.0.2.10",
     inputs=[
         {"id": "syslog", "port": 514, "server_port": 5514, "protocol": "both"},
-        {"id": "gelf", "port": 12201, "scheduler": "sh", "codec": "gelf", "senders": ["198.51.100.0/24"]},
+        {"id": "gelf", "port": 12201, "scheduler": "sh", "plugin": "gelf", "senders": ["198.51.100.0/24"]},
         {"id": "audit", "port": 6514, "protocol": "tcp", "senders": ["203.0.113.5", "203.0.113.6"]},
     ],
     senders=["192.0.2.64/26"],

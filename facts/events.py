@@ -102,7 +102,7 @@ def parse_counts(output: list[str]) -> dict[str, int] | None:
             plugin["id"]: plugin["events"]["out"]
             for pipeline in pipelines.values()
             for plugin in pipeline["plugins"]["inputs"]
-            if "events" in plugin
+            if plugin.get("events") is not None  # it has none while its pipeline is starting
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

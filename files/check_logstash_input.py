@@ -15,7 +15,7 @@ where the input is up without a doubt; `message` tells a person; `pipeline` is t
 read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
 
 That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
-`hash`), and something must listen at its port, where the health service's settings name the port.
+`hash`), and something must listen at its ports, where the health service's settings allow to probe them.
 
 A node that a deploy drains does not count as up, and is not asked.
 
@@ -55,6 +55,11 @@ SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 """The health service's settings, which name the port of each input."""
 FIRST_WITH_HASHES = (7, 3)
 """The first Logstash version whose pipelines have a `hash` while they run."""
+LISTS_ONE_PIPELINE = (7, 3)
+"""The Logstash version whose API lists one of several pipelines (elastic/logstash #11021)."""
+WAITING = 0.95
+"""The least that `flow.queue_backpressure` reports of a thread that does nothing but wait for room: it dithers below 1."""
+NOBODY_LISTENS = "nobody listens at its port, though Logstash lists it"
 TEXT = type("")
 
 REASONS = {
@@ -84,6 +89,8 @@ REASONS = {
     "probe_refused": "the input is up, but a probe of its port is refused: a firewall rejects it",
 }
 """All values of `reason`, for programs, and what they stand for. The last seven only come from the health service."""
+NOT_RUNNING = ("refused", "no_pipeline", "no_such_input", "not_running")
+"""The reasons that say that the input's pipeline does not run: when it runs again, it counts from 0."""
 
 
 class Down(Exception):
@@ -107,8 +114,7 @@ class PortRefused(DefinitelyDown):
     """
 
     def __init__(self, up, runs):
-        message = "nobody listens at its port, though Logstash lists it"
-        super(PortRefused, self).__init__("nobody_listens", message, up.pipeline)  # noqa: UP008
+        super(PortRefused, self).__init__("nobody_listens", NOBODY_LISTENS, up.pipeline)  # noqa: UP008
         self.up = up
         self.runs = runs
 
@@ -117,17 +123,22 @@ class Up(object):  # noqa: UP004
     """The input is listed in a pipeline that runs.
 
     `listener_errors` counts how often its listener has failed: a udp input that can't bind its port counts one up
-    every 5 s. `backpressure` is None, or, where the pipeline's inputs wait for room in its queue, how many events have
-    come in and gone out so far: while an output is blocked, these numbers stay the same. `probe_refused` is whether a
-    firewall rejects the probes of its port.
+    every 5 s. `pressure` is how many threads of the pipeline's inputs have waited for room in its queue in the last 10 to
+    15 s, and `events_out` how many events have left the pipeline: while an output is blocked, that number stays the
+    same. `probe_refused` is whether a firewall rejects the probes of its port.
     """
 
     probe_refused = False
 
-    def __init__(self, pipeline, listener_errors, backpressure=None):
+    def __init__(self, pipeline, listener_errors, pressure=0.0, events_out=0):
         self.pipeline = pipeline
         self.listener_errors = listener_errors
-        self.backpressure = backpressure
+        self.pressure = pressure
+        self.events_out = events_out
+
+    def queue_full(self):
+        """Whether the pipeline's queue has been full for some seconds."""
+        return self.pressure >= WAITING
 
 
 class PortProbe(object):  # noqa: UP004
@@ -137,6 +148,9 @@ class PortProbe(object):  # noqa: UP004
     drops these or the replies hides the answer, so only a refusal says something; and one that rejects them looks like a
     port at which nobody listens.
     """
+
+    certain = False
+    """Whether a refusal can mean nothing else than that nobody listens."""
 
     def __init__(self, ip, protocol, port):
         self.family = family_of(ip)
@@ -289,24 +303,29 @@ def member(value, key, kind):
     return found if isinstance(found, kind) else kind()
 
 
+def version_of(stats):
+    """The major and minor version of the Logstash that answers, or an empty tuple."""
+    numbers = member(stats, "version", TEXT).split(".")[:2]
+    return tuple(map(int, numbers)) if all(number.isdigit() for number in numbers) else ()
+
+
 def has_hashes(stats):
     """Whether this Logstash's pipelines have a `hash` while they run."""
-    numbers = member(stats, "version", TEXT).split(".")[:2]
-    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= FIRST_WITH_HASHES
+    return version_of(stats) >= FIRST_WITH_HASHES
 
 
-def backpressure_of(pipeline):
-    """`Up.backpressure` of a pipeline in the answer. Logstash tells it since 8.5, by `flow.queue_backpressure`: 1.0
-    stands for one thread that did nothing but wait in the last seconds."""
+def pressure_of(pipeline):
+    """`Up.pressure` of a pipeline in the answer; 0 before Logstash 8.5, which does not report it."""
     pressure = member(member(pipeline, "flow", dict), "queue_backpressure", dict).get("current")
-    if not isinstance(pressure, (int, float)) or pressure < 1:
-        return None
-    events = member(pipeline, "events", dict)
-    return member(events, "in", int), member(events, "out", int)
+    return pressure if isinstance(pressure, (int, float)) else 0.0
 
 
-def find_input(stats, input_id):
-    """The `Up` of this input. Raises `Down`."""
+def find_inputs(stats, input_ids):
+    """By input id: its `Up`, or a `Down`. Raises `Down` where all of them are.
+
+    Any member of the answer may be null while Logstash starts, and a pipeline that has ended may be listed beside the one
+    that has its inputs now.
+    """
     if not isinstance(stats, dict) or "pipelines" not in stats:
         raise Down("not_logstash", "the answer names no pipelines: not Logstash's API?")
     pipelines = member(stats, "pipelines", dict)
@@ -314,43 +333,54 @@ def find_input(stats, input_id):
         raise DefinitelyDown(
             "no_pipeline", "no pipeline is there: Logstash is starting, or its pipeline failed to start"
         )
-    ids = []
+    listed, found, hashes = [], {}, has_hashes(stats)
     for name in sorted(pipelines):
-        for plugin in member(member(pipelines[name], "plugins", dict), "inputs", list):
-            ids.append(member(plugin, "id", TEXT))
-            if ids[-1] == input_id:
-                if has_hashes(stats) and "hash" not in pipelines[name]:
-                    message = "pipeline %s does not run: it has crashed, or it is starting" % name
-                    raise DefinitelyDown("not_running", message, name)
+        pipeline = pipelines[name]
+        runs = not hashes or member(pipeline, "hash", TEXT) != ""
+        for plugin in member(member(pipeline, "plugins", dict), "inputs", list):
+            input_id = member(plugin, "id", TEXT)
+            listed.append(input_id)
+            if isinstance(found.get(input_id), Up):
+                continue
+            if runs:
                 listener_errors = member(member(plugin, "errors", dict), "listener", int)
-                return Up(name, listener_errors, backpressure_of(pipelines[name]))
-    raise DefinitelyDown("no_such_input", "no such input; there are: %s" % (", ".join(ids) or "none"))
+                events_out = member(member(pipeline, "events", dict), "out", int)
+                found[input_id] = Up(name, listener_errors, pressure_of(pipeline), events_out)
+            else:
+                message = "pipeline %s does not run: it has crashed, or it is starting" % name
+                found[input_id] = DefinitelyDown("not_running", message, name)
+    message = "no such input; there are: %s" % (", ".join(listed) or "none")
+    if version_of(stats) == LISTS_ONE_PIPELINE:
+        message = "no such input in the one pipeline that Logstash 7.3 lists"
+    missing = DefinitelyDown("no_such_input", message)
+    return {input_id: found.get(input_id, missing) for input_id in input_ids}
 
 
 def check_inputs(ip, input_ids, probes, timeout=TIMEOUT):
-    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs whose ports are known."""
+    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed."""
     try:
         check_drained(ip)
-        for probe in probes.values():
-            probe.start()
+        for input_probes in probes.values():
+            for probe in input_probes:
+                probe.start()
         stats = parse_answer(request_stats(ip, timeout))  # this takes longer than a refusal of a probe
+        found = find_inputs(stats, input_ids)
     except Down as down:
         return dict.fromkeys(input_ids, down)
-    return {input_id: _check_input(stats, input_id, probes.get(input_id)) for input_id in input_ids}
-
-
-def _check_input(stats, input_id, probe):
-    try:
-        up = find_input(stats, input_id)
-    except Down as down:
-        return down
-    if probe is not None and probe.refused():
-        return PortRefused(up, has_hashes(stats))
-    return up
+    for input_id in input_ids:
+        up, refused = found[input_id], [probe for probe in probes.get(input_id, []) if probe.refused()]
+        if refused and isinstance(up, Up):
+            certain = any(probe.certain for probe in refused)
+            found[input_id] = (
+                DefinitelyDown("nobody_listens", NOBODY_LISTENS, up.pipeline)
+                if certain
+                else PortRefused(up, has_hashes(stats))
+            )
+    return found
 
 
 def known_probes(ip, input_ids):
-    """By input id: a probe of its port at this node, where the health service's settings are there and name it."""
+    """By input id: probes of its ports at this node, where the health service's settings are there and allow them."""
     try:
         with io.open(SETTINGS, encoding="utf-8") as file:
             settings = json.load(file)
@@ -359,10 +389,12 @@ def known_probes(ip, input_ids):
     inputs = member(member(settings, "nodes", dict), ip, dict)
     probes = {}
     for input_id in input_ids:
-        listed = member(inputs, input_id, dict)
-        protocol, port = member(listed, "protocol", TEXT), member(listed, "port", int)
-        if protocol and port:
-            probes[input_id] = PortProbe(ip, protocol, port)
+        listed = member(member(inputs, input_id, dict), "sockets", list)
+        probes[input_id] = [
+            PortProbe(ip, member(each, "protocol", TEXT), member(each, "port", int))
+            for each in listed
+            if member(each, "protocol", TEXT) and member(each, "port", int) and member(each, "probe", bool)
+        ]
     return probes
 
 

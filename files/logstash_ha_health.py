@@ -9,9 +9,11 @@ SETTINGS is a JSON file, which names all files that the service writes:
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
      "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
      "nodes": {"192.0.2.11": {"udp-5514": {
-         "protocol": "udp", "port": 5514,
+         "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
          "slow": "/run/keepalived-health/slow/192.0.2.11/udp-5514"}}}}
+`sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
+one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
 address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
 `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
@@ -96,12 +98,20 @@ IP_FREEBIND, SO_REUSEPORT = 15, 15
 """ip(7), socket(7); Python, or an old one, has no names for them."""
 BLOCKED_AFTER = 10.0
 """Seconds without an event that leaves a full queue, until its pipeline counts as blocked."""
+NOT_BLOCKED = 0.5
+"""The pressure below which no thread waits any more: where one does, it is never far below 1."""
 SLOW_AFTER = 3.0
 """Seconds for which a pipeline's queue has to be full until its inputs count as slow."""
 NOT_SLOW_AFTER = 10.0
 """Seconds for which it has to have room until they no longer do."""
 BIND_RETRY = 7.0
 """Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
+START_REASONS = frozenset(script.NOT_RUNNING).union(["nobody_listens"])
+"""What Logstash goes through when it starts, stops or reloads a pipeline."""
+NAMED = 5
+"""How many inputs a line of the journal names; of more it says how many."""
+QUIET = 10.0
+"""Seconds for which no reason on a node has changed until the journal has those that a start or a stop leaves behind."""
 REFUSED_AFTER = 15.0
 """Seconds for which probes have to be refused until a firewall is the likely cause: a Logstash that stops closes its
 ports some seconds before its API."""
@@ -129,6 +139,11 @@ RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40,
 """rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
+
+
+def kind_of(reason):
+    """What the journal judges by: the reasons that a start or a stop goes through are of one kind."""
+    return "not_running" if reason in START_REASONS else reason
 
 
 class FlagFile(object):  # noqa: UP004
@@ -183,6 +198,39 @@ class Slowness(object):  # noqa: UP004
             self.flag.write(slow)
 
 
+class Blockage(object):  # noqa: UP004
+    """Whether an output is blocked: threads of the inputs wait for room in the pipeline's queue, and no event leaves it.
+
+    The pressure that Logstash reports is a sum over threads in the last 10 to 15 s. It climbs for that long when an output
+    blocks, dithers just below the number of threads that wait, and falls for that long when they do no longer. The
+    number of events that have left says at once that something moves.
+    """
+
+    def __init__(self, blocked):
+        """`blocked` is what an earlier service has found."""
+        self.blocked = blocked
+        self.events_out = None
+        """`Up.events_out` at the last poll."""
+        self.since = 0.0
+        """Since when no event has left, and the pressure has not fallen."""
+        self.highest = 0.0
+        """The highest pressure since then."""
+
+    def update(self, up):
+        """Takes in a poll. Whether the output is blocked."""
+        now = script.clock()
+        goes_on = self.blocked and self.events_out is None
+        moved = up.events_out != self.events_out and not goes_on
+        self.events_out = up.events_out
+        if self.blocked and not moved and up.pressure >= NOT_BLOCKED:
+            return True
+        if self.blocked or moved or up.pressure < script.WAITING * self.highest:
+            self.blocked, self.since, self.highest = False, now, up.pressure
+        self.highest = max(self.highest, up.pressure)
+        self.blocked = up.queue_full() and now > self.since + BLOCKED_AFTER
+        return self.blocked
+
+
 class InputState(object):  # noqa: UP004
     """The state of one input on one node, and the polls in a row that oppose it.
 
@@ -214,10 +262,11 @@ class InputState(object):  # noqa: UP004
         """How often its listener had failed at the last poll."""
         self.unbound_until = 0.0
         """When it counts as bound to its port again, after its listener has failed."""
-        self.backpressure = None
-        """`Up.backpressure` at the last poll."""
-        self.backpressure_since = 0.0
-        """When that last changed."""
+        self.blockage = Blockage(self.listed is not None and self.listed["reason"] == "blocked")
+        self.journaled = self.listed["reason"] if self.listed is not None else None
+        """The reason that the journal has of it, where it is down."""
+        self.reason_since = 0.0
+        """When its reason last changed."""
         self.first_refused = 0.0
         self.last_refused = None
         """When the probe was refused, the first time and the last; None where it is not."""
@@ -231,13 +280,16 @@ class InputState(object):  # noqa: UP004
             return listed["state"] == ("slow" if self.slowness.slow else "up")
         return listed["state"] not in ("slow", "up")
 
-    def weigh_refusal(self, outcome, vouched):
-        """The outcome of a poll, or what the API says where a refused probe says less than that.
+    def weigh(self, outcome, vouched):
+        """The outcome of a poll, or one with more or with less doubt, by what the node's own service or kernel says.
 
-        So it is where the node's own service or kernel has `vouched` for the listener, and where the refusals last though
-        the pipeline runs. Then a firewall rejects the probes.
+        Where it has `vouched` for the listener, an answer without the input is in doubt: a reload takes the pipeline out
+        of the answer for a moment. A refused probe says less than the API there, and where the refusals last though the
+        pipeline runs: then a firewall rejects the probes.
         """
         now = script.clock()
+        if vouched and getattr(outcome, "reason", None) in ("no_pipeline", "no_such_input"):
+            outcome = script.Down(outcome.reason, outcome.message)
         if isinstance(outcome, script.PortRefused):
             if self.last_refused is None:
                 self.first_refused = now
@@ -256,17 +308,21 @@ class InputState(object):  # noqa: UP004
     def refine(self, outcome):
         """The outcome of a poll, or what only several polls show: that the port is not bound, or the output blocked."""
         if not isinstance(outcome, script.Up):
+            if outcome.reason in script.NOT_RUNNING:
+                self.listener_errors = None
             return outcome
         now = script.clock()
-        if outcome.backpressure is None or outcome.backpressure != self.backpressure:
-            self.backpressure, self.backpressure_since = outcome.backpressure, now
-        if self.listener_errors is not None and outcome.listener_errors > self.listener_errors:
+        before, self.listener_errors = self.listener_errors, outcome.listener_errors
+        # What had failed before the first poll may have been mended since, or fail again: while the input is up, its next
+        # failure tells, and while it is down, the time in which there would be one.
+        failed = not self.up if before is None else outcome.listener_errors != before
+        if failed and outcome.listener_errors > 0:
             self.unbound_until = now + BIND_RETRY
-        self.listener_errors = outcome.listener_errors
+        blocked = self.blockage.update(outcome)
         if now < self.unbound_until:
             message = "can't bind its port: another program has it"
             return script.DefinitelyDown("bind_failed", message, outcome.pipeline)
-        if self.backpressure is not None and now > self.backpressure_since + BLOCKED_AFTER:
+        if blocked:
             message = "its queue is full, and no event leaves it: an output is blocked"
             return script.DefinitelyDown("blocked", message, outcome.pipeline)
         return outcome
@@ -293,9 +349,13 @@ class InputState(object):  # noqa: UP004
         self.up, self.opposing_polls = up, 0
         return True
 
+    def unreported(self):
+        """Whether the journal has another reason of the same kind."""
+        return not self.up and self.listed is not None and self.listed["reason"] != self.journaled
+
     def settled(self):
         """Whether it is up, and nothing says otherwise."""
-        fine = isinstance(self.outcome, script.Up) and self.outcome.backpressure is None
+        fine = isinstance(self.outcome, script.Up) and not self.outcome.queue_full()
         return fine and self.up and self.opposing_polls == 0
 
     def why_down(self):
@@ -320,6 +380,8 @@ class ReasonsFile(object):  # noqa: UP004
         self.path = path
         self.lock = threading.Lock()
         self.last_sign = os.path.getmtime(path)
+        self.changed = False
+        """Whether anything has been recorded since it was written."""
         with io.open(path, encoding="ascii", errors="replace") as file:
             listed = [verdict for verdict in map(parse_listed, file) if verdict is not None]
         self.verdicts = {(verdict["input"], verdict["address"]): verdict for verdict in listed}
@@ -336,7 +398,12 @@ class ReasonsFile(object):  # noqa: UP004
         self.verdicts.pop((verdict["input"], verdict["address"]), None)
         if "reason" in verdict:
             self.verdicts[verdict["input"], verdict["address"]] = verdict
-        self._write()
+        self.changed = True
+
+    def write(self):
+        """Writes what has been recorded since."""
+        if self.changed:
+            self._write()
 
     def show_life(self):
         """Sets the file's modification time to now."""
@@ -345,6 +412,7 @@ class ReasonsFile(object):  # noqa: UP004
             os.utime(self.path, (self.last_sign, self.last_sign))
 
     def _write(self):
+        self.changed = False
         lines = [script.to_json(self.verdicts[key]) + "\n" for key in sorted(self.verdicts)]
         with self.lock, io.open(self.path, "r+b", buffering=0) as file:
             file.truncate(0)
@@ -367,37 +435,86 @@ def parse_listed(line):
     return verdict if known and doubted and all(texts.values()) else None
 
 
-class InputPool(object):  # noqa: UP004
-    """One input on all nodes."""
+class Journal(object):  # noqa: UP004
+    """What the journal gets: one line for all inputs of a node on which one poll finds the same."""
 
-    lock = threading.Lock()
-    """One for all pools: they share the `reasons` file."""
+    def __init__(self):
+        self.lines = collections.OrderedDict()
+
+    def add(self, state, line, common):
+        """`line` is for this input alone, `common` what it says of several of them."""
+        self.lines.setdefault((state.ip, common), []).append((state.input_id, line))
+
+    def write(self):
+        lines, self.lines = self.lines, collections.OrderedDict()
+        for (ip, common), found in lines.items():
+            line = found[0][1]
+            if len(found) > 1:
+                names = ", ".join(sorted(input_id for input_id, _ in found)[:NAMED])
+                more = " and %d more" % (len(found) - NAMED) if len(found) > NAMED else ""
+                line = "%s%s at %s %s" % (names, more, ip, common)
+            script.print_line(line, to=2)
+
+
+class Verdicts(object):  # noqa: UP004
+    """The pools of all inputs. What is found at once is listed and written to the journal at once."""
 
     def __init__(self, reasons):
         self.reasons = reasons
+        self.journal = Journal()
+        self.pools = {}
+        self.lock = threading.Lock()
+
+    def add(self, state):
+        pool = self.pools.setdefault(state.input_id, InputPool(self.reasons, self.journal))
+        pool.states.append(state)
+
+    def judge(self, outcomes):
+        """Takes in pairs of an input's state and the outcome of a poll, or of a message."""
+        with self.lock:
+            for state, outcome in outcomes:
+                self.pools[state.input_id].judge(state, outcome)
+            self.reasons.write()
+            self.journal.write()
+
+    def report_rest(self, states):
+        """Writes the reasons to the journal that a start or a stop has left behind, once nothing changes any more."""
+        with self.lock:
+            rest = [state for state in states if state.unreported()]
+            if all(script.clock() >= state.reason_since + QUIET for state in rest):
+                for state in rest:
+                    self.pools[state.input_id].tell_verdict(state, state.listed)
+                self.journal.write()
+
+
+class InputPool(object):  # noqa: UP004
+    """One input on all nodes."""
+
+    def __init__(self, reasons, journal):
+        self.reasons = reasons
+        self.journal = journal
         self.states = []
 
     def judge(self, state, outcome):
         """Takes in the outcome of a poll of one node."""
-        with self.lock:
-            outcome = state.outcome = state.refine(outcome)
-            changed = state.count_poll(outcome)
-            if changed:
-                self._keep_one(state)
-                state.write()
-                state.slowness.set(False)
-                self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
-            elif state.up:
-                self._judge_slowness(state, outcome)
-                self._judge_refusal(state, outcome)
-            elif isinstance(outcome, script.Down):
-                self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
-            elif state.hold:
-                message = "it comes and goes, and must be good for %g s first" % state.hold
-                down = script.Down("flapping", message, outcome.pipeline)
-                self._report(state, script.verdict_on(state.ip, state.input_id, down), changed)
-            if state.up:
-                self._release_kept()
+        outcome = state.outcome = state.refine(outcome)
+        changed = state.count_poll(outcome)
+        if changed:
+            self._keep_one(state)
+            state.write()
+            state.slowness.set(False)
+            self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
+        elif state.up:
+            self._judge_slowness(state, outcome)
+            self._judge_refusal(state, outcome)
+        elif isinstance(outcome, script.Down):
+            self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
+        elif state.hold:
+            message = "it comes and goes, and must be good for %g s first" % state.hold
+            down = script.Down("flapping", message, outcome.pipeline)
+            self._report(state, script.verdict_on(state.ip, state.input_id, down), changed)
+        if state.up:
+            self._release_kept()
 
     def _keep_one(self, state):
         """Where the input is up on no node any more, one stays in the pool: this one, where it was up last, or rather one
@@ -412,8 +529,7 @@ class InputPool(object):  # noqa: UP004
         likely[0].kept = True
         likely[0].write()
         self._list(likely[0], dict(likely[0].listed, kept=True))
-        line = "%s at %s is in the pool, as the last one: only a refused probe speaks against it"
-        script.print_line(line % (likely[0].input_id, likely[0].ip), to=2)
+        self._tell(likely[0], "in the pool, as the last one: only a refused probe speaks against it")
 
     def _report(self, state, verdict, changed):
         """Lists the verdict where it is new, and tells the journal where `up` has changed, or the kind of reason."""
@@ -422,27 +538,43 @@ class InputPool(object):  # noqa: UP004
         before = state.listed
         if verdict != before:
             self._list(state, verdict)
+        if before is None or before["reason"] != verdict.get("reason"):
+            state.reason_since = script.clock()
         # A service that has just started finds what is down already, and that is no news.
-        if changed or (before is not None and before["reason"] != verdict["reason"]):
-            suffix = "; it stays in the pool, as the last one" if state.kept else ""
-            script.print_line(script.describe(verdict) + suffix, to=2)
+        if changed or (before is not None and kind_of(verdict["reason"]) != kind_of(state.journaled)):
+            self.tell_verdict(state, verdict)
+        elif before is None:
+            state.journaled = verdict["reason"]
+
+    def tell_verdict(self, state, verdict):
+        """Writes it to the journal."""
+        state.journaled = verdict.get("reason")
+        suffix = "; it stays in the pool, as the last one" if state.kept else ""
+        if verdict["state"] == "up":
+            common = "are up"
+        else:
+            common = "are down: %s%s" % (script.REASONS[verdict["reason"]], suffix)
+        self.journal.add(state, script.describe(verdict) + suffix, common)
+
+    def _tell(self, state, what):
+        self.journal.add(state, "%s at %s is %s" % (state.input_id, state.ip, what), "are " + what)
 
     def _list(self, state, verdict):
         state.listed = verdict if "reason" in verdict else None
         self.reasons.record(verdict)
 
     def _judge_slowness(self, state, outcome):
-        if not isinstance(outcome, script.Up) or not state.slowness.update(outcome.backpressure is not None):
+        if not isinstance(outcome, script.Up) or not state.slowness.update(outcome.queue_full()):
             return
         verdict = script.verdict_on(state.ip, state.input_id, outcome)
         if state.slowness.slow:
             message = "its queue is full, though events leave it"
             verdict.update(state="slow", reason="queue_full", message=message)
-            line = script.describe(verdict)
+            common = "are slow: %s" % script.REASONS["queue_full"]
+            self.journal.add(state, script.describe(verdict), common)
         else:
-            line = "%s at %s is no longer slow" % (state.input_id, state.ip)
+            self._tell(state, "no longer slow")
         self._list(state, verdict)
-        script.print_line(line, to=2)
 
     def _judge_refusal(self, state, outcome):
         """Lists an input that is up, but whose probes a firewall rejects; being slow is listed rather than that."""
@@ -451,7 +583,10 @@ class InputPool(object):  # noqa: UP004
             return
         verdict = script.verdict_on(state.ip, state.input_id, outcome)
         self._list(state, verdict)
-        script.print_line(script.describe(verdict), to=2)
+        common = (
+            script.REASONS["probe_refused"] if outcome.probe_refused else "no probe of their ports is refused"
+        )
+        self.journal.add(state, script.describe(verdict), "are up: " + common)
 
     def _release_kept(self):
         """The input is up on a node, so the last one of before need not stay in the pool."""
@@ -460,7 +595,7 @@ class InputPool(object):  # noqa: UP004
                 other.kept = False
                 other.write()
                 self._list(other, {key: other.listed[key] for key in other.listed if key != "kept"})
-                script.print_line("%s at %s is out of the pool" % (other.input_id, other.ip), to=2)
+                self._tell(other, "out of the pool")
 
 
 class PeersFile(object):  # noqa: UP004
@@ -558,6 +693,44 @@ class Peer(object):  # noqa: UP004
             self.kernel_probe.start()
 
 
+class OwnPorts(object):  # noqa: UP004
+    """What listens at the ports of this node's own inputs, as its kernel says."""
+
+    def __init__(self, own, inputs, poller):
+        """`poller` is this node's, or None where it is not among the nodes."""
+        self.poller = poller
+        self.kernel = listeners.Kernel()
+        self.listeners = {
+            input_id: [
+                listeners.Listener(own, each["protocol"], each["port"])
+                for each in inputs[input_id]["sockets"]
+            ]
+            for input_id in inputs
+        }
+        self.unbound = set()
+        """The inputs whose ports nothing listens at any more."""
+
+    def look(self):
+        """Looks whether the ports are bound, and tells the poller what has changed."""
+        changed = False
+        bound = set()
+        for input_id, own in self.listeners.items():
+            vanished = [listener for listener in own if listener.vanished(self.kernel)]
+            if all(listener.seen for listener in own):
+                bound.add(input_id)
+            if vanished:
+                self.unbound.add(input_id)
+                changed = True
+            elif input_id in bound and input_id in self.unbound:
+                self.unbound.remove(input_id)
+                changed = True
+        if self.poller is not None:
+            self.poller.bound = frozenset(bound)
+        if changed:
+            closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
+            self.poller.hear(dict.fromkeys(self.unbound, closed))
+
+
 class Channel(threading.Thread):
     """Looks at this node's own inputs, and exchanges what is found with the other nodes' services."""
 
@@ -579,20 +752,14 @@ class Channel(threading.Thread):
                 self.peers.append(Peer(link, poller))
         self.by_address = {socket.inet_pton(script.family_of(peer.ip), peer.ip): peer for peer in self.peers}
         own_inputs = settings["nodes"].get(self.own, {})
-        self.listeners = {
-            input_id: listeners.Listener(
-                self.own, own_inputs[input_id]["protocol"], own_inputs[input_id]["port"]
-            )
-            for input_id in own_inputs
-        }
+        self.ports = OwnPorts(self.own, own_inputs, self.poller)
         self.own_states = list(self.poller.states.values()) if self.poller is not None else []
-        self.kernel = listeners.Kernel()
         targets = [
-            (own_inputs[input_id]["protocol"], own_inputs[input_id]["port"]) for input_id in own_inputs
+            (each["protocol"], each["port"])
+            for input_id in own_inputs
+            for each in own_inputs[input_id]["sockets"]
         ]
         self.closed_sockets = listeners.ClosedSockets(targets)
-        self.unbound = set()
-        """The inputs whose ports nothing listens at any more."""
         self.told = {}
         """What the other services were last told."""
         self.key = None
@@ -618,7 +785,7 @@ class Channel(threading.Thread):
             while True:
                 # By Python 2.7's clock, the time may come a hundredth of a second later than by select's.
                 if self._wait(max(0.005, last_tick + TICK - script.clock())):
-                    self._look()
+                    self.ports.look()
                 self._receive(self.incoming)
                 now = script.clock()
                 if now >= last_tick + TICK:
@@ -645,7 +812,7 @@ class Channel(threading.Thread):
 
     def _tick(self, seconds):
         self._read_key()
-        self._look()
+        self.ports.look()
         for peer in self.peers:
             if self._connected(peer):
                 self._receive(peer.connection)
@@ -676,24 +843,6 @@ class Channel(threading.Thread):
             changed = None
         if changed != self.key_time or self.key is None:
             self.key, self.key_time = channel.read_key(self.key_path), changed
-
-    def _look(self):
-        """Looks whether the ports of this node's inputs are bound."""
-        changed = False
-        for input_id, listener in self.listeners.items():
-            if listener.vanished(self.kernel):
-                self.unbound.add(input_id)
-                changed = True
-            elif listener.seen and input_id in self.unbound:
-                self.unbound.remove(input_id)
-                changed = True
-        if self.poller is not None:
-            self.poller.bound = frozenset(
-                input_id for input_id, listener in self.listeners.items() if listener.seen
-            )
-        if changed:
-            closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
-            self.poller.hear(dict.fromkeys(self.unbound, closed))
 
     def _down(self):
         """What the other services have to know: by input id, a reason and a message."""
@@ -969,21 +1118,26 @@ class LinkMonitor(threading.Thread):
 class NodePoller(threading.Thread):
     """The polls of one node: one that hangs delays no other's."""
 
-    def __init__(self, settings, ip, pools):
+    def __init__(self, settings, ip, verdicts):
         super(NodePoller, self).__init__()  # noqa: UP008
         self.daemon = True
         self.ip = ip
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
-        self.pools = pools
+        self.verdicts = verdicts
         self.states = {}
         self.probes = {}
+        self.kernel = listeners.Kernel() if ip == settings["own"] else None
         for input_id, input_settings in settings["nodes"][ip].items():
-            pool = pools[input_id]
-            state = InputState(ip, input_id, input_settings, pool.reasons.verdicts.get((input_id, ip)))
+            listed = verdicts.reasons.verdicts.get((input_id, ip))
+            state = InputState(ip, input_id, input_settings, listed)
             self.states[input_id] = state
-            self.probes[input_id] = script.PortProbe(ip, input_settings["protocol"], input_settings["port"])
-            pool.states.append(state)
+            self.probes[input_id] = [
+                self._probe(settings["own"], each["protocol"], each["port"])
+                for each in input_settings["sockets"]
+                if ip == settings["own"] or (each["probe"] and each["protocol"] == "udp")
+            ]
+            verdicts.add(state)
         self.heard = {}
         """By input id: what counts as long as it holds, whatever a poll says."""
         self.relaxed = False
@@ -996,6 +1150,14 @@ class NodePoller(threading.Thread):
         """Set when the next poll should not wait."""
         self.last_poll = script.clock()
         """When the last poll was over."""
+
+    def _probe(self, own, protocol, port):
+        """A probe of a port. This node's own kernel knows what listens there, and no other node opens a connection only
+        to drop it: many inputs take that for a fault of a sender's, and say so in their logs. A node's own service tells
+        the others what it finds."""
+        if self.ip == own:
+            return listeners.OwnPort(self.kernel, own, protocol, port)
+        return script.PortProbe(self.ip, protocol, port)
 
     def run(self):
         next_poll = script.clock()
@@ -1017,16 +1179,16 @@ class NodePoller(threading.Thread):
         outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout)
         for input_id, state in self.states.items():
             vouched = self.relaxed or input_id in self.bound
-            outcomes[input_id] = state.weigh_refusal(outcomes[input_id], vouched)
+            outcomes[input_id] = state.weigh(outcomes[input_id], vouched)
         outcomes.update(self.heard)
         self._judge(outcomes)
+        self.verdicts.report_rest(self.states.values())
         self.decided = self.decided or all(state.opposing_polls == 0 for state in self.states.values())
         self.last_poll = script.clock()
 
     def _judge(self, outcomes):
-        for input_id, outcome in outcomes.items():
-            if input_id in self.states:
-                self.pools[input_id].judge(self.states[input_id], outcome)
+        known = [input_id for input_id in outcomes if input_id in self.states]
+        self.verdicts.judge([(self.states[input_id], outcomes[input_id]) for input_id in known])
 
     def hear(self, heard):
         """Takes in which inputs are down for certain, by what this node's kernel or the node's own service says."""
@@ -1095,9 +1257,9 @@ def main(arguments):
         with io.open(arguments[0], encoding="utf-8") as file:
             settings = json.load(file)
         reasons = ReasonsFile(settings["reasons"])
-        pools = collections.defaultdict(lambda: InputPool(reasons))
-        pollers = [NodePoller(settings, ip, pools) for ip in settings["nodes"]]
-        reasons.keep(state for pool in pools.values() for state in pool.states)
+        verdicts = Verdicts(reasons)
+        pollers = [NodePoller(settings, ip, verdicts) for ip in settings["nodes"]]
+        reasons.keep(state for poller in pollers for state in poller.states.values())
         others = [Channel(settings, pollers), LinkMonitor(settings)]
     except KeyError as error:
         script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)

@@ -2,18 +2,19 @@
 
 The question costs some microseconds, and the program that listens does not see it: no datagram and no connection comes.
 From Linux 4.2 on, the kernel also says when a socket of one of these ports is closed, so that nobody need ask often.
-Where nothing listens any more, an ordinary probe must say the same (`check_logstash_input.PortProbe`, which a kernel
-answers within some milliseconds for its own ports), since a kernel without its module `udp_diag` or `tcp_diag` finds no socket at all.
+Where it finds no socket, its table in /proc/net (proc(5)) must say the same, since a kernel without its module `udp_diag` or
+`tcp_diag` finds none at all. Reading a table takes longer, the more connections there are.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: RUF005, UP010, UP018, UP024
+# ruff: noqa: RUF005, UP010, UP018, UP020, UP024, UP031
 
 from __future__ import unicode_literals
 
 import array
 import errno
-import select
+import io
+import os
 import socket
 import struct
 
@@ -28,8 +29,9 @@ _REQUEST = struct.Struct(str("=BBBBL2s2s16s16sLLL"))
 _ERROR = struct.Struct(str("=i"))
 CLOSED_TCP, CLOSED_UDP = 0b0101, 0b1010
 """The groups of netlink messages about sockets that are closed, those of IPv4 and IPv6."""
-ANSWER_TIME = 0.02
-"""Seconds for the kernel's answer to the probe: on a busy machine, it is not there at once."""
+TABLES = "/proc/net"
+LISTENS = "0A"
+"""The state of a TCP socket that listens, TCP_LISTEN, in such a table."""
 SO_ATTACH_FILTER = 26
 """socket(7)."""
 LOCAL_PORT, REMOTE_PORT = 20, 22
@@ -43,16 +45,19 @@ class Listener(object):  # noqa: UP004
     """What listens at one port of this node."""
 
     def __init__(self, ip, protocol, port):
-        self.probe = script.PortProbe(ip, protocol, port)
+        self.tcp = protocol == "tcp"
+        self.port = port
+        self.addresses = local_addresses(ip)
         self.seen = False
         """Whether something listened there when the kernel was last asked."""
-        address = socket.inet_pton(self.probe.family, ip).ljust(16, b"\0")
+        family = script.family_of(ip)
+        address = socket.inet_pton(family, ip).ljust(16, b"\0")
         port_bytes = struct.pack(str(">H"), port)
         # Both ends are this one: the kernel takes the local one from the first for TCP, from the second for UDP.
-        protocol_number = socket.IPPROTO_TCP if self.probe.tcp else socket.IPPROTO_UDP
+        protocol_number = socket.IPPROTO_TCP if self.tcp else socket.IPPROTO_UDP
         ends = (port_bytes, port_bytes, address, address)
         request = _REQUEST.pack(
-            self.probe.family, protocol_number, 0, 0, ANY_STATE, *(ends + (0, ANY_COOKIE, ANY_COOKIE))
+            family, protocol_number, 0, 0, ANY_STATE, *(ends + (0, ANY_COOKIE, ANY_COOKIE))
         )
         self.request = request
 
@@ -61,16 +66,64 @@ class Listener(object):  # noqa: UP004
         found = kernel.find(self.request)
         if found:
             self.seen = True
-        elif found is not None and self.seen:
-            self.probe.start()
-            if self.probe.connection is not None:
-                select.select([self.probe.connection], [], [], ANSWER_TIME)
-            refused = self.probe.refused()
-            self.probe.close()
-            if refused:
-                self.seen = False
+        elif found is not None and self.seen and not self.in_table():
+            self.seen = False
+            return True
+        return False
+
+    def listens(self, kernel):
+        """Whether anything listens there, as far as the kernel says."""
+        return kernel.find(self.request) or self.in_table()
+
+    def in_table(self):
+        """Whether the kernel's tables have the socket, or can't be read."""
+        name = "tcp" if self.tcp else "udp"
+        try:
+            with io.open("%s/%s" % (TABLES, name), encoding="ascii", errors="replace") as table:
+                if self._is_in(table):
+                    return True
+            six = "%s/%s6" % (TABLES, name)
+            if not os.path.exists(six):  # a kernel without IPv6
+                return False
+            with io.open(six, encoding="ascii", errors="replace") as table:
+                return self._is_in(table)
+        except EnvironmentError:
+            return True
+
+    def _is_in(self, table):
+        next(table, None)
+        for line in table:
+            fields = line.split(None, 4)
+            address, _, port = fields[1].rpartition(":")
+            at_port = int(port, 16) == self.port and address in self.addresses
+            if at_port and (not self.tcp or fields[3] == LISTENS):
                 return True
         return False
+
+
+def local_addresses(ip):
+    """The addresses at which a socket takes what is sent to this one, as the tables write them: itself, and those that
+    stand for all."""
+    packed = socket.inet_pton(script.family_of(ip), ip)
+    words = struct.unpack(str("=%dI") % (len(packed) // 4), packed)
+    return {"".join("%08X" % word for word in words), "0" * 8, "0" * 32}
+
+
+class OwnPort(object):  # noqa: UP004
+    """A probe, as `check_logstash_input.PortProbe` is one, that asks this node's kernel alone."""
+
+    certain = True
+
+    def __init__(self, kernel, ip, protocol, port):
+        self.kernel = kernel
+        self.listener = Listener(ip, protocol, port)
+
+    def start(self):
+        """Does nothing: the kernel answers at once."""
+
+    def refused(self):
+        """Whether nothing listens at the port."""
+        return not self.listener.listens(self.kernel)
 
 
 class Kernel(object):  # noqa: UP004

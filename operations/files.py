@@ -33,7 +33,7 @@ trap 'rm -rf "$work" "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 head -c {size} >"$new"
 echo "{sha256}  $new" | sha256sum --check --status || {{ echo {path}: the upload was interrupted >&2; exit 1; }}
-chown root:root "$new"
+chown {owner}:{owner} "$new"
 chmod {mode} "$new"
 {check}
 if [ -f {path} ] && ! grep -qsxF {entry} {record}; then
@@ -84,6 +84,7 @@ def _upload(file: TextFile) -> StringCommand:
             target=shlex.quote(target),
             size=len(file.content.encode()),
             sha256=file.sha256,
+            owner=file.owner,
             mode=file.mode,
             check=file.check,
             entry=shlex.quote(f"file {file.path}"),

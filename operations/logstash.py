@@ -9,8 +9,9 @@ from dataclasses import replace
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
+from cluster import OWN_PIPELINE_FILE
 from desired.compared import compared_paths, unit_states
-from desired.logstash import DROP_IN, ENVIRONMENT, HOME, UNIT
+from desired.logstash import DROP_IN, ENVIRONMENT, HOME, TLS, UNIT
 from desired.paths import ORIGINALS, RECORD
 from desired.textfile import TextFile, read_by
 from facts.files import Files
@@ -78,6 +79,7 @@ for file in {desired}; do
     [ ! -f "$staged" ] || cp "$staged" "$work/settings${{file#{home}}}"
 done
 sed -i "s#{home}/#$work/settings/#" "$work/settings/pipelines.yml"
+find "$work/settings" -name {own_file} -exec sed -i "s#\"{tls}/#\"$work/settings/{tls_name}/#" {{}} +
 environment=$({{
     set +e # a file that is missing is none to read
     systemctl cat {unit} | sed -n 's/^Environment=//p' | xargs -r -n 1 printf '%s\\n'
@@ -131,6 +133,9 @@ def _test(files: list[TextFile], units: list[str]) -> str | None:
     return _TEST.format(
         home=HOME,
         unit=UNIT,
+        own_file=OWN_PIPELINE_FILE,
+        tls=TLS,
+        tls_name=TLS.removeprefix(f"{HOME}/"),
         environment=ENVIRONMENT,
         environment_name=ENVIRONMENT.removeprefix(f"{HOME}/"),
         exports=shlex.quote(_EXPORTS),

@@ -6,6 +6,8 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
+from cluster.certificates import out_of_date
+from cluster.errors import shorten
 from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
 from desired.requirements import asked_modules, check
@@ -22,6 +24,22 @@ def prepare(host: Host) -> None:
     session.hide_passwords()
     session.require_all_connected(host, "nodes")
     session.send_at_once(host)
+
+
+def require_valid_certificates(cluster: Cluster) -> None:
+    """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it."""
+    for index, input in enumerate(cluster.inputs):
+        files = cluster.tls_files.get(input.id)
+        if input.tls is None or files is None:
+            continue
+        for setting, path, text in (
+            ("certificate", input.tls.certificate, files.certificate),
+            ("ca", input.tls.ca, files.ca),
+        ):
+            if text and (wrong := out_of_date(text)):
+                raise ClusterError(
+                    f"inputs.{index}.tls.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
+                )
 
 
 def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState]:

@@ -18,7 +18,7 @@ from cluster import Cluster, ClusterError, Node
 from desired import logstash
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from remote.commands import read
-from verification.events import Arrived, Sent, Target
+from verification.events import Arrived, Sent, Target, no_text
 from verification.report import Delivery, Report
 from verification.tally import tally
 
@@ -36,9 +36,6 @@ QUIET = 8.0
 LIMIT = 60.0
 """Seconds after which the waiting ends, even while events still come."""
 _POLL = 0.5
-
-TEXT_CODECS = (None, "plain", "line", "json", "json_lines")
-"""Those that make an event of a line of text; the others may drop it."""
 
 _SENDER = Path(__file__).parents[1] / "files" / "send_events.py"
 _PYTHONS = "python3 /usr/libexec/platform-python python python2"
@@ -65,9 +62,10 @@ def choose_targets(cluster: Cluster, count: int) -> list[Target]:
             server=server,
             flows=1 if server.ops else min(count, 2 * len(cluster.nodes)),
             numbered=logstash.writes_events(cluster, server.input.pipeline),
+            certificate=cluster.tls_files[server.input.id].fingerprint if server.input.tls else None,
         )
         for index, server in enumerate(cluster.virtual_servers)
-        if server.input.codec in TEXT_CODECS
+        if no_text(server) is None
     ]
 
 
@@ -135,6 +133,7 @@ def send_events(sender: Host, targets: list[Target], run: str, count: int, rate:
             str(target.server.vip),
             target.server.port,
             target.flows,
+            target.certificate,
         )
         for target in targets
     ]

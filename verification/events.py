@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster import VirtualServer
+from cluster.plugins import CODECS, PLUGINS, UNKNOWN, CodecRow
 from verification.finding import words
 
 
@@ -21,6 +22,8 @@ class Target:
     """Sockets that the events take turns over: IPVS picks a node for each, or for each event with `ops`."""
     numbered: bool
     """Whether the events can be told apart where they arrive: in a file of the deploy's own output."""
+    certificate: str | None = None
+    """With TLS, the SHA-256 of the certificate that it must show."""
 
 
 class Sent(NamedTuple):
@@ -47,3 +50,20 @@ def label(targets: Iterable[Target]) -> str:
     """A name for targets of one input: its id and their VIPs."""
     first, *others = targets
     return f"{first.server.input_id} at {words(str(target.server.vip) for target in (first, *others))}"
+
+
+def no_text(server: VirtualServer) -> str | None:
+    """Why no line of text can be sent to a virtual server as an event, in words; None where one can."""
+    input = server.input
+    if input.tls and input.tls.clients == "required":
+        return "its senders need certificates of their own (`tls`)"
+    if input.text is not None:
+        return None if input.text else "its `text` is False in the inventory"
+    if input.defined_in:
+        return f"what its pipeline file {input.defined_in} makes of text is not known (`text`)"
+    plugin = input.plugin or server.protocol.lower()
+    if not PLUGINS.get(plugin, UNKNOWN).text:
+        return f"its plugin {plugin} does not take lines of text"
+    if input.codec_name and not CODECS.get(input.codec_name, CodecRow()).text:
+        return f"its codec {input.codec_name} does not take lines of text"
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster import Cluster
-from verification import health, ipvs, machines, others, vip
+from verification import certificates, health, ipvs, machines, others, vip
 from verification.finding import Observations
 from verification.observe import Observation
 from verification.report import Cell, Problem, Report, Status, VipReport
@@ -20,6 +20,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
         machines.kernel(cluster, observations),
         machines.selinux(cluster, observations),
         machines.firewall(cluster, observations),
+        *certificates.certificates(cluster, observations),
         *(health.health(cluster, observations, input) for input in cluster.input_ids),
         *(ipvs.ipvs(cluster, observations, server) for server in cluster.virtual_servers),
         *(vip.vip(cluster, observations, instance) for instance in cluster.vrrp_instances),

@@ -21,6 +21,7 @@ from desired.textfile import TextFile, all_paths, read_by
 from desired.translation import own_table
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
+from facts.certificates import Certificates
 from facts.channel import HeardPeers
 from facts.files import MatchingFiles
 from facts.firewalld import FirewalldState, FirewallRules, RulesState, ZoneSettings, ZoneState
@@ -87,6 +88,8 @@ class Observation:
     """By VIP: the interfaces that carry it, without loopback."""
     loopback: list[str] | None = None
     """The addresses on the loopback interface."""
+    certificates: dict[str, str] | None = None
+    """By path: the certificates of inputs with TLS, in PEM."""
     advert_sockets: list[int] | None = None
     """The IP versions for which keepalived has sockets for adverts."""
 
@@ -183,6 +186,8 @@ def _facts(
         "loopback": (LoopbackAddresses, {}),
         "advert_sockets": (AdvertSockets, {}),
     }
+    if paths_of_certificates := logstash.certificate_paths(cluster):
+        facts["certificates"] = (Certificates, {"paths": paths_of_certificates})
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster))
         facts["firewalld_state"] = (FirewalldState, {})

@@ -17,7 +17,7 @@ DOCUMENT_VERSION = 2
 """The version of the JSON documents; a change that could break a reader raises it."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
-_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS"}
+_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS", "tls": "TLS"}
 
 
 def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     - `nodes`: all names
     - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
       nodes that events are spread over
-    - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`,
+    - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`, `tls`,
       `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
       name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
     - `problems`: a list of `status`, `check` (one of those, `send` or `inventory`), `node` (a name, or null for

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from cluster import Cluster, ClusterError
-from verification.events import Arrived, Sent, Target, label
+from verification.events import Arrived, Sent, Target, label, no_text
 from verification.finding import words
 from verification.report import Delivery, InputDelivery, Problem, Report, Status
 from verification.spread import judge_spread
@@ -110,7 +110,7 @@ def _untested(cluster: Cluster, targets: list[Target]) -> list[Problem]:
     tested = {target.index for target in targets}
     return [
         _warning(
-            f"{server.input_id} was not tested: its codec {server.input.codec} does not take lines of text",
+            f"{server.input_id} was not tested: {no_text(server)}",
             "look for events of your own devices",
         )
         for index, server in enumerate(cluster.virtual_servers)
@@ -132,6 +132,8 @@ def _send_failure(sender: str, target: Target, result: Sent) -> list[Problem]:
         ]
     if result.errno in NO_ROUTE:
         do = f"send --from a host that can reach {vip}"
+    elif result.error.startswith("TLS: "):
+        do = "has each node the certificate of the inventory, and nobody else the port? Run the deploy again"
     elif result.source is None:
         do = f"{_FIX_ABOVE}: a firewall refuses or drops, or nobody listens"
     else:

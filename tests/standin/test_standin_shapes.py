@@ -49,14 +49,14 @@ recorded = pytest.mark.parametrize("version", ["7.17.29", "8.19.18"])
 def test_the_api_has_the_recorded_shape_from_the_first_response_to_a_crash(
     make_standin: MakeStandin, version: str
 ) -> None:
-    standin = make_standin(version, START_DELAY=2.5)
+    standin = make_standin(version, START_DELAY=5)
     standin.settings |= NO_DELAY_BETWEEN_RELOADS
     standin.write_settings()
     standin.launch()
     until(lambda: standin.get()[0])
     assert_like(standin, "01-first-answer")
 
-    until(lambda: standin.get()[1]["pipelines"])
+    until(lambda: "hash" in standin.get()[1]["pipelines"].get("main", {}))
     standin.send(b"one")
     standin.events(1)
     until(lambda: standin.main_stats()["events"]["out"] == 1)

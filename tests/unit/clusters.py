@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster
+from tests.certificates import Authority
 
 PASSWORD = "hunter22"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -37,5 +38,7 @@ def example(name: str, folder: Path) -> Cluster:
     copy = shutil.copytree(EXAMPLES, folder / "examples")
     (copy / "auth_pass").write_text(PASSWORD)
     (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
+    if "tls" in (copy / f"{name}.py").read_text():
+        Authority(copy).issue("logs", "logs.example.com", "192.0.2.10")
     _, data = runpy.run_path(str(copy / f"{name}.py"))["nodes"]
     return Cluster.model_validate(data["cluster"])

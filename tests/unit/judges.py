@@ -143,10 +143,21 @@ def of_the_pipelines(cluster: Cluster, files: dict[str, str]) -> list[str]:
                 found += [
                     (name, str(dict(options)["id"][0]), dict(options)["port"][0]) for name, options in plugins
                 ]
-    wanted = [
-        (protocol, each.plugin_id(protocol), each.target_port)
+    # Of those in a file of the user's, the inventory's id alone must be right.
+    named = {
+        each.plugin_id(protocols[0])
         for each in cluster.inputs
-        for protocol in each.protocols
+        if each.defined_in
+        for protocols in each.plugins.values()
+    }
+    missing = named - {id for _, id, _ in found}
+    said += [f"pipelines: no input {id}" for id in sorted(missing)]
+    found = [each for each in found if each[1] not in named]
+    wanted = [
+        (plugin, each.plugin_id(protocols[0]), each.target_port)
+        for each in cluster.inputs
+        if not each.defined_in
+        for plugin, protocols in each.plugins.items()
     ]
     if not said and sorted(found) != sorted(wanted):
         said.append(f"pipelines: inputs {found} instead of {wanted}")

@@ -400,7 +400,8 @@ def test_a_listed_input_is_down_while_nothing_listens_at_its_port(
                 listener.listen()
             port = listener.getsockname()[1]
             settings = tmp_path / "settings.json"
-            listed = {"protocol": protocol, "port": port, "verdict": "/nonexistent", "slow": None}
+            sockets = [{"protocol": protocol, "port": port, "probe": True}]
+            listed = {"sockets": sockets, "verdict": "/nonexistent", "slow": None}
             settings.write_text(json.dumps({"nodes": {address: {"udp-5514": listed}}}))
             for outcome in run_all(address, "udp-5514", settings=settings).values():
                 assert outcome == (0, f"udp-5514 at {address} is up, in pipeline main")
@@ -415,7 +416,18 @@ def test_a_listed_input_is_down_while_nothing_listens_at_its_port(
 
 
 @pytest.mark.parametrize(
-    "listed", [["udp", 1], {"protocol": "udp"}, {"port": 1}, {"protocol": 7, "port": "1"}, None]
+    "listed",
+    [
+        ["udp", 1],
+        {"protocol": "udp", "port": 1},
+        {"sockets": {"protocol": "udp", "port": 1, "probe": True}},
+        *(
+            {"sockets": [each]}
+            for each in ({"protocol": "udp"}, {"port": 1}, {"protocol": 7, "port": "1"}, None)
+        ),
+        {"sockets": [{"protocol": "udp", "port": 1, "probe": False}]},
+        None,
+    ],
 )
 def test_settings_that_name_no_port_leave_the_api_to_decide(tmp_path: Path, listed: object) -> None:
     """As those of an older version, which the deploy replaces a moment later."""

@@ -18,7 +18,9 @@ import pytest
 from pyinfra.api import Inventory
 
 from cluster import Cluster, ClusterError, cluster_of_host, define
+from desired import logstash
 from remote.inventory import load_cluster
+from verification.events import no_text
 
 Settings = dict[str, Any]
 PASSWORD = "hunter22"
@@ -128,6 +130,14 @@ def _input(**change: Any) -> Settings:
         {**VRRP3, "advert_interval": 40.95},
         _input(protocol="tcp", forwarding="dr"),
         _input(receive_buffer_bytes=33554432),
+        _input(plugin="beats"),
+        _input(plugin="syslog", port=5514),
+        _input(plugin="syslog", protocol="udp"),
+        _input(plugin="mqtt", protocol="tcp", options={"workers": 4}),
+        _input(protocol="tcp", codec="graphite"),
+        _input(plugin="graphite"),
+        _input(codec={"cef": {}}),
+        {**_input(codec={"csv": {"separator": "\t"}}), "support_escapes": True},
         IPV6,
         {"network": "10.77.0.8/29"},
         {**IPV6, "network": "fd77::10/126", "vip": "fd77::13"},
@@ -177,6 +187,11 @@ def test_vrrp_instances_say_who_holds_each_vip(
         ({"protocol": "tcp"}, [("TCP", "a", False, "snat", 5514)]),
         ({"port": 514, "server_port": 5515, "protocol": "both"}, [("UDP", "a-udp", True, "nat", 5515), ("TCP", "a-tcp", False, "snat", 5515)]),
         ({"protocol": "both", "forwarding": "dr"}, [("UDP", "a-udp", True, "dr", 5514), ("TCP", "a-tcp", False, "dr", 5514)]),
+        ({"plugin": "beats"}, [("TCP", "a", False, "snat", 5514)]),
+        ({"plugin": "syslog"}, [("UDP", "a", True, "nat", 5514), ("TCP", "a", False, "snat", 5514)]),
+        ({"plugin": "syslog", "protocol": "tcp"}, [("TCP", "a", False, "snat", 5514)]),
+        ({"plugin": "gelf"}, [("UDP", "a", True, "nat", 5514)]),
+        ({"plugin": "mqtt", "protocol": "both"}, [("UDP", "a", True, "nat", 5514), ("TCP", "a", False, "snat", 5514)]),
         ({"scheduler": "lc"}, [("UDP", "a", False, "nat", 5514)]),
         ({"scheduler": "sh"}, [("UDP", "a", True, "nat", 5514)]),
         ({"ops": False}, [("UDP", "a", False, "nat", 5514)]),
@@ -201,7 +216,11 @@ def test_each_protocol_of_an_input_is_a_virtual_server_of_all_nodes(
     [
         ({"port": 2055}, "NetFlow"),
         ({"port": 12201}, "GELF"),
-        ({"codec": "gelf"}, "GELF"),
+        ({"plugin": "gelf"}, "GELF"),
+        ({"plugin": "gelf", "protocol": "tcp"}, None),
+        ({"codec": {"netflow": {"versions": [9]}}}, "NetFlow"),
+        ({"codec": "multiline"}, "events of several lines"),
+        ({"plugin": "syslog", "port": 2055}, None),
         ({"port": 6343, "scheduler": "wrr"}, "sFlow"),
         ({"port": 2055, "scheduler": "sh"}, None),
         ({"port": 2055, "protocol": "tcp"}, None),
@@ -252,6 +271,15 @@ NO_MACHINES = {
     "ff02::/16": "ff00::/8 (multicast, RFC 4291)",
 }
 """Networks, and the part of each that is for no cluster."""
+RENDERED: Settings = {
+    "options": {"a": 1},
+    "codec": "json",
+    "type": "x",
+    "tags": ["x"],
+    "workers": 2,
+    "queue_size": 2,
+}
+WRONG_CODECS: list[Any] = [5, {}, {"a": {}, "b": {}}, {5: {}}, ["json"]]
 BAD: list[tuple[Settings, str]] = [
     ({"nodes": {}}, "nodes: 0 given; name two machines or more, each with its address"),
     ({"nodes": None}, "nodes: None is not a dictionary; write it as {\"stash1\": \"192.0.2.11\", …}"),
@@ -326,7 +354,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(forwarding="dr", server_port=5515), "inputs.0.server_port: 5515 differs from port 5514, and direct routing can't change a port; leave forwarding out, or make them equal"),
     ({**TWO_VIPS, **_input(forwarding="dr")}, "inputs.0.forwarding: 'dr' can't be used with several VIPs: a node that is MASTER of one and BACKUP of another would send packets round in circles; choose one VIP, or 'snat' for TCP and 'nat' for UDP"),
     ({"firewall": "none", **_input(protocol="tcp")}, "firewall: with 'none' nothing translates the source addresses for 'snat'; choose 'firewalld', or forwarding 'dr' for TCP inputs"),
-    (_input(codec="JSON Lines"), "inputs.0.codec: 'JSON Lines' is not a codec; write its name, such as json_lines"),
+    (_input(codec="JSON Lines"), "inputs.0.codec: 'JSON Lines' is not a codec; write its name, such as json_lines, or the name with options, such as {\"json\": {\"charset\": \"CP1252\"}}"),
     (_input(type="a b"), "inputs.0.type: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
     (_input(tags="edge"), "inputs.0.tags: 'edge' is not a list; write it in square brackets"),
     (_input(tags=["edge", "a b"]), "inputs.0.tags.1: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
@@ -380,10 +408,50 @@ BAD: list[tuple[Settings, str]] = [
     ({"logstash_settings": {"path.config": "/x"}}, "logstash_settings.path.config: the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"),
     ({"logstash_settings": {"xpack.management.enabled": True}}, "logstash_settings.xpack.management.enabled: with central management, Logstash does not read the cluster's pipelines; take it out"),
     ({"logstash_settings": {"queue.type": "persisted"}}, "logstash_settings.queue.type: take it out, and use queue"),
+    ({"logstash_settings": {"config.support_escapes": True}}, "logstash_settings.config.support_escapes: take it out, and use support_escapes"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
     ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
     ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
+    *(
+        (_input(codec=codec), f"inputs.0.codec: {codec!r} is not a codec; write its name, such as json_lines, or the name with options, such as {{\"json\": {{\"charset\": \"CP1252\"}}}}")
+        for codec in WRONG_CODECS
+    ),
+    (_input(codec={"json": "CP1252"}), "inputs.0.codec: 'CP1252' is not a dictionary; write it as {\"client_inactivity_timeout\": 300}"),
+    (_input(codec="beats"), "inputs.0.codec: beats is an input and not a codec; write plugin='beats'"),
+    (_input(codec={"gelf": {}}), "inputs.0.codec: gelf is an input and not a codec; write plugin='gelf'"),
+    (_input(codec="kafka"), "inputs.0.codec: kafka is an input and not a codec, and gets its events by itself; put it into a pipeline file of yours (`pipelines`)"),
+    (_input(codec={"csv": {"separator": "\t"}}), "inputs.0.codec.separator: '\\t' has both kinds of quotation marks, a tab or a new line, or a backslash at its end, which Logstash reads with config.support_escapes only; set support_escapes=True"),
+    (_input(plugin="Beats"), "inputs.0.plugin: 'Beats' is not an input plugin; write its name, such as beats"),
+    (_input(plugin="kafka"), "inputs.0.plugin: kafka gets its events by itself, and nobody can send it any; put it into a pipeline file of yours (`pipelines`)"),
+    (_input(plugin="netflow"), "inputs.0.plugin: netflow is a codec and not an input; write codec='netflow'"),
+    (_input(plugin="mqtt"), "inputs.0.protocol: is not known of the plugin mqtt (known are: udp, tcp, beats, elastic_agent, elastic_serverless_forwarder, logstash, http, relp, graphite, syslog, gelf, snmptrap, ganglia); write whether it listens on 'udp', 'tcp' or 'both'"),
+    (_input(plugin="beats", protocol="both"), "inputs.0.protocol: Logstash's beats input listens on tcp only; take it out"),
+    (_input(plugin="udp", protocol="tcp"), "inputs.0.protocol: Logstash's udp input listens on udp only; take it out"),
+    (_input(plugin="beats", workers=4), "inputs.0.workers: Logstash's beats input has no such setting; take it out"),
+    (_input(plugin="x", protocol="udp", workers=4), "inputs.0.workers: Logstash's x input has no such setting; take it out, or write it into options"),
+    (_input(plugin="beats", ops=True), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),
+    (_input(plugin="beats", forwarding="nat"), "inputs.0.forwarding: 'nat' can't work for TCP here: the replies would bypass the director; choose 'snat' or 'dr', or leave it out"),
+    ({**IPV6, **_input(plugin="gelf")}, "inputs.0.plugin: Logstash's gelf input listens on IPv4 only, and there is an IPv6 VIP; choose another plugin, or a cluster of its own with an IPv4 VIP"),
+    (_input(options=["x"]), "inputs.0.options: ['x'] is not a dictionary; write it as {\"client_inactivity_timeout\": 300}"),
+    (_input(options={"a b": 1}), "inputs.0.options: 'a b' is not the name of an option; write it as Logstash's documentation does"),
+    (_input(options={"id": "x"}), "inputs.0.options.id: is a setting of the input itself; write it beside options"),
+    (_input(options={"codec": "json"}), "inputs.0.options.codec: is a setting of the input itself; write it beside options"),
+    (_input(options={"workers": 4}), "inputs.0.options.workers: is a setting of the input itself; write it beside options"),
+    (_input(options={"host": "0.0.0.0"}), "inputs.0.options.host: each node listens at its own address; take it out"),
+    (_input(plugin="gelf", options={"use_tcp": True}), "inputs.0.options.use_tcp: follows from the input's protocol; write that, and take it out"),
+    (_input(protocol="tcp", options={"mode": "client"}), "inputs.0.options.mode: must be as the deploy has it, so that events reach the input; take it out"),
+    (_input(options={"a": None}), "inputs.0.options.a: None can't be written; use strings, numbers, booleans, lists and dictionaries"),
+    (_input(options={"a": [{"b": b"x"}]}), "inputs.0.options.a: b'x' can't be written; use strings, numbers, booleans, lists and dictionaries"),
+    (_input(options={"a": float("nan")}), "inputs.0.options.a: nan can't be written; use a finite number"),
+    (_input(options={"a": 2**63}), "inputs.0.options.a: 9223372036854775808 can't be written; use a number of 64 bits"),
+    (_input(options={"a": "x\0y"}), "inputs.0.options.a: 'x\\x00y' has a character that no pipeline file can have; take it out"),
+    (_input(defined_in="a/b.conf"), "inputs.0.defined_in: 'a/b.conf' is not the name of a pipeline file; write it as beats.conf, without a folder: that follows from `pipeline`"),
+    (_input(defined_in="own.conf"), "inputs.0.defined_in: own.conf is to be in the folder `pipelines`, which is missing; add it"),
+    *(
+        (_input(defined_in="own.conf", **{field: value}), f"inputs.0.{field}: is written in own.conf, where the input is; take it out")
+        for field, value in RENDERED.items()
+    ),
     ({"virtual_router": 1}, "virtual_router: unknown setting; did you mean virtual_router_id?"),
 ]  # fmt: skip
 
@@ -392,6 +460,57 @@ BAD: list[tuple[Settings, str]] = [
 def test_a_bad_value_is_refused_in_one_line(settings: Settings, change: Settings, line: str) -> None:
     with pytest.raises(ClusterError) as error:
         define(**{**settings, **change})
+    assert error.value.args == (line,)
+
+
+OWN = 'input {\n  beats { id => "a" port => 5514 }\n}\n'
+
+
+def named(settings: Settings, folder: Path, text: str = OWN, **change: Any) -> Cluster:
+    """A cluster whose input stands in `pipelines/own.conf`, and in `pipelines/x/own.conf`."""
+    (folder / "pipelines/x").mkdir(parents=True)
+    (folder / "pipelines/own.conf").write_text(text)
+    (folder / "pipelines/x/own.conf").write_text(text)
+    inputs = _input(**{"plugin": "beats", "defined_in": "own.conf", **change})
+    return cluster({**settings, **inputs, "pipelines": str(folder / "pipelines")})
+
+
+@pytest.mark.parametrize("pipeline", ["main", "x"])
+@pytest.mark.parametrize("text", [OWN, OWN.replace('"', "'"), OWN.replace('"a"', '"<%= node.name %>"')])
+def test_an_input_in_a_pipeline_file_gets_its_virtual_servers_and_is_not_written(
+    settings: Settings, text: str, pipeline: str, tmp_path: Path
+) -> None:
+    """Nor may a probe touch its TCP port, or text be sent there: what the file says of it is not known."""
+    made = named(settings, tmp_path, text, pipeline=pipeline)
+    assert [(server.protocol, server.input_id) for server in made.virtual_servers] == [("TCP", "a")]
+    assert made.input_ids == ("a",)
+    (input,) = made.inputs
+    assert not input.may_probe("tcp")
+    assert input.plugins == {"beats": ("tcp",)}
+    files = {file.path: file.content for file in logstash.files(made, made.nodes[0])}
+    assert "input {" not in files[logstash.own_file(made, pipeline)]
+    assert (
+        no_text(made.virtual_servers[0])
+        == "what its pipeline file own.conf makes of text is not known (`text`)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "line"),
+    [
+        ({"defined_in": "other.conf"}, OWN, "inputs.0.defined_in: other.conf is not a file of the pipeline main (there are: own.conf); correct it, or the input's `pipeline`"),
+        ({"pipeline": "y"}, OWN, "inputs.0.defined_in: own.conf is not a file of the pipeline y (there are: none); correct it, or the input's `pipeline`"),
+        ({}, OWN.replace('"a"', '"b"'), "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
+        ({}, '# id => "a"\ninput { beats { port => 5514 } }\n', "inputs.0.id: own.conf has no input with id => \"a\"; give it that id, by which health checks find it"),
+        ({"defined_in": None}, OWN, "inputs.0.id: own.conf has a plugin with id a, too; write defined_in='own.conf' where it is this input, or else choose another id"),
+        ({"plugin": None, "protocol": "both"}, OWN, "inputs.0.id: own.conf has no input with id => \"a-udp\"; give it that id, by which health checks find it"),
+    ],
+)  # fmt: skip
+def test_an_input_that_is_not_in_its_pipeline_file_is_refused(
+    settings: Settings, change: Settings, text: str, line: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        named(settings, tmp_path, text, **change)
     assert error.value.args == (line,)
 
 

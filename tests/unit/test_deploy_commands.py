@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from desired import health, health_script, keepalived
 from desired.logstash import unit as logstash_unit
 from desired.sysctl import FILE as SYSCTL_FILE
 from desired.textfile import TextFile
+from facts.certificates import Certificates
 from facts.files import Files, FileText
 from facts.record import Record
 from facts.sysctl import Sysctl
@@ -146,6 +148,23 @@ def test_what_put_wrote_is_what_the_fact_finds(machine: ShellMachine) -> None:
     machine.run(files.put, files=[file])
     assert machine.fact(Files, paths=[file.path]) == {file.path: file.state}
     assert machine.fact(FileText, path=file.path) == ["authentication {", "    auth_pass ********", "}"]
+
+
+def test_certificates_are_read_with_their_line_ends(machine: ShellMachine) -> None:
+    """Those that are there, also without an end of the last line."""
+    machine.write("/etc/logstash/tls/a.crt", "one\n  two \\n\n\n")
+    machine.write("/etc/logstash/tls/b.crt", "end")
+    paths = [f"/etc/logstash/tls/{name}.crt" for name in "abc"]
+    assert machine.fact(Certificates, paths=paths) == {paths[0]: "one\n  two \\n\n\n", paths[1]: "end\n"}
+
+
+def test_a_file_of_another_owner_is_never_anybody_elses(machine: ShellMachine) -> None:
+    """It has its owner before it has its name."""
+    file = TextFile("/etc/logstash/tls/a.key", "a key\n", mode="400", owner="daemon", secret=True)
+    machine.run(files.put, files=[file])
+    assert machine.fact(Files, paths=[file.path]) == {file.path: file.state}
+    assert (file.state["user"], file.state["group"], file.state["mode"]) == ("daemon", "daemon", "400")
+    assert machine.commands(files.put, files=[file]) == []
 
 
 @pytest.mark.parametrize("change", ["chmod 600", "chown daemon", "chgrp daemon", "truncate --size 1"])
@@ -355,6 +374,26 @@ def test_the_paths_in_pipelines_yml_become_those_of_the_copy(tested: ShellMachin
     shadow = seen(tested)
     assert str(tested.root) not in shadow["pipelines.yml"]
     assert shadow["pipelines.d/syslog/logstash-ha.conf"] == "new\n"
+
+
+def test_the_certificates_in_a_test_are_those_of_the_copy(tested: ShellMachine) -> None:
+    """The new ones are not in place yet, and Logstash looks whether the files are there."""
+    tls = tested.path(f"{HOME}/tls")
+    (done,) = accepted(
+        tested,
+        [
+            own("conf.d/logstash-ha.conf", f'ssl_key => "{tls}/beats.key"\n'),
+            own("tls/beats.key", "a key\n", mode="400", secret=True),
+        ],
+    )
+    assert done.returncode == 0, done.stderr
+    shadow = seen(tested)
+    found = re.fullmatch(
+        r'ssl_key => "(/tmp/\S+)/settings/tls/beats.key"\n', shadow["conf.d/logstash-ha.conf"]
+    )
+    assert found
+    assert shadow["tls/beats.key"] == "a key\n"
+    assert not tested.path(f"{HOME}/tls/beats.key").exists()
 
 
 def test_logstash_tests_nothing_when_nothing_new_is_staged(tested: ShellMachine) -> None:

@@ -115,10 +115,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def listening(address: str, port: int = 0) -> Iterator[socket.socket]:
-    """A UDP socket at this address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+def listening(address: str, port: int = 0, protocol: str = "udp") -> Iterator[socket.socket]:
+    """A socket at this address."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
+        if protocol == "tcp":
+            listener.listen()
         yield listener
 
 
@@ -168,8 +172,9 @@ def health(
                 if slow is not None:
                     slow_file.write_text(slow)
                 nodes[address][input_id] = {
-                    "protocol": "udp",
-                    "port": listeners[address].getsockname()[1],
+                    "sockets": [
+                        {"protocol": "udp", "port": listeners[address].getsockname()[1], "probe": True}
+                    ],
                     "verdict": str(verdict_file),
                     "slow": None if slow is None else str(slow_file),
                 }
@@ -486,7 +491,7 @@ def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -
         service.wait(lambda: "its queue is full, and no event leaves it" in "".join(service.lines()))
         message = "its queue is full, and no event leaves it: an output is blocked"
         assert service.reasons() == [verdict(address, "blocked", message, pipeline="main")]
-        script.now(blocked(11))
+        script.answers = [blocked(number) for number in range(10_000)]  # events leave it again
         service.wait(lambda: service.verdict(address) == "")
         script.now(blocked(11, pressure=0.2))
         taken = script.given
@@ -690,7 +695,14 @@ def test_a_new_service_goes_on_with_the_reasons_of_one_that_died(python: str) ->
         ]
         reasons = "".join(f"{json.dumps(each)}\n" for each in before)
         with health(
-            failing, other, hung, before="1\n", reasons=reasons, python=python, timeout=LIMIT
+            failing,
+            other,
+            hung,
+            before="1\n",
+            reasons=reasons,
+            python=python,
+            timeout=LIMIT,
+            patch="service.QUIET = 0.2",
         ) as service:
             service.wait(lambda: service.reasons_for(other) == ["no_such_input"])
             service.wait(lambda: verdict(failing, "http_status", "HTTP status 500") in service.reasons())

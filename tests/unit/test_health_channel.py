@@ -52,12 +52,16 @@ def cluster(
     keys: tuple[str, ...] = (),
     patch: str = "",
     answers: tuple[Script, ...] = (),
+    protocol: str = "udp",
+    probe: bool = True,
 ) -> Iterator[Nodes]:
     """A node for each of these interpreters, whose input is up. Its drain flags are in `drained/NUMBER`."""
     with contextlib.ExitStack() as stack:
         scripts = answers or tuple(Script(UP) for _ in pythons)
         addresses = [stack.enter_context(serving(script)) for script in scripts]
-        listeners = {address: stack.enter_context(listening(address)) for address in addresses}
+        listeners = {
+            address: stack.enter_context(listening(address, protocol=protocol)) for address in addresses
+        }
         services = []
         for number, (own, python) in enumerate(zip(addresses, pythons, strict=True)):
             folder = tmp_path / f"node{number}"
@@ -67,7 +71,8 @@ def cluster(
                 (folder / address / ID).touch()
                 port = listeners[address].getsockname()[1]
                 file = str(folder / address / ID)
-                nodes[address] = {ID: {"protocol": "udp", "port": port, "verdict": file, "slow": None}}
+                sockets = [{"protocol": protocol, "port": port, "probe": probe}]
+                nodes[address] = {ID: {"sockets": sockets, "verdict": file, "slow": None}}
             (folder / "reasons").touch()
             (tmp_path / "drained" / str(number)).mkdir(parents=True)
             systemd = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
@@ -326,3 +331,44 @@ def test_a_refused_probe_says_nothing_where_the_nodes_own_service_says_that_it_i
         nodes.listeners[first].close()
         nodes.services[1].wait(lambda: nodes.services[1].verdict(first) == "1\n")
         assert nodes.services[1].reasons_for(first) == ["nobody_listens"]
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+@pytest.mark.parametrize(("protocol", "probe"), [("tcp", True), ("tcp", False), ("udp", False)])
+def test_a_port_that_no_probe_may_touch_is_watched_by_its_own_kernel_alone(
+    python: str, protocol: str, probe: bool, tmp_path: Path
+) -> None:
+    """No connection and no datagram comes there, and yet all nodes know when nothing listens any more, and when it does."""
+    with cluster(tmp_path, python, python, interval=0.05, protocol=protocol, probe=probe) as nodes:
+        nodes.wait_until_ready()
+        first = nodes.addresses[0]
+        listener = nodes.listeners[first]
+        listener.settimeout(1)
+        with pytest.raises(TimeoutError):
+            _ = listener.accept() if protocol == "tcp" else listener.recv(100)
+        port = listener.getsockname()[1]
+        listener.close()
+        for service in nodes.services:
+            service.wait(lambda service=service: service.verdict(first) == "1\n")  # type: ignore[misc]
+            service.wait(lambda service=service: service.reasons_for(first) == ["nobody_listens"])  # type: ignore[misc]
+        with listening(first, port, protocol):
+            for service in nodes.services:
+                service.wait(lambda service=service: service.verdict(first) == "")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("found", ["None", "False"])
+def test_an_input_that_never_bound_its_port_is_down_for_certain(found: str, tmp_path: Path) -> None:
+    """Its API lists it, and no firewall is suspected. So it is where the kernel has no module to ask."""
+    patch = f"service.REFUSED_AFTER = 0; service.listeners.Kernel.find = lambda self, request: {found}"
+    with cluster(
+        tmp_path, sys.executable, sys.executable, interval=0.05, protocol="tcp", patch=patch
+    ) as nodes:
+        first = nodes.addresses[0]
+        port = nodes.listeners[first].getsockname()[1]
+        nodes.listeners[first].close()
+        for service in nodes.services:
+            service.wait(lambda service=service: service.verdict(first) == "1\n")  # type: ignore[misc]
+            service.wait(lambda service=service: service.reasons_for(first) == ["nobody_listens"])  # type: ignore[misc]
+        with listening(first, port, "tcp"):
+            for service in nodes.services:
+                service.wait(lambda service=service: service.verdict(first) == "")  # type: ignore[misc]

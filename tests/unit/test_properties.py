@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from pydantic import BaseModel
 
 from cluster import Cluster, ClusterError, Input, Node, define
 from cluster.errors import shorten
+from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
+from tests.certificates import Authority
 from tests.unit import judges
 from tests.unit.clusters import make_cluster
 from tests.unit.judges import objections
@@ -72,11 +75,44 @@ def _files(folder: Path, password: str, variables: dict[str, str], pipelines: li
         (target / "filter.conf").write_text(FILTER)
 
 
+@cache
+def _certificates() -> dict[str, str]:
+    """A certificate for each VIP that a cluster here can have, its key and its CA: text by file name."""
+    with tempfile.TemporaryDirectory() as name:
+        authority = Authority(Path(name))
+        vips = [_address(version, 200 + place) for version in (4, 6) for place in range(3)]
+        authority.issue("logs", "logs.example.com", *vips)
+        return {file.name: file.read_text() for file in Path(name).iterdir()}
+
+
+def _named_inputs(inputs: list[Settings]) -> dict[str, str]:
+    """The user's own files `named.conf`, with the inputs that are said to be there: text by pipeline."""
+    texts: dict[str, str] = {}
+    for each in inputs:
+        if "defined_in" not in each:
+            continue
+        protocols = ["udp", "tcp"] if each["protocol"] == "both" else [each["protocol"]]
+        plugins = [each["plugin"]] if "plugin" in each else protocols
+        for plugin in plugins:
+            id = f"{each['id']}-{plugin}" if len(plugins) > 1 else each["id"]
+            port = each.get("server_port", each["port"])
+            text = f'input {{ {plugin} {{ id => "{id}" host => "<%= node.address %>" port => {port} }} }}\n'
+            pipeline = each.get("pipeline", "main")
+            texts[pipeline] = texts.get(pipeline, "") + text
+    return texts
+
+
 @contextmanager
 def _folder(case: Case) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _files(folder, case.password, case.variables, case.pipelines)
+        for pipeline, text in case.named.items():
+            target = folder / "pipelines" / ("" if pipeline == "main" else pipeline)
+            target.mkdir(parents=True, exist_ok=True)
+            (target / "named.conf").write_text(text)
+        for file, text in _certificates().items():
+            (folder / file).write_text(text)
         yield folder
 
 
@@ -88,6 +124,7 @@ class Case:
     password: str
     variables: dict[str, str]
     pipelines: list[str]
+    named: dict[str, str]
 
     def cluster(self, folder: Path) -> Cluster:
         """The cluster as the deploy has it: through pyinfra's host data."""
@@ -97,8 +134,22 @@ class Case:
             else value
             for key, value in self.settings.items()
         }
+        if isinstance(settings.get("inputs"), list):
+            settings["inputs"] = [_with_certificates(folder, input) for input in settings["inputs"]]
         _, data = define(**settings)
         return Cluster.model_validate(data["cluster"])
+
+
+def _with_certificates(folder: Path, input: Any) -> Any:
+    """An input whose certificates are in this folder."""
+    if not isinstance(input, dict) or not isinstance(input.get("tls"), dict):
+        return input
+    files = {
+        name: str(folder / value) if value in _certificates() else value
+        for name, value in input["tls"].items()
+        if isinstance(value, str)
+    }
+    return {**input, "tls": {**input["tls"], **files}}
 
 
 # Clusters that are as they should be.
@@ -120,12 +171,42 @@ def _sometimes(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[S
     return st.fixed_dictionaries({}, optional=values)
 
 
+WRITABLE = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-(10**6), 10**6),
+        st.floats(-1e6, 1e6).map(lambda number: round(number, 3)),
+        st.text(
+            st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="\"'\\"),
+            max_size=8,
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.from_regex(r"\A[a-z]{2,5}\Z"), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+"""Values that every pipeline file can have."""
+OPTIONS = st.dictionaries(st.from_regex(r"\A[a-z]{2,6}_x\Z"), WRITABLE, min_size=1, max_size=3)
+CODEC_SETTINGS = st.one_of(
+    st.sampled_from(["json", "json_lines", "plain", "netflow", "cef", "acme"]),
+    st.builds(lambda name, options: {name: options}, st.sampled_from(["json", "multiline", "acme"]), OPTIONS),
+)
+LISTENING = {
+    **{name: row.protocols + (("both",) if len(row.protocols) > 1 else ()) for name, row in PLUGINS.items()},
+    "acme": ("udp", "tcp", "both"),
+}
+"""By plugin: what it can listen on."""
+
+
 @st.composite
 def an_input(
-    draw: Callable[..., Any], number: int, names: list[str], senders: list[str], dr: bool
+    draw: Callable[..., Any], number: int, names: list[str], senders: list[str], dr: bool, ipv6: bool
 ) -> Settings:
     """An input that is good beside others with other numbers."""
-    protocol = draw(st.sampled_from(["udp", "tcp", "both"]))
+    fitting = [name for name in LISTENING if not ipv6 or PLUGINS.get(name, UNKNOWN).ipv6]
+    plugin = draw(st.one_of(st.none(), st.sampled_from(fitting)))
+    protocol = draw(st.sampled_from(LISTENING[plugin] if plugin else ["udp", "tcp", "both"]))
     scheduler = draw(st.sampled_from(["rr", "wrr", "lc", "wlc", "sh", "mh"]))
     port = draw(st.sampled_from([514, 162, 2055, 5514, 12201, 60000])) + number
     made: Settings = {
@@ -133,6 +214,7 @@ def an_input(
         "port": port,
         "protocol": protocol,
         "scheduler": scheduler,
+        **({"plugin": plugin} if plugin else {}),
     }
     if dr and port >= 1024 and draw(st.booleans()):
         made["forwarding"] = "dr"
@@ -143,12 +225,15 @@ def an_input(
     if scheduler not in ("rr", "lc"):
         weights = st.dictionaries(st.sampled_from(names[1:]), st.integers(0, 32767))
         made |= draw(_sometimes({"weights": weights}))
-    if protocol != "tcp":
+    if (plugin or protocol) in ("udp", "both"):
         made |= draw(_sometimes({"workers": COUNTS, "queue_size": COUNTS, "receive_buffer_bytes": COUNTS}))
     more: Settings = draw(
         _sometimes(
             {
-                "codec": st.sampled_from(["json", "json_lines", "plain", "netflow"]),
+                "codec": CODEC_SETTINGS,
+                "options": OPTIONS,
+                "text": st.booleans(),
+                "probe": st.booleans(),
                 "type": st.sampled_from(["syslog", "cef-1.0"]),
                 "tags": st.lists(st.sampled_from(["edge", "dc-1", "x_y"]), unique=True),
                 "senders": st.lists(st.sampled_from(senders), min_size=1, unique=True),
@@ -156,7 +241,20 @@ def an_input(
             }
         )
     )
-    return made | more
+    made |= more
+    if protocol == "tcp" and PLUGINS.get(plugin or "tcp", UNKNOWN).tls and draw(st.booleans()):
+        tls = {"certificate": "logs.pem", "key": "logs.key"}
+        clients = st.fixed_dictionaries(
+            {"ca": st.just("ca.pem")},
+            optional={"client_authentication": st.sampled_from(["none", "required"])},
+        )
+        called = st.lists(st.sampled_from(["logs.example.com"]), max_size=1)
+        made["tls"] = tls | draw(st.one_of(st.just({}), clients)) | draw(_sometimes({"names": called}))
+    if draw(st.integers(0, 4)) == 0:  # one that stands in a pipeline file of the user's
+        for field in ("codec", "options", "tls", "type", "tags", "workers", "queue_size"):
+            made.pop(field, None)
+        made["defined_in"] = "named.conf"
+    return made
 
 
 @st.composite
@@ -175,7 +273,10 @@ def good_cases(draw: Callable[..., Any]) -> Case:
             nodes[name] |= draw(_sometimes({"priority": st.integers(1, 254)}))
     senders = [sender for version in families for sender in SENDERS[version]]
     dr = not several and draw(st.booleans())
-    inputs = [draw(an_input(number, names, senders, dr)) for number in range(1, 1 + draw(st.integers(1, 4)))]
+    inputs = [
+        draw(an_input(number, names, senders, dr, 6 in families))
+        for number in range(1, 1 + draw(st.integers(1, 4)))
+    ]
     snat = any(each["protocol"] != "udp" and "forwarding" not in each for each in inputs)
     persisted = draw(st.booleans())
     logstash = draw(st.sampled_from([6, 7, 8, 9]))
@@ -207,6 +308,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "pipelines": st.just("pipelines"),
         "heap": st.sampled_from(["512m", "4g"]),
         "pipeline_workers": COUNTS,
+        "support_escapes": st.booleans(),
         "start_timeout": st.integers(30, 3600),
         "logstash_settings": st.dictionaries(
             st.sampled_from(["node.name", "config.reload.automatic", "xpack.monitoring.enabled"]),
@@ -216,8 +318,10 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
+    if any("defined_in" in each for each in inputs):
+        made["pipelines"] = "pipelines"
     pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))
-    return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines)
+    return Case(made, draw(PASSWORDS), draw(VARIABLES), pipelines, _named_inputs(inputs))
 
 
 @examples(80)
@@ -337,6 +441,47 @@ CHOICES: dict[str, list[Any]] = {
     "server_port": [514, 5514, 9600, 20001, 65535, None],
     "receive_buffer_bytes": [212992, 212993, 8388608, 33554432],
     "weights": [{}, {"nobody": 1}, {"stash1": 0}],
+    "plugin": [*PLUGINS, "acme", "kafka", "netflow", "Beats", None],
+    "codec": [
+        "json",
+        "beats",
+        "gelf",
+        "kafka",
+        {"json": {"charset": "CP1252"}},
+        {"json": 1},
+        {},
+        {"a": {}, "b": {}},
+    ],
+    "options": [
+        {},
+        {"a": None},
+        {"a b": 1},
+        {"id": "x"},
+        {"host": "::"},
+        {"workers": 2},
+        {"mode": "client"},
+        {"use_tcp": True},
+        {"a": "\t"},
+        {"a": "x\\"},
+        {"a": "'\""},
+        {"a": [{"b": {"c": [1.5, True, "x"]}}]},
+        {"a": float("inf")},
+        {1: 2},
+    ],
+    "support_escapes": [True, False],
+    "tls": [
+        {"certificate": "logs.pem", "key": "logs.key"},
+        {"certificate": "logs.pem", "key": "logs.pem"},
+        {"certificate": "logs.pem", "key": "logs.key", "names": ["nobody.example.com"]},
+        {"certificate": "logs.pem", "key": "logs.key", "ca": "ca.pem", "client_authentication": "optional"},
+        {"certificate": "logs.pem", "key": "logs.key", "client_authentication": "required"},
+        {"certificate": "ca.pem", "key": "logs.key"},
+        {"certificate": "logs.pem"},
+        {"certificate": 1, "key": "\0", "name": {}},
+        {1: 2},
+        "logs.pem",
+    ],
+    "defined_in": ["named.conf", "other.conf", "a/b.conf", ".conf", None],
     "id": ["a", "a-udp", "a" * 64, "a.1"],
 }
 FIELDS: dict[type[BaseModel], list[str]] = {

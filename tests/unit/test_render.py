@@ -277,9 +277,12 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     cluster = make_cluster(tmp_path, 3, inputs=inputs)
     files = desired_files(cluster, cluster.nodes[0], 9)
     settings = json.loads(files[health.SETTINGS].content)
-    ports = {"udp-5514": ("udp", 5514), "syslog-udp": ("udp", 5515), "syslog-tcp": ("tcp", 5515)}
+    ports = {"udp-5514": [("udp", 5514)], "syslog-udp": [("udp", 5515)], "syslog-tcp": [("tcp", 5515)]}
     assert {
-        node: {id: (input["protocol"], input["port"]) for id, input in inputs.items()}
+        node: {
+            id: [(each["protocol"], each["port"]) for each in input["sockets"]]
+            for id, input in inputs.items()
+        }
         for node, inputs in settings["nodes"].items()
     } == {str(node.address): ports for node in cluster.nodes}
     written = {input["verdict"] for inputs in settings["nodes"].values() for input in inputs.values()}
@@ -320,6 +323,14 @@ def test_logstash_yml_with_a_queue_on_disk(tmp_path: Path) -> None:
         "queue.max_bytes": "8gb",
         "pipeline.workers": 8,
     }
+
+
+def test_logstash_yml_with_escapes_and_further_settings(tmp_path: Path) -> None:
+    further = {"config.reload.automatic": True, "node.name": "<%= node.name %>"}
+    cluster = make_cluster(tmp_path, support_escapes=True, logstash_settings=further)
+    settings = yaml.safe_load(desired_files(cluster, cluster.nodes[1], 9)[logstash.SETTINGS].content)
+    names = ("config.support_escapes", "config.reload.automatic", "node.name")
+    assert [settings[name] for name in names] == [True, True, "stash2"]
 
 
 def inputs_of(files: dict[str, TextFile], pipeline: str = "main") -> list[Any]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel
 
-from cluster import Cluster, Input, Node
-from docs.settings import BEGIN, END, README, docstrings, renewed, tables
+from cluster import Cluster, Input, Node, Tls
+from docs.settings import BEGIN, END, MOST_NEEDED, README, REFERENCE, docstrings, renewed, tables
 
 
-def test_readme_has_todays_tables() -> None:
-    text = README.read_text()
+@pytest.mark.parametrize("path", [README, REFERENCE], ids=["README", "reference"])
+def test_the_documents_have_todays_tables(path: Path) -> None:
+    text = path.read_text()
     assert text.count(BEGIN) == text.count(END) == 1
-    assert text == renewed(text), "README.md is behind cluster/model.py; run `python -m docs.settings`"
+    assert text == renewed(path), f"{path.name} is behind cluster/model.py; run `python -m docs.settings`"
 
 
-@pytest.mark.parametrize("model", [Cluster, Node, Input])
+def test_readmes_tables_are_one_screen() -> None:
+    assert len(tables(MOST_NEEDED).splitlines()) <= 40
+    for model, names in MOST_NEEDED.items():
+        assert names <= set(model.model_fields)
+
+
+@pytest.mark.parametrize("model", [Cluster, Node, Input, Tls])
 def test_each_setting_has_a_row(model: type[BaseModel]) -> None:
     fields = model.model_fields
     assert list(docstrings(model)) == list(fields)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,7 +16,9 @@ import pytest
 from pyinfra.api import FactBase, Host, State, StringCommand
 
 from cluster import Cluster, ClusterError, checks
+from cluster.certificates import fingerprint, read_certificates
 from facts.events import TAG, EventCounts
+from tests.certificates import Authority
 from tests.unit.clusters import make_cluster
 from tests.unit.events import GOOD, judged, own_pipeline, pythons, report
 from verification import delivery
@@ -150,8 +153,8 @@ def test_the_rate_that_is_proposed_is_high_enough() -> None:
 class Receiver:
     """An input on loopback: the lines or datagrams that came, by the port or socket that they came over."""
 
-    def __init__(self, protocol: str, address: str = "127.0.0.1") -> None:
-        self.protocol, self.address = protocol, address
+    def __init__(self, protocol: str, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        self.protocol, self.address, self.tls = protocol, address, tls
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
         self.socket = socket.socket(family, kind)
@@ -161,8 +164,8 @@ class Receiver:
             self.socket.listen()
         self.port: int = self.socket.getsockname()[1]
 
-    def target(self, index: int, flows: int) -> list[Any]:
-        return [index, self.protocol, self.address, self.port, flows]
+    def target(self, index: int, flows: int, certificate: str | None = None) -> list[Any]:
+        return [index, self.protocol, self.address, self.port, flows, certificate]
 
     def datagrams(self, count: int) -> list[tuple[str, int]]:
         """So many, and no more, each with its source port."""
@@ -174,12 +177,29 @@ class Receiver:
 
     def streams(self, count: int) -> list[str]:
         """All that came over so many connections."""
+        connections = [self.accept() for _ in range(count)]
         found = []
-        for _ in range(count):
-            connection, _ = self.socket.accept()
+        for connection in connections:
             with connection, connection.makefile() as stream:
                 found.append(stream.read())
         return found
+
+    def accept(self) -> socket.socket:
+        connection, _ = self.socket.accept()
+        return self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
+
+    def wait_for_end(self, count: int) -> list[str]:
+        """The errors of so many connections, whose sender does not like what it sees."""
+        errors = []
+        for _ in range(count):
+            connection, _ = self.socket.accept()
+            assert self.tls
+            try:
+                with self.tls.wrap_socket(connection, server_side=True) as wrapped:
+                    assert wrapped.recv(100) == b""
+            except OSError as error:
+                errors.append(str(error))
+        return errors
 
 
 @pytest.fixture
@@ -247,6 +267,87 @@ def test_refused_datagrams_are_counted_and_a_refused_connection_stops_its_target
     assert other.sent == 10
 
 
+def tls_receiver(folder: Path) -> tuple[Receiver, str]:
+    """A tcp input with TLS, and the SHA-256 of its certificate."""
+    made = Authority(folder).issue("logs", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made["certificate"], made["key"])
+    (own, *_) = read_certificates(Path(made["certificate"]).read_text())
+    return Receiver("tcp", tls=context), fingerprint(own)
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_sender_speaks_tls_with_the_one_whose_certificate_it_is(python: str, tmp_path: Path) -> None:
+    """Whoever signed it; each event arrives, up to the last."""
+    receiver, certificate = tls_receiver(tmp_path)
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.extend(receiver.streams(3)))
+    thread.start()
+    assert sender(python, 10, 100, [receiver.target(6, 3, certificate)]) == [Sent(10, 0, "127.0.0.1")]
+    thread.join(10)
+    assert sorted("".join(found).splitlines()) == sorted(f"{TAG} 5eed 6 {number}" for number in range(1, 11))
+    receiver.socket.close()
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_sender_sends_nothing_to_one_with_another_certificate(python: str, tmp_path: Path) -> None:
+    receiver, certificate = tls_receiver(tmp_path)
+    thread = threading.Thread(target=receiver.wait_for_end, args=(1,))
+    thread.start()
+    (sent,) = sender(python, 10, 100, [receiver.target(6, 1, "0" * 64)])
+    thread.join(10)
+    assert (sent.sent, sent.errno) == (0, None)
+    assert sent.error == f"TLS: another certificate, with the SHA-256 {certificate}"
+    receiver.socket.close()
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_sender_says_that_there_is_no_tls(receivers: list[Receiver], python: str) -> None:
+    def answer() -> None:
+        connection, _ = receivers[2].socket.accept()
+        with connection:
+            connection.sendall(b"220 mail.example.com\r\n")
+            connection.recv(1000)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    (sent,) = sender(python, 10, 100, [receivers[2].target(6, 1, "0" * 64)])
+    thread.join(10)
+    assert sent.sent == 0
+    assert (sent.error or "").startswith("TLS: ")
+
+
+def test_an_input_with_tls_is_tested_by_its_certificate_unless_senders_need_one(tmp_path: Path) -> None:
+    """Of text that no input takes, verify.py says why none was sent."""
+    authority = Authority(tmp_path)
+    tls = authority.issue("logs", "10.77.0.10")
+    cluster = make_cluster(
+        tmp_path,
+        inputs=[
+            {"id": "open", "port": 6514, "protocol": "tcp", "tls": tls},
+            {"id": "closed", "port": 6515, "protocol": "tcp", "tls": {**tls, "ca": str(authority.ca_file)}},
+            {"id": "beats", "port": 5044, "plugin": "beats"},
+            {"id": "known", "port": 5045, "plugin": "beats", "text": True},
+            {"id": "unknown", "port": 5700, "plugin": "acme", "protocol": "udp"},
+            {"id": "none", "port": 5701, "text": False},
+        ],
+    )
+    targets = choose_targets(cluster, 4)
+    own = fingerprint(read_certificates(Path(tls["certificate"]).read_text())[0])
+    assert [(target.server.input_id, target.certificate) for target in targets] == [
+        ("open", own),
+        ("known", None),
+    ]
+    delivery = judged(cluster, dict.fromkeys([target.index for target in targets], GOOD))
+    assert delivery.ok
+    assert [problem.what for problem in delivery.problems] == [
+        "closed was not tested: its senders need certificates of their own (`tls`)",
+        "beats was not tested: its plugin beats does not take lines of text",
+        "unknown was not tested: its plugin acme does not take lines of text",
+        "none was not tested: its `text` is False in the inventory",
+    ]
+
+
 NO_IPV6 = """\
 import errno, socket
 class Unreachable(socket.socket):
@@ -258,7 +359,7 @@ socket.socket = Unreachable
 
 def test_a_sender_without_a_route_reports_its_systems_error() -> None:
     """It is one that the verdict knows."""
-    target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1]])
+    target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1, None]])
     done = subprocess.run(
         [sys.executable, "-c", NO_IPV6 + SCRIPT.read_text(), TAG, "4", "100", target],
         capture_output=True,

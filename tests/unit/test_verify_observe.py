@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from ipaddress import ip_address
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,15 @@ from pyinfra.api import FactBase, State
 
 from cluster import Cluster
 from facts.batch import BatchFacts, split
-from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
+from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition, parse_counts
 from facts.health import HealthChecks
 from facts.heartbeat import FileAge
 from facts.ipvs import VirtualServers
 from facts.users import User
 from facts.vrrp import LoopbackAddresses, VipInterfaces
 from remote import commands
+from tests.certificates import Authority
+from tests.series import answer, load
 from tests.unit.clusters import make_cluster
 from verification import inspection
 from verification.inspection import PATIENCE, SETTLING, inspect
@@ -240,6 +243,21 @@ def test_without_an_answer_event_counts_are_unknown(tmp_path: Path) -> None:
     assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("start-3-inputs", [set(), {"udp-5514", "tcp-5514", "udp-5515"}]),
+        ("crash-one-of-two", [{"main", "p2"}, {"p2"}, {"main", "p2"}]),
+    ],
+)
+def test_an_input_without_events_yet_hides_no_other(name: str, counted: list[set[str]]) -> None:
+    """While a pipeline starts, members of a real Logstash's answer are null."""
+    polls = [poll for poll in load(name).polls if poll["status"] == 200]
+    counts = [parse_counts([answer(poll).decode().partition("\r\n\r\n")[2]]) for poll in polls]
+    assert None not in counts
+    assert [ids for ids, _ in groupby(set(each or ()) for each in counts)] == counted
+
+
 class Nodes:
     """A pyinfra state whose hosts answer each fact from `facts`, and keep what they were asked."""
 
@@ -273,6 +291,21 @@ class Nodes:
                 for name, (fact, _) in arguments["facts"].items()
             }
         return self.facts.get(fact.__name__, fact.__name__)
+
+
+def test_certificates_are_read_where_an_input_has_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    tls = {**authority.issue("logs", "10.77.0.10"), "ca": str(authority.ca_file)}
+    inputs = [{"id": "a", "port": 5044, "plugin": "beats", "tls": tls}, {"id": "b", "port": 5514}]
+    nodes = Nodes()
+    monkeypatch.setattr(commands, "get_fact", nodes.get_fact)
+    seen = observe(cast(State, nodes), make_cluster(tmp_path, inputs=inputs), {})
+    assert vars(seen["stash1"])["certificates"] == "Certificates"
+    assert nodes.asked["BatchFacts"]["facts"]["certificates"][1] == {
+        "paths": ["/etc/logstash/tls/a.crt", "/etc/logstash/tls/a.ca"]
+    }
 
 
 def test_every_part_of_an_observation_comes_from_its_own_fact(
@@ -315,6 +348,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "virtual_servers": "VirtualServers",
         "held": "VipInterfaces",
         "loopback": "LoopbackAddresses",
+        "certificates": None,
         "advert_sockets": "AdvertSockets",
     }
     assert nodes.asked["Machine"]["_sudo"] is False

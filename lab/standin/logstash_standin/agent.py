@@ -22,8 +22,14 @@ State = Literal["UNKNOWN", "LOADING", "RUNNING", "FINISHED", "TERMINATED"]
 
 SHARE_BEFORE_API = 0.8
 """The share of the start delay that passes before the API answers."""
+SHARE_BEFORE_PIPELINES = 0.9
+"""The share of it that passes before the API lists a pipeline. In the rest, the inputs are listed one by one."""
 SHARE_STILL_RUNNING = 0.8
 """The share of the stop delay for which the pipelines still count as running."""
+SHARE_BEFORE_GHOSTS = 0.95
+"""The share of it after which the pipelines that have ended are listed without their plugins."""
+SHARE_RELOADING = 0.05
+"""The share of it that most steps of a reload, and of the removal of a pipeline, take."""
 FAILED_START_SECONDS = 2.0
 """How long a pipeline that cannot start is LOADING: the real one's file output takes this to close."""
 
@@ -46,6 +52,10 @@ class ManagedPipeline:
     pipeline: Pipeline | None = None
     loading: bool = False
     draining: bool = False
+    listed_inputs: int | None = None
+    """How many of its inputs the API lists, and nothing else of it, while its plugins are created; otherwise `None`."""
+    ran: bool = False
+    """Whether it has ever run; before that the API has no `reloads` of it."""
     start_attempted: bool = False
     """Whether the agent has tried to start it; before that the API does not list it."""
     reloads: Reloads = field(default_factory=Reloads)
@@ -57,11 +67,20 @@ class ManagedPipeline:
             return "UNKNOWN"
         if self.loading:
             return "LOADING"
+        if self.listed_inputs is not None:
+            return "UNKNOWN"
         if self.pipeline.crashed:
             return "TERMINATED"
         if self.pipeline.finished.is_set() and not self.draining:
             return "FINISHED"
         return "RUNNING"
+
+    @property
+    def has_hash(self) -> bool:
+        """Whether the API gives its hash: while it runs, and for some time after it has crashed."""
+        if self.pipeline is None or self.listed_inputs is not None:
+            return False
+        return self.state == "RUNNING" or (self.state == "TERMINATED" and self.pipeline.crashed_just_now)
 
 
 class Agent:
@@ -74,6 +93,8 @@ class Agent:
         self.ephemeral_id = str(uuid.uuid4())
         self.http_address: str | None = None
         self.managed: dict[str, ManagedPipeline] = {}
+        self.ghosts: dict[str, ManagedPipeline] = {}
+        """Pipelines that have been removed: the statistics still list them, without plugins and numbers."""
         self.totals = PipelineMetrics()
         self.flows = self.totals.flows()
         self.reloads = Reloads()
@@ -93,9 +114,10 @@ class Agent:
 
     def run(self) -> int:
         """Start the pipelines, keep them running and return the exit status."""
-        self._converge(self._sources)
+        self._converge(self._sources, (1 - SHARE_BEFORE_PIPELINES) * self.delays.start)
         reload = self.settings["config.reload.automatic"]
-        if not reload and not any(managed.pipeline for managed in self.managed.values()):
+        started = self.terminating or any(managed.pipeline for managed in self.managed.values())
+        if not reload and not started:
             return 1
         while not self.terminating and (reload or self._running()):
             self._wait(self.settings["config.reload.interval"] if reload else None)
@@ -132,21 +154,20 @@ class Agent:
             )
             return None
 
-    def _converge(self, sources: list[PipelineSource] | None) -> None:
+    def _converge(self, sources: list[PipelineSource] | None, seconds: float = 0.0) -> None:
+        """Make the pipelines those of the sources; new ones take so long in all."""
         if sources is None:
             return
         results = []
         for source in sources:
             managed = self.managed.setdefault(source.id, ManagedPipeline())
             if managed.pipeline is None:
-                results.append(self._create(source, managed))
+                results.append(self._create(source, managed, seconds / len(sources)))
             elif managed.pipeline.source != source:
                 results.append(self._reload(source, managed, managed.pipeline))
         configured = {source.id for source in sources}
         for id in [id for id in self.managed if id not in configured]:
-            if pipeline := self.managed[id].pipeline:
-                pipeline.stop()
-            del self.managed[id]
+            self._remove(id)
             results.append(True)
         if results and all(results):
             running = self._running()
@@ -157,13 +178,19 @@ class Agent:
                 non_running_pipelines=[Symbol(id) for id in self.managed if id not in running],
             )
 
-    def _create(self, source: PipelineSource, managed: ManagedPipeline) -> bool:
-        managed.start_attempted = True
+    def _create(self, source: PipelineSource, managed: ManagedPipeline, seconds: float) -> bool:
+        self.ghosts.pop(source.id, None)
         pipeline = self._make_pipeline(source, managed)
         if pipeline is None:
+            managed.start_attempted = True
             return False
-        managed.pipeline = pipeline
-        if self._start(pipeline, managed):
+        self._list_inputs(pipeline, managed, seconds / 2)
+        managed.loading, managed.listed_inputs = True, None
+        self.pause(seconds / 4)
+        if self.terminating:
+            managed.pipeline, managed.loading = None, False
+            return False
+        if self._start(pipeline, managed, seconds / 4):
             return True
         managed.pipeline = None
         return self._record_failure(
@@ -175,11 +202,17 @@ class Agent:
         if pipeline is None:
             return False
         self._log.info("Reloading pipeline", **{"pipeline.id": Symbol(source.id)})
+        step = SHARE_RELOADING * self.delays.stop
         managed.loading = True
+        self.pause(step)  # the hash is gone before the ports are closed
         old.stop()
         # The real one takes time to stop and to start, and does not listen meanwhile.
-        self.pause(self.delays.stop / 4)
-        managed.pipeline = pipeline
+        self.pause(2 * step)
+        managed.listed_inputs = 0
+        self.pause(step)
+        self._list_inputs(pipeline, managed, step / 2)
+        managed.listed_inputs = None
+        self.pause(step / 2)
         if not self._start(pipeline, managed):
             pipeline.crashed = True
             return self._record_failure(
@@ -190,6 +223,31 @@ class Agent:
         managed.reloads.last_success_timestamp = self._now()
         return True
 
+    def _remove(self, id: str) -> None:
+        """Stop a pipeline. The API goes through the same states as at the end of the process."""
+        managed, step = self.managed[id], SHARE_RELOADING * self.delays.stop
+        if managed.pipeline is not None:
+            managed.draining = True
+            managed.pipeline.stop()
+            self.pause(step)
+            managed.draining = False
+            self.pause(2 * step)
+        self._leave_ghost(id)
+
+    def _leave_ghost(self, id: str) -> None:
+        managed = self.managed.pop(id)
+        managed.listed_inputs = 0
+        self.ghosts[id] = managed
+
+    def _list_inputs(self, pipeline: Pipeline, managed: ManagedPipeline, seconds: float) -> None:
+        """Create the plugins of a pipeline, which takes so long: the API lists one input after the other."""
+        count = len(pipeline.inputs)
+        managed.listed_inputs = min(1, count)
+        managed.pipeline, managed.start_attempted = pipeline, True
+        for listed in range(managed.listed_inputs, count + 1):
+            managed.listed_inputs = listed
+            self.pause(seconds / max(1, count))
+
     def _make_pipeline(self, source: PipelineSource, managed: ManagedPipeline) -> Pipeline | None:
         try:
             return Pipeline(source, self.totals, self.delays, self._all_logs)
@@ -197,10 +255,13 @@ class Agent:
             self._record_failure(source, managed, str(error))
             return None
 
-    def _start(self, pipeline: Pipeline, managed: ManagedPipeline) -> bool:
+    def _start(self, pipeline: Pipeline, managed: ManagedPipeline, seconds: float = 0.0) -> bool:
+        """Whether it runs. It has no hash for so long after its inputs have begun to bind their ports."""
         managed.loading = True
         try:
             pipeline.start(self._signals.wake)
+            self.pause(seconds)
+            managed.ran = True
             return True
         except ConfigurationError as error:
             self._log.error("Pipeline error", pipeline_id=pipeline.id, exception=error, backtrace=[])
@@ -241,6 +302,9 @@ class Agent:
             time.sleep(max(0.0, began + SHARE_STILL_RUNNING * self.delays.stop - time.monotonic()))
             managed.draining = False
         if running:
+            time.sleep(max(0.0, began + SHARE_BEFORE_GHOSTS * self.delays.stop - time.monotonic()))
+            for id in list(self.managed):
+                self._leave_ghost(id)
             time.sleep(max(0.0, began + self.delays.stop - time.monotonic()))
 
     def _now(self) -> str:

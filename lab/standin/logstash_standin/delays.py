@@ -14,6 +14,8 @@ class Delays:
     """From SIGTERM until the API is gone."""
     bind_retry: float
     """Between two attempts of the udp input to bind its port."""
+    blocked: float = 62.0
+    """From the moment when an output blocks until the status is yellow."""
 
 
 def read_delays() -> Delays:
@@ -23,5 +25,8 @@ def read_delays() -> Delays:
         return float(os.environ.get(f"LOGSTASH_STANDIN_{name}", default))
 
     return Delays(
-        start=seconds("START_DELAY", 0), stop=seconds("STOP_DELAY", 5), bind_retry=seconds("RETRY", 5)
+        start=seconds("START_DELAY", 0),
+        stop=seconds("STOP_DELAY", 5),
+        bind_retry=seconds("RETRY", 5),
+        blocked=seconds("BLOCKED", 62),
     )

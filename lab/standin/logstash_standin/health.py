@@ -55,13 +55,20 @@ _DIAGNOSES: Mapping[State, tuple[str, str, int, str]] = {
     ),
 }
 """Cause, action, severity and impact of each state but RUNNING."""
+_BLOCKED = (
+    "pipeline workers have been completely blocked for at least one minute",
+    "address bottleneck or add resources",
+    2,
+    "the pipeline is blocked",
+)
+"""The same of a running pipeline whose output is blocked; only the diagnosis's id was recorded."""
 
 
 def status(agent: Agent) -> Status:
     """The worst status of all pipelines; always green before 8.16."""
     if agent.version < (8, 16):
         return "green"
-    statuses = (_STATUS_BY_STATE[managed.state] for managed in agent.managed.values())
+    statuses = map(_status, agent.managed.values())
     return max(statuses, key=list(_STATUS_WORDS).index, default="green")
 
 
@@ -76,32 +83,53 @@ def report(agent: Agent) -> Json:
     }
 
 
+def _status(managed: ManagedPipeline) -> Status:
+    return "yellow" if _blocked(managed) else _STATUS_BY_STATE[managed.state]
+
+
+def _blocked(managed: ManagedPipeline) -> bool:
+    return managed.state == "RUNNING" and managed.pipeline is not None and managed.pipeline.blocked
+
+
 def _pipeline(managed: ManagedPipeline, version: Version) -> Json:
     state = managed.state
     rates: dict[str, Rates] = {}
     if managed.pipeline is not None:
         rates = {"worker_utilization": managed.pipeline.flows["worker_utilization"].rates()}
     details: Json = {"status": {"state": state}} | ({"flow": rates} if any(rates.values()) else {})
-    status = _STATUS_BY_STATE[state]
+    status = _status(managed)
     symptom = f"The pipeline is {_STATUS_WORDS[status]}"
-    if state not in _DIAGNOSES:
+    if _blocked(managed):
+        subject, anchor, kind = (
+            "flow:worker_utilization:diagnosis:1m-blocked",
+            "flow.html#blocked-1m",
+            "blocked_processing",
+        )
+        cause, action, severity, impact = _BLOCKED
+    elif state in _DIAGNOSES:
+        subject, anchor, kind = (
+            f"status:diagnosis:{state.lower()}",
+            f"status.html#{state.lower()}",
+            "not_processing",
+        )
+        cause, action, severity, impact = _DIAGNOSES[state]
+    else:
         return {"status": status, "symptom": symptom, "details": details}
-    cause, action, severity, impact = _DIAGNOSES[state]
     guide = f"https://www.elastic.co/guide/en/logstash/{version.major}.{version.minor}"
     return {
         "status": status,
         "symptom": f"{symptom}; 1 area is impacted and 1 diagnosis is available",
         "diagnosis": [
             {
-                "id": f"logstash:health:pipeline:status:diagnosis:{state.lower()}",
+                "id": f"logstash:health:pipeline:{subject}",
                 "cause": cause,
                 "action": action,
-                "help_url": f"{guide}/health-report-pipeline-status.html#{state.lower()}",
+                "help_url": f"{guide}/health-report-pipeline-{anchor}",
             }
         ],
         "impacts": [
             {
-                "id": "logstash:health:pipeline:status:impact:not_processing",
+                "id": f"logstash:health:pipeline:{subject.partition(':')[0]}:impact:{kind}",
                 "severity": severity,
                 "description": impact,
                 "impact_areas": ["pipeline_execution"],

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 import uuid
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ from .plan import Branch, Step, make_plan, plugins_in
 from .plugin import Context
 from .ruby import class_name
 from .sources import PipelineSource
+
+SHARE_WITH_HASH = 0.5
+"""The share of the stop delay for which a pipeline that has crashed keeps its hash in the API."""
 
 
 class Pipeline:
@@ -48,6 +52,10 @@ class Pipeline:
         self.batch_delay: int = source.settings["pipeline.batch.delay"]
         self.metrics = PipelineMetrics()
         self.crashed = False
+        self._crashed_at = 0.0
+        self._delays = delays
+        self._batch_since: float | None = None
+        """Since when the worker has been busy with a batch."""
         self.finished = threading.Event()
         self._log = log.logger(
             "logstash.javapipeline" if version >= (7, 0) else "logstash.pipeline", source.id
@@ -105,6 +113,17 @@ class Pipeline:
             target=self._manage, args=(worker, on_finished), name=f"[{self.id}]-pipeline-manager"
         ).start()
 
+    @property
+    def crashed_just_now(self) -> bool:
+        """Whether it has crashed so lately that the API still gives its hash."""
+        return self.crashed and time.monotonic() < self._crashed_at + SHARE_WITH_HASH * self._delays.stop
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its worker has been blocked for so long that the health report says so."""
+        since = self._batch_since
+        return since is not None and time.monotonic() >= since + self._delays.blocked
+
     def stop(self) -> None:
         """Close the inputs, write all accepted events, close the outputs, and return."""
         self._stop_inputs()
@@ -156,17 +175,20 @@ class Pipeline:
                 error=str(error),
                 exception=error,
             )
+            self._crashed_at = time.monotonic()
             self.crashed = True
             self._stop_inputs()
             self._queue.abandon()
 
     def _process(self, batch: list[Event]) -> None:
+        self._batch_since = time.monotonic()
         with Timed(self.metrics.duration, self._totals.duration):
             filtered = _run_steps(self._plan.filters, batch)
             _run_steps(self._plan.outputs, filtered)
         for metrics in (self.metrics, self._totals):
             metrics.events_filtered.add(len(batch))
             metrics.events_out.add(len(filtered))
+        self._batch_since = None
 
     def _flows(self) -> dict[str, Flow]:
         """Give each plugin its flows, and return those of the pipeline."""

@@ -60,7 +60,7 @@ class Responses:
             "process": process.process_stats(),
             "events": {} if no_events_yet else _event_stats(agent.totals),
             "flow": _rates(agent.flows),
-            "pipelines": {id: self._pipeline_stats(managed) for id, managed in listed.items()},
+            "pipelines": {id: self._pipeline_stats(managed) for id, managed in self._shown(listed).items()},
             "reloads": {"successes": agent.reloads.successes, "failures": agent.reloads.failures},
             "os": process.os_stats(),
             "queue": {"events_count": 0} if listed else {},
@@ -113,8 +113,14 @@ class Responses:
         }
 
     def _listed(self) -> dict[str, ManagedPipeline]:
-        """The pipelines that `/_node/stats` lists, by id."""
-        return {id: managed for id, managed in self._agent.managed.items() if managed.start_attempted}
+        """The pipelines that the statistics have, by id: those that have been removed, too."""
+        agent = self._agent
+        started = {id: managed for id, managed in agent.managed.items() if managed.start_attempted}
+        return agent.ghosts | started
+
+    def _shown(self, listed: dict[str, ManagedPipeline]) -> dict[str, ManagedPipeline]:
+        """Those of them that `/_node/stats` lists: 7.3 shows one alone (elastic/logstash #11021)."""
+        return dict(sorted(listed.items())[:1]) if (7, 3) <= self._version < (7, 4) else listed
 
     def _pipeline_settings(self) -> Json:
         """The pipelines of `/_node`, by id."""
@@ -138,21 +144,22 @@ class Responses:
     def _pipeline_stats(self, managed: ManagedPipeline) -> Json:
         """A pipeline in `/_node/stats`. Only a running one has `hash` and `ephemeral_id`."""
         version, pipeline = self._version, managed.pipeline
-        running = managed.state == "RUNNING"
+        running = managed.has_hash
+        counted = pipeline if managed.listed_inputs is None else None
         queue: Json | None = None
-        if pipeline is not None:
+        if pipeline is not None and (counted or managed.ran):
             settings = pipeline.source.settings
             queue = {"type": settings["queue.type"]}
             max_bytes = settings["queue.max_bytes"] if queue["type"] == "persisted" else 0
             if running and version >= (7, 3):
                 queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": max_bytes}
         stats: Json = {
-            "events": _event_stats(pipeline.metrics) if pipeline else None,
-            "flow": _rates(pipeline.flows) if pipeline else None,
-            "plugins": self._plugin_stats(pipeline),
-            "reloads": asdict(managed.reloads),
+            "events": _event_stats(counted.metrics) if counted else None,
+            "flow": _rates(counted.flows) if counted else {},
+            "plugins": self._plugin_stats(managed),
+            "reloads": asdict(managed.reloads) if managed.ran or pipeline is None else None,
             "queue": queue,
-            "pipeline": _batch_settings(pipeline),
+            "pipeline": _batch_settings(counted),
         }
         if version < (8, 18):
             del stats["pipeline"]
@@ -165,9 +172,16 @@ class Responses:
             stats["batch"] = {"event_count": zero, "byte_size": zero}
         return stats
 
-    def _plugin_stats(self, pipeline: Pipeline | None) -> Json:
+    def _plugin_stats(self, managed: ManagedPipeline) -> Json:
+        pipeline = managed.pipeline if managed.listed_inputs is None else None
+        inputs = managed.pipeline.inputs if managed.pipeline else []
+        if managed.listed_inputs is not None:
+            listed = [{"id": each.metrics.id, "name": each.metrics.name} for each in inputs]
+            listed = listed[: managed.listed_inputs]
+        else:
+            listed = [self._input_stats(plugin) for plugin in inputs]
         plugins = {
-            "inputs": [self._input_stats(plugin) for plugin in pipeline.inputs] if pipeline else [],
+            "inputs": listed,
             "codecs": [_codec_stats(codec) for codec in pipeline.codecs] if pipeline else [],
             "filters": [self._step_stats(plugin) for plugin in pipeline.filters] if pipeline else [],
             "outputs": [self._step_stats(plugin) for plugin in pipeline.outputs] if pipeline else [],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from .agent import SHARE_BEFORE_API, Agent
+from .agent import SHARE_BEFORE_API, SHARE_BEFORE_PIPELINES, Agent
 from .api import Api
 from .delays import Delays, read_delays
 from .errors import ConfigurationError, JavaError, SettingsError, UsageError
@@ -204,7 +204,7 @@ def _run_agent(settings: Settings, delays: Delays, log: Log) -> int:
             raise OSError(error.errno, f'{error.strerror} - bind(2) for "{host}" port {ports[0]}') from None
         agent.http_address = f"{host}:{api.port}"
         api.serve(Responses(agent))
-    agent.pause(delays.start - uptime())
+    agent.pause(SHARE_BEFORE_PIPELINES * delays.start - uptime())
     status = 0 if agent.terminating else agent.run()
     log.logger("logstash.runner").info("Logstash shut down.")
     return status
