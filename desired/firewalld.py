@@ -122,7 +122,8 @@ def _set_name(cluster: Cluster, input: Input, version: int) -> str | None:
     if senders == _distinct_networks(cluster.senders, version):
         return f"logstash-ha-ipv{version}"
     first = next(other for other in cluster.inputs if _distinct(cluster, other, version) == senders)
-    return f"logstash-ha-{first.port}-{first.protocol}-ipv{version}"
+    protocol = first.protocols[0] if len(first.protocols) == 1 else "both"
+    return f"logstash-ha-{first.port}-{protocol}-ipv{version}"
 
 
 def _distinct(cluster: Cluster, input: Input, version: int) -> tuple[Network, ...]:
