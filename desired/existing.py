@@ -101,7 +101,7 @@ def _settings(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Obj
     if lost:
         yield Objection(
             f"{logstash.SETTINGS} sets {listed(lost)}, which would be lost",
-            "write those that you need into logstash_settings, or set existing='replace'",
+            "write them into logstash_settings, remove from the file what you do not need, or set existing='replace'",
         )
 
 

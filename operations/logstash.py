@@ -60,7 +60,7 @@ _EXPORTS = r"""
 # an earlier deploy has put there and this one does not write. It runs as its own user, which 9.x demands, and
 # with folders of its own, so that the running Logstash is not touched. It has its service's environment: the unit's,
 # then that of the files which the unit reads, where a keystore's password may be, and last our own. The reason for a
-# refusal is on the console, in the log, or in both.
+# refusal is on the console, in the log, or in both; that of a setting is on the console only, and the log says `exit`.
 _TEST = """\
 set -eu
 work=$(mktemp -d)
@@ -91,7 +91,8 @@ chown -R logstash: "$work"
 set -- "$(command -v runuser)" -u logstash -- /usr/share/logstash/bin/logstash --config.test_and_exit \
     --path.settings "$work/settings" --path.data "$work/data" --path.logs "$work/logs"
 output=$(eval "$environment"; "$@" 2>&1) || {{
-    errors=$({{ printf '%s\\n' "$output"; cat "$work"/logs/*.log; }} 2>/dev/null | grep -E '\\[(ERROR|FATAL)' | sort -u)
+    errors=$({{ printf '%s\\n' "$output"; cat "$work"/logs/*.log; }} 2>/dev/null |
+        grep -E '\\[(ERROR|FATAL)|^[^[].*(invalid|ERROR)' | grep -v '(SystemExit) exit' | sort -u)
     printf 'Logstash refuses it: %s\\n' "${{errors:-$output}}" >&2
     exit 1
 }}

@@ -523,6 +523,9 @@ def test_logstash_tests_with_the_environment_of_its_service(tested: ShellMachine
 
 FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\r\n], "#"'
 
+INVALID = """Your settings are invalid. Reason: Setting "bogus" doesn't exist. Please check if you haven't made a typo."""
+EXIT = "[FATAL][org.logstash.Logstash    ] Logstash stopped processing because of an error: (SystemExit) exit"
+
 
 @pytest.mark.parametrize(
     ("console", "log", "reason"),
@@ -530,6 +533,8 @@ FATAL = r'[FATAL][a] The configuration is invalid. Reason: Expected one of [ \t\
         ("Sending Logstash logs to /x", f"[INFO ][a] Starting\n{FATAL}", FATAL),
         (FATAL, FATAL, FATAL),
         ("ERROR: Setting bogus doesn't exist", "", "ERROR: Setting bogus doesn't exist"),
+        (f"Using bundled JDK: /x\n{INVALID}\n{EXIT}", EXIT, INVALID),
+        (EXIT, EXIT, EXIT),
     ],
 )
 def test_logstash_says_why_it_refuses(tested: ShellMachine, console: str, log: str, reason: str) -> None:
