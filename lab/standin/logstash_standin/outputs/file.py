@@ -50,7 +50,7 @@ class File(Output):
         with self._lock:
             for path, texts in by_path.items():
                 file = self._open(path)
-                file.write("".join(texts).encode())
+                file.writelines(text.encode() for text in texts)  # one by one: a batch at once passes by the buffer
                 if self.options["flush_interval"] <= 0:
                     file.flush()
         self._unflushed.set()
