@@ -50,7 +50,8 @@ class File(Output):
         with self._lock:
             for path, texts in by_path.items():
                 file = self._open(path)
-                file.writelines(text.encode() for text in texts)  # one by one: a batch at once passes by the buffer
+                # One by one: a large batch at once would pass by the buffer.
+                file.writelines(text.encode() for text in texts)
                 if self.options["flush_interval"] <= 0:
                     file.flush()
         self._unflushed.set()
