@@ -84,7 +84,12 @@ def bootstrap(suite: str, target: Path, *options: str) -> None:
         run("mmdebstrap", "--quiet", "--mode=root", *options, suite, target)
     except LabError as error:
         releases = " and ".join(f"EL {el}" for el in RELEASES if SUITES[el] == suite)
+        part, remedy = (
+            (f"the guests of {releases} are made of", "choose another EL with --el")
+            if releases
+            else ("the guests' kernel is part of", "try again later")
+        )
         raise LabError(
-            f"Debian {suite}, which the guests of {releases} are made of, cannot be installed: Debian's mirrors no longer "
-            f"have it, or cannot be reached; choose another EL with --el ({error})"
+            f"Debian {suite}, which {part}, cannot be installed: Debian's mirrors no longer have it, or cannot be reached; "
+            f"{remedy} ({error})"
         ) from None
