@@ -45,12 +45,12 @@ class BatchFacts(FactBase[dict[str, Any] | None]):
         }
 
 
-def split(output: list[str]) -> dict[str, list[str]]:
-    """The lines after each heading, by its name."""
+def split(output: list[str], heading: str = _HEADING) -> dict[str, list[str]]:
+    """The lines after each line that begins with `heading`, by what follows there."""
     parts: dict[str, list[str]] = {}
     for line in output:
-        if line.startswith(_HEADING):
-            parts[line.removeprefix(_HEADING)] = []
+        if line.startswith(heading):
+            parts[line.removeprefix(heading)] = []
         elif parts:
             parts[next(reversed(parts))].append(line)
     return parts

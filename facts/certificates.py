@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyinfra.api import FactBase
 
+from facts.batch import split
 from facts.builtins import print_lines
 
 _HEADING = "file "
@@ -25,10 +26,8 @@ class Certificates(FactBase[dict[str, str]]):
         return "; ".join(f"echo '{_HEADING}{path}'; {print_lines(path)}" for path in paths)
 
     def process(self, output: list[str]) -> dict[str, str]:
-        found: dict[str, list[str]] = {}
-        for line in output:
-            if line.startswith(_HEADING):
-                found[line.removeprefix(_HEADING)] = []
-            elif found:
-                found[next(reversed(found))].append(line)
-        return {path: "".join(f"{line}\n" for line in lines) for path, lines in found.items() if lines}
+        return {
+            path: "".join(f"{line}\n" for line in lines)
+            for path, lines in split(output, _HEADING).items()
+            if lines
+        }
