@@ -103,24 +103,25 @@ def ipvs_address(address: str, port: int = 5514) -> str:
     return f"{int(ipaddress.IPv4Address(address)):08X}:{port:04X}"
 
 
-def in_pool(lab: Lab, director: str, address: str) -> bool:
-    """Whether the input of the node at this address is in the director's IPVS table."""
-    return f"-> {ipvs_address(address)}" in " ".join(run_on(lab, director, "cat /proc/net/ip_vs").split())
+def whole_pool(lab: Lab, director: str) -> bool:
+    """Whether the input of each node is in the director's IPVS table."""
+    table = " ".join(run_on(lab, director, "cat /proc/net/ip_vs").split())
+    return all(f"-> {ipvs_address(address)}" in table for address in NODES.values())
 
 
 def removal_time(lab: Lab, node: str, failure: Failure) -> float:
     """Let a node's Logstash fail, and repair it.
 
     Returns the seconds until no director has the node's input any more; infinity when that takes longer than
-    `REMOVAL_LIMIT`. A node that fails as a whole is no director then. Raises SystemExit when the node is not in both
-    pools before.
+    `REMOVAL_LIMIT`. A node that fails as a whole is no director then. Raises SystemExit when the nodes are not all in
+    both pools before: the last one would stay there.
     """
     address = NODES[node]
     directors = [name for name in NODES if name != node or not failure.whole_node]
     wait_until(
-        lambda: len(holders(lab)) == 1 and all(in_pool(lab, name, address) for name in NODES),
+        lambda: len(holders(lab)) == 1 and all(whole_pool(lab, name) for name in NODES),
         RETURN_LIMIT,
-        f"{node} in both pools",
+        "all nodes in both pools",
     )
     loop = WATCH.format(address=ipvs_address(address))
     watchers = [

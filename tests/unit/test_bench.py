@@ -208,17 +208,22 @@ def test_the_longest_silence_is_between_two_replies() -> None:
     assert failover.longest_silence([(1.0, "a"), (1.5, "a"), (3.5, "b"), (3.6, "b")]) == 2.0
 
 
-def test_an_input_is_found_in_ipvs_table(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", [[], ["0A4D000B"], ["0A4D000C"]])
+def test_only_a_pool_with_all_nodes_is_whole(missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the node that is made to fail next would be the last one, which stays in the pool."""
     table = """\
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
 UDP  0A4D000A:158A rr  ops
+  -> 0A4D000B:158A      Masq    1      0          0
   -> 0A4D000C:158A      Masq    1      0          0
 """
-    monkeypatch.setattr(detection, "run_on", lambda lab, name, script: table)
-    assert detection.in_pool(LAB, "stash1", "10.77.0.12")
-    assert not detection.in_pool(LAB, "stash1", "10.77.0.11")
+    lines = [
+        line for line in table.splitlines(keepends=True) if not any(address in line for address in missing)
+    ]
+    monkeypatch.setattr(detection, "run_on", lambda lab, name, script: "".join(lines))
+    assert detection.whole_pool(LAB, "stash1") == (not missing)
 
 
 def test_an_input_that_is_never_removed_is_shown_as_such() -> None:
