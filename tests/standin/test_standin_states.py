@@ -173,6 +173,16 @@ def test_a_reload_that_is_good(make_standin: MakeStandin) -> None:
         assert_passed(name, seen)
 
 
+def test_a_reload_that_is_asked_for_during_another_one_follows_it(make_standin: MakeStandin) -> None:
+    standin = make_standin(STOP_DELAY=8)
+    standin.start()
+    for text in ("# changed\n", "# changed again\n"):
+        standin.configure(standin.pipeline_text() + text)
+        standin.signal(signal.SIGHUP)
+        until(lambda: refused(standin.udp))
+    until(lambda: standin.main_stats()["reloads"]["successes"] == 2, 20)
+
+
 def test_a_pipeline_that_crashes_and_is_reloaded(make_standin: MakeStandin) -> None:
     standin = make_standin(STOP_DELAY=8)
     standin.settings |= RELOADING

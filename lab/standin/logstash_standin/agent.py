@@ -120,7 +120,8 @@ class Agent:
         if not reload and not started:
             return 1
         while not self.terminating and (reload or self._running()):
-            self._wait(self.settings["config.reload.interval"] if reload else None)
+            if not self._reload_requested:  # one that came while the pipelines were made
+                self._wait(self.settings["config.reload.interval"] if reload else None)
             if not self.terminating and (reload or self._reload_requested):
                 self._reload_requested = False
                 self._converge(self._fetch())
