@@ -1031,8 +1031,8 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python
 
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) -> None:
-    """Its unit raises the flag, also while it is raised already."""
-    patch = "service.LINK_HOLD, service.LOOK = 2, 0.1"
+    """Its unit raises the flag, also while it is raised already. There is no keepalived whose sockets it could wait for."""
+    patch = "service.LINK_HOLD, service.LOOK, service.START_TIME = 2, 0.1, 0"
     with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
@@ -1049,7 +1049,9 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) 
 
 
 def test_while_the_link_is_down_the_flag_stays_raised_whatever_others_write() -> None:
-    with health(loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = 0") as service:
+    with health(
+        loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = service.START_TIME = 0"
+    ) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
         flag.write_text("")
