@@ -5,7 +5,7 @@ Usage: logstash_ha_health.py SETTINGS
 
 SETTINGS is a JSON file, which names all files that the service writes:
     {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
-     "cluster": "192.0.2.10", "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
+     "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
      "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
      "nodes": {"192.0.2.11": {"udp-5514": {
@@ -15,8 +15,8 @@ SETTINGS is a JSON file, which names all files that the service writes:
 `sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
 one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
-address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
-`key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
+address, and `interface` the one that has it. `vips` are the cluster's, which also name it in what its services tell each
+other, and `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
 The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
 tell each other nothing. They outlive the service, and its next run starts from them.
 
@@ -750,7 +750,7 @@ class Channel(threading.Thread):
             if poller.ip == self.own:
                 self.poller = poller
             else:
-                link = channel.Link(settings["cluster"], self.own, poller.ip, session)
+                link = channel.Link(" ".join(settings["vips"]), self.own, poller.ip, session)
                 self.peers.append(Peer(link, poller))
         self.by_address = {socket.inet_pton(script.family_of(peer.ip), peer.ip): peer for peer in self.peers}
         own_inputs = settings["nodes"].get(self.own, {})
