@@ -32,14 +32,15 @@ def objections(cluster: Cluster, node: Node, others: OthersState, ours: Collecti
         found += _settings(cluster, node, others)
         found += _pipelines(cluster, others)
     if cluster.existing is None:
-        found += _keepalived(others)
-        found += _pipeline_files(others, ours)
+        to_choose = [*_keepalived(others), *_pipeline_files(others, ours)]
+        found += to_choose
+        if to_choose:  # what stands against one of the choices is told before it is made
+            found += [
+                Objection(f"existing='adopt' would be refused: {objection.what}", objection.do)
+                for objection in _not_adoptable(cluster, others, ours)
+            ]
     if cluster.existing == "adopt":
-        blocks = keepalived_conf.parse(others.keepalived)
-        if keepalived_conf.foreign(blocks):
-            for what, do in keepalived_conf.obstacles(cluster, blocks):
-                found.append(Objection(f"{keepalived.CONF} can't be adopted: {what}", do))
-        found += _without_output(cluster, others, ours)
+        found += _not_adoptable(cluster, others, ours)
     return found
 
 
@@ -74,6 +75,15 @@ def _pipeline_files(others: OthersState, ours: Collection[str]) -> Iterator[Obje
             "each input go through all filters to all outputs",
             _CHOOSE,
         )
+
+
+def _not_adoptable(cluster: Cluster, others: OthersState, ours: Collection[str]) -> Iterator[Objection]:
+    """Why what is there can't be adopted as it is."""
+    blocks = keepalived_conf.parse(others.keepalived)
+    if keepalived_conf.foreign(blocks):
+        for what, do in keepalived_conf.obstacles(cluster, blocks):
+            yield Objection(f"{keepalived.CONF} can't be adopted: {what}", do)
+    yield from _without_output(cluster, others, ours)
 
 
 def _without_output(cluster: Cluster, others: OthersState, ours: Collection[str]) -> Iterator[Objection]:

@@ -92,7 +92,6 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "timeout": TIMEOUT,
         "own": str(node.address),
         "interface": cluster.interface,
-        "cluster": " ".join(map(str, cluster.vips)),
         "key": KEY,
         "vips": [str(vip) for vip in cluster.vips],
         "reasons": REASONS,

@@ -126,11 +126,31 @@ echo 1 >{health.SPARE_VERDICT} && {{
 _NO_SYNC = "for role in master backup; do ipvsadm --stop-daemon $role 2>/dev/null; done"
 
 
+OLD_ENOUGH = 5
+"""Seconds: older than this must each of keepalived's processes be for a reload."""
+# The one that runs may have started with a `vrrp_startup_delay`, which an earlier version of this project set to 3 s, or
+# others. Within that time a reload leaves 2.2.8 deaf to adverts until it is restarted. `desired.reload` waits for the same.
+_RELOADABLE = f"""\
+shown=$(systemctl show --property SubState --property MainPID keepalived)
+case $shown in
+*SubState=start | *SubState=start[!-]* | *SubState=reload*) false ;;
+*SubState=running*)
+    pid=${{shown#*MainPID=}}
+    pid=${{pid%%[!0-9]*}} young=
+    for age in $(ps -o etimes= -p "$pid" --ppid "$pid"); do
+        [ "$age" -ge {OLD_ENOUGH} ] || young=yes
+    done
+    [ -z "$young" ]
+    ;;
+esac"""
+
+
 def unit(cluster: Cluster, el: int) -> Unit:
     """keepalived's service. A reload loses no event, but 1.3.5 (EL 7) can crash at it."""
     return Unit(
         UNIT,
         probe=_FOLLOWS,
         verb="restart" if el == 7 else "reload-or-restart",
+        reloadable="true" if el == 7 else _RELOADABLE,
         then="" if "dr" in cluster.forwardings else _NO_SYNC,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from cluster import Cluster, ClusterError, Node
 from cluster.checks import lists_one_pipeline
@@ -17,49 +17,41 @@ SUPPORTED = range(7, 11)
 """Major versions of Enterprise Linux."""
 
 
-def check(cluster: Cluster, node: Node, machine: MachineState) -> int:
-    """The machine's major version of Enterprise Linux. Raises `ClusterError` for what the machine lacks."""
-    el = _check_system(node, machine)
-    _check_root(node, machine)
-    _check_addresses(cluster, node, machine)
-    _check_firewall(cluster, node, machine, el)
-    _check_modules(cluster, node, machine, el)
-    check_release(cluster, node, el)
-    _check_keepalived_version(node, machine)
-    _check_logstash(cluster, node, machine, el)
-    return el
+def problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
+    """All that keeps a deploy from working on this machine, in a line each. Where the system is wrong, that alone."""
+    found = machine_problems(cluster, node, machine)
+    if supported_release(machine) is None:
+        return found
+    return [*_addresses(cluster, node, machine), *found]
+
+
+def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
+    """As `problems`, but for the machine's addresses."""
+    el = supported_release(machine)
+    if el is None:
+        return [
+            f"{node.name}: its system is {machine['os'].get('PRETTY_NAME', 'unknown')}; "
+            f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
+        ]
+    return [
+        *_root(node, machine),
+        *_firewall(cluster, node, machine, el),
+        *_modules(cluster, node, machine, el),
+        *_release(cluster, node, el),
+        *_keepalived_version(node, machine),
+        *_logstash(cluster, node, machine, el),
+    ]
 
 
 def check_release(cluster: Cluster, node: Node, el: int) -> None:
     """Raises `ClusterError` where a node with Enterprise Linux `el` can't do what the cluster's description asks for."""
-    _check_keepalived(cluster, node, el)
-    _check_java(cluster, node, el)
+    for problem in _release(cluster, node, el):
+        raise ClusterError(problem)
 
 
-def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
-    """All that `check` refuses on this machine, but for its addresses. Where the system is wrong, that alone."""
-    el = supported_release(machine)
-    if el is None:
-        return _messages(lambda: _check_system(node, machine))
-    return _messages(
-        lambda: _check_root(node, machine),
-        lambda: _check_firewall(cluster, node, machine, el),
-        lambda: _check_modules(cluster, node, machine, el),
-        lambda: check_release(cluster, node, el),
-        lambda: _check_keepalived_version(node, machine),
-        lambda: _check_logstash(cluster, node, machine, el),
-    )
-
-
-def _messages(*checks: Callable[[], object]) -> list[str]:
-    """What each of these checks says that fails."""
-    found = []
-    for check in checks:
-        try:
-            check()
-        except ClusterError as error:
-            found.append(str(error))
-    return found
+def _release(cluster: Cluster, node: Node, el: int) -> Iterator[str]:
+    yield from _keepalived(cluster, node, el)
+    yield from _java(cluster, node, el)
 
 
 def supported_release(machine: MachineState) -> int | None:
@@ -72,49 +64,40 @@ def supported_release(machine: MachineState) -> int | None:
     return int(version)
 
 
-def _check_system(node: Node, machine: MachineState) -> int:
-    el = supported_release(machine)
-    if el is None:
-        raise ClusterError(
-            f"{node.name}: its system is {machine['os'].get('PRETTY_NAME', 'unknown')}; "
-            f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
-        )
-    return el
-
-
 def asked_modules(cluster: Cluster) -> list[str]:
     """The kernel modules to ask a machine for whose Enterprise Linux is not known yet."""
     return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
 
 
-def _check_root(node: Node, machine: MachineState) -> None:
+def _root(node: Node, machine: MachineState) -> Iterator[str]:
     if needs_terminal(machine):
-        raise ClusterError(
+        yield (
             f"{node.name}: no sudo without a terminal ({machine['root']}); add a line `Defaults:USER !requiretty` with visudo "
             "there, with the name of the user that logs in, or log in as root"
         )
-    if machine["root"] != "yes":
-        raise ClusterError(
+    elif machine["root"] != "yes":
+        yield (
             f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
             "let the user that logs in run sudo without a password, or log in as root"
         )
 
 
-def _check_addresses(cluster: Cluster, node: Node, machine: MachineState) -> None:
+def _addresses(cluster: Cluster, node: Node, machine: MachineState) -> Iterator[str]:
     addresses = machine["interfaces"].get(cluster.interface)
     if addresses is None:
         names = ", ".join(sorted(machine["interfaces"]))
-        raise ClusterError(f"interface: {node.name} has no {cluster.interface}; choose one of {names}")
+        yield f"interface: {node.name} has no {cluster.interface}; choose one of {names}"
+        return
     for address in node.addresses:
         if str(address) not in addresses:
             has = ", ".join(addresses) or "no address"
-            raise ClusterError(
+            yield (
                 f"nodes.{node.name}: {address} is not on its {cluster.interface}, which has {has}; "
                 "correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"
             )
 
 
-def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+def _firewall(cluster: Cluster, node: Node, machine: MachineState, el: int) -> Iterator[str]:
     if cluster.firewall == "none":
         return
     remedies = {
@@ -123,7 +106,7 @@ def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int
     }
     if machine["firewalld"] != "active":
         remedy = remedies.get(machine["firewalld"], "systemctl enable --now firewalld")
-        raise ClusterError(
+        yield (
             f"{node.name}: firewalld is {machine['firewalld']}, so Logstash's API would be open to everyone; "
             f"run `{remedy}` there, or set firewall='none' where you have another one"
         )
@@ -135,13 +118,13 @@ def _check_firewall(cluster: Cluster, node: Node, machine: MachineState, el: int
         name, module, package = (
             ("nft", "nft_nat", "nftables") if el >= FIRST_TABLE else ("iptables", "xt_nat", "iptables")
         )
-        raise ClusterError(
+        yield (
             f"{node.name}: has no {name}, or no kernel module {module}, which translate the source for 'snat'; run "
             f"`{packages.manager(el)} install {package} && modprobe {module}` there, or choose forwarding 'dr'"
         )
 
 
-def _check_modules(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+def _modules(cluster: Cluster, node: Node, machine: MachineState, el: int) -> Iterator[str]:
     missing = [name for name in needed_modules(cluster, el) if name in machine["missing_modules"]]
     if not missing:
         return
@@ -153,36 +136,36 @@ def _check_modules(cluster: Cluster, node: Node, machine: MachineState, el: int)
         )
     else:
         remedy = "boot it into a kernel of its distribution whose modules are installed"
-    raise ClusterError(
+    yield (
         f"{node.name}: its kernel {machine['kernel']} does not have all modules that this cluster needs "
         f"(missing: {listed(missing)}); {remedy}"
     )
 
 
-def _check_keepalived(cluster: Cluster, node: Node, el: int) -> None:
+def _keepalived(cluster: Cluster, node: Node, el: int) -> Iterator[str]:
     if el > 7:
         return
     if cluster.vrrp == 3:
-        raise ClusterError(
+        yield (
             f"vrrp: 3 is not sound in the keepalived 1.3.5 of {node.name}'s Enterprise Linux 7; "
             "choose 2, which means IPv4 and whole seconds, or a node with Enterprise Linux 8 or later"
         )
     for index, input in enumerate(cluster.inputs):
         if input.scheduler == "mh":
-            raise ClusterError(
+            yield (
                 f"inputs.{index}.scheduler: 'mh' is not in the kernel of {node.name}'s Enterprise Linux 7; "
                 "choose 'sh', or a node with Enterprise Linux 8 or later"
             )
 
 
-def _check_keepalived_version(node: Node, machine: MachineState) -> None:
+def _keepalived_version(node: Node, machine: MachineState) -> Iterator[str]:
     if (version := machine["keepalived"]) in keepalived.CRASHES:
-        raise ClusterError(f"{node.name}: its keepalived {version} {keepalived.CRASHES_MEND}")
+        yield f"{node.name}: its keepalived {version} {keepalived.CRASHES_MEND}"
 
 
-def _check_java(cluster: Cluster, node: Node, el: int) -> None:
+def _java(cluster: Cluster, node: Node, el: int) -> Iterator[str]:
     if el >= 10 and not packages.bundles_java(cluster):
-        raise ClusterError(
+        yield (
             f"{_given(cluster)} needs Java 8, which {node.name}'s Enterprise Linux {el} does not have; "
             "choose a Logstash that brings its own, 7.10.0 or later"
         )
@@ -193,21 +176,21 @@ def _given(cluster: Cluster) -> str:
     return f"logstash: {cluster.logstash}" if cluster.version is None else f"version: {cluster.version}"
 
 
-def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> None:
+def _logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> Iterator[str]:
     # rpm in FIPS mode wants SHA-256 digests, which the packages have since 8.6.2 (elastic/logstash #14864).
     if machine["fips"] and el >= 8 and packages.release(cluster) < (8, 6, 2):
-        raise ClusterError(
+        yield (
             f"{_given(cluster)} can't be installed on {node.name}, which is in FIPS mode: its package has no "
             "SHA-256 digests; choose 8.6.2 or later"
         )
     installed = machine["logstash"]
     if cluster.version is None and lists_one_pipeline(installed) and len(cluster.pipeline_ids) > 1:
-        raise ClusterError(
+        yield (
             f"version: {node.name} has {installed}, whose API lists one of several pipelines (elastic/logstash #11021); "
             "set version to 7.4.0 or later, or choose one pipeline for all inputs"
         )
     if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
-        raise ClusterError(
+        yield (
             f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "
             f"is given; set version='latest' to change it, or logstash={version_key(installed)[0]}"
         )

@@ -19,6 +19,8 @@ class Unit:
     """A shell command that succeeds once the service does its work."""
     verb: str = "restart"
     """systemctl's verb that makes it read its files: `restart` or `reload-or-restart`."""
+    reloadable: str = "true"
+    """A shell command that succeeds unless the service runs and must not be reloaded yet."""
     bound: int = 30
     """Seconds within which `probe` must succeed."""
     log: str = "/dev/null"

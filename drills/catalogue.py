@@ -25,11 +25,18 @@ _UP = (
     "sysctl -e -q -w net.ipv6.conf.{interface}.keep_addr_on_down=$kept"
 )
 
+# What is made of programs alone goes with its connection, and comes back as another interface.
+_VIRTUAL = (
+    "case $(readlink -f /sys/class/net/{interface}) in */virtual/*) ;; *) echo 'its {interface} is not a VLAN, bond or bridge: "
+    'only its driver could make it anew\' >&2; exit 1 ;; esac; [ -n "$(nmcli -g GENERAL.CON-UUID device show {interface})" ] || '
+    "{ echo 'NetworkManager does not manage its {interface}' >&2; exit 1; }"
+)
+
 
 @dataclass(frozen=True)
 class Drill:
     """One failure. The texts stand after the node's name; the commands are for sh, with `{interface}` and the like
-    of `_values` filled in."""
+    filled in."""
 
     name: str
     what: str
@@ -38,6 +45,8 @@ class Drill:
     """What the cluster is to do."""
     do: str
     undo: str = ""
+    needs: str = ""
+    """Succeeds on a node where the drill can be done, and otherwise says why it can't be."""
     lasts: int = 0
     """Seconds until it is undone; 0 for what is over at once."""
     sees: str = ""
@@ -142,6 +151,17 @@ DRILLS = (
         settles=5,
     ),
     Drill(
+        "interface-made-anew",
+        "has its interface removed and made anew after 10 s: a VLAN, bond or bridge of NetworkManager's",
+        "As link-down. keepalived is reloaded when the new interface has been there for 3 s, and the node can hold the VIP again.",
+        needs=_VIRTUAL,
+        do="connection=$(nmcli -g GENERAL.CON-UUID device show {interface}); "
+        'nmcli --wait 30 connection down "$connection"',
+        undo='nmcli --wait 60 connection up "$connection"',
+        lasts=10,
+        settles=5,
+    ),
+    Drill(
         "rebooted",
         "is rebooted in good order",
         "Another node holds the VIP, and its Logstash leaves the pools before it stops. No event is lost.",
@@ -208,6 +228,22 @@ def duration(drill: Drill, cluster: Cluster) -> int:
 
 def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
     """The command that starts the drill on a node, and comes back at once."""
+    text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {duration(drill, cluster)} & wait $!"
+    text = _filled(text, cluster, node, el)
+    # mixed: the signal that stops the unit goes to the shell alone, and not to the programs that its trap starts as well
+    # (systemd.kill(5)); else what undoes the drill can be ended by it.
+    return (
+        f"systemctl reset-failed {UNIT} 2>/dev/null; "
+        f"systemd-run --unit={UNIT} --property=KillMode=mixed /bin/sh -c {shlex.quote(text)}"
+    )
+
+
+def needs(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
+    """The command that succeeds on a node where the drill can be done; otherwise it says why not."""
+    return _filled(drill.needs, cluster, node, el)
+
+
+def _filled(text: str, cluster: Cluster, node: Node, el: int) -> str:
     input = next(server for server in cluster.virtual_servers if server.protocol == "UDP").input
     thief = (
         "import signal, socket; s = socket.socket(type=socket.SOCK_DGRAM); "
@@ -219,15 +255,9 @@ def script(drill: Drill, cluster: Cluster, node: Node, el: int) -> str:
         "{thief}": shlex.quote(thief),
         "{port}": str(input.target_port),
     }
-    text = f"trap {shlex.quote(drill.undo or ':')} EXIT; trap 'exit 0' HUP INT TERM; {drill.do}; sleep {duration(drill, cluster)} & wait $!"
     for place, value in values.items():
         text = text.replace(place, value)
-    # mixed: the signal that stops the unit goes to the shell alone, and not to the programs that its trap starts as well
-    # (systemd.kill(5)); else what undoes the drill can be ended by it.
-    return (
-        f"systemctl reset-failed {UNIT} 2>/dev/null; "
-        f"systemd-run --unit={UNIT} --property=KillMode=mixed /bin/sh -c {shlex.quote(text)}"
-    )
+    return text
 
 
 STOP = f"systemctl stop {UNIT} 2>/dev/null || true"

@@ -13,7 +13,7 @@ from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
 from desired import logstash
-from drills.catalogue import STOP, Drill, duration, script
+from drills.catalogue import STOP, Drill, duration, needs, script
 from drills.result import Loss, count
 from facts.events import ArrivedEvents, FileEnds, FilePosition
 from remote.commands import CommandFailed, read
@@ -121,6 +121,8 @@ def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, ra
     node = node or cluster.node(holder)
     el = release(inventory.get_host(node.name))
     assert el, "a cluster that is whole has no other systems"
+    if drill.needs:
+        _run(inventory.get_host(node.name), needs(drill, cluster, node, el))
     role = "MASTER" if node.name == holder else "BACKUP"
     return Plan(file, drill, cluster, node, role, el, targets[0], sender.name, rate)
 

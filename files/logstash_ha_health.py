@@ -5,7 +5,7 @@ Usage: logstash_ha_health.py SETTINGS
 
 SETTINGS is a JSON file, which names all files that the service writes:
     {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
-     "cluster": "192.0.2.10", "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
+     "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
      "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
      "nodes": {"192.0.2.11": {"udp-5514": {
@@ -15,8 +15,8 @@ SETTINGS is a JSON file, which names all files that the service writes:
 `sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
 one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
-address, and `interface` the one that has it. `cluster` names the cluster in what its services tell each other, and
-`key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
+address, and `interface` the one that has it. `vips` are the cluster's, which also name it in what its services tell each
+other, and `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
 The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
 tell each other nothing. They outlive the service, and its next run starts from them.
 
@@ -119,7 +119,9 @@ REFUSED_APART = 10.0
 """Seconds between two refusals that still count as one: a kernel does not answer each probe."""
 LINK_HOLD = 3.0
 """Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
-zone comes back with them, and the MASTER's adverts. As long a keepalived that has just started takes no part."""
+zone comes back with them, and the MASTER's adverts. As long keepalived has its sockets for adverts before it takes part."""
+START_TIME = 20.0
+"""Seconds that keepalived may take, after its unit has raised the flag, until it opens these sockets."""
 LOOK = 0.5
 """Seconds between two looks at keepalived's sockets, and at whether its unit has raised the flag."""
 DEAF_AFTER = 6.0
@@ -748,7 +750,7 @@ class Channel(threading.Thread):
             if poller.ip == self.own:
                 self.poller = poller
             else:
-                link = channel.Link(settings["cluster"], self.own, poller.ip, session)
+                link = channel.Link(" ".join(settings["vips"]), self.own, poller.ip, session)
                 self.peers.append(Peer(link, poller))
         self.by_address = {socket.inet_pton(script.family_of(peer.ip), peer.ip): peer for peer in self.peers}
         own_inputs = settings["nodes"].get(self.own, {})
@@ -900,11 +902,17 @@ class AdvertSockets(object):  # noqa: UP004
 
     def __init__(self, vips):
         self.tables = sorted({"/proc/net/raw6" if ":" in vip else "/proc/net/raw" for vip in vips})
+        self.there_since = None
         self.missing_since = None
 
     def look(self):
-        """Looks whether keepalived runs without any socket for VRRP of a family that it has VIPs of."""
-        if self._all_there() or not keepalived_runs():
+        """Looks whether there are sockets for VRRP of all families that keepalived has VIPs of, or it runs without."""
+        there = self._all_there()
+        if not there:
+            self.there_since = None
+        elif self.there_since is None:
+            self.there_since = script.clock()
+        if there or not keepalived_runs():
             self.missing_since = None
         elif self.missing_since is None:
             self.missing_since = script.clock()
@@ -963,6 +971,8 @@ class LinkMonitor(threading.Thread):
         """Whether this node should take no part."""
         self.ready_since = None
         """Since when the link is up and the node has its address."""
+        self.starts_since = None
+        """Since when keepalived starts: its unit has raised the flag."""
         self.index = None
         """The index that the interface had when it was last there."""
         self.renewed = False
@@ -1041,9 +1051,11 @@ class LinkMonitor(threading.Thread):
         now = script.clock()
         if self.ready_since is None:
             self.ready_since = now
-        if now < self.ready_since + LINK_HOLD:
-            return min(self.ready_since + LINK_HOLD - now, LOOK)
-        if self._reloading():
+        # No advert has come in before keepalived had its sockets, however long its start takes.
+        end = max(self.ready_since, self.sockets.there_since or 0) + LINK_HOLD
+        if now < end:
+            return min(end - now, LOOK)
+        if self._starting() or self._reloading():
             return TICK
         self._release()
         return LOOK
@@ -1053,7 +1065,7 @@ class LinkMonitor(threading.Thread):
         if self.flag is None:
             return
         if self.flag.read():
-            self.ready_since = None
+            self.ready_since, self.starts_since = None, script.clock()
             script.print_line("keepalived starts: it takes no part yet", to=2)
         self.held = self.flag.raised
 
@@ -1070,12 +1082,21 @@ class LinkMonitor(threading.Thread):
         )
 
     def _set(self, held):
-        self.held, self.ready_since = held, None
+        self.held, self.ready_since, self.starts_since = held, None, None
         if self.flag is not None:
             self.flag.write(held)
 
     def _may_ask(self):
         return self.asked_at is None or script.clock() >= self.asked_at + RELOAD_AGAIN
+
+    def _starting(self):
+        """Whether keepalived has raised the flag, and does not run yet."""
+        return (
+            self.starts_since is not None
+            and self.sockets.there_since is None
+            and not self.sockets.missing()
+            and script.clock() < self.starts_since + START_TIME
+        )
 
     def _reloading(self):
         """Whether keepalived has to be reloaded first, and to open its sockets; asks for that."""

@@ -224,9 +224,10 @@ def not_denied(cluster: Cluster) -> Generator[StringCommand]:
     if not denied:
         host.noop("no address of the cluster is in a zone that denies everything")
         return
-    message = f"{host.name}: {denied[0].what}; run {denied[0].do}"
-    host.log(message)
-    yield StringCommand(f"echo {shlex.quote(message)} >&2; exit 1")
+    messages = [f"{host.name}: {source.what}; run {source.do}" for source in denied]
+    for message in messages:
+        host.log(message)
+    yield StringCommand(f"printf '%s\\n' {shlex.join(messages)} >&2; exit 1")
 
 
 @operation()

@@ -47,7 +47,9 @@ label_and_reload() {{ # SELinux's labels of the files, and systemd's units if so
     ! command -v restorecon >/dev/null || restorecon -i $desired $gone
     {reload}
 }}
-up() {{ # systemctl $1, then wait for the probe $2; on failure, `output` has the reason
+up() {{ # systemctl $1 once that may be, then wait for the probe $2; on failure, `output` has the reason
+    end=$(($(seconds) + {bound}))
+    until eval {reloadable} || [ $(seconds) -ge $end ]; do sleep 1; done
     end=$(($(seconds) + {bound}))
     output=$(timeout {bound} systemctl $1 {name} 2>&1) || return 1
     until output=$(eval "$2" 2>&1); do
@@ -137,6 +139,7 @@ def activation_script(
         fingerprint=fingerprint(unit.name),
         verb=unit.verb,
         probe=shlex.quote(unit.probe),
+        reloadable=shlex.quote(unit.reloadable),
         idle=shlex.quote(unit.idle),
         then=unit.then,
         bound=unit.bound,
@@ -148,9 +151,9 @@ def activation_script(
 
 
 def activation_bound(unit: Unit) -> int:
-    """Seconds that the waits of `activation_script` may take: it stops and starts the unit, and, when the unit does not
-    come up, does both once more."""
-    return 4 * unit.bound
+    """Seconds that the waits of `activation_script` may take: it stops and starts the unit, in some cases when that may be
+    reloaded, and, when the unit does not come up, does all this once more."""
+    return (4 if unit.reloadable == "true" else 6) * unit.bound
 
 
 @operation()

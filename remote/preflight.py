@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from gevent.lock import RLock
+from gevent.pool import Group
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import FactBase, Host, State
 
 from cluster import Cluster, ClusterError, Node
 from cluster.certificates import out_of_date
 from cluster.errors import shorten
 from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
-from desired.requirements import asked_modules, check
-from desired.textfile import TextFile
+from desired.files import desired_files
+from desired.firewalld import denied_sources, fact_arguments
+from desired.requirements import asked_modules, problems, supported_release
 from facts.batch import BatchFacts
-from facts.machine import Machine
+from facts.firewalld import FirewallRules
+from facts.machine import Machine, MachineState
 from facts.others import Others, OthersState
 from remote import session
+from remote.commands import read
 from remote.machine import known
 
 
@@ -42,46 +52,101 @@ def require_valid_certificates(cluster: Cluster) -> None:
                 )
 
 
-def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState]:
-    """The node's major version of Enterprise Linux, whether it can load nftables tables of our own, and what others have on
-    it, read in one trip.
+@dataclass(frozen=True)
+class _Examined:
+    """What a node is, and what was found against a deploy to it."""
 
-    Raises `ClusterError` where the deploy can't work.
+    el: int | None
+    """The major version of its Enterprise Linux; None where it has another system."""
+    has_nftables: bool
+    refused: list[str]
+    warnings: list[str]
+
+
+_examined: WeakKeyDictionary[State, dict[str, _Examined]] = WeakKeyDictionary()
+_lock = RLock()
+
+
+def examine(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
+    """The node's major version of Enterprise Linux, and whether it can load nftables tables of our own.
+
+    The first host that asks has all nodes of the run looked at, at the same time and in one trip each: what each machine is,
+    and, before its first deploy, what others have there that would be overwritten or joined without the inventory's word,
+    and what fights with the cluster. On a node that has been deployed before, `verify.py` reports that.
+
+    All that stands against the deploy, on any node, is in the log then, in a line each, but for the last line: with that,
+    `ClusterError` is raised on each host. What may do no harm is a warning.
     """
-    facts = {
+    state = host.state
+    with _lock:
+        if state not in _examined:
+            _examined[state] = _examine_all(state, cluster)
+    examined = _examined[state]
+    if refused := [line for found in examined.values() for line in found.refused]:
+        raise ClusterError(refused[-1])
+    el = examined[node.name].el
+    assert el is not None  # otherwise it is refused
+    return el, examined[node.name].has_nftables
+
+
+def _examine_all(state: State, cluster: Cluster) -> dict[str, _Examined]:
+    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
+    members = [member for member in members if state.is_host_in_limit(member)]
+    found = dict(
+        zip(
+            (member.name for member in members),
+            Group().map(lambda member: _examine(member, cluster, cluster.node(member.name)), members),
+            strict=True,
+        )
+    )
+    for warning in (line for examined in found.values() for line in examined.warnings):
+        logger.warning(warning)
+    for refusal in [line for examined in found.values() for line in examined.refused][:-1]:
+        logger.error(refusal)
+    return found
+
+
+def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
+    facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "machine": (Machine, {"modules": asked_modules(cluster)}),
         "others": (Others, others_arguments(cluster)),
     }
     # Without sudo: where it asks for a password, pyinfra would too.
-    found = host.get_fact(BatchFacts, _sudo=False, facts=facts)
-    machine = found["machine"] if found else Machine.default()
+    found = read(host, BatchFacts, _sudo=False, facts=facts)
+    machine = known(host, found["machine"] if found else Machine.default())
     others: OthersState = found["others"] if found else OthersState()
-    el = check(cluster, node, known(host.state.inventory.get_host(host.name), machine))
-    if not others.looked:  # sudo asks for a password, which pyinfra has
-        others = host.get_fact(Others, **others_arguments(cluster))
-    return el, machine["nftables"], others
+    refused = problems(cluster, node, machine)
+    warnings: list[str] = []
+    el = supported_release(machine)
+    if el and machine["root"] == "yes":
+        if not others.looked:  # sudo asks for a password, which pyinfra has
+            others = read(host, Others, **others_arguments(cluster))
+        if others.first:
+            try:
+                ours = desired_files(cluster, node, el, machine["nftables"])
+            except ClusterError as error:  # the inventory's fault, on each node
+                return _Examined(el, machine["nftables"], [*refused, str(error)], [])
+            certain, warnings = _judge_others(cluster, node, others, ours)
+            refused += certain + _denied(host, cluster, node, machine)
+    return _Examined(el, machine["nftables"], refused, warnings)
 
 
-def look_around(cluster: Cluster, node: Node, others: OthersState, files: list[TextFile]) -> None:
-    """Judge what others have on the node, before its first deploy: what would be overwritten or joined without the
-    inventory's word, and what fights with the cluster. Raises `ClusterError` where the deploy must not go on; what may do
-    no harm is a warning.
-
-    On a node that has been deployed before, `verify.py` reports all this, and a deploy ends with that.
-
-    + files: all files that the deploy writes
-    """
-    if not others.first:
-        return
-    ours = {file.path for file in files}
-    refused = [f"{found.what}; {found.do}" for found in objections(cluster, node, others, ours)]
+def _judge_others(
+    cluster: Cluster, node: Node, others: OthersState, ours: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """What others have that stands against the first deploy to this node, and what may do no harm."""
+    refused = [f"{node.name}: {found.what}; {found.do}" for found in objections(cluster, node, others, ours)]
+    warnings: list[str] = []
     for conflict in conflicts(cluster, node, others):
-        line = f"{conflict.what}; {conflict.do}"
-        if conflict.certain:
-            refused.append(line)
-        else:
-            logger.warning(f"{node.name}: {line}")
-    for line in refused[:-1]:
-        logger.error(f"{node.name}: {line}")
-    if refused:
-        raise ClusterError(f"{node.name}: {refused[-1]}")
+        line = f"{node.name}: {conflict.what}; {conflict.do}"
+        (refused if conflict.certain else warnings).append(line)
+    return refused, warnings
+
+
+def _denied(host: Host, cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
+    """The addresses of the cluster that are in a zone of firewalld that denies everything."""
+    if cluster.firewall == "none" or machine["firewalld"] != "active":
+        return []
+    present = read(host, FirewallRules, **fact_arguments(cluster))
+    denied = denied_sources(cluster, present) if present else []
+    return [f"{node.name}: {source.what}; run {source.do}" for source in denied]

@@ -13,6 +13,7 @@ from drills.catalogue import DRILLS, Drill
 from drills.result import Loss, count
 from drills.run import HEAL, RATE
 from lab.lab import Lab
+from tests.lab import vlan
 from tests.lab.conftest import ALL_ADDRESSES, ROOT, VIP, Cluster
 from tests.until import until
 
@@ -74,16 +75,31 @@ def three() -> Iterator[Three]:
         lab.down()
 
 
-@pytest.mark.parametrize("drill", DRILLS, ids=[drill.name for drill in DRILLS])
-def test_the_master_in_trouble(three: Three, drill: Drill) -> None:
-    """Each drill as a user runs it: its own expectation, and verify.py's verdict before, during and after."""
-    until(three.is_whole, 60, "the cluster whole before the drill")
+ANYWHERE = [drill for drill in DRILLS if not drill.needs]
+
+
+def as_a_user(three: Three, name: str, inventory: Path) -> None:
+    """A drill on the MASTER as a user runs it: its own expectation, and verify.py's verdict before, during and after."""
+    until(lambda: three.whole(inventory), 60, "the cluster whole before the drill")
     done = three.run(
-        sys.executable, "verify.py", "drill", drill.name, "--inventory", str(three.file), "--yes", "--json"
+        sys.executable, "verify.py", "drill", name, "--inventory", str(inventory), "--yes", "--json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     loss = json.loads(done.stdout)["loss"]
-    tell(drill.name, Loss(**loss))
+    tell(name, Loss(**loss))
+
+
+@pytest.mark.parametrize("drill", ANYWHERE, ids=[drill.name for drill in ANYWHERE])
+def test_the_master_in_trouble(three: Three, drill: Drill) -> None:
+    as_a_user(three, drill.name, three.file)
+
+
+def test_an_interface_that_its_driver_has_made_is_left_alone(three: Three) -> None:
+    done = three.run(
+        sys.executable, "verify.py", "drill", "interface-made-anew", "--inventory", str(three.file), "--yes"
+    )
+    assert done.returncode == 2
+    assert "its eth0 is not a VLAN, bond or bridge" in done.stderr
 
 
 def test_a_bad_configuration_is_attempted(three: Three, tmp_path: Path) -> None:
@@ -186,3 +202,19 @@ def test_all_nodes_are_rebooted_at_once(three: Three) -> None:
     with three.stream("rebooted") as sent:
         until(three.is_whole, 60, "a look at it")
     assert three.lost("rebooted", sent[0], NODES) == []
+
+
+def test_an_interface_is_made_anew(three: Three) -> None:
+    """The last one, since it leaves the cluster on a VLAN. The first MASTER takes the VIP again when the second one's
+    VLAN is made anew in its turn."""
+    inventory = vlan.deploy(three, NODES, vrrp=3)
+
+    def holder() -> str:
+        (name,) = three.verify("--inventory", str(inventory))["vips"][vlan.VIP]["holders"]
+        return str(name)
+
+    first = holder()
+    as_a_user(three, "interface-made-anew", inventory)
+    assert holder() != first
+    as_a_user(three, "interface-made-anew", inventory)
+    assert holder() == first

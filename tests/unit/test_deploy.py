@@ -885,19 +885,66 @@ def test_a_password_for_sudo_helps_unless_sudo_wants_a_terminal(world: World, ro
 THEIRS = ["keepalived vrrp_instance WEB {", "keepalived virtual_ipaddress { 10.77.0.80 }", "keepalived }"]
 
 
-def test_what_others_have_is_told_in_a_line_each_and_nothing_is_touched(world: World) -> None:
-    world.machines["stash2"].others = [*THEIRS, "enabled ipvsadm"]
+def test_all_objections_to_all_nodes_are_told_in_one_run_and_nothing_is_touched(world: World) -> None:
+    """Four kinds at once: what the machine lacks, what the deploy would overwrite, what fights with the cluster, and
+    an address that firewalld denies everything."""
+    world.machines["stash1"].others = ["enabled nftables"]
+    machine = world.machines["stash2"]
+    machine.says |= {
+        "address": "2: eth0    inet 10.77.0.13/24 brd",
+        "modules": "missing ip_vs_rr\nkernel 5.14.0 kernel-core",
+    }
+    version = ["keepalived global_defs {", "keepalived vrrp_version 3 }"]
+    machine.others = [
+        *version,
+        *THEIRS,
+        "output /etc/logstash/conf.d/10-app.conf",
+        "settings xpack.monitoring.enabled:",
+        "enabled ipvsadm",
+        "noexec /tmp",
+    ]
+    deny(machine, "10.77.0.12")
     with pytest.raises(ClusterError) as raised:
         world.deploy()
-    assert raised.value.args[0].startswith("stash2: ipvsadm.service is enabled: ")
-    (line,) = world.log_says(
-        "stash2: /etc/keepalived/keepalived.conf has vrrp_instance WEB, which would be gone; "
-    )
-    assert "existing='adopt'" in line
+    logged = [line for line in world.log if line.startswith(("stash", "nodes."))]
+    told = [
+        "stash2: /tmp is mounted noexec",  # a warning
+        "stash1: nftables.service starts at boot beside firewalld",
+        "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; ",
+        "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_rr); run ",
+        "stash2: /etc/logstash/logstash.yml sets xpack.monitoring.enabled, which would be lost; write ",
+        "stash2: /etc/keepalived/keepalived.conf has vrrp_instance WEB, which would be gone; set existing='adopt' ",
+        "stash2: Logstash would read /etc/logstash/conf.d/10-app.conf in one pipeline with the cluster's inputs",
+        "stash2: existing='adopt' would be refused: /etc/keepalived/keepalived.conf can't be adopted: its instance WEB says no ",
+        "stash2: ipvsadm.service is enabled: ",
+        "stash2: 10.77.0.12 is bound to firewalld's zone drop, which denies all that comes from 10.77.0.12; run ",
+    ]
+    assert len([*logged, *raised.value.args]) == len(told)
+    for line, beginning in zip([*logged, *raised.value.args], told, strict=True):
+        assert line.startswith(beginning)
+        assert "; " in line
+        assert "\n" not in line
     assert world.machines["stash1"].files == {}
     assert not any(
         "sha256sum --check" in text for machine in world.machines.values() for text in machine.commands
     )
+
+
+def test_a_file_that_can_not_be_rendered_is_told_like_any_objection(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.settings = {"logstash_settings": {"node.name": "<%= nodename %>"}}
+    with pytest.raises(ClusterError, match=r"^logstash_settings\.node\.name: 'nodename' is undefined"):
+        world.deploy()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def deny(machine: Machine, source: str) -> None:
+    """Bind a source to firewalld's zone `drop`."""
+    machine.sources = f'a{{sa{{sas}}}} 1 "drop" 1 "sources" 1 "{source}"'
+    tell = Machine.tell_rules
+    denies = ["zone drop", "as 0", 's "DROP"', "as 0"]
+    machine.tell_rules = lambda *told: tell(machine, *told) + denies  # type: ignore[method-assign]
 
 
 def test_what_may_do_no_harm_is_a_warning(world: World) -> None:
@@ -939,23 +986,23 @@ def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:
     assert world.machines["stash1"].files == {}
 
 
-def test_nothing_is_changed_on_a_node_with_an_address_in_a_zone_that_denies_everything(world: World) -> None:
-    """And the other one goes on as it was."""
+def test_no_node_is_changed_any_more_where_a_zone_denies_everything(world: World) -> None:
+    """Somebody has bound nodes to it since the last deploy."""
+    world.deploy()
     machine = world.machines["stash2"]
-    machine.sources = 'a{sa{sas}} 1 "drop" 1 "sources" 1 "10.77.0.0/26"'
-    tell = Machine.tell_rules
-    denies = ["zone drop", "as 0", 's "DROP"', "as 0"]
-    machine.tell_rules = lambda *told: tell(machine, *told) + denies  # type: ignore[method-assign]
+    deny(machine, "10.77.0.0/26")
+    machine.files.pop(VERSION_FILE)
     run = world.deploy()
     assert "stash2" in run.failed
     assert world.activated == []
-    assert machine.files == {}
-    (line, *_) = [line for line in run.log if "is bound to" in line]
-    assert line.endswith(
+    assert VERSION_FILE not in machine.files
+    lines = [line for line in run.log if "10.77.0.11 is bound to" in line]
+    assert lines[0].endswith(
         "stash2: 10.77.0.11 is bound to firewalld's zone drop, which denies all that comes from 10.77.0.0/26; "
         "run `firewall-cmd --zone=drop --remove-source=10.77.0.0/26` and "
         "`firewall-cmd --permanent --zone=drop --remove-source=10.77.0.0/26`, or take 10.77.0.11 out of inventory.py"
     )
+    assert run.says("stash2: 10.77.0.12 is bound to firewalld's zone drop")
 
 
 LOADED = "9. firewalld has the ipsets of senders"

@@ -19,7 +19,7 @@ from pyinfra.api import Host
 import drills.run
 from cluster import ClusterError
 from drills import command
-from drills.catalogue import DRILLS, STOP, Drill, find, script
+from drills.catalogue import DRILLS, STOP, Drill, find, needs, script
 from drills.result import Loss, count
 from drills.run import Outcome, Plan, heal_bound
 from tests.unit.clusters import make_cluster
@@ -58,7 +58,7 @@ def node(tmp_path: Path) -> Path:
     """A folder of programs that note what they are asked for in `log`; systemd-run really runs it."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("systemctl", "pkill", "ip", "firewall-cmd", "date", "df", "fallocate", "rm"):
+    for name in ("systemctl", "pkill", "ip", "firewall-cmd", "date", "df", "fallocate", "rm", "nmcli"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/log\necho 0\n')
     (programs / "systemd-run").write_text(
         '#!/bin/sh\nwhile case $1 in --*) ;; *) false ;; esac; do shift; done\nexec "$@"\n'
@@ -137,8 +137,49 @@ def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     for drill in DRILLS:
         text = script(drill, cluster, cluster.nodes[0], 7)
-        assert not re.search(r"\{(interface|python|thief|port)?\}", text), drill.name
-        assert subprocess.run(("sh", "-n", "-c", text), check=False).returncode == 0
+        for filled in (text, needs(drill, cluster, cluster.nodes[0], 7)):
+            assert not re.search(r"\{(interface|python|thief|port)?\}", filled), drill.name
+            assert subprocess.run(("sh", "-n", "-c", filled), check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("path", "connection", "error"),
+    [
+        ("virtual/net/eth0", "8ff4", ""),
+        ("virtual/net/eth0", "", "NetworkManager does not manage its eth0"),
+        ("pci0000:00/net/eth0", "8ff4", "its eth0 is not a VLAN, bond or bridge: only its driver could make it anew"),
+    ],
+)  # fmt: skip
+def test_only_an_interface_that_can_be_made_anew_is(
+    node: Path, shell: str, path: str, connection: str, error: str
+) -> None:
+    (node / "bin/readlink").write_text(f"#!/bin/sh\necho /sys/devices/{path}\n")
+    (node / "bin/readlink").chmod(0o755)
+    (node / "bin/nmcli").write_text(f"#!/bin/sh\necho {connection}\n")
+    cluster = make_cluster(node)
+    command = needs(find("interface-made-anew"), cluster, cluster.nodes[0], 9)
+    done = subprocess.run(
+        (shell, "-c", command),
+        env={"PATH": f"{node}/bin:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0, done.stderr.strip()) == (bool(error), error)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_connection_that_is_taken_down_is_the_one_that_comes_back(node: Path, shell: str) -> None:
+    """Its interface is gone by then, and could not be asked any more."""
+    (node / "bin/nmcli").write_text(f'#!/bin/sh\necho "nmcli $*" >>{node}/log\n[ $1 != -g ] || echo 8ff4\n')
+    process = started(node, replace(find("interface-made-anew"), lasts=0), shell)
+    assert process.wait(10) == 0
+    assert log(node) == [
+        "nmcli -g GENERAL.CON-UUID device show eth0",
+        "nmcli --wait 30 connection down 8ff4",
+        "nmcli --wait 60 connection up 8ff4",
+    ]
 
 
 def test_an_unknown_drill() -> None:

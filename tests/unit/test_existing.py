@@ -125,8 +125,9 @@ def test_blocks_are_read_wherever_their_braces_are() -> None:
 def test_what_would_be_overwritten_or_joined_is_told_until_the_inventory_says_what_to_do(
     tmp_path: Path, state: dict[str, Any], error: str
 ) -> None:
-    (line,) = said(tmp_path, others(**state))
+    line, *against_adopting = said(tmp_path, others(**state))
     assert line.startswith(error)
+    assert all(line.startswith("existing='adopt' would be refused: ") for line in against_adopting)
     assert said(tmp_path, others(**state), existing="replace") == []
 
 
@@ -184,6 +185,17 @@ def test_what_can_not_be_adopted_is_refused(tmp_path: Path, old: str, new: str, 
     state = others(**{**ADOPTABLE, "keepalived": THEIRS.replace(old, new).splitlines()})
     lines = said(tmp_path, state, existing="adopt")
     assert lines == [f"/etc/keepalived/keepalived.conf can't be adopted: {error}"]
+
+
+def test_what_stands_against_adopting_is_told_before_the_choice(tmp_path: Path) -> None:
+    keepalived_conf = THEIRS.replace("version 2", "").replace("HAPROXY", "VI_1").splitlines()
+    state = others(keepalived=keepalived_conf, pipeline_files={f"{CONF_D}/10-filter.conf": False})
+    to_choose, adopting = said(tmp_path, state)[:2], said(tmp_path, state)[2:]
+    assert all("set existing='adopt' to keep them" in line for line in to_choose)
+    assert [line.removeprefix("existing='adopt' would be refused: ") for line in adopting] == said(
+        tmp_path, state, existing="adopt"
+    )
+    assert len(adopting) == 3
 
 
 def test_where_files_are_adopted_something_must_output(tmp_path: Path) -> None:

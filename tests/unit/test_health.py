@@ -228,7 +228,6 @@ def running(
                 "timeout": timeout,
                 "own": own,
                 "interface": interface,
-                "cluster": "192.0.2.10",
                 "key": str(folder / "key"),
                 "vips": ["192.0.2.10"],
                 "reasons": str(folder / "reasons"),
@@ -953,7 +952,6 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "timeout",
         "own",
         "interface",
-        "cluster",
         "key",
         "vips",
         "reasons",
@@ -972,7 +970,6 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "timeout": 2.0,
         "own": loopback(),
         "interface": "lo",
-        "cluster": "192.0.2.10",
         "key": f"{tmp_path}/key",
         "vips": ["192.0.2.10"],
         "reasons": f"{tmp_path}/reasons",
@@ -1031,8 +1028,8 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python
 
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) -> None:
-    """Its unit raises the flag, also while it is raised already."""
-    patch = "service.LINK_HOLD, service.LOOK = 2, 0.1"
+    """Its unit raises the flag, also while it is raised already. There is no keepalived whose sockets it could wait for."""
+    patch = "service.LINK_HOLD, service.LOOK, service.START_TIME = 2, 0.1, 0"
     with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
@@ -1049,7 +1046,9 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) 
 
 
 def test_while_the_link_is_down_the_flag_stays_raised_whatever_others_write() -> None:
-    with health(loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = 0") as service:
+    with health(
+        loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = service.START_TIME = 0"
+    ) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
         flag.write_text("")

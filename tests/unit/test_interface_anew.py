@@ -107,11 +107,12 @@ class Node:
     def flag(self) -> Path:
         return self.folder / "link_fault"
 
-    def restart(self) -> float:
-        """As its unit does it: with the flag raised. When that was."""
+    def restart(self, takes: float = 0) -> float:
+        """As its unit does it: with the flag raised. When that was. The start itself takes so many seconds."""
         self.stop()
         raised = time.monotonic()
         self.flag.write_text("1\n")
+        time.sleep(takes)
         self.start()
         self.pids()
         return raised
@@ -288,6 +289,40 @@ def test_a_keepalived_that_is_restarted_takes_part_again_after_some_time_without
             assert not running_service.request.exists()
             other.stop()
             until(node.network.has_vip, LIMIT, node.log)
+
+
+@pytest.mark.parametrize("takes", [2, 4])
+def test_a_keepalived_whose_start_takes_long_has_heard_adverts_as_long_as_any_when_it_takes_part(
+    tmp_path: Path, takes: float
+) -> None:
+    with cluster(tmp_path, "vlan") as (other, node):
+        started(node, other)
+        with service(node) as running_service:
+            running_service.wait_for_systemd(b"READY=1")
+            node.restart(takes)
+            until(lambda: node.network.sockets() == 2, LIMIT, node.log)
+            opened = time.monotonic()
+            assert running_service.link_fault() == "1\n"
+            running_service.wait(lambda: running_service.link_fault() == "")
+            assert time.monotonic() >= opened + 3 - LAST_LOOK
+            assert not running_service.request.exists()
+
+
+LAST_LOOK = 0.2
+"""Seconds that this test may see the sockets later than the service."""
+
+
+def test_a_keepalived_that_does_not_start_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    with cluster(tmp_path, "vlan") as (other, node):
+        started(node, other)
+        with service(node, patch="service.START_TIME = 5") as running_service:
+            running_service.wait_for_systemd(b"READY=1")
+            node.stop()
+            (node.folder / "cgroup.procs").write_text("")
+            raised = time.monotonic()
+            node.flag.write_text("1\n")
+            running_service.wait(lambda: running_service.link_fault() == "")
+            assert time.monotonic() >= raised + 4.5
 
 
 def test_a_keepalived_that_is_restarted_while_its_interface_is_made_anew_is_not_reloaded_at_once(

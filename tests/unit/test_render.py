@@ -294,7 +294,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     }
     assert (settings["interface"], settings["link_fault"]) == ("eth0", health.LINK_FAULT)
     assert (settings["reasons"], settings["peers"]) == (health.REASONS, health.PEERS)
-    assert (settings["cluster"], settings["key"]) == ("10.77.0.10", health.KEY)
+    assert (settings["vips"], settings["key"]) == (["10.77.0.10"], health.KEY)
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,

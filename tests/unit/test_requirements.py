@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster import Cluster, ClusterError
+from cluster import Cluster
 from desired import requirements
 from desired.modules import BASIC, needed_modules
 from facts.machine import Machine, MachineState, parse_machine
@@ -87,7 +87,9 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
     tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any]
 ) -> None:
     cluster = make_cluster(tmp_path, **settings)
-    assert requirements.check(cluster, cluster.nodes[0], fit_machine(el, **state)) == el
+    machine = fit_machine(el, **state)
+    assert requirements.problems(cluster, cluster.nodes[0], machine) == []
+    assert requirements.supported_release(machine) == el
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({}, 11, {}, "stash1: its system is Rocky; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"os": {}}, "stash1: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
-        ({}, 7, {"root": "sudo: sorry, you must have a tty to run sudo"}, "stash1: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); add a line `Defaults:USER !requiretty` with visudo there, with the name of the user that logs in, or log in as root"),
+        ({"vrrp": 2}, 7, {"root": "sudo: sorry, you must have a tty to run sudo"}, "stash1: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); add a line `Defaults:USER !requiretty` with visudo there, with the name of the user that logs in, or log in as root"),
         (STICKY, 8, without("ip_vs_mh"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs_mh); run `dnf install {EXTRA}` there, or, where no repository has that version any more, update the kernel, install kernel-modules-extra, and reboot"),
         (TCP, 10, without("ip_vs", "ip_vs_rr", "nf_conntrack", "xt_nat", packages="kernel-core"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs, ip_vs_rr, nf_conntrack); run `dnf install {EXTRA.replace('-extra', '')}` there, or, where no repository has that version any more, update the kernel, install kernel-modules, and reboot"),
         ({}, 9, without("ip_vs", release="5.15.0-3.el9uek.x86_64", packages="kernel-uek-core kernel-uek-modules"), "stash1: its kernel 5.15.0-3.el9uek.x86_64 does not have all modules that this cluster needs (missing: ip_vs); run `dnf install kernel-uek-modules-extra-5.15.0-3.el9uek.x86_64` there, or, where no repository has that version any more, update the kernel, install kernel-uek-modules-extra, and reboot"),
@@ -107,7 +109,7 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
         ({}, 9, without("ip_vs", packages="kernel-core kernel-modules kernel-modules-extra"), "stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs); boot it into a kernel of its distribution whose modules are installed"),
         ({"interface": "ens33"}, 9, {}, "interface: stash1 has no ens33; choose one of eth0, lo"),
         ({}, 9, {"interfaces": {"eth0": []}}, "nodes.stash1: 10.77.0.11 is not on its eth0, which has no address; correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"),
-        ({}, 7, {"firewalld": "absent"}, "stash1: firewalld is absent, so Logstash's API would be open to everyone; run `yum install firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
+        ({"vrrp": 2}, 7, {"firewalld": "absent"}, "stash1: firewalld is absent, so Logstash's API would be open to everyone; run `yum install firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
         ({}, 9, {"firewalld": "masked"}, "stash1: firewalld is masked, so Logstash's API would be open to everyone; run `systemctl unmask firewalld && systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
         ({}, 9, {"firewalld": "inactive"}, "stash1: firewalld is inactive, so Logstash's API would be open to everyone; run `systemctl enable --now firewalld` there, or set firewall='none' where you have another one"),
         (TCP, 10, {"iptables": False, "nftables": False}, "stash1: has no nft, or no kernel module nft_nat, which translate the source for 'snat'; run `dnf install nftables && modprobe nft_nat` there, or choose forwarding 'dr'"),
@@ -128,9 +130,7 @@ def test_a_machine_that_does_not_is_refused_with_what_to_do(
     tmp_path: Path, settings: dict[str, Any], el: int, state: dict[str, Any], error: str
 ) -> None:
     cluster = make_cluster(tmp_path, **settings)
-    with pytest.raises(ClusterError) as raised:
-        requirements.check(cluster, cluster.nodes[0], fit_machine(el, **state))
-    assert raised.value.args == (error,)
+    assert requirements.problems(cluster, cluster.nodes[0], fit_machine(el, **state)) == [error]
 
 
 def test_a_node_of_two_families_must_have_both_addresses() -> None:
@@ -145,11 +145,42 @@ def test_a_node_of_two_families_must_have_both_addresses() -> None:
             "vrrp": 3,
         }
     )
-    assert requirements.check(cluster, cluster.nodes[0], fit_machine()) == 9
-    with pytest.raises(
-        ClusterError, match=r"nodes\.stash1: fd00:77::11 is not on its eth0, which has 10\.77\.0\.11;"
-    ):
-        requirements.check(cluster, cluster.nodes[0], fit_machine(interfaces={"eth0": ["10.77.0.11"]}))
+    assert requirements.problems(cluster, cluster.nodes[0], fit_machine()) == []
+    one = fit_machine(interfaces={"eth0": ["10.77.0.11"]})
+    (line,) = requirements.problems(cluster, cluster.nodes[0], one)
+    assert line.startswith("nodes.stash1: fd00:77::11 is not on its eth0, which has 10.77.0.11;")
+
+
+def test_all_that_a_machine_lacks_is_told_at_once(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, **TCP, logstash=6)
+    machine = fit_machine(
+        10,
+        root="",
+        interfaces={"eth0": []},
+        firewalld="inactive",
+        iptables=False,
+        nftables=False,
+        keepalived="2.3.0",
+        fips=True,
+        logstash="8.9.2",
+        **without("ip_vs"),
+    )
+    found = requirements.problems(cluster, cluster.nodes[0], machine)
+    beginnings = (
+        "nodes.stash1: 10.77.0.11 is not on its eth0",
+        "stash1: no sudo (no answer); ",
+        "stash1: firewalld is inactive",
+        "stash1: has no nft, ",
+        "stash1: its kernel ",
+        "logstash: 6 needs Java 8",
+        "stash1: its keepalived 2.3.0 ",
+        "logstash: 6 can't be installed on stash1, which is in FIPS mode",
+        "logstash: stash1 has 8.9.2, not 6",
+    )
+    assert len(found) == len(beginnings)
+    for line, beginning in zip(found, beginnings, strict=True):
+        assert line.startswith(beginning)
+        assert "; " in line
 
 
 @pytest.mark.parametrize(

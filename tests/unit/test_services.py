@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from desired import keepalived
 from desired.paths import LAST_GOOD, STATE
 from desired.textfile import TextFile
 from desired.unit import Unit, needs_restart, reads
-from facts.services import ServiceStates, UnitState, UnitStates
+from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
 from operations import files, services
 from operations.services import PackageChange
+from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
 
 # What the service has read when it starts is in `running`; with the word `unstartable` in it, it does not start.
@@ -505,3 +508,47 @@ def test_a_unit_of_an_earlier_deploy_is_stopped_and_its_files_go(host: ServiceHo
 def test_a_unit_that_is_absent_is_left_alone(host: ServiceHost) -> None:
     assert host.machine.fact(ServiceStates, units=["logstash"])["logstash"]["active"] is False
     assert host.machine.commands(services.absent, units=["logstash"]) == []
+
+
+# One second passes with each `sleep`; a reload is noted with the age of keepalived's younger process then.
+KEEPALIVED = """\
+case "$*" in
+*SubState*) printf 'MainPID=77\\nSubState=%s\\n' $(cat {root}/substate) ;;
+is-active*) echo active ;;
+reload-or-restart*) echo "$1 at $(ps | tail -n 1)" >>{root}/reloads ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("substate", "age", "reloaded_at"),
+    [("running", 1, 5), ("running", 5, 5), ("running", 4000, 4000), ("start", 0, 5), ("auto-restart", 0, 0)],
+)
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_a_keepalived_that_has_just_started_is_not_reloaded_before_any_startup_delay_is_over(
+    host: ServiceHost, substate: str, age: int, reloaded_at: int, comes_up: bool
+) -> None:
+    """Others may have started it, with a configuration of theirs that has a delay; so it is with one that was put back."""
+    cluster = make_cluster(host.root)
+    unit = replace(keepalived.unit(cluster, 9), probe="true" if comes_up else "false", bound=20)
+    host.machine.program("systemctl", KEEPALIVED.format(root=host.root))
+    host.write("substate", substate)
+    host.write("clock", str(age))
+    host.machine.program("ps", f"echo 4000; awk '{{ print int($1) }}' {host.root}/clock")
+    sleep = (
+        f"awk '{{ print $1 + 1 }}' {host.root}/clock >{host.root}/new; mv {host.root}/new {host.root}/clock"
+    )
+    host.machine.program(
+        "sleep", f"{sleep}; [ $(ps | tail -n 1) -lt 2 ] || sed -i s/start$/running/ {host.root}/substate"
+    )
+    host.machine.sh(services.activation_script(unit, [], UnitState(
+        service=ABSENT, fingerprint=[], package="", files={}, good=[]
+    )))  # fmt: skip
+    first, *others = host.written("reloads")
+    assert first == f"reload-or-restart at {reloaded_at}"
+    assert bool(others) is not comes_up
+
+
+def test_the_deploy_waits_as_long_as_the_program_that_the_health_service_has_run() -> None:
+    program = Path(files.__file__).parents[1] / "files" / "logstash_ha_reload.py"
+    assert f"\nOLD_ENOUGH = {keepalived.OLD_ENOUGH}\n" in program.read_text()
