@@ -148,3 +148,11 @@ def _check_tls(input: Input) -> None:
             f"tls.ca: is missing, and client_authentication is {input.tls.clients!r}; name the file with the certificates "
             "of the CAs that sign senders' certificates"
         )
+    given = {field for field in ("client_certificate", "client_key") if getattr(input.tls, field)}
+    if len(given) == 1:
+        (missing,) = {"client_certificate", "client_key"} - given
+        raise ValueError(f"tls.{missing}: is missing, and {given.pop()} is given; name both, or none")
+    if given and input.tls.clients == "none":
+        raise ValueError(
+            "tls.client_certificate: senders need none here; name a ca, or take it out with its key"
+        )
