@@ -530,6 +530,10 @@ def test_the_present_names_are_unknown_before_8_12(make_standin: MakeStandin, tl
             {"ssl_client_authentication": '"required"'},
             "ssl_certificate_authorities => is a required setting when",
         ),
+        (
+            {"ssl_certificate_authorities": '["{tls.certificate}"]'},
+            "Configuring ssl_certificate_authorities requires ssl_client_authentication",
+        ),
         ({"ssl_client_authentication": '"some"'}, "Invalid `ssl_client_authentication` value some"),
         ({"ssl_key": '"{tls.traditional}"'}, "File does not contain valid private key: "),
         ({"ssl_key": '"{other}"'}, "SSL configuration invalid: "),
@@ -547,6 +551,15 @@ def test_wrong_options_pass_the_test_of_the_configuration_and_keep_the_pipeline_
     done = standin.run()
     assert done.returncode == 1
     assert why in done.stdout
+
+
+def test_beats_does_not_start_with_multiline(make_standin: MakeStandin) -> None:
+    standin = make_standin()
+    standin.configure(pipeline(standin, "beats", 'codec => multiline { pattern => "x" what => "next" }'))
+    assert standin.run("-t").returncode == 0
+    done = standin.run()
+    assert done.returncode == 1
+    assert "Multiline codec with beats input is not supported" in done.stdout
 
 
 def test_a_file_that_is_missing_fails_the_test_of_the_configuration(

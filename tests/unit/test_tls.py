@@ -259,6 +259,7 @@ def test_one_file_may_have_both_the_certificate_and_the_key(authority: Authority
         ({"certificate": "x", "key": "x", "name": "x"}, {}, "inputs.0.tls.name: unknown setting; did you mean names?"),
         ({"certificate": "x", "key": "x", "names": ["a b"]}, {}, "inputs.0.tls.names.0: 'a b' is neither a host name nor an address; write it as logs.example.com"),
         ({"certificate": "x", "key": "x", "client_authentication": "force"}, {}, "inputs.0.tls.client_authentication: 'force' is unknown; choose from 'none', 'optional', 'required'"),
+        ({"certificate": "x", "key": "x", "ca": "x", "client_authentication": "none"}, {}, "inputs.0.tls.ca: no sender is asked for a certificate, as client_authentication is 'none'; take one of the two out"),
         ({"certificate": "x", "key": "x", "ca": "x", "client_key": "x"}, {}, "inputs.0.tls.client_certificate: is missing, and client_key is given; name both, or none"),
         ({"certificate": "x", "key": "x", "client_certificate": "x", "client_key": "x"}, {}, "inputs.0.tls.client_certificate: senders need none here; name a ca, or take it out with its key"),
         ({"certificate": "x", "key": "x", "client_authentication": "required"}, {}, "inputs.0.tls.ca: is missing, and client_authentication is 'required'; name the file with the certificates of the CAs that sign senders' certificates"),

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from ..errors import ConfigurationError
 from ..event import Event
 from ..options import Option, extend
 from .stream import SecuredStream, Sender
@@ -43,6 +44,8 @@ class Beats(SecuredStream):
 
     def register(self) -> None:
         super().register()
+        if self.codec.NAME == "multiline":
+            raise ConfigurationError("Multiline codec with beats input is not supported.")
         self.metrics.gauges |= {"current_connections": 0, "peak_connections": 0}
         self.log.info("Starting input listener", address=self.address)
 

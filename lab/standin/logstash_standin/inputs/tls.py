@@ -109,6 +109,10 @@ def make_context(options: Mapping[str, Any], names: TlsNames) -> ssl.SSLContext 
             f"ssl_certificate_authorities => is a required setting when `{names.client} => "
             f"'{options[names.client]}'` is configured"
         )
+    if clients == ssl.CERT_NONE and authorities and names.default == "none":  # all but the tcp input
+        raise ConfigurationError(
+            f"Configuring ssl_certificate_authorities requires {names.client} => to be configured with 'optional' or 'required'"
+        )
     for path in authorities:
         try:
             context.load_verify_locations(path)
