@@ -602,6 +602,15 @@ def test_codecs_with_options(
         assert [event["message"] for event in standin.events(len(messages))] == messages
 
 
+def test_what_can_not_be_decoded_ends_its_own_connection_only(run: Callable[..., Standin]) -> None:
+    standin = run("tcp", 'dns_reverse_lookup_enabled => false codec => line { charset => "nosuch" }')
+    for _ in range(2):
+        with connect(standin) as connection:
+            connection.sendall(b"one\n")
+            assert connection.recv(1) == b""
+    assert standin.log().count("An error occurred, closing connection") == 2
+
+
 @pytest.mark.parametrize("escapes", [True, False])
 def test_csv_gives_its_columns_their_names(make_standin: MakeStandin, escapes: bool) -> None:
     """The separator is a tab: as itself, or with `config.support_escapes` as two characters."""

@@ -81,17 +81,25 @@ class Stream(Input):
         try:
             if self.tls is not None:
                 connection.settimeout(HANDSHAKE_TIMEOUT)
-                stream = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 with self._lock:
-                    self._connections.discard(connection)  # it is detached now
+                    self._connections.discard(connection)  # it is detached
+                    stream = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                     self._connections.add(stream)
                 stream.do_handshake()
                 stream.settimeout(None)
         except OSError as error:
             self._refuse(sender, error)
         else:
-            with contextlib.suppress(OSError):
+            try:
                 self.converse(stream, sender)
+            except OSError:
+                pass
+            except Exception as error:  # what cannot be decoded ends its own connection only
+                self.log.error(
+                    "An error occurred, closing connection",
+                    client=f"{sender[0]}:{sender[1]}",
+                    exception=error,
+                )
             with contextlib.suppress(OSError, ValueError):
                 if isinstance(stream, ssl.SSLSocket) and not self.stopping.is_set():
                     stream.settimeout(_FAREWELL)
