@@ -41,6 +41,8 @@ class TlsFiles:
     """The certificates of the CAs that sign the senders' certificates."""
     fingerprint: str
     """The SHA-256 of the input's own certificate, in hexadecimal."""
+    client: SecretStr | None = None
+    """The certificate and the key, as PEM, that `verify.py --send` shows; the nodes do not get it."""
 
 
 def read_certificates(text: str) -> list[x509.Certificate]:

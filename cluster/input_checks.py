@@ -95,7 +95,11 @@ def _check_plugin(input: Input) -> None:
 
 def _check_codec(input: Input) -> None:
     name = input.codec_name
-    if name is None or name in CODECS:
+    if name is None:
+        return
+    if remedy := input.known.refused_codecs.get(name):
+        raise ValueError(f"codec: Logstash's {input.plugin} input does not start with {name}; {remedy}")
+    if name in CODECS:
         return
     if name in PLUGINS:
         raise ValueError(f"codec: {name} is an input and not a codec; write plugin={name!r}")
@@ -147,4 +151,16 @@ def _check_tls(input: Input) -> None:
         raise ValueError(
             f"tls.ca: is missing, and client_authentication is {input.tls.clients!r}; name the file with the certificates "
             "of the CAs that sign senders' certificates"
+        )
+    if input.tls.ca and input.tls.clients == "none":
+        raise ValueError(
+            "tls.ca: no sender is asked for a certificate, as client_authentication is 'none'; take one of the two out"
+        )
+    given = {field for field in ("client_certificate", "client_key") if getattr(input.tls, field)}
+    if len(given) == 1:
+        (missing,) = {"client_certificate", "client_key"} - given
+        raise ValueError(f"tls.{missing}: is missing, and {given.pop()} is given; name both, or none")
+    if given and input.tls.clients == "none":
+        raise ValueError(
+            "tls.client_certificate: senders need none here; name a ca, or take it out with its key"
         )

@@ -90,18 +90,27 @@ def read_tls(field: str, tls: Tls, names: list[str]) -> TlsFiles:
     `field` is the setting that names them. Dates are not looked at: an expired certificate must not keep verify.py from saying so.
     """
     chain = _certificates(f"{field}.certificate", tls.certificate)
-    text = _read(f"{field}.key", tls.key, "name the file that has the certificate's key")
-    try:
-        key = private_key(text, chain[0])
-    except ValueError as error:
-        raise ValueError(f"{field}.key: {_path(tls.key)} {error}") from None
+    key = _key(f"{field}.key", tls.key, chain[0])
     if wrong := uncovered(chain[0], names):
         raise ValueError(
             f"{field}.certificate: {_path(tls.certificate)} {wrong}; write what senders call the VIP into `names`, or name "
             "another certificate"
         )
     ca = pem(_certificates(f"{field}.ca", tls.ca)) if tls.ca else None
-    return TlsFiles(pem(chain), SecretStr(key), ca, fingerprint(chain[0]))
+    client = None
+    if tls.client_certificate and tls.client_key:
+        own = _certificates(f"{field}.client_certificate", tls.client_certificate)
+        client = SecretStr(pem(own) + _key(f"{field}.client_key", tls.client_key, own[0]))
+    return TlsFiles(pem(chain), SecretStr(key), ca, fingerprint(chain[0]), client)
+
+
+def _key(field: str, file: Path, own: Certificate) -> str:
+    """The private key of a certificate, as PEM."""
+    text = _read(field, file, "name the file that has the certificate's key")
+    try:
+        return private_key(text, own)
+    except ValueError as error:
+        raise ValueError(f"{field}: {_path(file)} {error}") from None
 
 
 def _certificates(field: str, file: Path) -> list[Certificate]:

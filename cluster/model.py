@@ -90,6 +90,11 @@ class Tls(_Model):
     """The local file with the certificates of the CAs that sign the senders' certificates, in PEM."""
     client_authentication: Literal["none", "optional", "required"] | None = None
     """Whether senders need a certificate of their own (default: `required` with a `ca`, otherwise `none`)."""
+    client_certificate: Path | None = None
+    """The local file with a sender's certificate, in PEM, which `verify.py --send` shows where senders need one. It is not put on the
+    nodes."""
+    client_key: Path | None = None
+    """The local file with its private key, in PEM, without a password."""
     names: Names = ()
     """What senders call the VIP, names and addresses: the certificate must be for all of them (default: the VIPs'
     addresses)."""
@@ -326,7 +331,10 @@ class Cluster(_Model):
             update={
                 "auth_pass": MASK if self.auth_pass else None,
                 "environment": dict.fromkeys(self.environment, MASK),
-                "tls_files": {id: replace(files, key=MASK) for id, files in self.tls_files.items()},
+                "tls_files": {
+                    id: replace(files, key=MASK, client=MASK if files.client else None)
+                    for id, files in self.tls_files.items()
+                },
             }
         )
 

@@ -80,10 +80,19 @@ class Plugin:
     """Those before Logstash 8.12, where they were others."""
     without_tls: Options = field(default_factory=dict)
     """The options that turn TLS off, where it is on by itself."""
+    refused_codecs: Mapping[str, str] = field(default_factory=dict)
+    """Codecs with which it does not start, though `logstash -t` accepts them: what to do instead."""
     reserved: tuple[str, ...] = ()
     """Options that only the deploy may set, beside those of `select` and of each input."""
 
 
+_BEATS = Plugin(
+    ("tcp",),
+    "tcp",
+    tls=STANDARD_TLS,
+    old_tls=_MODE_TLS,
+    refused_codecs={"multiline": "let the Beats join lines (`parsers` in filebeat.yml), and take it out"},
+)
 UDP_SETTINGS = ("workers", "queue_size", "receive_buffer_bytes")
 """Options of the udp input, which the inventory has as settings of their own."""
 PLUGINS = {
@@ -91,8 +100,8 @@ PLUGINS = {
     "tcp": Plugin(
         ("tcp",), "tcp", probe=True, text=True, tls=STANDARD_TLS, old_tls=_TCP_TLS, reserved=("mode",)
     ),
-    "beats": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_MODE_TLS),
-    "elastic_agent": Plugin(("tcp",), "tcp", tls=STANDARD_TLS, old_tls=_MODE_TLS),
+    "beats": _BEATS,
+    "elastic_agent": _BEATS,
     "elastic_serverless_forwarder": Plugin(
         ("tcp",), "tcp", tls=STANDARD_TLS, without_tls={"ssl_enabled": False}
     ),

@@ -1,4 +1,4 @@
-"""Syslog over TLS at its own port (RFC 5425): Logstash's syslog plugin has no TLS, so it is the tcp plugin."""
+"""Syslog over TLS at its own port (RFC 5425), from senders with certificates. Logstash's syslog plugin has no TLS, so it is `tcp`."""
 
 from cluster import define
 
@@ -13,7 +13,13 @@ nodes = define(
             "port": 6514,
             "protocol": "tcp",
             "type": "syslog",
-            "tls": {"certificate": "logs.pem", "key": "logs.key"},  # for the VIP's address
+            "tls": {
+                "certificate": "logs.pem",  # for the VIP's address
+                "key": "logs.key",
+                "ca": "ca.pem",  # signs the senders' certificates
+                "client_certificate": "verify.pem",  # such a one, for `verify.py --send`
+                "client_key": "verify.key",
+            },
             "options": {"ssl_supported_protocols": ["TLSv1.2", "TLSv1.3"]},
         }
     ],

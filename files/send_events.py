@@ -2,9 +2,11 @@
 
 Usage: send_events.py TAG COUNT RATE TARGETS
 
-TARGETS is a JSON list of [TARGET-NUMBER, "udp" or "tcp", ADDRESS, PORT, FLOWS, CERTIFICATE]. Each target gets COUNT events,
+TARGETS is a JSON list of [TARGET-NUMBER, "udp" or "tcp", ADDRESS, PORT, FLOWS, CERTIFICATE, CLIENT]. Each target gets COUNT events,
 `TAG TARGET-NUMBER EVENT-NUMBER`, as datagrams or as lines, in turns over FLOWS sockets. RATE is events a second in all.
 CERTIFICATE is null, or for TLS the SHA-256 of the certificate that the target must show: no CA need be known here.
+CLIENT is whether the target is shown a certificate of the sender's own. Where any is, standard input has a JSON object with the
+certificate and its key, in PEM, by TARGET-NUMBER: so they are in no list of processes.
 
 Prints a JSON object for each target, in their order, one a line: `sent`; `refused` (datagrams, by ICMP); `source` (the
 address that they came from); and `error` (why it stopped early) with its `errno`, both null where nothing failed. SIGTERM ends the sending
@@ -12,7 +14,7 @@ early, and is no error.
 
 One file, standard library only, for Python 2.7 and 3.
 """
-# ruff: noqa: SIM105, UP004, UP024, UP032
+# ruff: noqa: UP004, UP024, UP032
 
 import hashlib
 import json
@@ -21,6 +23,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import time
 
 TIMEOUT = 5
@@ -31,7 +34,7 @@ clock = getattr(time, "monotonic", time.time)  # Python 2.7 has no time.monotoni
 
 
 class Target(object):
-    def __init__(self, target_number, protocol, address, port, flows, certificate):
+    def __init__(self, target_number, protocol, address, port, flows, certificate, client):
         self.target_number, self.tcp, self.sockets = target_number, protocol == "tcp", []
         self.sent = self.refused = 0
         self.source = self.error = self.errno = None
@@ -44,19 +47,37 @@ class Target(object):
                 connection.connect((address, port))  # UDP, too: the kernel then reports refusals
                 self.source = connection.getsockname()[0]
                 if certificate is not None:
-                    self.sockets[-1] = self.secured(connection, certificate)
+                    self.sockets[-1] = self.secured(
+                        connection, certificate, clients[str(target_number)] if client else None
+                    )
         except socket.error as error:
             self.fail(error)
 
-    def secured(self, connection, certificate):
+    def secured(self, connection, certificate, client):
         context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
         context.check_hostname = False  # novm: 2.7.9 has it, too
         context.verify_mode = ssl.CERT_NONE  # it must be this one certificate, whoever has signed it
+        if client is not None:
+            with tempfile.NamedTemporaryFile() as own:  # nobody else may read it, and it is gone at once
+                own.write(client.encode())
+                own.flush()
+                context.load_cert_chain(own.name)
         connection = context.wrap_socket(connection)
         shown = hashlib.sha256(connection.getpeercert(True)).hexdigest()
         if shown != certificate:
             raise ssl.SSLError("another certificate, with the SHA-256 {}".format(shown))
         return connection
+
+    def alert(self, connection):
+        """Why the other side has ended a connection with TLS, if it has said so."""
+        try:
+            if isinstance(connection, ssl.SSLSocket):
+                connection.recv(1)
+        except ssl.SSLError as error:
+            return error
+        except (socket.error, ValueError):
+            pass
+        return None
 
     def fail(self, error):
         if isinstance(error, ssl.SSLError):
@@ -70,6 +91,11 @@ class Target(object):
             if isinstance(connection, ssl.SSLSocket):
                 try:  # what is sent is not read by Logstash where its own last words are not read here
                     connection.unwrap()
+                except ssl.SSLError as error:
+                    if self.error is None and "ALERT" in str(getattr(error, "reason", None)):
+                        self.fail(
+                            error
+                        )  # of TLS 1.3: it does not like the sender's certificate, and says so late
                 except (socket.error, ValueError):
                     pass
             connection.close()
@@ -82,7 +108,7 @@ class Target(object):
                 connection.sendall(event + b"\n")
                 self.sent += 1
             except socket.error as error:
-                self.fail(error)
+                self.fail(self.alert(connection) or error)
             return
         for _ in range(3):
             try:
@@ -95,6 +121,7 @@ class Target(object):
 
 stopped = []
 signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+clients = json.loads(sys.stdin.read()) if any(target[-1] for target in targets) else {}
 targets = [Target(*target) for target in targets]
 scheduled, start = 0, clock()
 for event_number in range(1, count + 1):

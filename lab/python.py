@@ -18,7 +18,10 @@ HOME = Path("/usr/libexec/standin-python")
 """Where a guest has it; `bin/logstash` looks there first."""
 
 LOADER = "ld-linux-x86-64.so.2"
-LIBRARIES = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", LOADER)
+LIBRARIES = (
+    *("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libssl.so.3", "libcrypto.so.3"),
+    LOADER,
+)
 
 
 def fetch_python(cache: Path, progress: Callable[[str], None]) -> Path:
@@ -41,6 +44,10 @@ def fetch_python(cache: Path, progress: Callable[[str], None]) -> Path:
             (found,) = {path.resolve() for path in root.glob(f"**/x86_64-linux-gnu/{name}")}
             shutil.copy(found, folder / "lib" / name)
         libraries = HOME / "lib"
-        run("patchelf", "--set-interpreter", libraries / LOADER, "--set-rpath", libraries, program)
+        # A forced path counts for the libraries of modules, too.
+        run(
+            *("patchelf", "--set-interpreter", libraries / LOADER),
+            *("--force-rpath", "--set-rpath", libraries, program),
+        )
         folder.rename(target)
     return target

@@ -63,6 +63,7 @@ def choose_targets(cluster: Cluster, count: int) -> list[Target]:
             flows=1 if server.ops else min(count, 2 * len(cluster.nodes)),
             numbered=logstash.writes_events(cluster, server.input.pipeline),
             certificate=cluster.tls_files[server.input.id].fingerprint if server.input.tls else None,
+            client=cluster.tls_files[server.input.id].client if server.input.tls else None,
         )
         for index, server in enumerate(cluster.virtual_servers)
         if no_text(server) is None
@@ -134,13 +135,17 @@ def send_events(sender: Host, targets: list[Target], run: str, count: int, rate:
             target.server.port,
             target.flows,
             target.certificate,
+            target.client is not None,
         )
         for target in targets
     ]
+    clients = {target.index: target.client.get_secret_value() for target in targets if target.client}
     command = python_command(_SENDER, f"{TAG} {run}", str(count), f"{rate:g}", json.dumps(addresses))
     seconds = count * len(targets) / rate + 15 + 6 * len(targets)
     try:
-        done, output = sender.run_shell_command(StringCommand(command), _timeout=round(seconds))
+        done, output = sender.run_shell_command(
+            StringCommand(command), _timeout=round(seconds), _stdin=json.dumps(clients)
+        )
     except (OSError, SSHException) as error:
         raise ClusterError(
             f"{sender.name}: sending was interrupted ({error or 'no reason is given'}); look at it and try again"

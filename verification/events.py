@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 from cluster import VirtualServer
 from cluster.plugins import CODECS, PLUGINS, UNKNOWN, CodecRow
 from verification.finding import words
@@ -24,6 +26,8 @@ class Target:
     """Whether the events can be told apart where they arrive: in a file of the deploy's own output."""
     certificate: str | None = None
     """With TLS, the SHA-256 of the certificate that it must show."""
+    client: SecretStr | None = None
+    """The certificate and the key, as PEM, that the sender shows it."""
 
 
 class Sent(NamedTuple):
@@ -55,8 +59,8 @@ def label(targets: Iterable[Target]) -> str:
 def no_text(server: VirtualServer) -> str | None:
     """Why no line of text can be sent to a virtual server as an event, in words; None where one can."""
     input = server.input
-    if input.tls and input.tls.clients == "required":
-        return "its senders need certificates of their own (`tls`)"
+    if input.tls and input.tls.clients == "required" and not input.tls.client_certificate:
+        return "its senders need certificates, and its `tls` names none for verify.py (`client_certificate`, `client_key`)"
     if input.text is not None:
         return None if input.text else "its `text` is False in the inventory"
     if input.defined_in:

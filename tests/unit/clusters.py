@@ -39,6 +39,8 @@ def example(name: str, folder: Path) -> Cluster:
     (copy / "auth_pass").write_text(PASSWORD)
     (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
     if "tls" in (copy / f"{name}.py").read_text():
-        Authority(copy).issue("logs", "logs.example.com", "192.0.2.10")
+        authority = Authority(copy)
+        authority.issue("logs", "logs.example.com", "192.0.2.10")
+        authority.issue("verify", "verify.example.com")
     _, data = runpy.run_path(str(copy / f"{name}.py"))["nodes"]
     return Cluster.model_validate(data["cluster"])

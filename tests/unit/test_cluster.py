@@ -419,6 +419,7 @@ BAD: list[tuple[Settings, str]] = [
     ),
     (_input(codec={"json": "CP1252"}), "inputs.0.codec: 'CP1252' is not a dictionary; write it as {\"client_inactivity_timeout\": 300}"),
     (_input(codec="beats"), "inputs.0.codec: beats is an input and not a codec; write plugin='beats'"),
+    (_input(plugin="beats", codec={"multiline": {"pattern": "x", "what": "next"}}), "inputs.0.codec: Logstash's beats input does not start with multiline; let the Beats join lines (`parsers` in filebeat.yml), and take it out"),
     (_input(codec={"gelf": {}}), "inputs.0.codec: gelf is an input and not a codec; write plugin='gelf'"),
     (_input(codec="kafka"), "inputs.0.codec: kafka is an input and not a codec, and gets its events by itself; put it into a pipeline file of yours (`pipelines`)"),
     (_input(codec={"csv": {"separator": "\t"}}), "inputs.0.codec.separator: '\\t' has both kinds of quotation marks, a tab or a new line, or a backslash at its end, which Logstash reads with config.support_escapes only; set support_escapes=True"),

@@ -242,14 +242,23 @@ def an_input(
         )
     )
     made |= more
+    if (
+        plugin in ("beats", "elastic_agent")
+        and isinstance(made.get("codec"), dict)
+        and "multiline" in made["codec"]
+    ):
+        del made["codec"]  # these do not start with it
     if protocol == "tcp" and PLUGINS.get(plugin or "tcp", UNKNOWN).tls and draw(st.booleans()):
         tls = {"certificate": "logs.pem", "key": "logs.key"}
         clients = st.fixed_dictionaries(
             {"ca": st.just("ca.pem")},
-            optional={"client_authentication": st.sampled_from(["none", "required"])},
+            optional={"client_authentication": st.just("required")},
         )
+        own = {"client_certificate": "logs.pem", "client_key": "logs.key"}
+        shown = clients.flatmap(lambda chosen: st.sampled_from([chosen, chosen | own]))
+        nobody = st.sampled_from([{}, {"client_authentication": "none"}])
         called = st.lists(st.sampled_from(["logs.example.com"]), max_size=1)
-        made["tls"] = tls | draw(st.one_of(st.just({}), clients)) | draw(_sometimes({"names": called}))
+        made["tls"] = tls | draw(st.one_of(nobody, shown)) | draw(_sometimes({"names": called}))
     if draw(st.integers(0, 4)) == 0:  # one that stands in a pipeline file of the user's
         for field in ("codec", "options", "tls", "type", "tags", "workers", "queue_size"):
             made.pop(field, None)

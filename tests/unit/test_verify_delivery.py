@@ -1,6 +1,8 @@
 """The events of a test are sent, waited for and collected."""
 
+import contextlib
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -13,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 from pyinfra.api import FactBase, Host, State, StringCommand
 
 from cluster import Cluster, ClusterError, checks
@@ -164,8 +167,10 @@ class Receiver:
             self.socket.listen()
         self.port: int = self.socket.getsockname()[1]
 
-    def target(self, index: int, flows: int, certificate: str | None = None) -> list[Any]:
-        return [index, self.protocol, self.address, self.port, flows, certificate]
+    def target(
+        self, index: int, flows: int, certificate: str | None = None, client: bool = False
+    ) -> list[Any]:
+        return [index, self.protocol, self.address, self.port, flows, certificate, client]
 
     def datagrams(self, count: int) -> list[tuple[str, int]]:
         """So many, and no more, each with its source port."""
@@ -211,10 +216,13 @@ def receivers() -> Iterator[list[Receiver]]:
         receiver.socket.close()
 
 
-def sender(python: str, count: int, rate: int, targets: list[list[Any]]) -> list[Sent]:
+def sender(
+    python: str, count: int, rate: int, targets: list[list[Any]], clients: dict[str, str] | None = None
+) -> list[Sent]:
     """What the script says, run as `verify.py --send` runs it on a sender."""
     done = subprocess.run(
         [python, "-c", SCRIPT.read_text(), f"{TAG} 5eed", str(count), str(rate), json.dumps(targets)],
+        input=json.dumps(clients or {}),
         capture_output=True,
         text=True,
         timeout=40,
@@ -267,11 +275,14 @@ def test_refused_datagrams_are_counted_and_a_refused_connection_stops_its_target
     assert other.sent == 10
 
 
-def tls_receiver(folder: Path) -> tuple[Receiver, str]:
-    """A tcp input with TLS, and the SHA-256 of its certificate."""
+def tls_receiver(folder: Path, clients_ca: Authority | None = None) -> tuple[Receiver, str]:
+    """A tcp input with TLS, and the SHA-256 of its certificate; with a CA it wants certificates from that."""
     made = Authority(folder).issue("logs", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made["certificate"], made["key"])
+    if clients_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients_ca.ca_file)
     (own, *_) = read_certificates(Path(made["certificate"]).read_text())
     return Receiver("tcp", tls=context), fingerprint(own)
 
@@ -302,6 +313,40 @@ def test_a_sender_sends_nothing_to_one_with_another_certificate(python: str, tmp
 
 
 @pytest.mark.parametrize("python", pythons())
+@pytest.mark.parametrize("newest", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_sender_shows_its_own_certificate(python: str, newest: str, known: bool, tmp_path: Path) -> None:
+    """What it has is on no command line, and in no file afterwards. A certificate that is not liked is the error's reason."""
+    for name in ("trusted", "other", "server"):
+        (tmp_path / name).mkdir()
+    trusted = Authority(tmp_path / "trusted")
+    made = (trusted if known else Authority(tmp_path / "other")).issue("sender", "sender.example.com")
+    client = Path(made["certificate"]).read_text() + Path(made["key"]).read_text()
+    receiver, certificate = tls_receiver(tmp_path / "server", trusted)
+    assert receiver.tls
+    receiver.tls.maximum_version = ssl.TLSVersion[newest]
+    found: list[str] = []
+
+    def take() -> None:
+        with contextlib.suppress(ssl.SSLError):
+            found.extend(receiver.streams(1))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    (sent,) = sender(python, 10, 100, [receiver.target(6, 1, certificate, client=True)], {"6": client})
+    thread.join(10)
+    receiver.socket.close()
+    if known:
+        assert sent == Sent(10, 0, "127.0.0.1")
+        assert "".join(found).splitlines() == [f"{TAG} 5eed 6 {number}" for number in range(1, 11)]
+    else:
+        assert found == []
+        assert re.fullmatch(
+            r"TLS: \w*ALERT_UNKNOWN_CA|Connection reset by peer|Broken pipe", sent.error or ""
+        )
+
+
+@pytest.mark.parametrize("python", pythons())
 def test_a_sender_says_that_there_is_no_tls(receivers: list[Receiver], python: str) -> None:
     def answer() -> None:
         connection, _ = receivers[2].socket.accept()
@@ -317,15 +362,25 @@ def test_a_sender_says_that_there_is_no_tls(receivers: list[Receiver], python: s
     assert (sent.error or "").startswith("TLS: ")
 
 
-def test_an_input_with_tls_is_tested_by_its_certificate_unless_senders_need_one(tmp_path: Path) -> None:
+def test_an_input_with_tls_is_tested_by_its_certificate_unless_senders_need_one_that_nobody_names(
+    tmp_path: Path,
+) -> None:
     """Of text that no input takes, verify.py says why none was sent."""
     authority = Authority(tmp_path)
     tls = authority.issue("logs", "10.77.0.10")
+    own = authority.issue("sender", "sender.example.com")
+    client = {f"client_{name}": path for name, path in own.items()}
     cluster = make_cluster(
         tmp_path,
         inputs=[
             {"id": "open", "port": 6514, "protocol": "tcp", "tls": tls},
             {"id": "closed", "port": 6515, "protocol": "tcp", "tls": {**tls, "ca": str(authority.ca_file)}},
+            {
+                "id": "shown",
+                "port": 6516,
+                "protocol": "tcp",
+                "tls": {**tls, "ca": str(authority.ca_file), **client},
+            },
             {"id": "beats", "port": 5044, "plugin": "beats"},
             {"id": "known", "port": 5045, "plugin": "beats", "text": True},
             {"id": "unknown", "port": 5700, "plugin": "acme", "protocol": "udp"},
@@ -333,15 +388,22 @@ def test_an_input_with_tls_is_tested_by_its_certificate_unless_senders_need_one(
         ],
     )
     targets = choose_targets(cluster, 4)
-    own = fingerprint(read_certificates(Path(tls["certificate"]).read_text())[0])
-    assert [(target.server.input_id, target.certificate) for target in targets] == [
-        ("open", own),
-        ("known", None),
+    shown = fingerprint(read_certificates(Path(tls["certificate"]).read_text())[0])
+    assert [(target.server.input_id, target.certificate, bool(target.client)) for target in targets] == [
+        ("open", shown, False),
+        ("shown", shown, True),
+        ("known", None, False),
     ]
+    secret = targets[1].client
+    assert secret
+    assert secret.get_secret_value().count("-----BEGIN CERTIFICATE-----") == 1
+    key = secret.get_secret_value().partition("-----BEGIN PRIVATE KEY-----")[2].splitlines()[1]
+    assert key not in repr(targets) + repr(cluster)
+    assert cluster.masked().tls_files["shown"].client == SecretStr("********")
     delivery = judged(cluster, dict.fromkeys([target.index for target in targets], GOOD))
     assert delivery.ok
     assert [problem.what for problem in delivery.problems] == [
-        "closed was not tested: its senders need certificates of their own (`tls`)",
+        "closed was not tested: its senders need certificates, and its `tls` names none for verify.py (`client_certificate`, `client_key`)",
         "beats was not tested: its plugin beats does not take lines of text",
         "unknown was not tested: its plugin acme does not take lines of text",
         "none was not tested: its `text` is False in the inventory",
@@ -359,7 +421,7 @@ socket.socket = Unreachable
 
 def test_a_sender_without_a_route_reports_its_systems_error() -> None:
     """It is one that the verdict knows."""
-    target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1, None]])
+    target = json.dumps([[0, "udp", "fd00:77::10", 5514, 1, None, False]])
     done = subprocess.run(
         [sys.executable, "-c", NO_IPV6 + SCRIPT.read_text(), TAG, "4", "100", target],
         capture_output=True,
@@ -403,7 +465,7 @@ class Loopback:
     def get_host(self, name: str) -> "Loopback":
         return Loopback(self.folder, self.receivers, name)
 
-    def run_shell_command(self, command: StringCommand, _timeout: int) -> tuple[bool, Any]:
+    def run_shell_command(self, command: StringCommand, _timeout: int, _stdin: str) -> tuple[bool, Any]:
         """As the sender; then the inputs take what came, a pipeline a file."""
         done = subprocess.run(
             ["/bin/sh", "-c", str(command)], capture_output=True, text=True, timeout=20, check=False

@@ -1,6 +1,8 @@
 """Codecs: they decode bytes into events, and encode events as text."""
 
+import csv
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -26,6 +28,11 @@ class Codec:
     ) -> None:
         self._options, self._event_factory = options, event_factory
         self.metrics = metrics or CodecMetrics(self.NAME, options["id"] or f"{self.NAME}_{uuid.uuid4()}")
+
+    @property
+    def auto_flush(self) -> float | None:
+        """Seconds without further bytes after which an input flushes it; None where it never does."""
+        return None
 
     def copy(self) -> "Codec":
         """The same codec with an empty buffer. Both share their counters."""
@@ -56,6 +63,10 @@ class Codec:
     def _encode(self, event: Event) -> str:
         raise NotImplementedError
 
+    def _text(self, data: bytes) -> str:
+        """Bytes in the option `charset`."""
+        return data.decode(self._options["charset"], errors="backslashreplace")
+
     def _formatted(self, event: Event) -> str:
         """An event in the option `format`, which only `plain` and `line` have."""
         return event.format(self._options["format"] or "%{@timestamp} %{host} %{message}")
@@ -66,7 +77,7 @@ class Plain(Codec):
     OPTIONS = extend(Codec.OPTIONS, format=Option("string"))
 
     def _decode(self, data: bytes) -> list[Event]:
-        return [self._event_factory.from_message(_text(data))]
+        return [self._event_factory.from_message(self._text(data))]
 
     def _encode(self, event: Event) -> str:
         return self._formatted(event)
@@ -84,13 +95,13 @@ class _Lines(Codec):
 
     def _decode(self, data: bytes) -> list[Event]:
         *lines, self._rest = (self._rest + data).split(self._delimiter)
-        return [event for line in lines for event in self._line(_text(line))]
+        return [event for line in lines for event in self._line(self._text(line))]
 
     def flush(self) -> list[Event]:
         rest, self._rest = self._rest, b""
         if not rest:
             return []
-        events = self._line(_text(rest))
+        events = self._line(self._text(rest))
         self.metrics.decode_out.add(len(events))
         return events
 
@@ -113,7 +124,7 @@ class Json(Codec):
     NAME = "json"
 
     def _decode(self, data: bytes) -> list[Event]:
-        return _from_json(_text(data), self._event_factory)
+        return _from_json(self._text(data), self._event_factory)
 
     def _encode(self, event: Event) -> str:
         return event.to_json()
@@ -130,6 +141,77 @@ class JsonLines(_Lines):
         return event.to_json() + str(self._options["delimiter"])
 
 
+class Multiline(_Lines):
+    """Joins the lines of which `pattern` says that they belong together (a regular expression; grok's names are not known)."""
+
+    NAME = "multiline"
+    OPTIONS = extend(
+        Codec.OPTIONS,
+        pattern=Option("string", required=True),
+        what=Option("string", required=True),
+        negate=Option("boolean", False),
+        auto_flush_interval=Option("number"),
+        max_lines=Option("number", 500),
+        delimiter=Option("string", "\n"),
+    )
+
+    def __init__(
+        self, options: Mapping[str, Any], event_factory: EventFactory, metrics: CodecMetrics | None = None
+    ) -> None:
+        super().__init__(options, event_factory, metrics)
+        self._pattern = re.compile(options["pattern"])
+        self._lines: list[str] = []
+
+    @property
+    def auto_flush(self) -> float | None:
+        interval: float | None = self._options["auto_flush_interval"]
+        return interval
+
+    def flush(self) -> list[Event]:
+        return [*super().flush(), *self._joined()]
+
+    def _line(self, line: str) -> list[Event]:
+        line = line.removesuffix("\r")
+        belongs = bool(self._pattern.search(line)) != self._options["negate"]
+        if self._options["what"] == "next":
+            self._lines.append(line)
+            return [] if belongs else self._joined()
+        events = [] if belongs else self._joined()
+        self._lines.append(line)
+        return events
+
+    def _joined(self) -> list[Event]:
+        lines, self._lines = self._lines, []
+        if not lines:
+            return []
+        event = self._event_factory.from_message("\n".join(lines))
+        if len(lines) > 1:
+            event.tag("multiline")
+        return [event]
+
+
+class Csv(Codec):
+    """A line of fields with names; without `columns` they are called column1, column2 and so on."""
+
+    NAME = "csv"
+    OPTIONS = extend(
+        Codec.OPTIONS,
+        columns=Option("array", []),
+        separator=Option("string", ","),
+        quote_char=Option("string", '"'),
+    )
+
+    def _decode(self, data: bytes) -> list[Event]:
+        text = self._text(data)
+        separator, quote = self._options["separator"], self._options["quote_char"]
+        events = []
+        for row in csv.reader(text.splitlines(), delimiter=separator, quotechar=quote):
+            unnamed = (f"column{number}" for number in range(len(self._options["columns"]) + 1, len(row) + 1))
+            names = [*self._options["columns"], *unnamed][: len(row)]
+            events.append(self._event_factory.from_fields(dict(zip(names, row, strict=True)), text))
+        return events
+
+
 class RubyDebug(Codec):
     NAME = "rubydebug"
 
@@ -139,7 +221,7 @@ class RubyDebug(Codec):
 
 
 _CODECS: Mapping[str, type[Codec]] = {
-    **{codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, RubyDebug)},
+    **{codec.NAME: codec for codec in (Plain, Line, Json, JsonLines, Multiline, Csv, RubyDebug)},
     **stubs.make_stubs(Plain, Plain.OPTIONS, stubs.CODECS),
 }
 
@@ -167,10 +249,6 @@ def missing_plugin(kind: str, name: str) -> PluginLoadingError:
         f" {name} {kind} plugin resulted in this error: Unable to load the requested plugin named {name} of"
         f" type {kind}. The plugin is not installed."
     )
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", errors="backslashreplace")
 
 
 def _from_json(text: str, event_factory: EventFactory) -> list[Event]:

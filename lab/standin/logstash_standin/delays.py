@@ -16,6 +16,8 @@ class Delays:
     """Between two attempts of the udp input to bind its port."""
     blocked: float = 62.0
     """From the moment when an output blocks until the status is yellow."""
+    keepalive: float = 5.0
+    """Between two answers of the beats input that it is still at work with a window."""
 
 
 def read_delays() -> Delays:
@@ -29,4 +31,5 @@ def read_delays() -> Delays:
         stop=seconds("STOP_DELAY", 5),
         bind_retry=seconds("RETRY", 5),
         blocked=seconds("BLOCKED", 62),
+        keepalive=seconds("KEEPALIVE", 5),
     )

@@ -115,13 +115,14 @@ class EventFactory:
 
     def from_message(self, message: str) -> Event:
         """The event of a line or datagram of plain text."""
-        return self._with_original(self._new_event({"message": message}), message)
+        return self._with_original(self.new_event({"message": message}), message)
 
     def from_fields(self, fields: dict[str, Any], original: str) -> Event:
         """The event of a JSON object; `original` is its text."""
-        return self._with_original(self._new_event(fields), original)
+        return self._with_original(self.new_event(fields), original)
 
-    def _new_event(self, fields: dict[str, Any]) -> Event:
+    def new_event(self, fields: dict[str, Any]) -> Event:
+        """The event of fields that no text has been parsed into."""
         defaults = {"@timestamp": timestamp(time.time_ns(), precise=self.precise), "@version": "1"}
         return Event(defaults | fields)
 

@@ -4,6 +4,7 @@ The grammar is that of `logstash-pipeline-parser`, whose error names only the se
 parser (Treetop) names the furthest position it reached and what it expected there, which this module finds.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,16 +16,21 @@ from .errors import ConfigurationError
 Tree = list[Any]
 """The library's tree: `[[section, [plugin, …]], …]`, with plugins `[name, [[option, [value]], …]]`."""
 
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
+"""What a backslash and a character stand for in a string, with `config.support_escapes`."""
+_escapes: list[bool] = [False]
 _failures: list[tuple[int, str]] = []
 """Position and expected element of each failed match, in the order of the attempts."""
 
 
-def parse(text: str) -> Tree:
+def parse(text: str, *, escapes: bool = False) -> Tree:
     """Parse a pipeline. Raises `ConfigurationError` with line, column and byte, as the real parser does.
 
-    Not thread-safe: the whole process shares one grammar.
+    `escapes` is the setting `config.support_escapes`: without it, a backslash in a string stands for itself. Not
+    thread-safe: the whole process shares one grammar.
     """
     _failures.clear()
+    _escapes[:] = [escapes]
     try:
         tree: Tree = AST().parse_config(text)
     except ParseError:
@@ -67,12 +73,25 @@ def _treetop_name(element: Any) -> str:
     return "[0-9]" if "number" in element.name or "integer" in element.name else ""
 
 
-def _record_failures() -> None:
+def _string(tokens: Any) -> str:
+    """What a string in its quotation marks says."""
+    content = tokens[0][1:-1]
+    if not _escapes[0]:
+        return str(content)
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), content)
+
+
+def _prepare() -> None:
+    """Have the library's grammar read strings and tabs as Logstash does, and record where it fails."""
+    PEG.config.parse_with_tabs()
     for leaf in _leaves(PEG.config, set()):
+        if isinstance(leaf, pyparsing.QuotedString) and leaf.quote_char in ('"', "'"):
+            leaf.unquote_results = False
+            leaf.set_parse_action(_string)
         name = _treetop_name(leaf)
         leaf.set_fail_action(
             lambda text, position, element, error, name=name: _failures.append((position, name))
         )
 
 
-_record_failures()
+_prepare()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .environment import substitute
@@ -9,7 +10,7 @@ from .errors import ConfigurationError
 from .log import Logger
 from .ruby import inspect
 
-Kind = Literal["string", "number", "boolean", "array", "hash", "codec", "any"]
+Kind = Literal["string", "number", "boolean", "array", "hash", "codec", "path", "any"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def _coerce(kind: Kind, value: Any) -> Any:
             raise ValueError(f"Expected boolean 'true' or 'false', got {inspect(plain)}")
         case "boolean":
             return plain == "true"
+        case "path" if not Path(str(plain)).exists():
+            raise ValueError(f"File does not exist or cannot be opened {plain}")
     return plain
 
 

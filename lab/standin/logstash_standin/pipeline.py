@@ -38,7 +38,7 @@ class Pipeline:
         version = source.settings.version
         event_factory = EventFactory(ecs=source.settings.ecs, precise=version >= (8, 0))
         context = Context(version, delays, log, source.id, event_factory)
-        tree = grammar.parse(source.text)
+        tree = grammar.parse(source.text, escapes=source.settings["config.support_escapes"])
         try:
             self._plan = make_plan(tree, context)
         except (ConfigurationError, PluginLoadingError) as error:

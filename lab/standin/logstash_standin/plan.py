@@ -51,7 +51,12 @@ def make_plan(tree: Tree, context: Context) -> Plan:
         plugin = plugins[name]
         logger = context.log.logger(f"logstash.{section}s.{name}")
         values = read_options(
-            section, name, plugin.OPTIONS, options, logger, allow_unknown=not plugin.IMPLEMENTED
+            section,
+            name,
+            plugin.accepted(context.version),
+            options,
+            logger,
+            allow_unknown=not plugin.IMPLEMENTED,
         )
         # Derived from the text, so that a plugin has the same id in every process.
         id = hashlib.sha256(f"{context.pipeline_id} {section} {name} {count}".encode()).hexdigest()

@@ -42,6 +42,11 @@ class Plugin:
         "enable_metric": Option("boolean", True),
     }
 
+    @classmethod
+    def accepted(cls, version: Version) -> Mapping[str, Option]:
+        """Those of its options that this version has."""
+        return cls.OPTIONS
+
     def __init__(self, options: Mapping[str, Any], id: str, context: Context) -> None:
         self.options, self.context = options, context
         self.metrics = PluginMetrics(self.NAME, options["id"] or id)

@@ -104,6 +104,7 @@ IMPLEMENTED: Mapping[str, Setting] = {
     "api.http.port": Setting(_ports, range(9600, 9701), since=(7, 16), flags=("--api.http.port",)),
     "config.reload.automatic": Setting(_flag, False, flags=("-r", "--config.reload.automatic")),
     "config.reload.interval": Setting(_duration, 3.0, flags=("--config.reload.interval",)),
+    "config.support_escapes": Setting(_flag, False, flags=("--config.support_escapes",)),
     "config.string": Setting(_text, flags=("-e", "--config.string")),
     "config.test_and_exit": Setting(_flag, False, flags=("-t", "--config.test_and_exit")),
     "http.enabled": Setting(_flag, True, since=(7, 8), until=(9, 0), flags=("--http.enabled",)),
@@ -130,6 +131,7 @@ PIPELINE_SETTINGS = (
     "config.reload.automatic",
     "config.reload.interval",
     "config.string",
+    "config.support_escapes",
     "path.config",
     "pipeline.batch.delay",
     "pipeline.batch.size",
@@ -145,7 +147,7 @@ _ALIASES = ("http.enabled", "http.host", "http.port")
 """From 7.16 to 8.x, `NAME` is a deprecated alias of `api.NAME`."""
 
 _WITHOUT_EFFECT_SINCE: Mapping[tuple[int, int], str] = {
-    (6, 0): """config.debug config.support_escapes dead_letter_queue.enable dead_letter_queue.max_bytes help
+    (6, 0): """config.debug dead_letter_queue.enable dead_letter_queue.max_bytes help
         interactive log.format metric.collect path.dead_letter_queue path.plugins path.queue
         pipeline.reloadable pipeline.system pipeline.unsafe_shutdown queue.checkpoint.acks
         queue.checkpoint.interval queue.checkpoint.writes queue.drain queue.max_events

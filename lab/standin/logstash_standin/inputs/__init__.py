@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 from .. import stubs
 from .base import Input
+from .beats import Beats, ElasticAgent
+from .gelf import Gelf
 from .generator import Generator
+from .http import Http
+from .snmptrap import Snmptrap
 from .stdin import Stdin
+from .syslog import Syslog
 from .tcp import Tcp
 from .udp import Udp
 
@@ -19,7 +24,8 @@ class _Stub(Input):
         self.stopping.wait()
 
 
+_IMPLEMENTED = (Beats, ElasticAgent, Gelf, Generator, Http, Snmptrap, Stdin, Syslog, Tcp, Udp)
 INPUTS: Mapping[str, type[Input]] = {
-    **{plugin.NAME: plugin for plugin in (Generator, Stdin, Tcp, Udp)},
+    **{plugin.NAME: plugin for plugin in _IMPLEMENTED},
     **stubs.make_stubs(_Stub, Input.OPTIONS, stubs.INPUTS),
 }

@@ -1,17 +1,16 @@
 """The tcp input: a server in which each line of a connection is an event."""
 
 import os
-import selectors
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-from ..codecs import Codec
 from ..errors import ConfigurationError
 from ..event import Event
 from ..options import Option, extend
 from ..plugin import Context
-from .base import Input, java_address
+from .stream import SecuredStream, Sender
+from .tls import OLD_TCP, STANDARD_TCP
 
 EARLY_BIND = (9, 3, 5)
 """The first version whose tcp input (7.0.8) binds before the pipeline starts, and fails the start."""
@@ -27,15 +26,15 @@ def _line_codec(codec: Any) -> Any:
     return [_LINE_CODECS.get(name, name), options]
 
 
-class Tcp(Input):
+class Tcp(SecuredStream):
     """Before 9.3.5, an input whose port is taken stays listed and never binds, as in the real one."""
 
     NAME = "tcp"
+    STANDARD_TLS = STANDARD_TCP
+    OLD_TLS = OLD_TCP
     OPTIONS = extend(
-        Input.OPTIONS,
+        SecuredStream.OPTIONS,
         codec=Option("codec", "line"),
-        host=Option("string", "0.0.0.0"),
-        port=Option("number", required=True),
         dns_reverse_lookup_enabled=Option("boolean", True),
     )
 
@@ -43,80 +42,52 @@ class Tcp(Input):
         super().__init__({**options, "codec": _line_codec(options["codec"])}, id, context)
         self._listener: socket.socket | None = None
         self._failed = False
-        self._address = f"{options['host']}:{options['port']}"
 
     def register(self) -> None:
+        super().register()
         if self.context.version >= EARLY_BIND:
-            self.log.info("Binding tcp input listener", address=self._address, ssl_enabled=False)
+            self.log.info("Binding tcp input listener", address=self.address, ssl_enabled=bool(self.tls))
             try:
-                self._listener = self._bind()
+                self._listener = self.bind(self.options["host"], self.options["port"])
             except OSError as error:
                 raise ConfigurationError(
-                    f"could not bind to {self._address}; {os.strerror(error.errno or 0)}"
+                    f"could not bind to {self.address}; {os.strerror(error.errno or 0)}"
                 ) from None
 
     def run(self) -> None:
-        self.log.info("Starting tcp input listener", address=self._address, ssl_enabled=False)
+        self.log.info("Starting tcp input listener", address=self.address, ssl_enabled=bool(self.tls))
         if self._listener is None:
             if self._failed:
                 # The real one's event loop was closed at the first failure, so every further attempt fails.
                 raise RuntimeError("event executor terminated")
             self._failed = True
-            self._listener = self._bind()
-        self._serve(self._listener)
+            self._listener = self.bind(self.options["host"], self.options["port"])
+        self.accept(self._listener)
 
     def close(self) -> None:
         super().close()
         if self._listener is not None:
             self._listener.close()
 
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.options["host"] else socket.AF_INET
-        return socket.create_server(
-            (self.options["host"], self.options["port"]),
-            family=family,
-            backlog=1024,
-            dualstack_ipv6=family == socket.AF_INET6,  # as Java does
-        )
-
-    def _serve(self, listener: socket.socket) -> None:
-        codecs: dict[socket.socket, Codec] = {}
-        with selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(self._stop_event, selectors.EVENT_READ)
-            while not self.stopping.is_set():
-                for key, _ in selector.select():
-                    if key.fileobj is listener:
-                        connection, _ = listener.accept()
-                        codecs[connection] = self.codec.copy()
-                        selector.register(connection, selectors.EVENT_READ)
-                    elif isinstance(key.fileobj, socket.socket) and not self._read(key.fileobj, codecs):
-                        selector.unregister(key.fileobj)
-        listener.close()
-        for connection in list(codecs):
-            self._close_connection(connection, codecs)
-
-    def _read(self, connection: socket.socket, codecs: dict[socket.socket, Codec]) -> bool:
-        """Receive from a connection. False when it has ended."""
+    def converse(self, connection: socket.socket, sender: Sender) -> None:
+        codec = self.codec.copy()
+        connection.settimeout(codec.auto_flush)
         try:
-            data = connection.recv(65536)
-            sender = connection.getpeername()
-        except OSError:
-            data = b""
-        if not data:
-            self._close_connection(connection, codecs)
-            return False
-        self.push([self._with_sender(event, sender) for event in codecs[connection].decode(data)])
-        return True
+            while not self.stopping.is_set():
+                try:
+                    if not (data := connection.recv(65536)):
+                        break
+                    events = codec.decode(data)
+                except TimeoutError:
+                    events = codec.flush()
+                self.push([self._with_sender(event, sender) for event in events])
+        finally:
+            self.push([self._with_sender(event, sender) for event in codec.flush()])
 
-    def _close_connection(self, connection: socket.socket, codecs: dict[socket.socket, Codec]) -> None:
-        self.push(codecs.pop(connection).flush())
-        connection.close()
-
-    def _with_sender(self, event: Event, sender: tuple[str, int]) -> Event:
-        ip, port = java_address(sender[0]), sender[1]
+    def _with_sender(self, event: Event, sender: Sender) -> Event:
+        ip, port = sender
         source = "[@metadata][input][tcp][source]"
-        fields = {f"{source}[ip]": ip, f"{source}[port]": port}
+        fields: dict[str, Any] = {f"{source}[ip]": ip, f"{source}[port]": port}
         if not self.context.ecs:
             fields = {"host": self._host_name(ip), "port": port, "[@metadata][ip_address]": ip}
         for name, value in fields.items():
