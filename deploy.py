@@ -49,6 +49,7 @@ if "nodes" in host.groups:
     names = [unit.name for unit in units]
     snapshot.install(host, compared_facts(cluster, node, names, desired))
     preflight.look_around(cluster, node, others, desired)
+    preflight.look_at_packages(host, cluster, node)
     new_version = partial(packages.version_change, cluster, el)
 
     # 9 first: nothing is changed on a node that would not get its packets.

@@ -207,6 +207,11 @@ def _check_logstash(cluster: Cluster, node: Node, machine: MachineState, el: int
             "set version to 7.4.0 or later, or choose one pipeline for all inputs"
         )
     if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
+        if cluster.packages == "managed":
+            raise ClusterError(
+                f"logstash: {node.name} has {installed}, not {cluster.logstash}, and with packages='managed' it is not changed; "
+                f"install Logstash {cluster.logstash} there, or set logstash={version_key(installed)[0]}"
+            )
         raise ClusterError(
             f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "
             f"is given; set version='latest' to change it, or logstash={version_key(installed)[0]}"

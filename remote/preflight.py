@@ -10,12 +10,14 @@ from cluster.certificates import out_of_date
 from cluster.errors import shorten
 from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
+from desired.packages import all_packages, check_managed
 from desired.requirements import asked_modules, check
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
 from facts.machine import Machine
 from facts.others import Others, OthersState
-from remote import session
+from facts.packages import Packages
+from remote import repository, session
 from remote.machine import known
 
 
@@ -27,7 +29,18 @@ def prepare(host: Host) -> None:
 
 
 def require_valid_certificates(cluster: Cluster) -> None:
-    """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it."""
+    """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it; or one with
+    which the nodes ask the repository."""
+    found = cluster.repository_files
+    if cluster.repository:
+        for setting, path, text in (
+            ("certificate", cluster.repository.certificate, found.certificate),
+            ("ca", cluster.repository.ca, found.ca),
+        ):
+            if text and (wrong := out_of_date(text)):
+                raise ClusterError(
+                    f"repository.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
+                )
     for index, input in enumerate(cluster.inputs):
         files = cluster.tls_files.get(input.id)
         if input.tls is None or files is None:
@@ -40,6 +53,16 @@ def require_valid_certificates(cluster: Cluster) -> None:
                 raise ClusterError(
                     f"inputs.{index}.tls.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
                 )
+
+
+def look_at_packages(host: Host, cluster: Cluster, node: Node) -> None:
+    """Raise `ClusterError` where the packages that the node needs can't be had: the repository is not as it should be, or
+    others manage them, and they are not there."""
+    packages = host.get_fact(Packages, packages=all_packages(cluster))
+    if cluster.packages == "managed":
+        check_managed(cluster, node, packages)
+    elif repository.is_needed(cluster, packages.get("logstash")):
+        repository.look_once(host.state, cluster)
 
 
 def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState]:

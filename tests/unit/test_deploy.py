@@ -511,6 +511,7 @@ class World:
                 "senders": ["10.77.0.101"],
                 "vrrp": 2,
                 "auth_pass_file": str(self.folder / "auth_pass"),
+                "repository": {"seen_from": "nodes"},
                 **self.settings,
             },
             connection={"_sudo": True, **self.connection},
