@@ -150,9 +150,9 @@ def _offered(field: str, url: str, get: Get) -> list[str]:
         index = _parsed(field, url, file)
     places = [
         place.get("href", "")
-        for data in index.iter("{*}data")
+        for data in index.iterfind("{*}data")
         if data.get("type") == "primary"
-        for place in data.iter("{*}location")
+        for place in data.iterfind("{*}location")
     ]
     if not places:
         raise ClusterError(
@@ -238,7 +238,10 @@ def _fetched(cluster: Cluster, session: requests.Session, field: str, url: str) 
     end = time.monotonic() + TIMEOUT
     content = io.BytesIO()
     try:
-        with session.get(url, timeout=(CONNECT_TIMEOUT, TIMEOUT), stream=True) as answer:
+        # The CA is given here, too: one of the environment (REQUESTS_CA_BUNDLE) would come before the session's.
+        with session.get(
+            url, timeout=(CONNECT_TIMEOUT, TIMEOUT), stream=True, verify=session.verify
+        ) as answer:
             if not answer.ok:
                 raise ClusterError(
                     f"{field}: {url} answers {answer.status_code}; {_remedy(cluster, answer.status_code)}"
@@ -266,7 +269,7 @@ def _remedy(cluster: Cluster, status: int) -> str:
         what = "is that the certificate for it?" if files.certificate else "does it ask for one?"
         return f"it refuses who asks: name the client certificate in repository.certificate ({what}), or correct the login"
     if status == 404:
-        return "there is no repository; correct the address"
+        return "there is no such file; correct the address"
     if status == 407:
         what = "correct" if files.proxy_login else "add"
         return f"{what} PROXY_USERNAME and PROXY_PASSWORD in the file repository.secrets"

@@ -32,7 +32,8 @@ class Signer:
         certificate = self._key.extract_certificate()
         self.fingerprint = certificate.fingerprint.upper()
         self.file = folder / f"{name}.asc"
-        self.file.write_text(str(certificate))
+        self.file_text = str(certificate)
+        self.file.write_text(self.file_text)
 
     def rpm(
         self, folder: Path, name: str = "logstash", version: str = "8.19.3", *, arch: str = "x86_64"
