@@ -39,7 +39,7 @@ if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     preflight.require_valid_certificates(cluster)
-    el, has_nftables, others = preflight.inspect(host, cluster, node)
+    el, has_nftables, others, packages_there = preflight.inspect(host, cluster, node)
     with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
@@ -49,7 +49,7 @@ if "nodes" in host.groups:
     names = [unit.name for unit in units]
     snapshot.install(host, compared_facts(cluster, node, names, desired))
     preflight.look_around(cluster, node, others, desired)
-    preflight.look_at_packages(host, cluster, node)
+    preflight.look_at_packages(host, cluster, node, packages_there)
     new_version = partial(packages.version_change, cluster, el)
 
     # 9 first: nothing is changed on a node that would not get its packets.

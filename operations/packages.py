@@ -11,6 +11,7 @@ from pyinfra import host, state
 from pyinfra.api import FileUploadCommand, StringCommand, operation
 
 from cluster import Cluster
+from cluster.rpm import RpmFile
 from desired.packages import (
     ELASTICS_KEY,
     KEY,
@@ -204,6 +205,9 @@ def installed(cluster: Cluster, el: int) -> Generator[StringCommand | FileUpload
     if cluster.packages == "managed":
         host.noop("the packages are managed by others, and are there")
         return
+    if state.config.DIFF:  # before the first command: a dry run goes no further
+        for rpm in _needed_files(cluster, packages):
+            host.log(f"Will copy {rpm.file_name} ({rpm.size / 1e6:,.1f} MB), and install it")
     missing = missing_packages(cluster, packages)
     if missing:
         entries = [add_entry("package", package) for package in missing]
@@ -235,33 +239,36 @@ echo "{sha256}  {path}.new" | sha256sum --check --status || {{ echo {path}: the 
 mv -fT {path}.new {path}"""
 
 
+def _needed_files(cluster: Cluster, packages: dict[str, str | None]) -> list[RpmFile]:
+    """The RPM files whose packages a node lacks, and Logstash's where it has another version."""
+    return [
+        rpm
+        for rpm in cluster.rpm_files
+        if (present := packages.get(rpm.name, "")) is None
+        or (rpm.name == "logstash" and present != rpm.version)
+    ]
+
+
 def _from_files(
     cluster: Cluster, el: int, packages: dict[str, str | None]
 ) -> Generator[StringCommand | FileUploadCommand]:
     """Copy the RPM files that this node needs, and install those whose packages it lacks."""
-    missing = [rpm for rpm in cluster.rpm_files if packages.get(rpm.name, "") is None]
-    present = packages.get("logstash")
-    changing = [
-        rpm for rpm in cluster.rpm_files if rpm.name == "logstash" and present not in (None, rpm.version)
-    ]
-    needed = missing + changing
+    needed = _needed_files(cluster, packages)
     if not needed:
         if not missing_packages(cluster, packages):
             host.noop(f"{', '.join(all_packages(cluster))}: installed")
         return
-    if state.config.DIFF:
-        for rpm in needed:
-            host.log(f"Will copy {rpm.file_name} ({rpm.size / 1e6:,.1f} MB), and install it")
     copies = host.get_fact(Files, paths=[rpm_path(rpm) for rpm in needed])
     # The Logstash that runs stays, to go back to.
-    kept = "|".join([*(rpm_path(rpm) for rpm in needed), f"{RPMS}/logstash-{present or 'none'}-*"])
+    present = packages.get("logstash") or "none"
+    kept = "|".join([*(rpm_path(rpm) for rpm in needed), f"{RPMS}/logstash-{present}-*"])
     yield StringCommand(_KEEP.format(folder=RPMS, kept=kept))
     for rpm in needed:
         copy = copies.get(rpm_path(rpm))
         if not copy or copy["sha256"] != rpm.sha256:
             yield FileUploadCommand(str(rpm.path), f"{rpm_path(rpm)}.new")
             yield StringCommand(_COPIED.format(path=rpm_path(rpm), sha256=rpm.sha256))
-    if missing:
+    if missing := [rpm for rpm in needed if packages.get(rpm.name, "") is None]:
         entries = [add_entry("package", rpm.name) for rpm in missing]
         install = f"{_local_dnf(el)} install {shlex.join(rpm_path(rpm) for rpm in missing)}"
         yield StringCommand(" && ".join([*entries, install]))

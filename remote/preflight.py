@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import FactBase, Host
 
 from cluster import Cluster, ClusterError, Node
 from cluster.certificates import out_of_date
@@ -55,26 +57,30 @@ def require_valid_certificates(cluster: Cluster) -> None:
                 )
 
 
-def look_at_packages(host: Host, cluster: Cluster, node: Node) -> None:
+def look_at_packages(host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]) -> None:
     """Raise `ClusterError` where the packages that the node needs can't be had: the repository is not as it should be, or
-    others manage them, and they are not there."""
-    packages = host.get_fact(Packages, packages=all_packages(cluster))
+    others manage them, and they are not there.
+
+    + packages: those that are installed, as `inspect` has found them
+    """
     if cluster.packages == "managed":
         check_managed(cluster, node, packages)
     elif repository.is_needed(cluster, packages.get("logstash")):
         repository.look_once(host.state, cluster)
 
 
-def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState]:
-    """The node's major version of Enterprise Linux, whether it can load nftables tables of our own, and what others have on
-    it, read in one trip.
+def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, OthersState, dict[str, str | None]]:
+    """The node's major version of Enterprise Linux, whether it can load nftables tables of our own, what others have on it, and
+    the versions of its packages, read in one trip. Of packages, that is all that others manage, or else Logstash.
 
     Raises `ClusterError` where the deploy can't work.
     """
-    facts = {
+    facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "machine": (Machine, {"modules": asked_modules(cluster)}),
         "others": (Others, others_arguments(cluster)),
     }
+    if cluster.packages == "managed":
+        facts["packages"] = (Packages, {"packages": all_packages(cluster)})
     # Without sudo: where it asks for a password, pyinfra would too.
     found = host.get_fact(BatchFacts, _sudo=False, facts=facts)
     machine = found["machine"] if found else Machine.default()
@@ -82,7 +88,8 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool, Others
     el = check(cluster, node, known(host.state.inventory.get_host(host.name), machine))
     if not others.looked:  # sudo asks for a password, which pyinfra has
         others = host.get_fact(Others, **others_arguments(cluster))
-    return el, machine["nftables"], others
+    packages = found.get("packages") if found else None
+    return el, machine["nftables"], others, packages or {"logstash": machine["logstash"]}
 
 
 def look_around(cluster: Cluster, node: Node, others: OthersState, files: list[TextFile]) -> None:

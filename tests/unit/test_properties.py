@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import Cluster, ClusterError, Input, Node, define
+from cluster import Cluster, ClusterError, Input, Node, Repository, define
 from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
@@ -570,7 +570,7 @@ CHOICES: dict[str, list[Any]] = {
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
     model: [info.alias or name for name, info in model.model_fields.items()]
-    for model in (Cluster, Input, Node)
+    for model in (Cluster, Input, Node, Repository)
 }
 PARTS: list[type[BaseModel]] = [Cluster, Cluster, Input, Input, Node]
 
@@ -622,6 +622,8 @@ def names_a_field(place: str, case: Case) -> bool:
     if field == "inputs" and rest:
         number, _, rest = rest.partition(".")
         return number.isdigit() and _is_of(Input, rest)
+    if field == "repository" and rest:
+        return rest.removesuffix(".0").removesuffix(".1") in FIELDS[Repository]
     if field == "logstash_settings" and rest:
         return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
