@@ -23,6 +23,7 @@ nodes = define(
     version=version,
     heap="400m" if version else None,  # of a guest's 1.5 GB
     artifacts_url="http://10.77.0.1",
+    repository={"seen_from": "nodes"},  # this machine has no way into the lab's network
     connection=connection,
 )
 

@@ -102,6 +102,7 @@ def cluster_settings(lab: Lab, **settings: object) -> dict[str, Any]:
         "inputs": [{"id": "udp-5514", "port": 5514}],
         "senders": [SENDER],
         "artifacts_url": f"http://{GATEWAY}",
+        "repository": {"seen_from": "nodes"},
         "connection": {"ssh_config_file": f"{lab.folder}/ssh_config", "_sudo": True},
         **settings,
     }

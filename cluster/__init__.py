@@ -7,7 +7,7 @@ from cluster.constants import API_PORT, OWN_PIPELINE_FILE
 from cluster.errors import ClusterError
 from cluster.inventory import cluster_of_host, define
 from cluster.ipvs import RealServer, VirtualServer
-from cluster.model import Cluster, Input, Node, Tls
+from cluster.model import Cluster, Input, Node, Repository, Tls
 from cluster.types import Address, Network
 from cluster.vrrp import VrrpInstance
 
@@ -21,6 +21,7 @@ __all__ = [
     "Network",
     "Node",
     "RealServer",
+    "Repository",
     "Tls",
     "VirtualServer",
     "VrrpInstance",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.constants import API_PORT
 from cluster.errors import listed, shorten, shown
 from cluster.language import literal
+from cluster.package_sources import check_logstash_rpm
 from cluster.plugins import (
     CODECS,
     STICKY_PORTS,
@@ -20,7 +21,8 @@ from cluster.plugins import (
 from cluster.types import Address, Network
 
 if TYPE_CHECKING:
-    from cluster.model import Cluster
+    from cluster.model import Cluster, Repository
+    from cluster.package_sources import RepositoryFiles
 
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 UNUSABLE = {
@@ -85,6 +87,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_vrrp(cluster)
     _check_forwarding(cluster)
     _check_logstash(cluster)
+    _check_packages(cluster)
 
 
 def _unique(field: str, part: str, values: Iterable[Hashable]) -> None:
@@ -311,6 +314,56 @@ def _check_logstash(cluster: Cluster) -> None:
             raise ValueError(f"logstash_settings.{shorten(name)}: {reason}")
     _ = cluster.environment, cluster.pipeline_files, cluster.tls_files  # reads them, and so checks them
     _check_defined_inputs(cluster)
+
+
+def _check_packages(cluster: Cluster) -> None:
+    if cluster.packages == "managed":
+        _check_managed(cluster)
+    if cluster.rpms:
+        for field in ("repository", "proxy", "exclusive"):
+            if getattr(cluster, field):
+                raise ValueError(
+                    f"{field}: no repository is used with rpms, from which all is installed; take one of them out"
+                )
+        check_logstash_rpm(cluster.rpm_files, cluster.version)
+    if not cluster.key_fingerprints:
+        raise ValueError("key_fingerprints: none given; write that of the key which signs the packages")
+    _unique("key_fingerprints", "entry", cluster.key_fingerprints)
+    files = cluster.repository_files
+    if cluster.repository:
+        _check_repository(cluster, cluster.repository, files)
+    if files.proxy_login and not cluster.proxy:
+        raise ValueError(
+            "proxy: is missing, and repository.secrets has a PROXY_USERNAME; name the proxy, or take the login out"
+        )
+    _ = cluster.signing_key_text  # reads it, and so checks it
+
+
+def _check_managed(cluster: Cluster) -> None:
+    for field in ("rpms", "repository", "signing_keys", "proxy", "exclusive"):
+        if getattr(cluster, field):
+            raise ValueError(
+                f"{field}: nothing is installed with packages='managed'; take it out, or choose packages='install'"
+            )
+    if cluster.version == "latest":
+        raise ValueError(
+            "version: 'latest' can't be checked with packages='managed'; write the version that the nodes must have, or none"
+        )
+
+
+def _check_repository(cluster: Cluster, repository: Repository, files: RepositoryFiles) -> None:
+    if repository.urls and repository.mirrorlist:
+        raise ValueError(
+            "repository.mirrorlist: is another way to say what repository.url says; take one of them out"
+        )
+    _unique("repository.url", "entry", repository.urls)
+    # The nodes fetch the key of Elastic's layout with no more than a proxy.
+    own = repository.urls or repository.mirrorlist or files.certificate or files.ca or files.login
+    if own and cluster.signing_keys is None:
+        raise ValueError(
+            "signing_keys: is missing; name the local file with the key that signs the repository's packages, such as a copy of "
+            "https://artifacts.elastic.co/GPG-KEY-elasticsearch"
+        )
 
 
 def _check_defined_inputs(cluster: Cluster) -> None:

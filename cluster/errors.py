@@ -55,7 +55,7 @@ def explain(
     """The error of a cluster's validation in one line.
 
     `data` is what was validated; `settings` are the known settings of the cluster (by `""`), of its `nodes` and
-    `inputs`, and of an input's `tls`.
+    `inputs` and `repository`, and of an input's `tls`.
     """
     # Not in pydantic's words, which show the whole input, with what is secret in it.
     errors = error.errors(include_url=False)
@@ -83,6 +83,7 @@ _EXPLANATIONS = {
     "bool_type": "is neither True nor False; write one of them",
     "path_type": "is not a path; write it in quotes",
     "tls_type": 'is not a dictionary; write it as {"certificate": "logs.pem", "key": "logs.key"}',
+    "repository_type": 'is not a dictionary; write it as {"url": "https://satellite.example.com/logstash-8"}',
     "model_type": 'is not an input; write it as {"id": "udp-5514", "port": 5514}',
 }
 """What to say of a value, by pydantic's type of error."""
@@ -96,7 +97,7 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
     if path[0] == "nodes":  # by name, as in the inventory
         path[1] = data["nodes"][path[1]]["name"]
     # The position in a list of one says nothing, and a node's address is the value beside its name.
-    if path[0] in ("vip", "network") or (path[2:3] == ["address"] and kind != "missing"):
+    if path[0] in ("vip", "network", "key_fingerprints") or (path[2:3] == ["address"] and kind != "missing"):
         path = [part for part in path if part != "address" and not isinstance(part, int)]
     if path[-1] == "[key]":  # the name itself is at fault, and is the value
         path = path[:-2]
@@ -119,5 +120,7 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         return f'{field}: {shown(value)} is not a dictionary; write it as {{"config.reload.automatic": True}}'
     if kind == "model_type" and path[-1] == "tls":
         kind = "tls_type"
+    if kind == "model_type" and path == ["repository"]:
+        kind = "repository_type"
     explanation = _EXPLANATIONS.get(kind) or f"is wrong; {shorten(error['msg'])}"
     return f"{field}: {shown(value)} {explanation}"

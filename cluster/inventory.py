@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cluster.errors import ClusterError, explain, shorten, shown
-from cluster.model import Cluster, Input, Node, Tls
+from cluster.model import Cluster, Input, Node, Repository, Tls
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -48,9 +48,15 @@ def define(
     paths = {name: _absolute(name, settings[name], folder) for name in _PATHS[Cluster] if name in settings}
     if isinstance(settings.get("inputs"), list | tuple):
         paths["inputs"] = [
-            _with_paths(f"inputs.{index}.tls", input, folder)
+            _with_tls_paths(f"inputs.{index}.tls", input, folder)
             for index, input in enumerate(settings["inputs"])
         ]
+    if isinstance(settings.get("rpms"), list | tuple):
+        paths["rpms"] = [
+            _absolute(f"rpms.{index}", path, folder) for index, path in enumerate(settings["rpms"])
+        ]
+    if isinstance(settings.get("repository"), dict):
+        paths["repository"] = _with_paths("repository", Repository, settings["repository"], folder)
     cluster = _validate({"nodes": members, **settings, **paths})
     hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
@@ -81,13 +87,20 @@ def _check_connection(connection: object) -> None:
         raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
 
 
-def _with_paths(field: str, input: object, folder: Path) -> object:
+def _with_tls_paths(field: str, input: object, folder: Path) -> object:
     """An input, with the paths of its `tls` in `folder`."""
     tls = input.get("tls") if isinstance(input, dict) else None
     if not isinstance(input, dict) or not isinstance(tls, dict):
         return input
-    paths = {name: _absolute(f"{field}.{name}", tls[name], folder) for name in _PATHS[Tls] if name in tls}
-    return {**input, "tls": {**tls, **paths}}
+    return {**input, "tls": _with_paths(field, Tls, tls, folder)}
+
+
+def _with_paths(field: str, model: type[BaseModel], values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A model's values, with its paths in `folder`."""
+    paths = {
+        name: _absolute(f"{field}.{name}", values[name], folder) for name in _PATHS[model] if name in values
+    }
+    return {**values, **paths}
 
 
 def _absolute(setting: str, path: object, folder: Path) -> object:
@@ -116,13 +129,15 @@ def _settings(model: type[BaseModel]) -> list[str]:
 
 def _paths(model: type[BaseModel]) -> list[str]:
     """The names of a model's settings that are paths."""
-    return [name for name, field in model.model_fields.items() if field.annotation in (Path, Path | None)]
+    kinds = (Path, Path | None, tuple[Path, ...])
+    return [name for name, field in model.model_fields.items() if field.annotation in kinds]
 
 
-_PATHS = {model: _paths(model) for model in (Cluster, Tls)}
+_PATHS: dict[type[BaseModel], list[str]] = {model: _paths(model) for model in (Cluster, Tls, Repository)}
 _SETTINGS = {
     "": _settings(Cluster),
     "nodes": _settings(Node),
     "inputs": _settings(Input),
     "tls": _settings(Tls),
+    "repository": _settings(Repository),
 }

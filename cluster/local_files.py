@@ -1,5 +1,5 @@
 """The local files that an inventory names: the VRRP password, Logstash's variables, the user's own pipeline files,
-certificates and keys.
+certificates and keys, and what packages come from.
 
 Every function raises `ValueError` with the setting, the path and what to do; no secret is in its text.
 """
@@ -7,7 +7,7 @@ Every function raises `ValueError` with the setting, the path and what to do; no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,14 @@ from pydantic import SecretStr
 from cluster.certificates import TlsFiles, fingerprint, pem, private_key, read_certificates, uncovered
 from cluster.constants import OWN_PIPELINE_FILE
 from cluster.errors import shorten, shown
+from cluster.openpgp import SigningKeys
+from cluster.package_sources import SECRETS, Login, RepositoryFiles
+from cluster.rpm import RpmError, RpmFile, read_rpm
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from cluster.model import Tls
+    from cluster.model import Repository, Tls
 
 
 def read_auth_pass(file: Path) -> SecretStr:
@@ -42,16 +45,18 @@ def read_auth_pass(file: Path) -> SecretStr:
 
 def read_environment(file: Path) -> dict[str, SecretStr]:
     """Logstash's variables by name, from lines `NAME=value`; empty lines and lines that begin with `#` don't count."""
+    return _read_variables("environment_file", file)
+
+
+def _read_variables(field: str, file: Path) -> dict[str, SecretStr]:
     variables = {}
-    for number, line in enumerate(
-        _read("environment_file", file, "write lines NAME=value into it").splitlines(), 1
-    ):
+    for number, line in enumerate(_read(field, file, "write lines NAME=value into it").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, equals, value = line.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not value.isprintable():
             raise ValueError(
-                f"environment_file: {_path(file)}, line {number} is not NAME=value; "
+                f"{field}: {_path(file)}, line {number} is not NAME=value; "
                 "write one variable a line, without quotes or spaces around the `=`"
             )
         variables[name] = SecretStr(value)
@@ -113,6 +118,128 @@ def _key(field: str, file: Path, own: Certificate) -> str:
         raise ValueError(f"{field}: {_path(file)} {error}") from None
 
 
+def read_repository(repository: Repository) -> RepositoryFiles:
+    """The certificates and logins that an inventory names."""
+    certificate = key = ca = None
+    if (repository.certificate is None) != (repository.key is None):
+        missing = "certificate" if repository.certificate is None else "key"
+        raise ValueError(
+            f"repository.{missing}: is missing; name the file, since a client certificate is used with its key"
+        )
+    if repository.certificate and repository.key:
+        chain = _certificates("repository.certificate", repository.certificate)
+        text = _read("repository.key", repository.key, "name the file that has the certificate's key")
+        try:
+            key = SecretStr(private_key(text, chain[0]))
+        except ValueError as error:
+            raise ValueError(f"repository.key: {_path(repository.key)} {error}") from None
+        certificate = pem(chain)
+    if repository.ca:
+        ca = pem(_certificates("repository.ca", repository.ca))
+    secrets = _read_secrets(repository.secrets) if repository.secrets else {}
+    return RepositoryFiles(
+        certificate,
+        key,
+        ca,
+        login=_login(repository.secrets, secrets, "USERNAME", "PASSWORD"),
+        proxy_login=_login(repository.secrets, secrets, "PROXY_USERNAME", "PROXY_PASSWORD"),
+    )
+
+
+def _read_secrets(file: Path) -> dict[str, SecretStr]:
+    secrets = _read_variables("repository.secrets", file)
+    where = f"repository.secrets: {_path(file)}"
+    for name, value in secrets.items():
+        if name not in SECRETS:
+            raise ValueError(
+                f"{where} has {shorten(name)}, which is none of its secrets; choose from {', '.join(SECRETS)}"
+            )
+        # In yum's files `$` begins a variable, and a value ends before white space and `#`.
+        if not re.fullmatch(r"[!-~]+", value.get_secret_value()) or "$" in value.get_secret_value():
+            raise ValueError(
+                f"{where}: {name} is empty, or has a space, a `$` or a character outside ASCII, which yum's files can't carry; "
+                "choose another one"
+            )
+    if not secrets:
+        raise ValueError(f"{where} has no secrets; write lines USERNAME=… and PASSWORD=… into it")
+    return secrets
+
+
+def _login(file: Path | None, secrets: dict[str, SecretStr], username: str, password: str) -> Login | None:
+    given = [name for name in (username, password) if name in secrets]
+    if not given:
+        return None
+    if file and len(given) == 1:
+        other = password if given == [username] else username
+        raise ValueError(
+            f"repository.secrets: {_path(file)} has {given[0]} and no {other}; write both, or none"
+        )
+    name = secrets[username].get_secret_value()
+    if file and ":" in name:
+        raise ValueError(
+            f"repository.secrets: {_path(file)}: {username} has a colon, which no login can have (RFC 7617); "
+            "choose another name"
+        )
+    return Login(name, secrets[password])
+
+
+def read_signing_keys(file: Path, fingerprints: Sequence[str]) -> SigningKeys:
+    """The keys in a file, each with one of these fingerprints."""
+    data = _read_bytes("signing_keys", file, "name the file with the key that signs the packages")
+    try:
+        keys = SigningKeys(data)
+        keys.require(fingerprints)
+    except ValueError as error:
+        raise ValueError(f"signing_keys: {_path(file)} {error}") from None
+    return keys
+
+
+def read_rpms(paths: Sequence[Path], keys: Path | None, fingerprints: Sequence[str]) -> tuple[RpmFile, ...]:
+    """The packages in these files and folders, each signed by one of the keys, by name."""
+    files = _rpm_paths(paths)
+    if keys is None:
+        raise ValueError(
+            "signing_keys: is missing; name the local file with the key that signs the packages in rpms, which is Elastic's "
+            "for Logstash"
+        )
+    signing = read_signing_keys(keys, fingerprints)
+    found: dict[str, RpmFile] = {}
+    for path in files:
+        try:
+            with _readable("rpms", path, "name an RPM file, or a folder of them"):
+                content = read_rpm(path)
+        except RpmError as error:
+            raise ValueError(f"rpms: {_path(path)} {error}") from None
+        rpm = content.rpm
+        if content.signature is None:
+            raise ValueError(f"rpms: {_path(path)} is not signed; fetch one that is")
+        if not signing.signed(content.header, content.signature):
+            raise ValueError(
+                f"rpms: {_path(path)} is not as a key in {_path(keys)} has signed it; fetch it again, or add the key "
+                "that signs it"
+            )
+        if (other := found.get(rpm.name)) and other.path != path:
+            raise ValueError(
+                f"rpms: {_path(path)} and {_path(other.path)} are both a package of {shorten(rpm.name)}; "
+                "take one of them out"
+            )
+        found[rpm.name] = rpm
+    return tuple(found[name] for name in sorted(found))
+
+
+def _rpm_paths(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        with _readable("rpms", path, "name an RPM file, or a folder of them"):
+            path.stat()
+            folder = path.is_dir()
+            files = sorted(path.glob("*.rpm")) if folder else [path]
+        if not files:
+            raise ValueError(f"rpms: {_path(path)} has no *.rpm files; put Logstash's into it")
+        found += files
+    return found
+
+
 def _certificates(field: str, file: Path) -> list[Certificate]:
     text = _read(field, file, "name a file with a certificate in PEM")
     try:
@@ -126,6 +253,11 @@ def _certificates(field: str, file: Path) -> list[Certificate]:
 
 def _conf_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.endswith(".conf"))
+
+
+def _read_bytes(setting: str, file: Path, fix: str) -> bytes:
+    with _readable(setting, file, fix):
+        return file.read_bytes()
 
 
 def _read(setting: str, file: Path, fix: str) -> str:

@@ -14,14 +14,25 @@ from cluster.certificates import TlsFiles
 from cluster.errors import ClusterError, listed, shown
 from cluster.input_checks import check_input
 from cluster.ipvs import VirtualServer, virtual_servers
-from cluster.local_files import read_auth_pass, read_environment, read_pipelines, read_tls
+from cluster.local_files import (
+    read_auth_pass,
+    read_environment,
+    read_pipelines,
+    read_repository,
+    read_rpms,
+    read_signing_keys,
+    read_tls,
+)
+from cluster.package_sources import ELASTICS_FINGERPRINT, RepositoryFiles
 from cluster.plugins import PLUGINS, UNKNOWN, Plugin
+from cluster.rpm import RpmFile
 from cluster.types import (
     Address,
     Addresses,
     Codec,
     Count,
     Email,
+    Fingerprints,
     HostName,
     InputId,
     Interface,
@@ -29,6 +40,7 @@ from cluster.types import (
     Network,
     Networks,
     Options,
+    Paths,
     PipelineFile,
     PipelineId,
     PluginName,
@@ -41,6 +53,7 @@ from cluster.types import (
     Size,
     StartTimeout,
     Url,
+    Urls,
     Version,
     Weight,
     Word,
@@ -103,6 +116,28 @@ class Tls(_Model):
     def clients(self) -> str:
         """`none`, `optional` or `required`: whether senders need a certificate."""
         return self.client_authentication or ("required" if self.ca else "none")
+
+
+class Repository(_Model):
+    """The repository that Logstash's package comes from, where it is not laid out as Elastic's, or asks who comes."""
+
+    urls: Urls = Field(default=(), alias="url")
+    """The address of the folder that has `repodata` with Logstash's package; with several, each is a mirror of the others
+    (default: Elastic's layout at `artifacts_url`)."""
+    mirrorlist: Url | None = None
+    """The address of a list of such addresses, one a line."""
+    certificate: Path | None = None
+    """The local file with the client certificate that the repository asks for, as Satellite and Pulp do, in PEM."""
+    key: Path | None = None
+    """The local file with its private key, in PEM, without a password."""
+    ca: Path | None = None
+    """The local file with the certificates of the CAs that sign the repository's, in PEM (default: those that the machine trusts)."""
+    secrets: Path | None = None
+    """The local file with the logins, as lines `NAME=value`: `USERNAME` and `PASSWORD` of the repository, `PROXY_USERNAME` and
+    `PROXY_PASSWORD` of the `proxy`. On the nodes only root can read them."""
+    seen_from: Literal["operator", "nodes"] = "operator"
+    """Where the repository can be reached from: `operator`, then the machine that runs the deploy looks at it before any node is
+    touched, or `nodes`, then it does not."""
 
 
 class Input(_Model):
@@ -264,8 +299,21 @@ class Cluster(_Model):
     then left as it is)."""
     artifacts_url: Url = "https://artifacts.elastic.co"
     """Where Elastic's packages and their GPG key come from; it can be a mirror of your own."""
+    repository: Repository | None = None
+    """The repository with Logstash's package where it is laid out otherwise, has a login, or can be reached by the nodes alone: a
+    dictionary (default: `artifacts_url`)."""
+    signing_keys: Path | None = None
+    """The local file with the OpenPGP keys that sign the packages, which the nodes get (default: they fetch
+    `GPG-KEY-elasticsearch` from `artifacts_url`)."""
+    key_fingerprints: Fingerprints = (ELASTICS_FINGERPRINT,)
+    """The fingerprints of these keys: one with another fingerprint is refused (default: that of Elastic's key)."""
+    packages: Literal["install", "managed"] = "install"
+    """`install`, or `managed`: the packages are yours, and the deploy only looks whether they are there."""
+    rpms: Paths = ()
+    """RPM files on this machine, or folders of them: Logstash's, and others that the nodes lack. They are copied to the nodes and
+    installed without any repository."""
     proxy: ProxyUrl | None = None
-    """The proxy through which `artifacts_url` is reached."""
+    """The proxy through which the nodes reach the repository (default: for the key, what dnf is configured to use)."""
     exclusive: bool = False
     """Whether Elastic's repository is enabled only during a deploy, so that no other package upgrade changes Logstash."""
     firewall: Literal["firewalld", "none"] = "firewalld"
@@ -335,8 +383,24 @@ class Cluster(_Model):
                     id: replace(files, key=MASK, client=MASK if files.client else None)
                     for id, files in self.tls_files.items()
                 },
+                "repository_files": self.repository_files.masked(MASK),
             }
         )
+
+    @cached_property
+    def repository_files(self) -> RepositoryFiles:
+        """The certificates and logins for the repository and the proxy."""
+        return read_repository(self.repository) if self.repository else RepositoryFiles()
+
+    @cached_property
+    def signing_key_text(self) -> str | None:
+        """The keys in `signing_keys`, which have the right fingerprints."""
+        return read_signing_keys(self.signing_keys, self.key_fingerprints).text if self.signing_keys else None
+
+    @cached_property
+    def rpm_files(self) -> tuple[RpmFile, ...]:
+        """The RPM files of `rpms`, signed by the keys in `signing_keys`."""
+        return read_rpms(self.rpms, self.signing_keys, self.key_fingerprints) if self.rpms else ()
 
     @property
     def pipeline_ids(self) -> tuple[str, ...]:

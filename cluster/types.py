@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -111,6 +112,16 @@ def _check_codec(value: object) -> object:
     return value
 
 
+def _parse_fingerprint(value: object) -> str:
+    """An OpenPGP fingerprint of version 4 or 6 (RFC 9580, section 5.5.4), in capitals and without spaces."""
+    text = value.replace(" ", "").upper() if isinstance(value, str) else ""
+    if not re.fullmatch(r"[0-9A-F]{40}|[0-9A-F]{64}", text):
+        raise ValueError(
+            f"{shown(value)} is not a fingerprint; write the 40 digits that `gpg --show-keys FILE` prints"
+        )
+    return text
+
+
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 HostName = Annotated[
@@ -171,8 +182,13 @@ ProxyUrl = Annotated[
     str,
     _matching(
         r"https?://[A-Za-z0-9.-]+(:[0-9]+)?",
-        "a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password",
+        "a proxy's URL; write it as http://proxy.example.com:3128, and its login into the file `repository.secrets`",
     ),
+]
+Urls = Annotated[tuple[Url, ...], BeforeValidator(_in_a_list)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_in_a_list)]
+Fingerprints = Annotated[
+    tuple[Annotated[str, BeforeValidator(_parse_fingerprint)], ...], BeforeValidator(_in_a_list)
 ]
 Version = Annotated[
     str,

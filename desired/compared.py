@@ -27,7 +27,7 @@ from facts.ipvs import DrainFlags
 from facts.modules import MissingModules
 from facts.nftables import TableRules
 from facts.others import Others
-from facts.packages import KeyImported, Packages
+from facts.packages import ImportedKey, Packages
 from facts.record import Record
 from facts.services import ServiceStates, UnitStates
 from facts.sysctl import Sysctl
@@ -42,7 +42,7 @@ def compared_facts(
     `files` and `units` are all that the deploy writes and starts on the node.
     """
     facts: list[tuple[type[FactBase[Any]], dict[str, Any]]] = [
-        (KeyImported, {"path": PACKAGE_KEY, "note": KEY_NOTE}),
+        (ImportedKey, {"path": PACKAGE_KEY, "note": KEY_NOTE}),
         (Files, {"paths": compared_paths(files)}),
         (HeardPeers, {"path": PEERS}),
         (Packages, {"packages": all_packages(cluster)}),

@@ -190,7 +190,14 @@ def _logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> I
             "set version to 7.4.0 or later, or choose one pipeline for all inputs"
         )
     if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
-        yield (
-            f"logstash: {node.name} has {installed}, not {cluster.logstash}, and is left at it while no version "
-            f"is given; set version='latest' to change it, or logstash={version_key(installed)[0]}"
-        )
+        has = f"logstash: {node.name} has {installed}, not {cluster.logstash}"
+        if cluster.packages == "managed":
+            yield (
+                f"{has}, and with packages='managed' it is not changed; "
+                f"install Logstash {cluster.logstash} there, or set logstash={version_key(installed)[0]}"
+            )
+        else:
+            yield (
+                f"{has}, and is left at it while no version is given; set version='latest' to change it, "
+                f"or logstash={version_key(installed)[0]}"
+            )

@@ -8,7 +8,7 @@ from cluster import Cluster, Node
 from desired import firewalld
 from desired.files import desired_files
 from desired.modules import module_names
-from desired.packages import logstash_package, package_names
+from desired.packages import all_packages, logstash_package
 from desired.requirements import check_release
 from desired.sysctl import kernel_settings
 from desired.translation import own_table
@@ -43,7 +43,10 @@ def tree(cluster: Cluster, el: int) -> dict[str, TreeFile]:
 def _lists(cluster: Cluster, node: Node, own_table: bool) -> dict[str, list[str]]:
     """What else a deploy sees to on a node, by the name of its list."""
     lists = {
-        "packages": [*package_names(cluster), logstash_package(cluster)],
+        "packages": [
+            *(name for name in all_packages(cluster) if name != "logstash"),
+            logstash_package(cluster),
+        ],
         "modules": module_names(cluster),
         "sysctl": [f"{key} = {value}" for key, value in kernel_settings(cluster).items()],
         "units": unit_names(cluster, own_table),

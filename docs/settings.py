@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cluster import Cluster, Input, Node, Tls
+from cluster import Cluster, Input, Node, Repository, Tls
 from docs.marked import with_part
 
 README = Path(__file__).parents[1] / "README.md"
@@ -24,6 +24,7 @@ TABLES: list[tuple[type[BaseModel], str]] = [
     (Node, "Settings of a node that needs more than an address:"),
     (Input, "Settings of an input:"),
     (Tls, "Settings of an input's `tls`:"),
+    (Repository, "Settings of `repository`:"),
 ]
 
 

@@ -84,9 +84,9 @@ class OfferedVersions(FactBase[list[str]]):
         return parse_offered(output)
 
 
-class KeyImported(FactBase[bool]):
+class ImportedKey(FactBase[str | None]):
     """
-    Whether the GPG key in the file `path` is in the rpm database; False without that file.
+    The SHA-256 of the file `path`, where the GPG keys in it are in the rpm database.
 
     rpm names keys in its own way, which differs from version to version. So the deploy notes the names when it imports
     the file.
@@ -96,10 +96,13 @@ class KeyImported(FactBase[bool]):
 
     .. code:: python
 
-        True
+        "a25608891b1ff05afc52ad22908156751abba7564e8f958840539a367fe2d38a"
     """
 
-    default = bool
+    @staticmethod
+    def default() -> str | None:
+        """The value where the command says nothing."""
+        return None
 
     def command(self, path: str, note: str) -> str:
         return (
@@ -107,13 +110,14 @@ class KeyImported(FactBase[bool]):
             "rpm -q gpg-pubkey || true"
         )
 
-    def process(self, output: list[str]) -> bool:
-        return parse_key_imported(output)
+    def process(self, output: list[str]) -> str | None:
+        return parse_imported_key(output)
 
 
-def parse_key_imported(output: list[str]) -> bool:
-    """Whether each line before `--`, of which there are two or more, is there again after it."""
+def parse_imported_key(output: list[str]) -> str | None:
+    """The first word where each line before `--`, of which there are two or more, is there again after it."""
     if "--" not in output:
-        return False
+        return None
     middle = output.index("--")
-    return middle > 1 and set(output[:middle]) <= set(output[middle:])
+    imported = middle > 1 and set(output[:middle]) <= set(output[middle:])
+    return output[0].split()[0] if imported else None

@@ -19,12 +19,14 @@ from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
 from desired.files import desired_files
 from desired.firewalld import denied_sources, fact_arguments
+from desired.packages import all_packages, check_managed
 from desired.requirements import asked_modules, problems, supported_release
 from facts.batch import BatchFacts
 from facts.firewalld import FirewallRules
 from facts.machine import Machine, MachineState
 from facts.others import Others, OthersState
-from remote import session
+from facts.packages import Packages
+from remote import repository, session
 from remote.commands import read
 from remote.machine import known
 
@@ -37,7 +39,18 @@ def prepare(host: Host) -> None:
 
 
 def require_valid_certificates(cluster: Cluster) -> None:
-    """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it."""
+    """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it; or one with
+    which the nodes ask the repository."""
+    found = cluster.repository_files
+    if cluster.repository:
+        for setting, path, text in (
+            ("certificate", cluster.repository.certificate, found.certificate),
+            ("ca", cluster.repository.ca, found.ca),
+        ):
+            if text and (wrong := out_of_date(text)):
+                raise ClusterError(
+                    f"repository.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
+                )
     for index, input in enumerate(cluster.inputs):
         files = cluster.tls_files.get(input.id)
         if input.tls is None or files is None:
@@ -82,7 +95,7 @@ def examine(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
         if state not in _examined:
             _examined[state] = _examine_all(state, cluster)
     examined = _examined[state]
-    if refused := [line for found in examined.values() for line in found.refused]:
+    if refused := _refusals(examined):
         raise ClusterError(refused[-1])
     el = examined[node.name].el
     assert el is not None  # otherwise it is refused
@@ -101,9 +114,14 @@ def _examine_all(state: State, cluster: Cluster) -> dict[str, _Examined]:
     )
     for warning in (line for examined in found.values() for line in examined.warnings):
         logger.warning(warning)
-    for refusal in [line for examined in found.values() for line in examined.refused][:-1]:
+    for refusal in _refusals(found)[:-1]:
         logger.error(refusal)
     return found
+
+
+def _refusals(examined: dict[str, _Examined]) -> list[str]:
+    """All that was found against the deploy, each once: what is wrong with the repository is so for all nodes."""
+    return list(dict.fromkeys(line for found in examined.values() for line in found.refused))
 
 
 def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
@@ -111,6 +129,8 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
         "machine": (Machine, {"modules": asked_modules(cluster)}),
         "others": (Others, others_arguments(cluster)),
     }
+    if cluster.packages == "managed":
+        facts["packages"] = (Packages, {"packages": all_packages(cluster)})
     # Without sudo: where it asks for a password, pyinfra would too.
     found = read(host, BatchFacts, _sudo=False, facts=facts)
     machine = known(host, found["machine"] if found else Machine.default())
@@ -128,7 +148,27 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
                 return _Examined(el, machine["nftables"], [*refused, str(error)], [])
             certain, warnings = _judge_others(cluster, node, others, ours)
             refused += certain + _denied(host, cluster, node, machine)
+        packages = (found.get("packages") if found else None) or {"logstash": machine["logstash"]}
+        refused += _without_packages(host, cluster, node, packages)
     return _Examined(el, machine["nftables"], refused, warnings)
+
+
+def _without_packages(
+    host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]
+) -> list[str]:
+    """Why the node can't have the packages that it needs: the repository is not as it should be, or others manage them, and
+    they are not there.
+
+    + packages: those that are installed: all where others manage them, otherwise Logstash alone
+    """
+    try:
+        if cluster.packages == "managed":
+            check_managed(cluster, node, packages)
+        elif repository.is_needed(cluster, packages.get("logstash")):
+            repository.look_once(host.state, cluster)
+    except ClusterError as error:
+        return [str(error)]
+    return []
 
 
 def _judge_others(

@@ -127,6 +127,7 @@ class Cluster:
             "inputs": [{"id": "udp-5514", "port": 5514}],
             "senders": [ALLOWED],
             "artifacts_url": "http://10.77.0.1",
+            "repository": {"seen_from": "nodes"},
             "connection": {"ssh_config_file": f"{lab}/ssh_config", "_sudo": True},
             **settings,
         }

@@ -105,7 +105,8 @@ def start(cluster: Cluster, folder: Path, *names: str) -> Path:
     inventory = folder / "inventory.py"
     text, end = inventory.read_text(), "    connection=connection,\n"
     assert text.count(end) == 1
-    inventory.write_text(text.replace(end, f'    artifacts_url="http://10.77.0.1",\n{end}'))
+    lab = '    artifacts_url="http://10.77.0.1",\n    repository={"seen_from": "nodes"},\n'
+    inventory.write_text(text.replace(end, f"{lab}{end}"))
     return inventory
 
 

@@ -1,5 +1,6 @@
 """The clusters that the unit tests speak of."""
 
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from cluster import Cluster
 from tests.certificates import Authority
+from tests.packages import Signer
 
 PASSWORD = "hunter22"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -38,9 +40,28 @@ def example(name: str, folder: Path) -> Cluster:
     copy = shutil.copytree(EXAMPLES, folder / "examples")
     (copy / "auth_pass").write_text(PASSWORD)
     (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
-    if "tls" in (copy / f"{name}.py").read_text():
+    text = (copy / f"{name}.py").read_text()
+    if "tls" in text:
         authority = Authority(copy)
         authority.issue("logs", "logs.example.com", "192.0.2.10")
         authority.issue("verify", "verify.example.com")
+    if keys := re.search(r'signing_keys="(.*)"', text):
+        _sign_as_in(copy, copy / f"{name}.py", keys[1])
     _, data = runpy.run_path(str(copy / f"{name}.py"))["nodes"]
     return Cluster.model_validate(data["cluster"])
+
+
+def _sign_as_in(folder: Path, inventory: Path, keys: str) -> None:
+    """The keys, packages, certificates and logins that an example of closed networks names; the keys are others than Elastic's."""
+    for name in ("satellite", "rpms"):
+        (folder / name).mkdir()
+    Authority(folder / "satellite").issue("client", "stash.example.com")
+    (folder / "satellite/secrets").write_text(f"PROXY_USERNAME=stash\nPROXY_PASSWORD={PASSWORD}\n")
+    signer = Signer(folder)
+    shutil.copy(signer.file, folder / keys)
+    signer.rpm(folder / "rpms", version="8.19.3")
+    signer.rpm(folder / "rpms", "keepalived", "2.2.8")
+    text = re.sub(r"    key_fingerprints=\[.*?\],\n", "", inventory.read_text(), flags=re.DOTALL)
+    inventory.write_text(
+        text.replace("    signing_keys", f"    key_fingerprints='{signer.fingerprint}',\n    signing_keys")
+    )

@@ -50,7 +50,7 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
         *of_iptables(firewalld.direct_rules(cluster, node)),
         *of_the_pipelines(cluster, files),
         *of_the_kernel(files[sysctl.FILE], files[modules.FILE]),
-        *of_yum(files[packages.REPOSITORY], cluster),
+        *of_yum(files, cluster),
         *(
             line
             for path in (health.FILE, health.LEAVE_FILE, reload.SERVICE_FILE, vip.FILE)
@@ -177,14 +177,34 @@ def of_the_kernel(settings: str, names: str) -> list[str]:
     ]
 
 
-def of_yum(text: str, cluster: Cluster) -> list[str]:
-    """yum.conf(5): one repository, with signed packages only."""
+def of_yum(files: dict[str, str], cluster: Cluster) -> list[str]:
+    """yum.conf(5): one repository, with signed packages only, whose options have values of one line; none where it is not used."""
+    if not packages.has_repository(cluster):
+        return [f"yum: {path}" for path in files if path.startswith(("/etc/yum.repos.d/", packages.FOLDER))]
     repository = configparser.ConfigParser(interpolation=None)
-    repository.read_string(text)
+    repository.read_string(files[packages.REPOSITORY])
     (name,) = repository.sections()
     section = dict(repository[name])
-    good = section["gpgcheck"] == "1" and section["baseurl"].startswith(f"{cluster.artifacts_url}/")
-    return [] if good else [f"yum: {section}"]
+    places = section.pop("baseurl", section.get("mirrorlist", "")).split()
+    own = cluster.repository
+    named = [*own.urls, *filter(None, [own.mirrorlist])] if own else []
+    right = places == named if named else places and places[0].startswith(f"{cluster.artifacts_url}/")
+    good = section["gpgcheck"] == "1" and right
+    lone = [option for option, value in section.items() if not value.isprintable() or " #" in value]
+    ours = [section[name] for name in ("sslclientcert", "sslclientkey", "sslcacert") if name in section]
+    missing = [path for path in ours if "-----BEGIN " not in files.get(path, "")]
+    known = {
+        "name",
+        "username",
+        "password",
+        "sslclientcert",
+        "sslclientkey",
+        "sslcacert",
+        "proxy",
+        "proxy_username",
+    }
+    known |= {"proxy_password", "gpgcheck", "gpgkey", "enabled", "autorefresh", "type", "mirrorlist"}
+    return [f"yum: {section}"] if not good or lone or missing or set(section) - known else []
 
 
 def of_systemd(text: str) -> list[str]:

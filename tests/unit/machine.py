@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api import FactBase, StringCommand
+from pyinfra.api import FactBase, FileUploadCommand, StringCommand
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra_testing.util import FakeHost, FakeState
 
@@ -75,7 +76,7 @@ class ShellMachine:
         lines = done.stdout.replace(str(self.root), "").splitlines()
         return one.process(lines) if lines else one.default()
 
-    def commands(self, operation: Any, **arguments: Any) -> list[StringCommand]:
+    def commands(self, operation: Any, **arguments: Any) -> list[StringCommand | FileUploadCommand]:
         """The commands that an operation would run."""
         state = FakeState()
         with ctx_state.use(state), ctx_host.use(_Host(state, self)):
@@ -91,6 +92,9 @@ class ShellMachine:
         """Run the operation's commands until one fails."""
         done = []
         for command in self.commands(operation, **arguments):
+            if isinstance(command, FileUploadCommand):
+                shutil.copy(command.src, self.path(command.dest))
+                continue
             done.append(self.sh(command))
             if done[-1].returncode:
                 break

@@ -392,7 +392,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"version": "8.19"}, "version: '8.19' is not a version; write it as 8.19.3, or latest for the newest"),
     ({"version": "9.0.0"}, "version: 9.0.0 is not a Logstash 8 version; correct it, or set logstash"),
     ({"artifacts_url": "ftp://192.0.2.1"}, "artifacts_url: 'ftp://192.0.2.1' is not an http or https URL; write it as https://artifacts.elastic.co, without a final slash"),
-    ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, without a user or a password"),
+    ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, and its login into the file `repository.secrets`"),
     ({"exclusive": "maybe"}, "exclusive: 'maybe' is neither True nor False; write one of them"),
     ({"heap": "4G"}, "heap: '4G' is not a size; write it as 512m or 4g"),
     ({"queue": "disk"}, "queue: 'disk' is unknown; choose from 'memory', 'persisted'"),
@@ -868,7 +868,7 @@ def test_a_tilde_without_a_home_is_refused(settings: Settings, field: str, path:
 
 def test_each_path_of_the_model_begins_at_the_inventorys_folder(settings: Settings) -> None:
     """No field of another kind names a file."""
-    paths = {"auth_pass_file", "environment_file", "pipelines"}
+    paths = {"auth_pass_file", "environment_file", "pipelines", "signing_keys", "rpms"}
     assert paths == {name for name, field in Cluster.model_fields.items() if "Path" in str(field.annotation)}
     for field in paths:
         with pytest.raises(ClusterError) as error:

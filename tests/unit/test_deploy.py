@@ -44,7 +44,8 @@ from desired import (
 from desired.paths import VERSION_FILE
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
-from remote import drain
+from remote import drain, repository
+from tests.packages import Signer
 from verification import inspection
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,8 @@ class Machine:
         self.heartbeat = 0
         """How old the health service's last heartbeat is, in seconds."""
         self.packages: set[str] = set()
+        self.uploads: dict[str, bytes] = {}
+        """Files that were copied to it."""
         self.modules: set[str] = set()
         self.kernel: dict[str, str] = {}
         self.before: dict[str, str] = {}
@@ -285,7 +288,16 @@ class Machine:
         return f"{name}-1" if name in self.packages else f"package {name} is not installed"
 
     def install(self, command: str, _: str) -> None:
-        self.packages |= set(shlex.split(found(r"install ([^&;]*)", command)))
+        for word in shlex.split(found(r"install ([^&;]*)", command)):
+            if word.endswith(".rpm"):
+                assert word in self.uploads, f"{word} is not there"
+                word = word.rpartition("/")[2].rsplit("-", 2)[0]
+            self.packages.add(word)
+
+    def take_copy(self, command: str, _: str) -> None:
+        sha256, path = re.search(r'echo "(\w+)  (\S+)\.new" \| sha256sum', command).groups()  # type: ignore[union-attr]
+        self.uploads[path] = self.uploads.pop(f"{path}.new")
+        assert hashlib.sha256(self.uploads[path]).hexdigest() == sha256
 
     def activate(self, command: str, stdin: str) -> None:
         name = found(r"was=\$\(systemctl is-active (\S+)\)", command)
@@ -411,6 +423,9 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     f"cat {health.KEY}": lambda machine, *_: machine.key.splitlines(),
     "for flag in /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
+    "rpm --dbpath": lambda machine, *_: machine.has.add("gpg-pubkey-1"),
+    "for file in /var/lib/logstash-ha/packages/*": lambda *_: None,
+    "the copy is not whole": Machine.take_copy,
     "sha256sum --check": Machine.put,
     "new=$(mktemp /etc/keepalived/adopted.conf": lambda *_: None,
     "trap '' HUP PIPE": Machine.activate,
@@ -448,6 +463,11 @@ class Recorder(FakeConnector):
     def connect(self) -> None:
         if not self.machine.reachable:
             raise ConnectError("no route")
+
+    def put_file(self, source: Any, path: str, *_: Any, **arguments: Any) -> bool:
+        assert arguments["_sudo"]
+        self.machine.uploads[path] = Path(source).read_bytes()
+        return True
 
     def run_shell_command(self, command: Any, *_: Any, **arguments: Any) -> tuple[bool, CommandOutput]:
         assert arguments["_sudo"] or "/etc/os-release" in str(command)
@@ -511,6 +531,7 @@ class World:
                 "senders": ["10.77.0.101"],
                 "vrrp": 2,
                 "auth_pass_file": str(self.folder / "auth_pass"),
+                "repository": {"seen_from": "nodes"},
                 **self.settings,
             },
             connection={"_sudo": True, **self.connection},
@@ -1258,3 +1279,68 @@ def test_a_key_that_can_not_be_read_from_its_holder_fails_the_node_and_nothing_e
     world.machines["stash2"].breaks = {}
     assert world.deploy().failed == []
     assert len(keys(world)) == 1
+
+
+def test_rpm_files_are_copied_and_installed_where_no_repository_is(world: World, tmp_path: Path) -> None:
+    signer = Signer(tmp_path)
+    (tmp_path / "rpms").mkdir()
+    rpm = signer.rpm(tmp_path / "rpms")
+    world.settings = {
+        "rpms": str(tmp_path / "rpms"),
+        "version": "8.19.3",
+        "signing_keys": str(signer.file),
+        "key_fingerprints": signer.fingerprint,
+        "repository": None,
+    }
+    dry = world.deploy(dry=True, diff=True)
+    machine = world.machines["stash1"]
+    assert dry.says("Will copy logstash-8.19.3-1.x86_64.rpm (0.0 MB), and install it")
+    assert machine.uploads == {}
+    run = world.deploy()
+    assert run.failed == []
+    assert "2. Elastic's repository" not in run.changes("stash1")
+    assert packages.REPOSITORY not in machine.files
+    assert machine.uploads == {f"{packages.RPMS}/{rpm.name}": rpm.read_bytes()}
+    assert "logstash" in machine.packages
+    again = world.deploy()
+    # That one machine in memory answers for all keys that it has the first one it knows of, so only that step is left.
+    assert again.changes("stash1") in ([], ["2. Elastic's GPG key"])
+    assert not [command for command in machine.commands if "--assumeyes" in command]
+
+
+def test_managed_packages_must_be_there_before_any_node_is_touched(world: World) -> None:
+    world.settings = {"packages": "managed", "repository": None}
+    with pytest.raises(
+        ClusterError, match=r"packages: stash\d lacks tcpdump, ipvsadm, keepalived, logrotate, logstash"
+    ):
+        world.deploy()
+    for machine in world.machines.values():
+        assert machine.files == {}
+        machine.packages |= {*packages.package_names(world.cluster), "logstash"}
+    run = world.deploy()
+    assert run.failed == []
+    assert not {"2. Elastic's GPG key", "2. Elastic's repository", "2. Packages"} & {*run.changes("stash1")}
+    assert packages.REPOSITORY not in world.machines["stash1"].files
+    assert world.deploy().changes("stash1") == []
+
+
+def test_a_repository_that_is_not_there_is_named_before_any_node_is_touched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked once for all nodes, and not at all where none needs a package."""
+    asked = []
+
+    def look(cluster: Cluster) -> None:
+        asked.append(cluster)
+        raise ClusterError("artifacts_url: is not there; correct it")
+
+    monkeypatch.setattr(repository, "look", look)
+    world.settings = {"repository": None}
+    with pytest.raises(ClusterError, match="artifacts_url: is not there"):
+        world.deploy()
+    assert len(asked) == 1
+    assert all(machine.files == {} for machine in world.machines.values())
+    for machine in world.machines.values():
+        machine.says["logstash"] = "logstash 8.19.3"
+    assert world.deploy().failed == []
+    assert len(asked) == 1

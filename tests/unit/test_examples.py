@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import Cluster, Input, Node, Tls
+from cluster import Cluster, Input, Node, Repository, Tls
 from tests.unit.clusters import EXAMPLES, example
 from tests.unit.judges import objections
 
@@ -47,7 +47,7 @@ def test_every_setting_has_an_example() -> None:
     """But those that speak for themselves."""
     plain = {"notification_email", "name"}
     texts = "".join((EXAMPLES / f"{name}.py").read_text() for name in NAMES)
-    for model in (Cluster, Node, Input, Tls):
+    for model in (Cluster, Node, Input, Tls, Repository):
         for name, info in model.model_fields.items():
             field = info.alias or name
             assert field in plain or re.search(rf"""\b{field}(=|": )""", texts), f"{field}: in no example"

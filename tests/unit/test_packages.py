@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import cast
 import pytest
 
 from cluster import Cluster
-from desired.packages import JAVA, KEY, package_names
+from desired.packages import JAVA, KEY, RPMS, package_names
 from desired.paths import KEY_NOTE
-from facts.packages import KeyImported
+from facts.packages import ImportedKey
 from operations import packages
 from operations.services import PackageChange
+from tests.packages import Signer
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import ShellMachine
 
@@ -32,12 +34,21 @@ esac
 """
 DNF = """\
 cd {root}
-echo "$0 $*" | sed 's,.*/,,' >>calls
+echo "$0 $*" | sed 's,^[^ ]*/,,' >>calls
 for last; do :; done
 case "$*" in
 *--downloadonly*) ;;
 *" list "*) while read -r version; do echo "logstash.x86_64 1:$version-1 logstash-8.x"; done <offered ;;
 *" makecache"*) echo "Failed to download metadata" >&2; exit 1 ;;
+*.rpm*)
+    verb=install; for word; do case $word in
+    install | downgrade) verb=$word ;;
+    *.rpm)
+        [ -f "$word" ] || {{ echo "no $word" >&2; exit 1; }}
+        name=${{word##*/}}; version=${{name%-1.x86_64.rpm}}; version=${{version##*-}}; name=${{name%-$version-1.x86_64.rpm}}
+        sed -i "/^$name /d" installed
+        echo "$name $version" >>installed ;;
+    esac; done ;;
 *logstash*" install logstash" | *" install logstash-"* | *" downgrade logstash-"*)
     version=${{last#logstash}}; version=${{version#-}}
     version=${{version:-$(tail -n 1 offered)}}
@@ -221,6 +232,7 @@ def test_the_latest_version_fails_where_the_repository_can_not_be_read(
 
 CURL = """\
 echo "$@" >{root}/calls
+for word; do ! test -f "$word" || cat "$word" >{root}/configuration; done
 while [ "$1" != --output ]; do shift; done
 echo KEY >"$2"
 """
@@ -252,10 +264,10 @@ def test_the_key_is_recorded_and_then_imported_once(
     assert machine.path(KEY).read_text() == "KEY\n"
     recorded = ["key gpg-pubkey-d88e42b4-52371eca"]
     assert (machine.root / "record_before").read_text().splitlines() == recorded
-    assert machine.fact(KeyImported, path=KEY, note=KEY_NOTE) is True
+    assert machine.fact(ImportedKey, path=KEY, note=KEY_NOTE) == hashlib.sha256(b"KEY\n").hexdigest()
     assert machine.run(packages.key, cluster=cluster) == []
     machine.path(KEY).write_text("another key\n")
-    assert machine.fact(KeyImported, path=KEY, note=KEY_NOTE) is False
+    assert machine.fact(ImportedKey, path=KEY, note=KEY_NOTE) is None
     machine.path(KEY).unlink()  # the key itself is there, and is not ours to record
     machine.path(RECORD).write_text("")
     machine.run(packages.key, cluster=cluster)
@@ -283,3 +295,167 @@ def test_an_old_copy_of_elastics_key_is_named_as_such(
     assert done.returncode == 1
     assert done.stderr.splitlines() == [said, *([old] if explained else [])]
     assert not machine.path(KEY).exists()
+
+
+@pytest.mark.parametrize("name", ["dnf/dnf.conf", "yum.conf"])
+@pytest.mark.parametrize(
+    ("text", "configuration"),
+    [
+        ("[main]\ngpgcheck=1\n", ""),
+        ("[main]\nproxy = http://web.example.com:3128 \n[x]\nproxy=http://other:1\n", 'proxy = "http://web.example.com:3128"\n'),
+        (
+            '[main]\nproxy=http://web:3128\nproxy_username=me\nproxy_password=a"b\\c\n',
+            'proxy = "http://web:3128"\nproxy-user = "me:a\\"b\\\\c"\n',
+        ),
+        ("[main]\nproxy=_none_\n", ""),
+        ("[other]\nproxy=http://web:3128\n", ""),
+    ],
+)  # fmt: skip
+def test_the_proxy_of_dnf_is_used_for_the_key(
+    machine: ShellMachine, make: Callable[..., Cluster], name: str, text: str, configuration: str
+) -> None:
+    machine.program("curl", CURL.format(root=machine.root))
+    machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
+    machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
+    machine.write(f"/etc/{name}", text)
+    (done,) = machine.run(packages.key, cluster=make())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (machine.root / "configuration").read_text() == configuration
+
+
+def test_the_login_of_a_proxy_comes_over_standard_input(
+    machine: ShellMachine, make: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    machine.program("curl", CURL.format(root=machine.root))
+    machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
+    machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
+    machine.write("/etc/dnf/dnf.conf", "[main]\nproxy=http://other:1\n")
+    (tmp_path / "secrets").write_text('PROXY_USERNAME=me\nPROXY_PASSWORD=sword"fish\n')
+    cluster = make(proxy="http://web:3128", repository={"secrets": tmp_path / "secrets"})
+    (command,) = machine.commands(packages.key, cluster=cluster)
+    assert "sword" not in str(command)
+    (done,) = machine.run(packages.key, cluster=cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (machine.root / "configuration").read_text().strip() == 'proxy-user = "me:sword\\"fish"'
+    assert "sword" not in (machine.root / "calls").read_text()
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    return Signer(tmp_path)
+
+
+def test_a_key_of_the_operators_is_imported_without_a_network(
+    machine: ShellMachine, make: Callable[..., Cluster], signer: Signer
+) -> None:
+    machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
+    machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
+    cluster = make(signing_keys=signer.file, key_fingerprints=signer.fingerprint)
+    (done,) = machine.run(packages.key, cluster=cluster)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (machine.root / "imported").read_text() == machine.path(KEY).read_text() == signer.file.read_text()
+    assert machine.run(packages.key, cluster=cluster) == []
+    (machine.root / "new").mkdir()
+    other = Signer(machine.root / "new")
+    machine.run(packages.key, cluster=make(signing_keys=other.file, key_fingerprints=other.fingerprint))
+    assert machine.path(KEY).read_text() == other.file.read_text()
+
+
+def test_an_upload_of_a_key_that_is_interrupted_imports_nothing(
+    machine: ShellMachine, make: Callable[..., Cluster], signer: Signer
+) -> None:
+    machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
+    cluster = make(signing_keys=signer.file, key_fingerprints=signer.fingerprint)
+    (command,) = machine.commands(packages.key, cluster=cluster)
+    done = machine.sh(command, signer.file.read_text()[:100])
+    assert (done.returncode, done.stderr.replace(str(machine.root), "")) == (
+        1,
+        f"{KEY}: the upload was interrupted\n",
+    )
+    assert not (machine.root / "imported").exists()
+
+
+@pytest.fixture
+def files(make: Callable[..., Cluster], signer: Signer, tmp_path: Path) -> Callable[..., Cluster]:
+    """A cluster whose packages are in files of these versions."""
+
+    def files(**versions: str) -> Cluster:
+        (folder := tmp_path / f"rpms-{versions['logstash']}").mkdir(exist_ok=True)
+        for name, version in versions.items():
+            signer.rpm(folder, name, version)
+        keys = {"signing_keys": signer.file, "key_fingerprints": signer.fingerprint}
+        return make(rpms=folder, version=versions["logstash"], **keys)
+
+    return files
+
+
+@pytest.mark.parametrize(("el", "manager"), [(7, "yum"), (9, "dnf")])
+def test_files_are_copied_and_installed_without_a_repository(
+    host: PackageHost, files: Callable[..., Cluster], el: int, manager: str
+) -> None:
+    host.have(tcpdump="4.99", logrotate="3.21", libnl3="3.9")
+    cluster = files(logstash="8.19.3", keepalived="2.2.8", ipvsadm="1.31", libnl3="3.7")
+    done = host.deploy(cluster, el)
+    assert {(run.returncode, run.stderr) for run in done} == {(0, "")}
+    names = ["ipvsadm-1.31", "keepalived-2.2.8", "logstash-8.19.3"]
+    copies = [host.machine.path(f"{RPMS}/{name}-1.x86_64.rpm") for name in names]
+    assert host.changes == [
+        f"{manager} --assumeyes --disablerepo=* --setopt=localpkg_gpgcheck=1 install {' '.join(map(str, copies))}"
+    ]
+    assert sorted(host.machine.path(RPMS).iterdir()) == copies
+    assert host.logstash == ["8.19.3"]
+    record = host.machine.path(RECORD).read_text().splitlines()
+    assert record == ["package ipvsadm", "package keepalived", "package logstash"]
+    assert host.deploy(cluster, el) == []
+
+
+def test_a_copy_that_is_not_whole_is_not_installed(
+    host: PackageHost, files: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1")
+    monkeypatch.setattr("shutil.copy", lambda _, path: Path(path).write_text("a part"))
+    done = host.deploy(files(logstash="8.19.3"))[-1]
+    path = f"{RPMS}/logstash-8.19.3-1.x86_64.rpm"
+    assert (done.returncode, done.stderr.replace(str(host.machine.root), "")) == (
+        1,
+        f"{path}: the copy is not whole\n",
+    )
+    assert host.changes == []
+    assert not host.machine.path(path).exists()
+
+
+def test_another_version_in_files_waits_for_the_node_s_turn_and_the_old_one_is_kept(
+    host: PackageHost, files: Callable[..., Cluster]
+) -> None:
+    host.have(tcpdump="1", ipvsadm="1", keepalived="1", logrotate="1")
+    host.deploy(files(logstash="8.9.2"))
+    host.deploy(files(logstash="8.19.3"))
+    assert host.changes == []
+    assert host.logstash == ["8.9.2"]
+    copies = [host.machine.path(f"{RPMS}/logstash-{version}-1.x86_64.rpm") for version in ("8.19.3", "8.9.2")]
+    assert sorted(host.machine.path(RPMS).iterdir()) == copies
+    update = host.update(files(logstash="8.19.3"))
+    assert update
+    local = "dnf --assumeyes --disablerepo=* --setopt=localpkg_gpgcheck=1"
+    for command, verb, copy in (
+        (update.install, "install", copies[0]),
+        (update.revert, "downgrade", copies[1]),
+    ):
+        assert host.machine.sh(command).returncode == 0
+        assert host.changes[-1] == f"{local} {verb} {copy}"
+        assert host.logstash == [copy.name.split("-")[1]]
+    host.machine.sh(update.install)
+    host.deploy(files(logstash="8.20.0"))
+    assert [path.name for path in sorted(host.machine.path(RPMS).iterdir())] == [
+        "logstash-8.19.3-1.x86_64.rpm",
+        "logstash-8.20.0-1.x86_64.rpm",
+    ]
+
+
+def test_managed_packages_are_left_alone(host: PackageHost, make: Callable[..., Cluster]) -> None:
+    host.have(logstash="8.9.2")
+    cluster = make(packages="managed", version="8.19.3")
+    assert host.deploy(cluster) == []
+    assert host.update(cluster) is None
+    assert host.machine.run(packages.key, cluster=cluster) == []
+    assert host.changes == []

@@ -23,12 +23,13 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import Cluster, ClusterError, Input, Node, define
+from cluster import Cluster, ClusterError, Input, Node, Repository, define
 from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
 from tests.certificates import Authority
+from tests.packages import Signer
 from tests.unit import judges
 from tests.unit.clusters import make_cluster
 from tests.unit.judges import objections
@@ -85,6 +86,13 @@ def _certificates() -> dict[str, str]:
         return {file.name: file.read_text() for file in Path(name).iterdir()}
 
 
+@cache
+def _signer() -> Signer:
+    """The key that signs packages."""
+    with tempfile.TemporaryDirectory() as name:
+        return Signer(Path(name))
+
+
 def _named_inputs(inputs: list[Settings]) -> dict[str, str]:
     """The user's own files `named.conf`, with the inputs that are said to be there: text by pipeline."""
     texts: dict[str, str] = {}
@@ -113,6 +121,8 @@ def _folder(case: Case) -> Iterator[Path]:
             (target / "named.conf").write_text(text)
         for file, text in _certificates().items():
             (folder / file).write_text(text)
+        (folder / "signer.asc").write_text(_signer().file_text)
+        (folder / "login").write_text("USERNAME=stash\nPASSWORD=pass#word\n")
         yield folder
 
 
@@ -130,12 +140,29 @@ class Case:
         """The cluster as the deploy has it: through pyinfra's host data."""
         settings: Settings = {
             key: str(folder / value)
-            if key in ("auth_pass_file", "environment_file", "pipelines") and isinstance(value, str)
+            if key in ("auth_pass_file", "environment_file", "pipelines", "signing_keys", "rpms")
+            and isinstance(value, str)
             else value
             for key, value in self.settings.items()
         }
         if isinstance(settings.get("inputs"), list):
             settings["inputs"] = [_with_certificates(folder, input) for input in settings["inputs"]]
+        if isinstance(settings.get("repository"), dict):
+            settings["repository"] = {
+                name: str(folder / value)
+                if name in ("certificate", "key", "ca", "secrets") and isinstance(value, str)
+                else value
+                for name, value in settings["repository"].items()
+            }
+        if settings.get("key_fingerprints") == "of signer":
+            settings["key_fingerprints"] = _signer().fingerprint
+        if settings.get("rpms") == str(folder / "rpms"):
+            (folder / "rpms").mkdir(exist_ok=True)
+            version = settings.get("version")
+            _signer().rpm(
+                folder / "rpms",
+                version=version if isinstance(version, str) and "/" not in version else "8.19.3",
+            )
         _, data = define(**settings)
         return Cluster.model_validate(data["cluster"])
 
@@ -266,6 +293,40 @@ def an_input(
     return made
 
 
+SIGNED: Settings = {"signing_keys": "signer.asc", "key_fingerprints": "of signer"}
+"""The settings of the key that has signed the test's packages."""
+MIRRORS = [f"https://{name}.example/pulp/content/ACME/logstash" for name in "abc"]
+
+
+def _package_sources(kind: str) -> dict[str, st.SearchStrategy[Any]]:
+    """Settings that may be there together where packages come from Elastic's layout, another one, files, or others."""
+    if kind == "managed":
+        return {"packages": st.just("managed")}
+    if kind == "rpms":
+        return {"rpms": st.just("rpms")}
+    repository = {"seen_from": st.sampled_from(["operator", "nodes"]), "secrets": st.just("login")}
+    if kind == "repository":
+        place = st.one_of(
+            st.sampled_from(MIRRORS), st.lists(st.sampled_from(MIRRORS), min_size=1, unique=True)
+        )
+        client = {"certificate": st.just("logs.pem"), "key": st.just("logs.key"), "ca": st.just("ca.pem")}
+        return {
+            "proxy": st.just("http://proxy.example:3128"),
+            "exclusive": st.booleans(),
+            "repository": st.builds(
+                lambda url, more, client: {"url": url, **more, **client},
+                place,
+                _sometimes({"seen_from": repository["seen_from"], "secrets": st.just("login")}),
+                st.one_of(st.just({}), st.fixed_dictionaries(client)),
+            ),
+        }
+    return {
+        "proxy": st.just("http://proxy.example:3128"),
+        "exclusive": st.booleans(),
+        "repository": _sometimes({"seen_from": repository["seen_from"]}),
+    }
+
+
 @st.composite
 def good_cases(draw: Callable[..., Any]) -> Case:
     """A cluster that the model must take."""
@@ -309,8 +370,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "preempt": st.just(True) if several else st.booleans(),
         "version": st.sampled_from(["latest", f"{logstash}.1.3"]),
         "artifacts_url": st.sampled_from(["http://192.0.2.1:8080/mirror/elastic", "https://mirror.example"]),
-        "proxy": st.just("http://proxy.example:3128"),
-        "exclusive": st.booleans(),
+        **_package_sources(draw(st.sampled_from(["elastic", "repository", "rpms", "managed"]))),
         "firewall": st.just("firewalld") if snat else st.sampled_from(["firewalld", "none"]),
         "notification_email": st.sampled_from([None, "ops+ha@mail.example"]),
         "environment_file": st.just("environment"),
@@ -327,6 +387,12 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
+    if "rpms" in made:
+        made |= {"version": f"{logstash}.1.3", **SIGNED}
+    if "certificate" in (made.get("repository") or {}) or "url" in (made.get("repository") or {}):
+        made |= SIGNED
+    if made.get("packages") == "managed" and made.get("version") == "latest":
+        del made["version"]
     if any("defined_in" in each for each in inputs):
         made["pipelines"] = "pipelines"
     pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))
@@ -490,12 +556,30 @@ CHOICES: dict[str, list[Any]] = {
         {1: 2},
         "logs.pem",
     ],
+    "repository": [
+        {"seen_from": "nodes"},
+        {"url": MIRRORS[0]},
+        {"url": MIRRORS[:2], "secrets": "login"},
+        {"url": MIRRORS[0], "certificate": "logs.pem"},
+        {"certificate": "logs.pem", "key": "logs.key"},
+        {"mirrorlist": MIRRORS[0], "url": MIRRORS[0]},
+        {"url": "ftp://a"},
+        {"secrets": "environment"},
+        {"url": [], "seen": "x"},
+        {1: 2},
+        "x",
+    ],
+    "signing_keys": ["signer.asc", "logs.pem", "a\0b", None],
+    "key_fingerprints": ["of signer", "x", [], ["A" * 40, "A" * 40]],
+    "packages": ["install", "managed"],
+    "rpms": ["rpms", "auth_pass", "nowhere", [], "a\0b"],
+    "proxy": ["http://proxy.example:3128", None],
     "defined_in": ["named.conf", "other.conf", "a/b.conf", ".conf", None],
     "id": ["a", "a-udp", "a" * 64, "a.1"],
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
     model: [info.alias or name for name, info in model.model_fields.items()]
-    for model in (Cluster, Input, Node)
+    for model in (Cluster, Input, Node, Repository)
 }
 PARTS: list[type[BaseModel]] = [Cluster, Cluster, Input, Input, Node]
 
@@ -547,6 +631,8 @@ def names_a_field(place: str, case: Case) -> bool:
     if field == "inputs" and rest:
         number, _, rest = rest.partition(".")
         return number.isdigit() and _is_of(Input, rest)
+    if field == "repository" and rest:
+        return rest.removesuffix(".0").removesuffix(".1") in FIELDS[Repository]
     if field == "logstash_settings" and rest:
         return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
