@@ -837,7 +837,7 @@ def test_el7_uses_yum_and_restarts_keepalived(world: World) -> None:
     world.deploy()
     commands = "\n".join(world.machines["stash1"].commands)
     assert "yum --assumeyes install tcpdump ipvsadm keepalived" in commands
-    assert "dnf" not in commands
+    assert "dnf " not in commands
     assert "if up restart 'systemctl is-active keepalived'" in commands
     assert "python3" not in commands
 
