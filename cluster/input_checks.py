@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.buffers import COLD_SECONDS, DEFAULT_BUFFER, LARGEST_BUFFER, held_events, needed_buffer
 from cluster.errors import listed
 from cluster.plugins import CODECS, FETCHING, PLUGINS, UDP_SETTINGS, UNKNOWN
 
@@ -69,8 +70,33 @@ def check_input(input: Input) -> None:
             if getattr(input, field) not in (None, type(input).model_fields[field].default):
                 remedy = "take it out" if plugin in PLUGINS else "take it out, or write it into options"
                 raise ValueError(f"{field}: Logstash's {plugin} input has no such setting; {remedy}")
+        for field in ("events_per_second", "event_bytes"):
+            if getattr(input, field) not in (None, type(input).model_fields[field].default):
+                raise ValueError(
+                    f"{field}: sizes the receive buffer of Logstash's udp input only; take it out"
+                )
+    _check_receive_buffer(input)
     if input.senders == ():
         raise ValueError("senders: none given; name one or more, or leave it out")
+
+
+def _check_receive_buffer(input: Input) -> None:
+    """Raises `ValueError` where the receive buffer can't be as large as the rate needs it, or is said to be smaller."""
+    rate, size = input.events_per_second, input.receive_buffer_bytes
+    if rate is None:
+        return
+    needed = needed_buffer(rate, input.event_bytes)
+    if needed > LARGEST_BUFFER:
+        raise ValueError(
+            f"events_per_second: {rate} events of {input.event_bytes} bytes need a receive buffer of {needed} bytes, and the "
+            f"kernel's limit is {LARGEST_BUFFER}; spread them over several inputs"
+        )
+    if size != DEFAULT_BUFFER and (size is None or size < needed):
+        seconds = held_events(size, input.event_bytes) / rate
+        raise ValueError(
+            f"receive_buffer_bytes: {size} holds {seconds:.2g} s of events_per_second={rate}, and {COLD_SECONDS} s are "
+            f"needed; leave it out, or write {needed} or more"
+        )
 
 
 def _check_plugin(input: Input) -> None:

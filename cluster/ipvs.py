@@ -19,9 +19,9 @@ class RealServer:
     address: Address
     port: int
     weight: int
-    """As IPVS has it."""
-    slow: int
-    """Its weight while it is slow; the same where the scheduler ignores weights, or a sender sticks to its node."""
+    """As IPVS has it while the node gets its whole share."""
+    step: int
+    """What is one percent of it; 0 where its weight never changes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def virtual_servers(cluster: Cluster) -> tuple[VirtualServer, ...]:
             ops=input.one_packet(protocol),
             forwarding=input.forwards(protocol),
             real_servers=tuple(
-                RealServer(node, node.at(vip.version), input.target_port, *input.weights_of(node.name))
+                RealServer(node, node.at(vip.version), input.target_port, *_weights(input, node))
                 for node in cluster.nodes
             ),
         )
@@ -61,3 +61,9 @@ def virtual_servers(cluster: Cluster) -> tuple[VirtualServer, ...]:
         for protocol in input.protocols
         for vip in cluster.vips
     )
+
+
+def _weights(input: Input, node: Node) -> tuple[int, int]:
+    """`weight` and `step` of a real server."""
+    weight = input.weight_of(node.name)
+    return (100 * weight, weight) if input.percent_steps else (weight, 0)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from cluster import checks
+from cluster.buffers import DEFAULT_BUFFER, held_events, needed_buffer
 from cluster.certificates import TlsFiles
 from cluster.errors import ClusterError, listed, shown
 from cluster.input_checks import check_input
@@ -60,8 +61,6 @@ from cluster.types import (
 )
 from cluster.vrrp import VrrpInstance, vrrp_instances, vrrp_pairs
 
-RECEIVE_BUFFER = 16 << 20
-"""Bytes that a UDP input's socket may hold of waiting events. They are taken only while events wait."""
 MASK = SecretStr("********")
 """What is shown in the place of a secret."""
 
@@ -157,9 +156,10 @@ class Input(_Model):
     """More options of the plugin, by Logstash's names for them: strings, numbers, booleans, lists and dictionaries."""
     tls: Tls | None = None
     """TLS over TCP: a dictionary with the paths of its `certificate` and `key`, and more."""
-    scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "rr"
-    """How IPVS chooses a node (ipvsadm(8)): in turn (`rr`, `wrr`), by the fewest connections (`lc`, `wlc`), or by the
-    sender's address (`sh`, `mh`: a sender's events all go to one node)."""
+    scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = "wrr"
+    """How IPVS chooses a node (ipvsadm(8)): in turn (`wrr`, `rr`), by the fewest connections (`wlc`, `lc`), or by the
+    sender's address (`sh`, `mh`: a sender's events all go to one node). With `wrr` and `wlc`, a node that is slow or has
+    just started gets less than the others."""
     ops: bool | None = None
     """One-packet scheduling, UDP only: each datagram is scheduled anew (default: on, but off with `lc`, `wlc`)."""
     weights: dict[str, Weight] = {}
@@ -177,9 +177,15 @@ class Input(_Model):
     """Threads that process the datagrams in the input's queue; plugin `udp` only."""
     queue_size: Count | None = None
     """Datagrams that the input's queue holds in memory; plugin `udp` only."""
-    receive_buffer_bytes: Count | None = RECEIVE_BUFFER
-    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage; plugin `udp` only.
-    `net.core.rmem_max` is raised to it. `None` leaves the kernel's default, usually 208 kB."""
+    receive_buffer_bytes: Count | None = DEFAULT_BUFFER
+    """The socket's receive buffer in bytes, where events wait while Logstash collects garbage or has just started; plugin
+    `udp` only. `net.core.rmem_max` is raised to it. `None` leaves the kernel's default, usually 208 kB (default:
+    `16777216`, or more where `events_per_second` needs it)."""
+    events_per_second: Count | None = None
+    """The most events that come in a second, at the VIP; plugin `udp` only. The receive buffer then holds 12 seconds of
+    them: all can go to one node, and to one that has just started."""
+    event_bytes: Count = 200
+    """The mean size of an event in bytes; plugin `udp` only. The kernel counts 1,280 bytes for one of 200."""
     senders: Networks | None = None
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: PipelineId = "main"
@@ -248,11 +254,28 @@ class Input(_Model):
             return False
         return self.scheduler not in ("lc", "wlc") if self.ops is None else self.ops
 
-    def weights_of(self, node: str) -> tuple[int, int]:
-        """A node's weight in IPVS, and its weight while it is slow. With a scheduler that uses weights in turn, both
-        are twice the inventory's, so that the half is a whole number."""
-        weight = self.weights.get(node, 1)
-        return (2 * weight, weight) if self.scheduler in ("wrr", "wlc") else (weight, weight)
+    @property
+    def receive_buffer(self) -> int | None:
+        """The size of the socket's receive buffer in bytes; None where it is the kernel's default."""
+        if self.events_per_second is None or self.receive_buffer_bytes != DEFAULT_BUFFER:
+            return self.receive_buffer_bytes
+        return max(DEFAULT_BUFFER, needed_buffer(self.events_per_second, self.event_bytes))
+
+    def waiting_events(self, plugin: str) -> int | None:
+        """How many events wait in the socket of this plugin until one is lost; None over TCP, where senders wait."""
+        if "udp" not in self.plugins[plugin]:
+            return None
+        return held_events(self.receive_buffer if plugin == "udp" else None, self.event_bytes)
+
+    def weight_of(self, node: str) -> int:
+        """A node's weight by the inventory."""
+        return self.weights.get(node, 1)
+
+    @property
+    def percent_steps(self) -> bool:
+        """Whether a node can get a share of its weight: where the scheduler uses weights, and no sender loses its node
+        by that. Weights in IPVS are a hundred times the inventory's then."""
+        return self.scheduler in ("wrr", "wlc")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -338,6 +361,9 @@ class Cluster(_Model):
     (Logstash's `config.support_escapes`)."""
     pipeline_workers: Count | None = None
     """Threads that run filters and outputs (default: one for each CPU)."""
+    cold_start_rate: Count = 1000
+    """Events a second that a Logstash takes in its first 12 seconds, when its JVM is cold. A node that has just started gets no
+    more than that and its receive buffer can take, as long as others take the rest."""
     start_timeout: StartTimeout = 180
     """Seconds within which Logstash must stop, and then start and have all its inputs; otherwise a deploy puts its old
     files back."""

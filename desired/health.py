@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from cluster import Cluster, Node
+from cluster.buffers import COLD_SECONDS
 from desired.health_script import CHECK, PYTHON, USER, check_script, starts
 from desired.paths import DRAINED, STATE, staged
 from desired.render import program, render
@@ -15,7 +16,7 @@ UNIT = "logstash-ha-health"
 FILE = f"/etc/systemd/system/{UNIT}.service"
 SERVICE = "/etc/keepalived/logstash_ha_health.py"
 """Beside the health script, whose module it is built on."""
-MODULES = ("/etc/keepalived/logstash_ha_channel.py", "/etc/keepalived/logstash_ha_listeners.py")
+MODULES = tuple(f"/etc/keepalived/logstash_ha_{name}.py" for name in ("channel", "listeners", "slow_start"))
 """What the service is built on, beside the health script."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 KEY = f"{STATE}/health.key"
@@ -26,7 +27,7 @@ TMPFILES = f"/etc/tmpfiles.d/{UNIT}.conf"
 FOLDER = "/run/keepalived-health"
 """Where the verdicts are. SELinux lets keepalived read and watch what is in /run and has its name."""
 REASONS = f"{FOLDER}/reasons"
-"""Why inputs are down or slow, a JSON object a line. The service renews its modification time while it works."""
+"""Why inputs are down, slow or just starting, a JSON object a line. The service renews its modification time while it works."""
 PEERS = f"{FOLDER}/peers"
 """Which of the other nodes' services this node's hears."""
 LINK_FAULT = f"{FOLDER}/link_fault"
@@ -36,6 +37,9 @@ SPARE_VERDICT = f"{FOLDER}/spare"
 RELOAD_FOLDER = f"{FOLDER}/reload"
 """Where the service asks for a reload of keepalived, by a file (`desired.reload`)."""
 RELOAD = f"{RELOAD_FOLDER}/keepalived"
+FOLLOWS_FILES = 9
+"""The first Enterprise Linux whose keepalived follows a verdict's file at once, and a weight's. 2.1.5 (EL 8) can, too, but a
+real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
 TRACK_FILE = 8
 """The first Enterprise Linux whose keepalived's instances follow a file."""
 INTERVAL = 0.5
@@ -55,19 +59,17 @@ def verdict(node: Node, input_id: str) -> str:
     return f"{FOLDER}/{node.address}/{input_id}"
 
 
-def slow_file(node: Node, input_id: str) -> str:
-    """The file that says whether this input of this node is slow: it holds `1` then, and is empty otherwise."""
-    return f"{FOLDER}/slow/{node.address}/{input_id}"
+def reduction(node: Node, input_id: str) -> str:
+    """The file that says how many percent of its weight this input of this node does not get now; empty: it gets all."""
+    return f"{FOLDER}/reductions/{node.address}/{input_id}"
 
 
-def slow_aware_inputs(cluster: Cluster) -> list[str]:
-    """The ids of the inputs whose nodes have a lower weight while they are slow."""
+def weighed_inputs(cluster: Cluster, el: int) -> list[str]:
+    """The ids of the inputs whose nodes get less than their weight while they are slow or have just started."""
+    if el < FOLLOWS_FILES:
+        return []
     return list(
-        dict.fromkeys(
-            server.input_id
-            for server in cluster.virtual_servers
-            if any(real.slow != real.weight for real in server.real_servers)
-        )
+        dict.fromkeys(server.input_id for server in cluster.virtual_servers if server.input.percent_steps)
     )
 
 
@@ -78,14 +80,11 @@ def link_fault(el: int) -> str | None:
 
 def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
     """What the service reads: it makes up no path of its own."""
-    slow_aware = slow_aware_inputs(cluster)
+    weighed = weighed_inputs(cluster, el)
     inputs = {
-        input.plugin_id(protocols[0]): [
-            {"protocol": protocol, "port": input.target_port, "probe": input.may_probe(protocol)}
-            for protocol in protocols
-        ]
+        input.plugin_id(protocols[0]): (input, plugin)
         for input in cluster.inputs
-        for protocols in input.plugins.values()
+        for plugin, protocols in input.plugins.items()
     }
     return {
         "interval": INTERVAL,
@@ -98,14 +97,20 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "peers": PEERS,
         "link_fault": link_fault(el),
         "reload": RELOAD,
+        "cold": {"rate": cluster.cold_start_rate, "seconds": COLD_SECONDS},
         "nodes": {
             str(member.address): {
                 input_id: {
-                    "sockets": sockets,
+                    "sockets": [
+                        {"protocol": protocol, "port": input.target_port, "probe": input.may_probe(protocol)}
+                        for protocol in input.plugins[plugin]
+                    ],
                     "verdict": verdict(member, input_id),
-                    "slow": slow_file(member, input_id) if input_id in slow_aware else None,
+                    "reduction": reduction(member, input_id) if input_id in weighed else None,
+                    "weight": input.weight_of(member.name),
+                    "holds": input.waiting_events(plugin),
                 }
-                for input_id, sockets in inputs.items()
+                for input_id, (input, plugin) in inputs.items()
             }
             for member in cluster.nodes
         },
@@ -141,8 +146,8 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         peers=PEERS,
         user=USER,
         verdict=verdict,
-        slow_aware_inputs=slow_aware_inputs(cluster),
-        slow_file=slow_file,
+        weighed_inputs=weighed_inputs(cluster, el),
+        reduction=reduction,
         link_fault=link_fault(el),
         reload_folder=RELOAD_FOLDER,
         spare_verdict=SPARE_VERDICT,

@@ -18,9 +18,6 @@ RELEASE_VIPS = "/etc/keepalived/release_vips.py"
 """The program that removes the VIPs from a node whose keepalived was killed."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 
-FILE_CHECK = 9
-"""The first Enterprise Linux whose keepalived follows a verdict file at once. 2.1.5 (EL 8) can, too, but a
-real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
 CRASHES = ("2.3.0", "2.3.1", "2.3.2")
 """The versions of keepalived that crash with FILE_CHECK (acassen/keepalived d3155660, first in 2.3.3)."""
 CRASHES_MEND = "crashes with FILE_CHECK; install 2.3.3 or later, or 2.2.8"
@@ -65,10 +62,10 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         # EL 7's SELinux policy does not let keepalived change its user, and 1.3.5 takes a script that it can't start
         # for one that succeeds. The only one is test(1).
         script_user="root" if el == 7 else USER,
-        file_check=el >= FILE_CHECK,
+        file_check=el >= health.FOLLOWS_FILES,
         verdict=health.verdict,
-        slow_aware_inputs=health.slow_aware_inputs(cluster),
-        slow_file=health.slow_file,
+        weighed_inputs=health.weighed_inputs(cluster, el),
+        reduction=health.reduction,
         link_fault=health.link_fault(el),
         paired_instances=[instance for pair in cluster.vrrp_pairs for instance in pair],
         spare_verdict=health.SPARE_VERDICT,

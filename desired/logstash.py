@@ -146,7 +146,9 @@ def options(cluster: Cluster, node: Node, input: Input, plugin: str) -> dict[str
     if plugin == "tcp":
         values["dns_reverse_lookup_enabled"] = False
     if plugin == "udp":
-        values |= {name: value for name in UDP_SETTINGS if (value := getattr(input, name))}
+        settings = {name: getattr(input, name) for name in UDP_SETTINGS}
+        settings["receive_buffer_bytes"] = input.receive_buffer
+        values |= {name: value for name, value in settings.items() if value}
     written = {name: literal(value, cluster.support_escapes) for name, value in values.items()}
     if input.codec_name:
         written["codec"] = codec(input.codec_name, input.codec_options, cluster.support_escapes)

@@ -8,7 +8,7 @@ from desired.textfile import TextFile
 FILE = "/etc/modules-load.d/logstash-ha.conf"
 """Read at boot before sysctl's files (modules-load.d(5)): `net.ipv4.vs.*` exist only once ip_vs is loaded."""
 
-BASIC = ["ip_vs", "ip_vs_rr", "nf_conntrack"]
+BASIC = ["ip_vs", "ip_vs_wrr", "nf_conntrack"]
 """The modules that a cluster needs which leaves all to the defaults."""
 
 

@@ -50,9 +50,7 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
                 _of_interface(cluster, "arp_ignore"): "1",
                 "net.ipv4.conf.all.arp_announce": "2",
             }
-    buffer = max(
-        (input.receive_buffer_bytes or 0 for input in cluster.inputs if "udp" in input.plugins), default=0
-    )
+    buffer = max((input.receive_buffer or 0 for input in cluster.inputs if "udp" in input.plugins), default=0)
     if buffer > RMEM_MAX_DEFAULT:
         settings[RMEM_MAX] = str(buffer)
     return settings

@@ -85,10 +85,11 @@ REASONS = {
     "bind_failed": "the input can't bind its port",
     "blocked": "the pipeline's queue is full, and no event leaves it",
     "queue_full": "the pipeline's queue is full, but events leave it: the input is slow",
+    "slow_start": "the input is up, but its Logstash has just started, and it gets less than its weight",
     "flapping": "the input comes and goes, and has to stay good for some time first",
     "probe_refused": "the input is up, but a probe of its port is refused: a firewall rejects it",
 }
-"""All values of `reason`, for programs, and what they stand for. The last seven only come from the health service."""
+"""All values of `reason`, for programs, and what they stand for. The last eight only come from the health service."""
 NOT_RUNNING = ("refused", "no_pipeline", "no_such_input", "not_running")
 """The reasons that say that the input's pipeline does not run: when it runs again, it counts from 0."""
 
@@ -125,16 +126,19 @@ class Up(object):  # noqa: UP004
     `listener_errors` counts how often its listener has failed: a udp input that can't bind its port counts one up
     every 5 s. `pressure` is how many threads of the pipeline's inputs have waited for room in its queue in the last 10 to
     15 s, and `events_out` how many events have left the pipeline: while an output is blocked, that number stays the
-    same. `probe_refused` is whether a firewall rejects the probes of its port.
+    same. `taken` is how many events the input has taken, and `run` an id that is another one when Logstash has started
+    anew, or empty. `probe_refused` is whether a firewall rejects the probes of its port.
     """
 
     probe_refused = False
 
-    def __init__(self, pipeline, listener_errors, pressure=0.0, events_out=0):
+    def __init__(self, pipeline, listener_errors, pressure=0.0, events_out=0, taken=0, run=""):
         self.pipeline = pipeline
         self.listener_errors = listener_errors
         self.pressure = pressure
         self.events_out = events_out
+        self.taken = taken
+        self.run = run
 
     def queue_full(self):
         """Whether the pipeline's queue has been full for some seconds."""
@@ -334,6 +338,7 @@ def find_inputs(stats, input_ids):
             "no_pipeline", "no pipeline is there: Logstash is starting, or its pipeline failed to start"
         )
     listed, found, hashes = [], {}, has_hashes(stats)
+    run = member(stats, "ephemeral_id", TEXT)
     for name in sorted(pipelines):
         pipeline = pipelines[name]
         runs = not hashes or member(pipeline, "hash", TEXT) != ""
@@ -345,7 +350,8 @@ def find_inputs(stats, input_ids):
             if runs:
                 listener_errors = member(member(plugin, "errors", dict), "listener", int)
                 events_out = member(member(pipeline, "events", dict), "out", int)
-                found[input_id] = Up(name, listener_errors, pressure_of(pipeline), events_out)
+                taken = member(member(plugin, "events", dict), "out", int)
+                found[input_id] = Up(name, listener_errors, pressure_of(pipeline), events_out, taken, run)
             else:
                 message = "pipeline %s does not run: it has crashed, or it is starting" % name
                 found[input_id] = DefinitelyDown("not_running", message, name)

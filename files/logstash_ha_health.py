@@ -8,15 +8,19 @@ SETTINGS is a JSON file, which names all files that the service writes:
      "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
      "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
      "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
+     "cold": {"rate": 1000, "seconds": 12},
      "nodes": {"192.0.2.11": {"udp-5514": {
          "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
-         "slow": "/run/keepalived-health/slow/192.0.2.11/udp-5514"}}}}
+         "reduction": "/run/keepalived-health/reductions/192.0.2.11/udp-5514",
+         "weight": 1, "holds": 26214}}}}
 `sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
 one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
 address, and `interface` the one that has it. `vips` are the cluster's, which also name it in what its services tell each
-other, and `key` is the file of their common key. `link_fault` and `slow` may be null: keepalived does not follow them then.
+other, and `key` is the file of their common key. `cold` is how many events a second a Logstash takes that has just started, and
+for how many seconds. `weight` is the node's by the inventory, and `holds` how many events wait in the input's socket until one is
+lost; null where senders wait. `link_fault` and `reduction` may be null: keepalived does not follow them then.
 The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
 tell each other nothing. They outlive the service, and its next run starts from them.
 
@@ -28,15 +32,15 @@ input is up on another one: what is sent to an empty pool is lost for certain.
 What it writes:
 - `verdict`: empty while the input is up, `1` while it is down; written when that changes. keepalived reads it by a
   FILE_CHECK with `weight 0`, or where it has no FILE_CHECK, by a MISC_CHECK with `test ! -s FILE`.
-- `slow`: `1` while the queue of the input's pipeline is full, though events leave it, else empty. keepalived then takes
-  half of the node's weight away.
+- `reduction`: how many percent of its weight the node does not get now; empty where it gets all. 50 while the queue of the
+  input's pipeline is full, though events leave it; others while its Logstash is cold (logstash_ha_slow_start.py).
 - `link_fault`: `1` while this node's link is down, or has not been up for long, or while keepalived must be reloaded,
   else empty. keepalived's instances are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service ends
   that after some seconds.
 - `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
   systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
-- `reasons`: why inputs are down, drained, slow or in doubt: one JSON object a line, sorted by input and address, with the members
+- `reasons`: why inputs are down, drained, slow, starting or in doubt: one JSON object a line, sorted by input and address, with the members
   that check_logstash_input.py documents. `"kept": true` marks one that stays in the pool as the last one.
 
 Its sign of life: while no poll takes longer than it may, about once a second, it notifies systemd's watchdog
@@ -71,6 +75,7 @@ import time
 import check_logstash_input as script
 import logstash_ha_channel as channel
 import logstash_ha_listeners as listeners
+import logstash_ha_slow_start as slow_start
 
 FAILURES = 3
 SUCCESSES = 2
@@ -104,6 +109,10 @@ SLOW_AFTER = 3.0
 """Seconds for which a pipeline's queue has to be full until its inputs count as slow."""
 NOT_SLOW_AFTER = 10.0
 """Seconds for which it has to have room until they no longer do."""
+SLOW_SHARE = 50
+"""The percent of its weight that a slow input gets."""
+LISTED_UP = ("probe_refused", "slow_start")
+"""The reasons for which an input is listed that is up."""
 BIND_RETRY = 7.0
 """Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
 START_REASONS = frozenset(script.NOT_RUNNING).union(["nobody_listens"])
@@ -165,21 +174,37 @@ class FlagFile(object):  # noqa: UP004
         return self.raised and self.written != before
 
     def write(self, raised):
-        self.raised = raised
+        self._write(b"1\n" if raised else b"")
+
+    def _write(self, content):
+        self.raised = content != b""
         with io.open(self.path, "r+b", buffering=0) as file:
-            file.truncate(0)
-            if raised:
-                file.write(b"1\n")
+            file.write(content)  # nobody finds the file empty meanwhile
+            file.truncate(len(content))
             self.written = os.fstat(file.fileno()).st_mtime
+
+
+class PercentFile(FlagFile):
+    """A file with a percent that keepalived follows; empty for 0."""
+
+    def __init__(self, path):
+        super(PercentFile, self).__init__(path)  # noqa: UP008
+        with io.open(path, "rb") as file:
+            content = file.read().strip()
+        self.percent = int(content) if content.isdigit() else 0
+
+    def write(self, percent):
+        if percent != self.percent:
+            self.percent = percent
+            self._write(b"" if percent == 0 else ("%d\n" % percent).encode("ascii"))
 
 
 class Slowness(object):  # noqa: UP004
     """Whether an input of a node is slow, and since when its queue says otherwise."""
 
-    def __init__(self, path):
-        self.flag = FlagFile(path) if path is not None else None
-        self.slow = self.flag is not None and self.flag.raised
-        self.opposed_since = None
+    def __init__(self, slow):
+        """`slow` is what an earlier service has found."""
+        self.set(slow)
 
     def update(self, queue_full):
         """Takes in a poll. Whether it changes `slow`."""
@@ -196,8 +221,6 @@ class Slowness(object):  # noqa: UP004
 
     def set(self, slow):
         self.slow, self.opposed_since = slow, None
-        if self.flag is not None and self.flag.raised != slow:
-            self.flag.write(slow)
 
 
 class Blockage(object):  # noqa: UP004
@@ -236,14 +259,18 @@ class Blockage(object):  # noqa: UP004
 class InputState(object):  # noqa: UP004
     """The state of one input on one node, and the polls in a row that oppose it.
 
-    `listed` is what the `reasons` file says of it at the service's start, or None.
+    `listed` is what the `reasons` file says of it at the service's start, or None; `intake` is what its node's Logstash takes.
     """
 
-    def __init__(self, ip, input_id, settings, listed):
+    def __init__(self, ip, input_id, settings, listed, intake):
         self.ip = ip
         self.input_id = input_id
+        self.weight = settings["weight"]
+        self.holds = settings["holds"]
+        self.intake = intake
         self.down_flag = FlagFile(settings["verdict"])
-        self.slowness = Slowness(settings["slow"])
+        path = settings["reduction"]
+        self.reduction = PercentFile(path) if path is not None else None
         was_kept = listed is not None and listed["state"] != "slow" and listed.get("kept") is True
         self.kept = was_kept and not self.down_flag.raised
         """Whether keepalived hears that it is up, though it is down: it is up on no other node."""
@@ -252,6 +279,12 @@ class InputState(object):  # noqa: UP004
         """The refined outcome of the last poll."""
         self.listed = listed if listed is not None and self._agrees(listed) else None
         """What the `reasons` file says of it; None where that is nothing."""
+        before = (self.listed["state"], self.listed["reason"]) if self.listed is not None else ("", "")
+        self.slowness = Slowness(before[0] == "slow")
+        self.share = 100
+        """The percent of its weight that it gets by its slow start."""
+        if before[1] == "slow_start" and self.reduction is not None:
+            self.share = 100 - self.reduction.percent
         self.opposing_polls = 0
         """Polls in a row that say otherwise."""
         self.opposed_since = 0.0
@@ -277,10 +310,11 @@ class InputState(object):  # noqa: UP004
             self.first_refused = self.last_refused - REFUSED_AFTER
 
     def _agrees(self, listed):
-        """Whether what the file says is what the flags say."""
-        if self.up:
-            return listed["state"] == ("slow" if self.slowness.slow else "up")
-        return listed["state"] not in ("slow", "up")
+        """Whether what the file says is what keepalived's files say."""
+        if (listed["state"] in ("slow", "up")) != self.up:
+            return False
+        least = {"queue_full": 100 - SLOW_SHARE, "slow_start": 1}.get(listed["reason"], 0)
+        return (self.reduction.percent if self.reduction is not None else 0) >= least
 
     def weigh(self, outcome, vouched):
         """The outcome of a poll, or one with more or with less doubt, by what the node's own service or kernel says.
@@ -358,7 +392,7 @@ class InputState(object):  # noqa: UP004
     def settled(self):
         """Whether it is up, and nothing says otherwise."""
         fine = isinstance(self.outcome, script.Up) and not self.outcome.queue_full()
-        return fine and self.up and self.opposing_polls == 0
+        return fine and self.up and self.share == 100 and self.opposing_polls == 0
 
     def why_down(self):
         """Why the other nodes should not send it any event; None where nothing is certain."""
@@ -367,9 +401,23 @@ class InputState(object):  # noqa: UP004
         certain = isinstance(self.outcome, script.DefinitelyDown) or not self.up
         return self.outcome if certain else None
 
+    def rate(self):
+        """Events a second that it takes; None where that is not known."""
+        return self.intake.rate(self.input_id)
+
     def write(self):
         """Tells keepalived."""
+        if self.up:  # it must not get its full weight first
+            self.write_reduction()
         self.down_flag.write(not self.up and not self.kept)
+        if not self.up:
+            self.write_reduction()
+
+    def write_reduction(self):
+        """Tells keepalived how much of its weight it gets."""
+        if self.reduction is not None:
+            slow = self.slowness.slow
+            self.reduction.write(100 - (min(self.share, SLOW_SHARE) if slow else self.share))
 
 
 class ReasonsFile(object):  # noqa: UP004
@@ -433,7 +481,7 @@ def parse_listed(line):
         for key in ("input", "address", "state", "reason", "message")
     }
     known = texts["state"] in ("up", "down", "drained", "slow") and texts["reason"] in script.REASONS
-    doubted = (texts["state"] == "up") == (texts["reason"] == "probe_refused")
+    doubted = (texts["state"] == "up") == (texts["reason"] in LISTED_UP)
     return verdict if known and doubted and all(texts.values()) else None
 
 
@@ -461,23 +509,42 @@ class Journal(object):  # noqa: UP004
 class Verdicts(object):  # noqa: UP004
     """The pools of all inputs. What is found at once is listed and written to the journal at once."""
 
-    def __init__(self, reasons):
+    def __init__(self, reasons, cold):
         self.reasons = reasons
+        self.cold = cold
         self.journal = Journal()
         self.pools = {}
+        self.weighed = False
+        """Whether any node can get a part of its weight."""
         self.lock = threading.Lock()
 
     def add(self, state):
-        pool = self.pools.setdefault(state.input_id, InputPool(self.reasons, self.journal))
+        pool = self.pools.setdefault(state.input_id, InputPool(self.reasons, self.journal, self.cold))
         pool.states.append(state)
+        self.weighed = self.weighed or state.reduction is not None
 
     def judge(self, outcomes):
-        """Takes in pairs of an input's state and the outcome of a poll, or of a message."""
+        """Takes in pairs of an input's state and the outcome of a poll, or of a message, all of one node."""
         with self.lock:
             for state, outcome in outcomes:
-                self.pools[state.input_id].judge(state, outcome)
+                state.intake.update(state.input_id, outcome)
+            total = self._expected(outcomes[0][0]) if outcomes else None
+            for state, outcome in outcomes:
+                self.pools[state.input_id].judge(state, outcome, total)
             self.reasons.write()
             self.journal.write()
+
+    def _expected(self, state):
+        """The events a second that all inputs of this one's node would get by their weights; None where that does not
+        matter: keepalived follows no weights, or its Logstash is warm."""
+        if not self.weighed or self.cold.warm(state.intake.taken):
+            return None
+        return sum(
+            pool.expected(other)
+            for pool in self.pools.values()
+            for other in pool.states
+            if other.intake is state.intake
+        )
 
     def report_rest(self, states):
         """Writes the reasons to the journal that a start or a stop has left behind, once nothing changes any more."""
@@ -492,22 +559,29 @@ class Verdicts(object):  # noqa: UP004
 class InputPool(object):  # noqa: UP004
     """One input on all nodes."""
 
-    def __init__(self, reasons, journal):
+    def __init__(self, reasons, journal, cold):
         self.reasons = reasons
         self.journal = journal
+        self.cold = cold
         self.states = []
 
-    def judge(self, state, outcome):
-        """Takes in the outcome of a poll of one node."""
+    def judge(self, state, outcome, total):
+        """Takes in the outcome of a poll of one node, whose inputs would get `total` events a second."""
         outcome = state.outcome = state.refine(outcome)
         changed = state.count_poll(outcome)
         if changed:
             self._keep_one(state)
-            state.write()
             state.slowness.set(False)
-            self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
+            if state.up:
+                state.share = self._share(state, total)
+            else:
+                state.share = 100
+                state.intake.end(state.input_id)
+            state.write()
+            self._report(state, self._verdict(state, outcome), changed)
         elif state.up:
             self._judge_slowness(state, outcome)
+            self._judge_share(state, outcome, total)
             self._judge_refusal(state, outcome)
         elif isinstance(outcome, script.Down):
             self._report(state, script.verdict_on(state.ip, state.input_id, outcome), changed)
@@ -565,13 +639,67 @@ class InputPool(object):  # noqa: UP004
         state.listed = verdict if "reason" in verdict else None
         self.reasons.record(verdict)
 
-    def _judge_slowness(self, state, outcome):
-        if not isinstance(outcome, script.Up) or not state.slowness.update(outcome.queue_full()):
-            return
+    def _verdict(self, state, outcome):
+        """As data, with what only several polls show of an input that is up."""
         verdict = script.verdict_on(state.ip, state.input_id, outcome)
         if state.slowness.slow:
             message = "its queue is full, though events leave it"
             verdict.update(state="slow", reason="queue_full", message=message)
+        elif state.share < 100:
+            message = "coming back at %d %% of its weight, until its Logstash is warm" % state.share
+            verdict.update(reason="slow_start", message=message)
+        return verdict
+
+    def _others(self, state):
+        """The other nodes where the input is up."""
+        return [other for other in self.states if other is not state and other.up]
+
+    def expected(self, state):
+        """The events a second that it would get by its weight."""
+        others = self._others(state)
+        weights = state.weight + sum(other.weight for other in others)
+        return self._rate(state, others) * state.weight / weights if weights else 0.0
+
+    def _rate(self, state, others):
+        """The events a second that the input gets at these nodes."""
+        return (state.rate() or 0.0) + sum(other.rate() or 0.0 for other in others)
+
+    def _share(self, state, total):
+        """The percent of its weight that a node gets, which would get `total` events a second by all of its weights. One
+        node always has its full weight."""
+        others = self._others(state)
+        if state.reduction is None or state.holds is None or total is None:
+            return 100
+        if not any(other.share == 100 and other.weight for other in others):
+            return 100
+        if any(other.rate() is None for other in others):  # this service has just started
+            return state.share
+        own = self.expected(state)
+        allowed = self.cold.allowed(own, total, state.holds, state.intake.taken)
+        if allowed is None:
+            return 100
+        weights = sum(other.weight * other.share / 100.0 for other in others)
+        return slow_start.percent(allowed, self._rate(state, others), state.weight, weights)
+
+    def _judge_share(self, state, outcome, total):
+        if not isinstance(outcome, script.Up):
+            return
+        before, state.share = state.share, self._share(state, total)
+        state.write_reduction()
+        if state.share == before or state.slowness.slow:
+            return
+        verdict = self._verdict(state, outcome)
+        self._list(state, verdict)
+        if before == 100:
+            self.journal.add(state, script.describe(verdict), "are up: " + script.REASONS["slow_start"])
+        elif state.share == 100:
+            self._tell(state, "warm, and has its full weight")
+
+    def _judge_slowness(self, state, outcome):
+        if not isinstance(outcome, script.Up) or not state.slowness.update(outcome.queue_full()):
+            return
+        verdict = self._verdict(state, outcome)
+        if state.slowness.slow:
             common = "are slow: %s" % script.REASONS["queue_full"]
             self.journal.add(state, script.describe(verdict), common)
         else:
@@ -581,7 +709,8 @@ class InputPool(object):  # noqa: UP004
     def _judge_refusal(self, state, outcome):
         """Lists an input that is up, but whose probes a firewall rejects; being slow is listed rather than that."""
         listed = state.listed is not None and state.listed["reason"] == "probe_refused"
-        if state.slowness.slow or not isinstance(outcome, script.Up) or outcome.probe_refused == listed:
+        held_back = state.slowness.slow or state.share < 100
+        if held_back or not isinstance(outcome, script.Up) or outcome.probe_refused == listed:
             return
         verdict = script.verdict_on(state.ip, state.input_id, outcome)
         self._list(state, verdict)
@@ -1149,9 +1278,10 @@ class NodePoller(threading.Thread):
         self.states = {}
         self.probes = {}
         self.kernel = listeners.Kernel() if ip == settings["own"] else None
+        intake = slow_start.Intake()
         for input_id, input_settings in settings["nodes"][ip].items():
             listed = verdicts.reasons.verdicts.get((input_id, ip))
-            state = InputState(ip, input_id, input_settings, listed)
+            state = InputState(ip, input_id, input_settings, listed, intake)
             self.states[input_id] = state
             self.probes[input_id] = [
                 self._probe(settings["own"], each["protocol"], each["port"])
@@ -1278,7 +1408,8 @@ def main(arguments):
         with io.open(arguments[0], encoding="utf-8") as file:
             settings = json.load(file)
         reasons = ReasonsFile(settings["reasons"])
-        verdicts = Verdicts(reasons)
+        cold = slow_start.Cold(settings["cold"]["rate"], settings["cold"]["seconds"])
+        verdicts = Verdicts(reasons, cold)
         pollers = [NodePoller(settings, ip, verdicts) for ip in settings["nodes"]]
         reasons.keep(state for poller in pollers for state in poller.states.values())
         others = [Channel(settings, pollers), LinkMonitor(settings)]

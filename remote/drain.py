@@ -18,6 +18,9 @@ from remote.commands import read, succeeds
 DRAIN_BOUND = 15.0
 """Seconds for keepalived to follow a health check: `delay_loop`, `misc_timeout` and some more."""
 
+WARM_BOUND = 60.0
+"""Seconds for a node that has just started to get its full weight (the health service's slow start)."""
+
 PoolMember = tuple[str, str, str]
 """A real server in a virtual server's pool: the protocol, and the addresses of both, with their ports."""
 
@@ -52,6 +55,29 @@ def present_members(directors: list[Host], node: Node) -> set[PoolMember]:
     }
 
 
+def comes_back_slowly(directors: list[Host], cluster: Cluster, node: Node) -> bool:
+    """Whether another node has less than its weight on any of these directors, where one has its full weight."""
+    tables = [read(director, VirtualServers) or [] for director in directors]
+    for server in cluster.virtual_servers:
+        desired = {socket_name(real.address, real.port): real for real in server.real_servers}
+        for found in (found for table in tables for found in table):
+            if (found["protocol"], found["address"]) != (
+                server.protocol,
+                socket_name(server.vip, server.port),
+            ):
+                continue
+            known = [
+                (desired[real["address"]], real["weight"])
+                for real in found["real_servers"]
+                if real["address"] in desired
+            ]
+            if any(weight == real.weight for real, weight in known) and any(
+                real.node != node and 0 < weight < real.weight for real, weight in known
+            ):
+                return True
+    return False
+
+
 def holds_a_vip(director: Host, cluster: Cluster) -> bool:
     """Whether this node holds a VIP now."""
     return any((read(director, VipInterfaces, vips=[str(vip) for vip in cluster.vips]) or {}).values())
@@ -75,6 +101,8 @@ def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[Non
     if not members:
         yield
         return
+    # What this one takes now, a cold Logstash would have to take.
+    wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
     flag = f"{DRAINED}/{node.address}"
     try:
         for director in directors:

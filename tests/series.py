@@ -180,7 +180,8 @@ class Replay:
                 file = folder / f"{address} {id}"
                 file.write_text("" if self.up or address == OTHER else "1\n")
                 sockets = [{"protocol": protocol, "port": port, "probe": True}]
-                nodes[address][id] = {"sockets": sockets, "verdict": str(file), "slow": None}
+                nodes[address][id] = {"sockets": sockets, "verdict": str(file)}
+                nodes[address][id] |= {"reduction": None, "weight": 1, "holds": 26214}
         listed = [
             {"input": id, "address": NODE, "state": "down", "reason": self.reason, "message": "as before"}
             for id in self.inputs
@@ -201,7 +202,7 @@ class Replay:
             "own": NODE if self.own else OTHER,
             "nodes": nodes,
         }
-        verdicts = service.Verdicts(reasons)
+        verdicts = service.Verdicts(reasons, service.slow_start.Cold(1000, 12))
         poller, _ = (service.NodePoller(settings, address, verdicts) for address in nodes)
         poller.due = _Wait(self)
         self.states = poller.states

@@ -97,6 +97,23 @@ def slow(cluster: Cluster, observations: Observations) -> list[Problem]:
     ]
 
 
+def slow_start(cluster: Cluster, observations: Observations) -> list[Problem]:
+    """The inputs of nodes that come back slowly, each once."""
+    return [
+        Problem(
+            Status.WARNING,
+            "health",
+            node.name,
+            f"{input} is {check['message']}",
+            "nothing: its weight grows with the events that it takes",
+            check["reason"],
+        )
+        for input in cluster.input_ids
+        for node in cluster.nodes
+        if (check := _first(observations, node, "up", input, "slow_start"))
+    ]
+
+
 def probe_refused(cluster: Cluster, observations: Observations) -> list[Problem]:
     """The inputs that are up, but whose probes a firewall rejects, each once."""
     problems = []
@@ -153,6 +170,13 @@ def state_of(seen: Observation, node: Node, input: str) -> str | None:
     return next((check["state"] for check in checks_of(seen, node, input)), None)
 
 
+def is_reduced(seen: Observation, node: Node, input: str) -> bool:
+    """Whether an input on `node` gets less than its weight: it is slow, or has just started."""
+    return any(
+        check["state"] == "slow" or check["reason"] == "slow_start" for check in checks_of(seen, node, input)
+    )
+
+
 def _seen_by(observations: Observations, node: Node, state: str) -> list[str]:
     """The observers for which `node` has this state."""
     return [
@@ -162,14 +186,16 @@ def _seen_by(observations: Observations, node: Node, state: str) -> list[str]:
     ]
 
 
-def _first(observations: Observations, node: Node, state: str, input: str | None = None) -> Check | None:
-    """The first check of `node` with this state, whoever made it."""
+def _first(
+    observations: Observations, node: Node, state: str, input: str | None = None, reason: str | None = None
+) -> Check | None:
+    """The first check of `node` with this state, and with this reason where one is given, whoever made it."""
     return next(
         (
             check
             for seen in observations.values()
             for check in checks_of(seen, node, input)
-            if check["state"] == state
+            if check["state"] == state and reason in (None, check["reason"])
         ),
         None,
     )

@@ -7,7 +7,7 @@ from desired import health, keepalived_conf
 from desired.keepalived import SPARE_MARK
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
-from verification.health import UP, state_of
+from verification.health import UP, is_reduced, state_of
 from verification.observe import Observation
 from verification.report import Problem, Status, VipReport
 
@@ -45,9 +45,9 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
         states = {address: state_of(seen, real.node, server.input_id) for address, real in desired.items()}
 
         def right(state: RealServerState, real: RealServer) -> bool:
-            slow = state_of(seen, real.node, server.input_id) == "slow"
-            weights = {real.weight, *([real.slow] if slow else [])}
-            return state["forward"] == forward and state["weight"] in weights
+            reduced = real.step and is_reduced(seen, real.node, server.input_id)
+            least = real.step if reduced else real.weight
+            return state["forward"] == forward and least <= state["weight"] <= real.weight
 
         faults = []
         if found["scheduler"] != server.input.scheduler:

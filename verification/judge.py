@@ -37,6 +37,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
             *(problem for _, problems in judged for problem in problems),
             *health.drained(cluster, observations),
             *health.slow(cluster, observations),
+            *health.slow_start(cluster, observations),
             *health.probe_refused(cluster, observations),
             *health.no_script(observations),
             *vip.parted(cluster, vips),

@@ -14,6 +14,10 @@ STICKY = ("sh", "mh")
 """Schedulers with which a sender's events all go to one node."""
 
 
+REDUCED = ("queue_full", "slow_start")
+"""The reasons for which a node gets less than its weight."""
+
+
 def bounds(weights: dict[str, int], units: int) -> dict[str, tuple[int, int]]:
     """The fewest and the most of `units` consecutive units that each node gets when the nodes take turns.
 
@@ -40,7 +44,8 @@ def judge_spread(report: Report, target: Target, numbers: dict[str, Counter[int]
             do = f"{scheduler} parts them only when the pool changes: verify again"
             return [Problem(Status.WRONG, "send", None, what, do)]
         return []
-    if scheduler not in TURNS:
+    reduced = {problem.node for problem in report.problems if problem.reason in REDUCED}
+    if scheduler not in TURNS or reduced.intersection(pool):
         return []
     # What IPVS picks a node for: an event, or with connections all that a socket sends.
     units = {

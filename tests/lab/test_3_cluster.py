@@ -20,7 +20,7 @@ def test_verify_says_all_good_in_both_ways(cluster: Cluster) -> None:
 def test_ipvs_is_as_the_recipe_shows_it(cluster: Cluster) -> None:
     for name in NODES:
         table = cluster.get(name, "ipvsadm -ln")
-        assert f"UDP  {VIP}:5514 rr ops" in table
+        assert f"UDP  {VIP}:5514 wrr ops" in table
         assert sorted(cluster.pool(name)) == sorted(ADDRESSES.values())
 
 

@@ -58,25 +58,29 @@ def test_tcp_sessions_reach_all_nodes_and_work_both_ways(large: Cluster, port: i
     )
 
 
-def test_a_slow_node_weighs_half(large: Cluster) -> None:
+def test_a_slow_or_starting_node_weighs_less(large: Cluster) -> None:
     """keepalived goes by the health service's word at once, and still does so after a reload."""
-    file = f"/run/keepalived-health/slow/{ADDRESSES['stash1']}/tcp-6514"
+    file = f"/run/keepalived-health/reductions/{ADDRESSES['stash1']}/tcp-6514"
 
     def weights() -> list[list[str]]:
         """The nodes' weights in the tables of those that have FILE_CHECK."""
         tables = [large.get(name, f"ipvsadm -Lnt {VIP}:6514") for name in NODES]
         return [re.findall(r"-> \S+:6514 +Masq +(\d+)", table) for table in tables]
 
-    assert weights() == [["2", "2", "2"]] * 2
-    for name in NODES:
-        large.get(name, f"echo 1 >{file}")
-    until(lambda: weights() == [["1", "2", "2"]] * 2, 10, "half of stash1's weight gone")
+    def wait_for(weight: str, what: str) -> None:
+        until(lambda: weights() == [[weight, "100", "100"]] * 2, 10, what)
+
+    assert weights() == [["100", "100", "100"]] * 2
+    for percent in (86, 71, 50):
+        for name in NODES:
+            large.get(name, f"echo {percent} >{file}")
+        wait_for(str(100 - percent), f"{percent} % of stash1's weight gone")
     for name in NODES:
         large.get(name, "systemctl reload keepalived")
-    until(lambda: weights() == [["1", "2", "2"]] * 2, 10, "the same after a reload")
+    wait_for("50", "the same after a reload")
     for name in NODES:
         large.get(name, f"truncate -s 0 {file}")
-    until(lambda: weights() == [["2", "2", "2"]] * 2, 10, "its whole weight again")
+    wait_for("100", "its whole weight again")
 
 
 HOLD = """

@@ -309,3 +309,18 @@ def test_an_idle_process_uses_almost_no_cpu_time(make_standin: MakeStandin) -> N
         until(lambda: standin.ended(), 1.5)
     millis_per_second = (spent() - before) / (time.monotonic() - began)
     assert millis_per_second < 20  # 2 % of a core, including the two requests
+
+
+def test_a_cold_one_takes_few_datagrams_a_second_until_it_has_taken_some(make_standin: MakeStandin) -> None:
+    """At 50 a second the first 100 take two, and the rest nothing."""
+    standin = make_standin(COLD_RATE=50, COLD_SECONDS=2)
+    standin.start()
+    began = time.monotonic()
+    standin.send(*[b"cold"] * 100)
+    standin.events(90)
+    assert time.monotonic() > began + 1
+    standin.events(100)
+    began = time.monotonic()
+    standin.send(*[b"warm"] * 100)
+    standin.events(200)
+    assert time.monotonic() < began + 1.5

@@ -55,7 +55,7 @@ ZONE: ZoneOpenings = {"target": "default", "ports": [], "protocols": [], "forwar
 SPARE: VirtualServerState = {
     "protocol": "FWM",
     "address": str(SPARE_MARK),
-    "scheduler": "rr",
+    "scheduler": "wrr",
     "flags": [],
     "real_servers": [{"address": "127.0.0.1:9", "forward": "Masq", "weight": 1}],
 }

@@ -23,7 +23,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from cluster import Cluster, Node
+from cluster import Cluster, Node, RealServer
 from desired.textfile import TextFile
 from desired.unit import Unit
 from facts.ipvs import socket_name
@@ -58,6 +58,8 @@ class SimulatedNode:
     """The input ids that its Logstash has: the old or the new ones."""
     asks: str = "old"
     """The input ids that its keepalived checks on all nodes: the old or the new ones."""
+    weight: tuple[int, float] | None = None
+    """The weight of its Logstash in all pools, and until when it has that one."""
     frozen: bool = False
     """Whether its keepalived no longer follows any health check."""
     breaks: dict[str, Exception | str] = field(default_factory=dict)
@@ -158,12 +160,16 @@ class SimulatedCluster:
         holders = [holder for holder in self.members.values() if holder.holds_vip]
         return " under load" if any(member.node.name in holder.pool for holder in holders) else ""
 
+    def weight(self, real: RealServer) -> int:
+        weight, until = self.members[real.node.name].weight or (0, 0.0)
+        return weight if self.now < until else real.weight
+
     def pools(self, director: SimulatedNode) -> list[str]:
         lines = ["IP Virtual Server version 1.2.1 (size=4096)", "", ""]
         for server in self.cluster.virtual_servers:
-            lines.append(f"{server.protocol}  {socket_name(server.vip, server.port)} rr ops")
+            lines.append(f"{server.protocol}  {socket_name(server.vip, server.port)} wrr ops")
             lines += [
-                f"  -> {socket_name(real.address, real.port)}  Masq  {real.weight}  0  0"
+                f"  -> {socket_name(real.address, real.port)}  Masq  {self.weight(real)}  0  0"
                 for real in server.real_servers
                 if real.node.name in director.pool
             ]
@@ -426,6 +432,34 @@ def test_a_peer_that_comes_back_in_time_is_waited_for(make: Make) -> None:
     simulation.members["stash1"].pool = {"stash1"}
     simulation.restart()
     assert simulation.events[-3:] == ["stash1: logstash", "stash1: rm 10.77.0.11", "stash2: rm 10.77.0.11"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "waits"),
+    [({"stash2": 20}, True), ({"stash1": 1, "stash2": 1}, False), ({"stash1": 20}, False)],
+    ids=["it comes back slowly", "an older deploy's weights", "the node itself does"],
+)
+def test_a_peer_that_comes_back_slowly_gets_its_full_weight_first(
+    make: Make, weights: dict[str, int], waits: bool
+) -> None:
+    """Before it takes the events of the node that is drained."""
+    simulation = make(master="stash1")
+    simulation.members["stash2"].new = set(UP)
+    for name, weight in weights.items():
+        simulation.members[name].weight = (weight, 40.0)
+    simulation.restart()
+    assert simulation.events[-3:] == ["stash1: logstash", "stash1: rm 10.77.0.11", "stash2: rm 10.77.0.11"]
+    assert (simulation.now > 40) is waits
+    assert simulation.failed == []
+
+
+def test_a_node_is_drained_though_a_peer_never_gets_its_full_weight(make: Make) -> None:
+    simulation = make(master="stash1")
+    simulation.members["stash2"].new = set(UP)
+    simulation.members["stash2"].weight = (50, 1000.0)
+    simulation.restart()
+    assert simulation.events[-3:] == ["stash1: logstash", "stash1: rm 10.77.0.11", "stash2: rm 10.77.0.11"]
+    assert 60 < simulation.now < 120
 
 
 def test_a_peer_of_weight_0_takes_nothing(make: Make) -> None:

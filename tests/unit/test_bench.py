@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bench import detection, failover, flap, health, machines, udp
+from bench import detection, failover, flap, health, machines, slow_start, udp
 from bench.wait import wait_until
 from lab.lab import Lab
 from tests.unit.test_check_script import body
@@ -104,6 +104,7 @@ def test_no_cpu_time_is_no_measurement(recipe: float, service: float, name: str)
         (detection.main, ["0"]),
         (failover.main, ["0"]),
         (flap.main, ["0"]),
+        (slow_start.main, ["9"]),
         (udp.main, ["0"]),
         (udp.main, ["1", "0"]),
         (detection.main, ["--failure", "tired"]),

@@ -369,6 +369,7 @@ def test_each_reason_is_documented_and_used() -> None:
             "logstash_ha_health.py",
             "logstash_ha_channel.py",
             "logstash_ha_listeners.py",
+            "logstash_ha_slow_start.py",
         )
     ]
     listed = re.findall(r'^    "(\w+)": ', texts[0].partition("REASONS = {")[2].partition("\n}")[0], re.M)
@@ -401,7 +402,7 @@ def test_a_listed_input_is_down_while_nothing_listens_at_its_port(
             port = listener.getsockname()[1]
             settings = tmp_path / "settings.json"
             sockets = [{"protocol": protocol, "port": port, "probe": True}]
-            listed = {"sockets": sockets, "verdict": "/nonexistent", "slow": None}
+            listed = {"sockets": sockets, "verdict": "/nonexistent"}
             settings.write_text(json.dumps({"nodes": {address: {"udp-5514": listed}}}))
             for outcome in run_all(address, "udp-5514", settings=settings).values():
                 assert outcome == (0, f"udp-5514 at {address} is up, in pipeline main")

@@ -130,6 +130,11 @@ def _input(**change: Any) -> Settings:
         {**VRRP3, "advert_interval": 40.95},
         _input(protocol="tcp", forwarding="dr"),
         _input(receive_buffer_bytes=33554432),
+        _input(weights={"stash1": 2}),
+        _input(events_per_second=4000),
+        _input(events_per_second=4000, event_bytes=1400, receive_buffer_bytes=55574528),
+        _input(events_per_second=4000, protocol="both"),
+        {"cold_start_rate": 5000},
         _input(plugin="beats"),
         _input(plugin="syslog", port=5514),
         _input(plugin="syslog", protocol="udp"),
@@ -233,7 +238,7 @@ def test_a_warning_tells_that_datagrams_which_belong_together_are_separated(
     warnings = cluster({**settings, **_input(**change)}).warnings
     assert len(warnings) == (what is not None)
     if what:
-        scheduler = change.get("scheduler", "rr")
+        scheduler = change.get("scheduler", "wrr")
         assert warnings == (
             f"inputs.0.scheduler: a looks like {what}, whose datagrams belong together, and {scheduler} separates "
             "them; choose 'sh' or 'mh', so that a sender sticks to its node",
@@ -344,7 +349,7 @@ BAD: list[tuple[Settings, str]] = [
     (_input(protocol="tcp", port=96, server_port=9600), "inputs.0.server_port: 9600 is the port of Logstash's API; choose another one"),
     (_input(ops=True, protocol="tcp"), "inputs.0.ops: one-packet scheduling is for UDP only; take it out"),
     (_input(ops=True, scheduler="wlc"), "inputs.0.ops: wlc counts connections, and with ops there are none; choose wrr, or take ops out"),
-    (_input(weights={"stash1": 2}), "inputs.0.weights: rr ignores them; choose wrr, or take them out"),
+    (_input(weights={"stash1": 2}, scheduler="rr"), "inputs.0.weights: rr ignores them; choose wrr, or take them out"),
     (_input(weights={"stash9": 2}, scheduler="wrr"), "inputs.0.weights: 'stash9' is not a node; choose from stash1, stash2"),
     (_input(weights={"stash1": -1}, scheduler="wrr"), "inputs.0.weights.stash1: -1 is out of range; choose one from 0, for no events, to 32767"),
     (_input(weights={"stash1": 0, "stash2": 0}, scheduler="wlc"), "inputs.0.weights: all are 0; give one node 1 or more"),
@@ -360,6 +365,13 @@ BAD: list[tuple[Settings, str]] = [
     (_input(tags=["edge", "a b"]), "inputs.0.tags.1: 'a b' is not a word; use letters, digits, `_`, `.` and `-`"),
     (_input(protocol="tcp", workers=2), "inputs.0.workers: Logstash's tcp input has no such setting; take it out"),
     (_input(protocol="tcp", queue_size=2), "inputs.0.queue_size: Logstash's tcp input has no such setting; take it out"),
+    (_input(protocol="tcp", events_per_second=2), "inputs.0.events_per_second: sizes the receive buffer of Logstash's udp input only; take it out"),
+    (_input(plugin="syslog", protocol="udp", port=5514, event_bytes=300), "inputs.0.event_bytes: sizes the receive buffer of Logstash's udp input only; take it out"),
+    (_input(events_per_second=4000, receive_buffer_bytes=4194304), "inputs.0.receive_buffer_bytes: 4194304 holds 1.6 s of events_per_second=4000, and 12 s are needed; leave it out, or write 31457280 or more"),
+    (_input(events_per_second=100, receive_buffer_bytes=None), "inputs.0.receive_buffer_bytes: None holds 1.7 s of events_per_second=100, and 12 s are needed; leave it out, or write 1048576 or more"),
+    (_input(events_per_second=200000), "inputs.0.events_per_second: 200000 events of 200 bytes need a receive buffer of 1536163840 bytes, and the kernel's limit is 1073741823; spread them over several inputs"),
+    (_input(events_per_second=0), "inputs.0.events_per_second: 0 is out of range; choose one from 1 to 2147483647"),
+    ({"cold_start_rate": 0}, "cold_start_rate: 0 is out of range; choose one from 1 to 2147483647"),
     (_input(protocol="tcp", receive_buffer_bytes=2), "inputs.0.receive_buffer_bytes: Logstash's tcp input has no such setting; take it out"),
     (_input(pipeline="a b"), "inputs.0.pipeline: 'a b' is not a pipeline id; use 1 to 64 letters, digits, `_` and `-`"),
     (_input(senders=[]), "inputs.0.senders: none given; name one or more, or leave it out"),

@@ -227,7 +227,8 @@ class Machine:
         if self.units["keepalived"].active:
             for server in self.world.cluster.virtual_servers:
                 lines.append(
-                    f"{server.protocol}  {socket_name(server.vip, server.port)} rr" + " ops" * server.ops
+                    f"{server.protocol}  {socket_name(server.vip, server.port)} {server.input.scheduler}"
+                    + " ops" * server.ops
                 )
                 forward = "Route" if server.forwarding == "dr" else "Masq"
                 for real in server.real_servers:
@@ -236,7 +237,7 @@ class Machine:
                         lines.append(
                             f"  -> {socket_name(real.address, real.port)}  {forward}  {real.weight}  0  0"
                         )
-            lines += [f"FWM  {keepalived.SPARE_MARK} rr", "  -> 127.0.0.1:9  Masq  1  0  0"]
+            lines += [f"FWM  {keepalived.SPARE_MARK} wrr", "  -> 127.0.0.1:9  Masq  1  0  0"]
         return lines
 
     def tell_health(self, command: str, _: str) -> list[str]:
@@ -861,7 +862,7 @@ def test_what_may_not_be_wanted_is_said_once(world: World) -> None:
         ({"root": "root sudo: a password is required"}, "stash2: no sudo (sudo: a password is required); "),
         ({"root": "root"}, "stash2: no sudo (no answer); "),
         ({"root": "root sudo: sorry, you must have a tty to run sudo"}, "stash2: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); "),
-        ({"modules": "missing ip_vs_rr\nkernel 5.14.0 kernel-core"}, "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_rr); run `dnf install kernel-modules-5.14.0` there"),
+        ({"modules": "missing ip_vs_wrr\nkernel 5.14.0 kernel-core"}, "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_wrr); run `dnf install kernel-modules-5.14.0` there"),
         ({"link": "link ens33", "address": ""}, "interface: stash2 has no eth0; choose one of ens33"),
         ({"address": "2: eth0    inet 10.77.0.13/24 brd"}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; "),
         ({"address": ""}, "nodes.stash2: 10.77.0.12 is not on its eth0, which has no address; "),

@@ -41,6 +41,9 @@ Verdict = dict[str, Any]
 """A line of the `reasons` file."""
 LOST = body(b"", status=500)
 KEY = "0123456789abcdef" * 4
+UNWEIGHED: dict[str, object] = {"reduction": None, "weight": 1, "holds": 100}
+"""The settings of an input for which keepalived follows no weight."""
+COLD = {"rate": 1000, "seconds": 12}
 
 
 class Running:
@@ -61,8 +64,8 @@ class Running:
     def verdict(self, address: str, input_id: str = ID) -> str:
         return (self.folder / address / input_id).read_text()
 
-    def slow(self, address: str) -> str:
-        return (self.folder / "slow" / address / ID).read_text()
+    def reduction(self, address: str) -> str:
+        return (self.folder / "reductions" / address / ID).read_text()
 
     @property
     def request(self) -> Path:
@@ -143,13 +146,13 @@ def health(
     drained: Path = Path("/nonexistent"),
     alone: bool = False,
     own: str | None = None,
-    slow: str | None = None,
+    reduction: str | None = None,
     with_link: bool = False,
 ) -> Iterator[Running]:
     """The service for these addresses and inputs, whose verdicts were `before`; `patch` is Python that runs ahead of it.
 
     Beside them is a node with all inputs up, unless they are to be `alone`. Something listens at each input's port. With
-    `slow`, keepalived follows which inputs are slow, and that was in their files before. With `with_link`, it follows the
+    `reduction`, keepalived follows how much of its weight a node gets, and that was in its files before. With `with_link`, it follows the
     link, too, which is the loopback interface of a network namespace of the service's own.
     """
     with (
@@ -165,18 +168,20 @@ def health(
         for address, content in befores.items():
             nodes[address] = {}
             (folder / address).mkdir()
-            (folder / "slow" / address).mkdir(parents=True)
+            (folder / "reductions" / address).mkdir(parents=True)
             for input_id in inputs:
-                verdict_file, slow_file = folder / address / input_id, folder / "slow" / address / input_id
+                verdict_file = folder / address / input_id
+                reduction_file = folder / "reductions" / address / input_id
                 verdict_file.write_text(content)
-                if slow is not None:
-                    slow_file.write_text(slow)
+                if reduction is not None:
+                    reduction_file.write_text(reduction)
                 nodes[address][input_id] = {
                     "sockets": [
                         {"protocol": "udp", "port": listeners[address].getsockname()[1], "probe": True}
                     ],
                     "verdict": str(verdict_file),
-                    "slow": None if slow is None else str(slow_file),
+                    **UNWEIGHED,
+                    "reduction": None if reduction is None else str(reduction_file),
                 }
         (folder / "reasons").write_text(reasons)
         with running(
@@ -234,6 +239,7 @@ def running(
                 "peers": str(folder / "peers"),
                 "link_fault": str(folder / "link_fault") if with_link else None,
                 "reload": str(folder / "reload" / "keepalived"),
+                "cold": COLD,
                 "nodes": nodes,
             }
         )
@@ -503,9 +509,9 @@ def test_keepalived_hears_which_input_is_slow(python: str) -> None:
     """For as long as its queue is full, and some time after that; a moment of either changes nothing."""
     script = Script(*(blocked(number) for number in range(1000)))
     patch = "service.SLOW_AFTER = service.NOT_SLOW_AFTER = 0.3"
-    with serving(script) as address, health(address, python=python, patch=patch, slow="") as service:
-        assert service.slow(address) == ""
-        service.wait(lambda: service.slow(address) == "1\n")
+    with serving(script) as address, health(address, python=python, patch=patch, reduction="") as service:
+        assert service.reduction(address) == ""
+        service.wait(lambda: service.reduction(address) == "50\n")
         why = f"{ID} at {address} is slow: its queue is full, though events leave it"
         message = "its queue is full, though events leave it"
         listed = verdict(address, "queue_full", message, state="slow", pipeline="main")
@@ -513,7 +519,7 @@ def test_keepalived_hears_which_input_is_slow(python: str) -> None:
         service.wait(lambda: service.lines() == [why])
         assert service.verdict(address) == ""
         script.now(UP)
-        service.wait(lambda: service.slow(address) == "")
+        service.wait(lambda: service.reduction(address) == "")
         service.wait(lambda: service.lines() == [why, f"{ID} at {address} is no longer slow"])
         assert service.reasons() == []
 
@@ -522,30 +528,36 @@ def test_a_slow_input_is_listed_where_keepalived_does_not_follow_that() -> None:
     script = Script(*(blocked(number) for number in range(1000)))
     with serving(script) as address, health(address, patch="service.SLOW_AFTER = 0.1") as service:
         service.wait(lambda: [each["state"] for each in service.reasons()] == ["slow"])
-        assert not (service.folder / "slow" / address / ID).exists()
+        assert not (service.folder / "reductions" / address / ID).exists()
 
 
 def test_a_slow_node_that_goes_down_is_down_and_not_slow() -> None:
     script = Script(*(blocked(number) for number in range(1000)))
     patch = "service.SLOW_AFTER = 0.1"
-    with serving(script) as address, health(address, patch=patch, slow="") as service:
-        service.wait(lambda: service.slow(address) == "1\n")
+    with serving(script) as address, health(address, patch=patch, reduction="") as service:
+        service.wait(lambda: service.reduction(address) == "50\n")
         script.now(GONE)
         service.wait(lambda: service.verdict(address) == "1\n")
-        service.wait(lambda: service.slow(address) == "")
+        service.wait(lambda: service.reduction(address) == "")
         service.wait(lambda: [each["state"] for each in service.reasons()] == ["down"])
         script.now(UP)
         service.wait(lambda: service.reasons() == [])
-        assert service.slow(address) == ""
+        assert service.reduction(address) == ""
 
 
 def test_a_new_service_knows_which_input_is_slow() -> None:
-    with (
-        serving(UP) as address,
-        health(address, patch="service.NOT_SLOW_AFTER = 0.3", slow="1\n") as service,
-    ):
-        service.wait(lambda: service.slow(address) == "")
-        service.wait(lambda: f"{ID} at {address} is no longer slow" in service.lines())
+    with serving(UP) as address:
+        listed = verdict(address, "queue_full", "its queue is full", state="slow")
+        patch = "service.NOT_SLOW_AFTER = 0.3"
+        with health(address, patch=patch, reduction="50\n", reasons=json.dumps(listed) + "\n") as service:
+            service.wait(lambda: service.reduction(address) == "")
+            service.wait(lambda: f"{ID} at {address} is no longer slow" in service.lines())
+
+
+def test_a_reduction_that_nothing_accounts_for_is_over() -> None:
+    with serving(UP) as address, health(address, reduction="50\n") as service:
+        service.wait(lambda: service.reduction(address) == "")
+        assert service.lines() == []
 
 
 def test_where_the_output_is_blocked_on_all_nodes_one_stays_in_the_pool() -> None:
@@ -958,6 +970,7 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "peers",
         "link_fault",
         "reload",
+        "cold",
         "nodes",
     ],
 )
@@ -976,6 +989,7 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "peers": f"{tmp_path}/peers",
         "link_fault": f"{tmp_path}/link_fault",
         "reload": f"{tmp_path}/reload/keepalived",
+        "cold": COLD,
         "nodes": {"127.0.0.1": {}},
     }
     file.write_text(json.dumps({key: value for key, value in settings.items() if key != setting}))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_check_script import INTERPRETERS, OLDEST_AND_NEWEST, serving
-from tests.unit.test_health import ID, KEY, UP, Running, Script, listening, running, verdict
+from tests.unit.test_health import ID, KEY, UNWEIGHED, UP, Running, Script, listening, running, verdict
 
 NO_POLLS = 600.0
 """Seconds between two polls that no test waits for: what happens earlier, the services have told each other."""
@@ -72,7 +72,7 @@ def cluster(
                 port = listeners[address].getsockname()[1]
                 file = str(folder / address / ID)
                 sockets = [{"protocol": protocol, "port": port, "probe": probe}]
-                nodes[address] = {ID: {"sockets": sockets, "verdict": file, "slow": None}}
+                nodes[address] = {ID: {"sockets": sockets, "verdict": file, **UNWEIGHED}}
             (folder / "reasons").touch()
             (tmp_path / "drained" / str(number)).mkdir(parents=True)
             systemd = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))

@@ -254,6 +254,11 @@ def an_input(
         made |= draw(_sometimes({"weights": weights}))
     if (plugin or protocol) in ("udp", "both"):
         made |= draw(_sometimes({"workers": COUNTS, "queue_size": COUNTS, "receive_buffer_bytes": COUNTS}))
+        made |= draw(
+            _sometimes({"events_per_second": st.integers(1, 20_000), "event_bytes": st.integers(1, 1500)})
+        )
+        if "events_per_second" in made:
+            made.pop("receive_buffer_bytes", None)
     more: Settings = draw(
         _sometimes(
             {
@@ -379,6 +384,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "pipeline_workers": COUNTS,
         "support_escapes": st.booleans(),
         "start_timeout": st.integers(30, 3600),
+        "cold_start_rate": COUNTS,
         "logstash_settings": st.dictionaries(
             st.sampled_from(["node.name", "config.reload.automatic", "xpack.monitoring.enabled"]),
             st.one_of(st.booleans(), COUNTS, st.sampled_from(["a: b # c", "\"'\\", "${NAME}", "{}", "é"])),
@@ -507,6 +513,7 @@ CHOICES: dict[str, list[Any]] = {
     "logstash_settings": [{}, {"node.name": "x"}, {"api.ssl.enabled": True}, {"a b": 1}, {"a": float("nan")}],
     "queue_max_bytes": ["1g", "100m", "5"],
     "start_timeout": [29, 30, 3600],
+    "cold_start_rate": [0, 1, 2**31],
     "priority": [1, 100, 254],
     "protocol": ["udp", "tcp", "both"],
     "forwarding": ["nat", "snat", "dr", None],
@@ -515,6 +522,8 @@ CHOICES: dict[str, list[Any]] = {
     "port": [514, 5514, 9600, 22, 65535],
     "server_port": [514, 5514, 9600, 20001, 65535, None],
     "receive_buffer_bytes": [212992, 212993, 8388608, 33554432],
+    "events_per_second": [1, 4000, 200_000, None],
+    "event_bytes": [1, 200, 1472, 1473, 65507],
     "weights": [{}, {"nobody": 1}, {"stash1": 0}],
     "plugin": [*PLUGINS, "acme", "kafka", "netflow", "Beats", None],
     "codec": [

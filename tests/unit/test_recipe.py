@@ -141,6 +141,7 @@ DIFFERENCES = [
             "8 file /etc/keepalived/logstash_ha_health.py",
             "8 file /etc/keepalived/logstash_ha_channel.py",
             "8 file /etc/keepalived/logstash_ha_listeners.py",
+            "8 file /etc/keepalived/logstash_ha_slow_start.py",
             "8 file /etc/keepalived/logstash_ha_health.json",
             "8 file /etc/systemd/system/logstash-ha-health.service",
             "8 file /etc/tmpfiles.d/logstash-ha-health.conf",
@@ -161,6 +162,13 @@ DIFFERENCES = [
         "16 MiB (`receive_buffer_bytes`), and `net.core.rmem_max` for it",
         "208 kB are 90 to 270 events: what comes beyond them while Logstash collects garbage is lost",
         come=("4 input > udp > receive_buffer_bytes => 16777216", "6 net.core.rmem_max = 16777216"),
+    ),
+    Difference(
+        "`lb_algo rr`",
+        "`wrr`, with weights a hundred times the inventory's",
+        "with equal weights it is the same; a node that is slow or has just started [gets less](health.md#slow-start), in percent",
+        gone=(f"{SERVER}lb_algo rr",),
+        come=(f"{SERVER}lb_algo wrr", f"{SERVER}real_server * 5514 > weight 100"),
     ),
     Difference(
         "an input listed by the API is up",
@@ -193,7 +201,7 @@ DIFFERENCES = [
         "where SELinux denies keepalived something, it can take failed checks for passed ones, without a message",
         come=(
             f"{SPARE}delay_loop 1",
-            f"{SPARE}lb_algo rr",
+            f"{SPARE}lb_algo wrr",
             f"{SPARE}lb_kind NAT",
             f"{SPARE}alpha",
             f"{SPARE}real_server 127.0.0.1 9 > weight 1",
@@ -222,9 +230,9 @@ DIFFERENCES = [
     ),
     Difference(
         "defaults left out",
-        "`advert_int 1` and `weight 1` written out",
+        "`advert_int 1` and the weights written out",
         "they are settings of the inventory",
-        come=("7 vrrp_instance VI_1 > advert_int 1", f"{SERVER}real_server * 5514 > weight 1"),
+        come=("7 vrrp_instance VI_1 > advert_int 1",),
     ),
     Difference(
         "VIP as written",
@@ -244,7 +252,7 @@ DIFFERENCES = [
         "IPVS's modules loaded when they are needed",
         "`ip_vs` and its schedulers loaded at boot",
         "their settings in `/etc/sysctl.d` exist only once they are loaded",
-        come=("6 module ip_vs", "6 module ip_vs_rr"),
+        come=("6 module ip_vs", "6 module ip_vs_wrr"),
     ),
     Difference(
         "`net.ipv4.ip_forward` alone",

@@ -76,8 +76,11 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
                 f"real_server {address} {port}" for address in addresses
             ]
             for member in cluster.nodes:
-                check = only(only(server, f"real_server {member.address} {port}"), "FILE_CHECK")
-                assert check == [f"track_file {member.name}/{id}"]
+                real = only(server, f"real_server {member.address} {port}")
+                assert [each for each in real if isinstance(each, tuple)] == [
+                    ("FILE_CHECK", [f"track_file {member.name}/{id}"]),
+                    ("FILE_CHECK", [f"track_file reduction/{member.name}/{id}", "weight -1"]),
+                ]
                 assert only(conf, f"track_file {member.name}/{id}") == [
                     f"file /run/keepalived-health/{member.address}/{id}",
                     "weight 0",
@@ -88,12 +91,12 @@ def test_keepalived_of_many_nodes(tmp_path: Path, nodes: int) -> None:
     ("scheduler", "weights", "found"),
     [
         ("rr", {}, {"10.77.0.11": (1, None), "10.77.0.12": (1, None)}),
-        ("wrr", {"stash1": 3}, {"10.77.0.11": (6, -3), "10.77.0.12": (2, -1)}),
-        ("wlc", {"stash1": 0}, {"10.77.0.11": (0, None), "10.77.0.12": (2, -1)}),
+        ("wrr", {"stash1": 3}, {"10.77.0.11": (300, -3), "10.77.0.12": (100, -1)}),
+        ("wlc", {"stash1": 0}, {"10.77.0.11": (0, None), "10.77.0.12": (100, -1)}),
         ("sh", {"stash1": 3}, {"10.77.0.11": (3, None), "10.77.0.12": (1, None)}),
     ],
 )
-def test_half_of_a_slow_node_s_weight_goes(
+def test_a_percent_of_a_node_s_weight_is_a_whole_number(
     tmp_path: Path, scheduler: str, weights: dict[str, int], found: dict[str, tuple[int, int | None]]
 ) -> None:
     inputs = [{"id": "a", "port": 5514, "scheduler": scheduler, "weights": weights}]
@@ -102,17 +105,17 @@ def test_half_of_a_slow_node_s_weight_goes(
     conf = parse_keepalived(files[keepalived.CONF].content)
     server = only(conf, "virtual_server 10.77.0.10 5514")
     for node in cluster.nodes:
-        weight, slow = found[str(node.address)]
+        weight, step = found[str(node.address)]
         real = only(server, f"real_server {node.address} 5514")
         checks = [each[1] for each in real if isinstance(each, tuple)]
         assert f"weight {weight}" in real
         assert checks == [
             [f"track_file {node.name}/a"],
-            *([[f"track_file slow/{node.name}/a", f"weight {slow}"]] if slow else []),
+            *([[f"track_file reduction/{node.name}/a", f"weight {step}"]] if step else []),
         ]
-        file = f"/run/keepalived-health/slow/{node.address}/a"
+        file = f"/run/keepalived-health/reductions/{node.address}/a"
         if scheduler in ("wrr", "wlc"):
-            assert only(conf, f"track_file slow/{node.name}/a") == [f"file {file}"]
+            assert only(conf, f"track_file reduction/{node.name}/a") == [f"file {file}"]
         assert (f"f {file} 0644" in files[health.TMPFILES].content) is (scheduler in ("wrr", "wlc"))
 
 
@@ -285,13 +288,27 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
         }
         for node, inputs in settings["nodes"].items()
     } == {str(node.address): ports for node in cluster.nodes}
-    written = {input["verdict"] for inputs in settings["nodes"].values() for input in inputs.values()}
-    assert len(written) == 9
+    written = {
+        input[file]
+        for inputs in settings["nodes"].values()
+        for input in inputs.values()
+        for file in ("verdict", "reduction")
+    }
+    assert len(written) == 18
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
         health.SPARE_VERDICT,
     }
+    assert settings["nodes"]["10.77.0.11"]["udp-5514"] | {"sockets": []} == {
+        "sockets": [],
+        "verdict": "/run/keepalived-health/10.77.0.11/udp-5514",
+        "reduction": "/run/keepalived-health/reductions/10.77.0.11/udp-5514",
+        "weight": 1,
+        "holds": 26214,
+    }
+    assert settings["nodes"]["10.77.0.11"]["syslog-tcp"]["holds"] is None
+    assert settings["cold"] == {"rate": 1000, "seconds": 12}
     assert (settings["interface"], settings["link_fault"]) == ("eth0", health.LINK_FAULT)
     assert (settings["reasons"], settings["peers"]) == (health.REASONS, health.PEERS)
     assert (settings["vips"], settings["key"]) == (["10.77.0.10"], health.KEY)
@@ -357,6 +374,12 @@ def test_an_inputs_settings(tmp_path: Path) -> None:
         ("udp", {"id": "a-udp", **common, **udp}),
         ("tcp", {"id": "a-tcp", **common, "dns_reverse_lookup_enabled": False}),
     ]
+
+
+def test_a_rate_sizes_the_receive_buffer(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, inputs=[{"id": "a", "port": 5514, "events_per_second": 4000}])
+    ((_, options),) = inputs_of(desired_files(cluster, cluster.nodes[0], 9))
+    assert options["receive_buffer_bytes"] == 30 << 20
 
 
 @pytest.mark.parametrize(

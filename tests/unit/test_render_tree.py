@@ -120,7 +120,7 @@ def test_what_is_no_file_is_in_lists(tmp_path: Path) -> None:
     lists = {name: found[f"stash1/{name}"].content.splitlines() for name in ("packages", "modules", "units")}
     assert lists == {
         "packages": ["tcpdump", "ipvsadm", "keepalived", "logrotate", "logstash 8.19.3"],
-        "modules": ["ip_vs", "ip_vs_rr"],
+        "modules": ["ip_vs", "ip_vs_wrr"],
         "units": [
             "logstash-ha-health",
             "logstash",

@@ -95,7 +95,7 @@ def test_a_script_without_a_verdict_is_reported_with_its_last_words(cluster: Clu
 SLOW = "its queue is full, though events leave it"
 
 
-@pytest.mark.parametrize("weight", [6, 3])
+@pytest.mark.parametrize("weight", [300, 150])
 def test_a_slow_node_is_reported_once_and_may_weigh_less(tmp_path: Path, weight: int) -> None:
     cluster = shaped(tmp_path, **SHAPES["weights"])
     observations = all_well(cluster)
@@ -111,6 +111,28 @@ def test_a_slow_node_is_reported_once_and_may_weigh_less(tmp_path: Path, weight:
     assert (problem.status, problem.node, problem.what) == (Status.WARNING, "stash1", f"a is slow: {SLOW}")
     (row,) = (row for row in report.rows if row.check == "health")
     assert {(cell.status, cell.text) for cell in row.cells.values()} == {(Status.WARNING, "2 of 2")}
+
+
+@pytest.mark.parametrize(("weight", "ok"), [(300, True), (42, True), (3, True), (0, False), (301, False)])
+def test_a_node_that_comes_back_slowly_is_reported_once_and_may_weigh_less(
+    tmp_path: Path, weight: int, ok: bool
+) -> None:
+    """Each director has a share of its own for it."""
+    cluster = shaped(tmp_path, **SHAPES["weights"])
+    message = "coming back at 14 % of its weight, until its Logstash is warm"
+    observations = all_well(cluster)
+    for name, seen in observations.items():
+        assert seen.health
+        for check in seen.health["checks"]:
+            if check["address"] == "10.77.0.11":
+                check["reason"], check["message"] = "slow_start", message
+        observations[name] = change(seen, virtual_servers=real(0, weight=weight))
+    report = judge(cluster, observations)
+    assert report.ok is ok
+    found = [problem for problem in report.problems if problem.check == "health"]
+    assert [(problem.status, problem.node, problem.what, problem.reason) for problem in found] == [
+        (Status.WARNING, "stash1", f"a is {message}", "slow_start")
+    ]
 
 
 def test_a_drained_node_is_reported_once(cluster: Cluster) -> None:

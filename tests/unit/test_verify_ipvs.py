@@ -45,7 +45,7 @@ FAULTS: dict[str, Fault] = {
         {"virtual_servers": lambda it: it[0].update(scheduler="wlc")},
         "ipvs",
         "2 of 2",
-        "its scheduler is wlc, not rr",
+        "its scheduler is wlc, not wrr",
         "deploy",
     ),
     "no ops": (
@@ -59,7 +59,7 @@ FAULTS: dict[str, Fault] = {
         {"virtual_servers": real(1, forward="Route")},
         "ipvs",
         "1 of 2",
-        "10.77.0.12:5514 is Route with weight 1, not Masq with 1",
+        "10.77.0.12:5514 is Route with weight 100, not Masq with 100",
         "deploy",
     ),
     "weight 0": (
@@ -200,11 +200,11 @@ def test_ipvs_is_named_as_ipvsadm_writes_it(tmp_path: Path) -> None:
     state: VirtualServerState = {
         "protocol": "TCP",
         "address": "[fd00:77::10]:514",
-        "scheduler": "rr",
+        "scheduler": "wrr",
         "flags": [],
         "real_servers": [
-            {"address": "[fd00:77::11]:5514", "forward": "Masq", "weight": 1},
-            {"address": "[fd00:77::12]:5514", "forward": "Masq", "weight": 1},
+            {"address": "[fd00:77::11]:5514", "forward": "Masq", "weight": 100},
+            {"address": "[fd00:77::12]:5514", "forward": "Masq", "weight": 100},
         ],
     }
     for seen in observations.values():
@@ -220,10 +220,10 @@ def test_ipvs_is_named_as_ipvsadm_writes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "values", "what"),
     [
-        ("direct routing", {"forward": "Masq"}, "is Masq with weight 1, not Route with 1"),
-        ("weights", {"weight": 3}, "10.77.0.11:5514 is Masq with weight 3, not Masq with 6"),
+        ("direct routing", {"forward": "Masq"}, "is Masq with weight 100, not Route with 100"),
+        ("weights", {"weight": 3}, "10.77.0.11:5514 is Masq with weight 3, not Masq with 300"),
         ("both protocols", {"address": "10.77.0.11:514"}, "10.77.0.11:514 is a real server, but none of"),
-        ("IPv6", {"forward": "Tunnel"}, "[fd00:77::11]:5514 is Tunnel with weight 1"),
+        ("IPv6", {"forward": "Tunnel"}, "[fd00:77::11]:5514 is Tunnel with weight 100"),
     ],
 )
 def test_a_real_server_that_differs_is_described_in_each_shape(

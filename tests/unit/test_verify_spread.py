@@ -1,6 +1,8 @@
 """The verdict on how events are spread over the nodes."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,10 @@ import pytest
 
 from cluster import Cluster
 from tests.unit.clusters import make_cluster
-from tests.unit.events import GOOD, Numbers, judged, one_input
+from tests.unit.events import GOOD, Numbers, judged, one_input, report
 from verification.delivery import choose_targets
-from verification.report import Status
-from verification.spread import bounds
+from verification.report import Problem, Status
+from verification.spread import bounds, judge_spread
 
 
 @pytest.fixture
@@ -92,6 +94,20 @@ def test_bounds_hold_for_every_row_of_turns(weights: dict[str, int]) -> None:
             part = row[start : start + length]
             for name, (low, high) in bounds(weights, length).items():
                 assert low <= part.count(name) <= high
+
+
+@pytest.mark.parametrize(
+    ("reason", "warned"), [("slow_start", False), ("queue_full", False), ("probe_refused", True)]
+)
+def test_a_node_that_gets_less_than_its_weight_may_get_none(
+    cluster: Cluster, reason: str, warned: bool
+) -> None:
+    one = {"stash1": [1, 2, 3, 4]}
+    problem = Problem(Status.WARNING, "health", "stash2", "a is up, but", "nothing", reason)
+    targets = choose_targets(cluster, 4)
+    seen = replace(report(cluster), problems=(problem,))
+    numbers = {"stash1": Counter(one["stash1"]), "stash2": Counter[int]()}
+    assert bool(judge_spread(seen, targets[0], numbers)) is warned
 
 
 WEIGHTS = {"scheduler": "wrr", "weights": {"stash1": 3}}

@@ -86,7 +86,9 @@ class Udp(Input):
                 queue_size=str(self.options["queue_size"]),
             )
             while self.wait_readable(listener.fileno()):
-                self._received.put(self._receive(listener))
+                datagrams = self._receive(listener)
+                self._received.put(datagrams)
+                self.context.delays.warm_up.take(len(datagrams))
 
     def _receive(self, listener: socket.socket) -> list[Datagram]:
         datagrams: list[Datagram] = []
