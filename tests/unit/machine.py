@@ -76,7 +76,7 @@ class ShellMachine:
         lines = done.stdout.replace(str(self.root), "").splitlines()
         return one.process(lines) if lines else one.default()
 
-    def commands(self, operation: Any, **arguments: Any) -> list[StringCommand | FileUploadCommand]:
+    def commands(self, operation: Any, **arguments: Any) -> list[StringCommand]:
         """The commands that an operation would run."""
         state = FakeState()
         with ctx_state.use(state), ctx_host.use(_Host(state, self)):
@@ -93,7 +93,7 @@ class ShellMachine:
         done = []
         for command in self.commands(operation, **arguments):
             if isinstance(command, FileUploadCommand):
-                shutil.copy(command.src, self.path(command.dest))
+                shutil.copy(str(command.src), self.path(command.dest))
                 continue
             done.append(self.sh(command))
             if done[-1].returncode:

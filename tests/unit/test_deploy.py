@@ -465,9 +465,9 @@ class Recorder(FakeConnector):
         if not self.machine.reachable:
             raise ConnectError("no route")
 
-    def put_file(self, source: Any, path: str, *_: Any, **arguments: Any) -> bool:
+    def put_file(self, filename_or_io: Any, remote_filename: str, *_: Any, **arguments: Any) -> bool:
         assert arguments["_sudo"]
-        self.machine.uploads[path] = Path(source).read_bytes()
+        self.machine.uploads[remote_filename] = Path(filename_or_io).read_bytes()
         return True
 
     def run_shell_command(self, command: Any, *_: Any, **arguments: Any) -> tuple[bool, CommandOutput]:
