@@ -53,7 +53,7 @@ if "nodes" in host.groups:
     # 9 first: nothing is changed on a node that would not get its packets.
     firewalld.not_denied(name="9. firewalld: no address is in a zone that denies it", cluster=cluster)
 
-    packages.key(name="2. Elastic's GPG key", cluster=cluster)
+    packages.key(name="2. Elastic's GPG key", cluster=cluster, el=el)
     files.put(name="2. Elastic's repository", files=desired, step=2)
     packages.installed(name="2. Packages", cluster=cluster, el=el)
 

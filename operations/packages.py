@@ -64,24 +64,21 @@ cat >"$work/curl"
 curl --config "$work/curl" --fail --silent --show-error --location --max-time 60 {proxy}--output "$work/key" {url}"""
 # The proxy that dnf.conf(5) or yum.conf(5) has in its section `main`, as curl's configuration.
 _DNF_PROXY = r"""
-for file in /etc/dnf/dnf.conf /etc/yum.conf; do
-    if [ -f "$file" ]; then
-        awk '
-            function quoted(text) { gsub(/[\\"]/, "\\\\&", text); return "\"" text "\"" }
-            /^\[/ { main = $0 ~ /^\[main\]/ }
-            main && match($0, /^proxy(_username|_password)?[ \t]*=[ \t]*/) {
-                name = $0; sub(/[ \t]*=.*/, "", name)
-                value[name] = substr($0, RLENGTH + 1); sub(/[ \t]+$/, "", value[name])
-            }
-            END {
-                if (value["proxy"] == "" || value["proxy"] == "_none_") exit
-                print "proxy = " quoted(value["proxy"])
-                if (value["proxy_username"] != "")
-                    print "proxy-user = " quoted(value["proxy_username"] ":" value["proxy_password"])
-            }' "$file" >>"$work/curl"
-        break
-    fi
-done"""
+if [ -f FILE ]; then
+    awk '
+        function quoted(text) { gsub(/[\\"]/, "\\\\&", text); return "\"" text "\"" }
+        /^\[/ { main = $0 ~ /^\[main\]/ }
+        main && match($0, /^proxy(_username|_password)?[ \t]*=[ \t]*/) {
+            name = $0; sub(/[ \t]*=.*/, "", name)
+            value[name] = substr($0, RLENGTH + 1); sub(/[ \t]+$/, "", value[name])
+        }
+        END {
+            if (value["proxy"] == "" || value["proxy"] == "_none_") exit
+            print "proxy = " quoted(value["proxy"])
+            if (value["proxy_username"] != "")
+                print "proxy-user = " quoted(value["proxy_username"] ":" value["proxy_password"])
+        }' FILE >>"$work/curl"
+fi"""
 
 # rpm's own words name no reason.
 _OLD_KEY = (
@@ -91,13 +88,14 @@ _OLD_KEY = (
 
 
 @operation()
-def key(cluster: Cluster) -> Generator[StringCommand]:
+def key(cluster: Cluster, el: int) -> Generator[StringCommand]:
     """
     Import the keys that sign the packages into the rpm database, and keep a copy of them in a file (the recipe's step 2).
 
     They come from the operator's machine, or from Elastic's server or a mirror of it.
 
     + cluster: the cluster whose settings name the file with the keys, or their address and a proxy
+    + el: the node's major version of Enterprise Linux
     """
     if cluster.packages == "managed":
         host.noop("the packages are managed by others")
@@ -113,7 +111,7 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
         _KEY.format(
             obtain=_COPY.format(size=len(text.encode()), sha256=sha256, path=KEY)
             if text
-            else _fetch(cluster),
+            else _fetch(cluster, el),
             old_key=shlex.quote(_OLD_KEY.format(url=where, elastic=ELASTICS_KEY)),
             path=KEY,
             note=KEY_NOTE,
@@ -124,11 +122,12 @@ def key(cluster: Cluster) -> Generator[StringCommand]:
     )
 
 
-def _fetch(cluster: Cluster) -> str:
+def _fetch(cluster: Cluster, el: int) -> str:
     """Shell commands that fetch the key. The proxy's login comes over standard input."""
     proxy = f"--proxy {shlex.quote(cluster.proxy)} " if cluster.proxy else ""
+    own = _DNF_PROXY.strip().replace("FILE", "/etc/yum.conf" if el == 7 else "/etc/dnf/dnf.conf")
     first, last = _FETCH.format(proxy=proxy, url=shlex.quote(key_url(cluster))).split("\n")
-    return "\n".join([first, *([] if cluster.proxy else [_DNF_PROXY.strip()]), last])
+    return "\n".join([first, *([] if cluster.proxy else [own]), last])
 
 
 def _curl_configuration(cluster: Cluster) -> str:

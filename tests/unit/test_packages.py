@@ -255,7 +255,7 @@ def test_the_key_is_recorded_and_then_imported_once(
     machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
     machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
     cluster = make(proxy=proxy, artifacts_url="https://mirror.example.com/elastic")
-    (done,) = machine.run(packages.key, cluster=cluster)
+    (done,) = machine.run(packages.key, cluster=cluster, el=9)
     assert (done.returncode, done.stderr) == (0, "")
     call = (machine.root / "calls").read_text().split()
     assert call[-1] == "https://mirror.example.com/elastic/GPG-KEY-elasticsearch"
@@ -265,12 +265,12 @@ def test_the_key_is_recorded_and_then_imported_once(
     recorded = ["key gpg-pubkey-d88e42b4-52371eca"]
     assert (machine.root / "record_before").read_text().splitlines() == recorded
     assert machine.fact(ImportedKey, path=KEY, note=KEY_NOTE) == hashlib.sha256(b"KEY\n").hexdigest()
-    assert machine.run(packages.key, cluster=cluster) == []
+    assert machine.run(packages.key, cluster=cluster, el=9) == []
     machine.path(KEY).write_text("another key\n")
     assert machine.fact(ImportedKey, path=KEY, note=KEY_NOTE) is None
     machine.path(KEY).unlink()  # the key itself is there, and is not ours to record
     machine.path(RECORD).write_text("")
-    machine.run(packages.key, cluster=cluster)
+    machine.run(packages.key, cluster=cluster, el=9)
     assert machine.path(RECORD).read_text() == ""
 
 
@@ -286,7 +286,9 @@ def test_an_old_copy_of_elastics_key_is_named_as_such(
 ) -> None:
     machine.program("curl", CURL.format(root=machine.root))
     machine.program("rpm", f"echo '{said}' >&2; exit 1")
-    (done,) = machine.run(packages.key, cluster=make(artifacts_url="https://mirror.example.com/elastic"))
+    (done,) = machine.run(
+        packages.key, cluster=make(artifacts_url="https://mirror.example.com/elastic"), el=9
+    )
     old = (
         "https://mirror.example.com/elastic/GPG-KEY-elasticsearch: rpm refuses it, most likely as an old copy of Elastic's "
         "key, which is signed by SHA-1; Enterprise Linux 9 and later take the one that Elastic has signed anew: "
@@ -297,7 +299,7 @@ def test_an_old_copy_of_elastics_key_is_named_as_such(
     assert not machine.path(KEY).exists()
 
 
-@pytest.mark.parametrize("name", ["dnf/dnf.conf", "yum.conf"])
+@pytest.mark.parametrize(("el", "name"), [(9, "dnf/dnf.conf"), (7, "yum.conf")])
 @pytest.mark.parametrize(
     ("text", "configuration"),
     [
@@ -312,13 +314,13 @@ def test_an_old_copy_of_elastics_key_is_named_as_such(
     ],
 )  # fmt: skip
 def test_the_proxy_of_dnf_is_used_for_the_key(
-    machine: ShellMachine, make: Callable[..., Cluster], name: str, text: str, configuration: str
+    machine: ShellMachine, make: Callable[..., Cluster], el: int, name: str, text: str, configuration: str
 ) -> None:
     machine.program("curl", CURL.format(root=machine.root))
     machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
     machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
     machine.write(f"/etc/{name}", text)
-    (done,) = machine.run(packages.key, cluster=make())
+    (done,) = machine.run(packages.key, cluster=make(), el=el)
     assert (done.returncode, done.stderr) == (0, "")
     assert (machine.root / "configuration").read_text() == configuration
 
@@ -332,9 +334,9 @@ def test_the_login_of_a_proxy_comes_over_standard_input(
     machine.write("/etc/dnf/dnf.conf", "[main]\nproxy=http://other:1\n")
     (tmp_path / "secrets").write_text('PROXY_USERNAME=me\nPROXY_PASSWORD=sword"fish\n')
     cluster = make(proxy="http://web:3128", repository={"secrets": tmp_path / "secrets"})
-    (command,) = machine.commands(packages.key, cluster=cluster)
+    (command,) = machine.commands(packages.key, cluster=cluster, el=9)
     assert "sword" not in str(command)
-    (done,) = machine.run(packages.key, cluster=cluster)
+    (done,) = machine.run(packages.key, cluster=cluster, el=9)
     assert (done.returncode, done.stderr) == (0, "")
     assert (machine.root / "configuration").read_text().strip() == 'proxy-user = "me:sword\\"fish"'
     assert "sword" not in (machine.root / "calls").read_text()
@@ -351,13 +353,13 @@ def test_a_key_of_the_operators_is_imported_without_a_network(
     machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
     machine.path("/etc/pki/rpm-gpg").mkdir(parents=True)
     cluster = make(signing_keys=signer.file, key_fingerprints=signer.fingerprint)
-    (done,) = machine.run(packages.key, cluster=cluster)
+    (done,) = machine.run(packages.key, cluster=cluster, el=9)
     assert (done.returncode, done.stderr) == (0, "")
     assert (machine.root / "imported").read_text() == machine.path(KEY).read_text() == signer.file.read_text()
-    assert machine.run(packages.key, cluster=cluster) == []
+    assert machine.run(packages.key, cluster=cluster, el=9) == []
     (machine.root / "new").mkdir()
     other = Signer(machine.root / "new")
-    machine.run(packages.key, cluster=make(signing_keys=other.file, key_fingerprints=other.fingerprint))
+    machine.run(packages.key, cluster=make(signing_keys=other.file, key_fingerprints=other.fingerprint), el=9)
     assert machine.path(KEY).read_text() == other.file.read_text()
 
 
@@ -366,7 +368,7 @@ def test_an_upload_of_a_key_that_is_interrupted_imports_nothing(
 ) -> None:
     machine.program("rpm", KEYS.format(root=machine.root, record=RECORD))
     cluster = make(signing_keys=signer.file, key_fingerprints=signer.fingerprint)
-    (command,) = machine.commands(packages.key, cluster=cluster)
+    (command,) = machine.commands(packages.key, cluster=cluster, el=9)
     done = machine.sh(command, signer.file.read_text()[:100])
     assert (done.returncode, done.stderr.replace(str(machine.root), "")) == (
         1,
@@ -457,5 +459,5 @@ def test_managed_packages_are_left_alone(host: PackageHost, make: Callable[..., 
     cluster = make(packages="managed", version="8.19.3")
     assert host.deploy(cluster) == []
     assert host.update(cluster) is None
-    assert host.machine.run(packages.key, cluster=cluster) == []
+    assert host.machine.run(packages.key, cluster=cluster, el=9) == []
     assert host.changes == []
