@@ -16,7 +16,7 @@ preflight.prepare(host)
 
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
-    el, *_ = preflight.inspect(host, cluster, cluster.node(host.name))
+    el = preflight.require_el(host, cluster.node(host.name))
 
     activation.retired(
         name="11. Logstash and keepalived stopped, with the others taking the events",

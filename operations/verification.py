@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from weakref import WeakKeyDictionary
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, operation
@@ -15,24 +16,26 @@ from verification.inspection import inspect
 from verification.report import Report, Status
 from verification.show import show
 
+_come: WeakKeyDictionary[State, set[str]] = WeakKeyDictionary()
+"""By run: the nodes that are done but for their verification."""
+
 
 @operation()
 def verified(cluster: Cluster) -> Generator[FunctionCommand]:
     """The cluster whole, as verify.py sees it: its table is printed, and the run fails where something is wrong.
 
-    It is called for every node; the first node of the run that has not failed looks at all nodes of the run.
-    Nodes outside `--limit` are left out of the verdict. Nothing is looked at while the run is prepared, nor
+    It is called for every node; the last node of the run that comes here looks at all nodes of the run. With `--serial`
+    and `--no-wait` a node comes here before others have begun. Nodes outside `--limit` are left out of the verdict. Nothing is looked at while the run is prepared, nor
     when a node has failed in it.
     """
     state = host.state
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     in_run = [member for member in members if state.is_host_in_limit(member)]
     failed = [member.name for member in in_run if member in state.failed_hosts]
-    first = next((member for member in in_run if member in state.active_hosts), None)
     if not state.is_executing:
         names = ", ".join(member.name for member in in_run)
         host.noop(f"{names}: to be verified at the end of the run, as verify.py does it")
-    elif host != first:
+    elif not _is_last(state, host, in_run):
         host.noop("another node of this run verifies the cluster")
     elif failed:
         logger.warning(
@@ -43,6 +46,13 @@ def verified(cluster: Cluster) -> Generator[FunctionCommand]:
         yield FunctionCommand(_fail, (reason,), {})
     else:
         host.noop("the cluster is whole")
+
+
+def _is_last(state: State, host: Host, in_run: list[Host]) -> bool:
+    """Whether all other nodes of the run have come here, or have failed."""
+    come = _come.setdefault(state, set())
+    come.add(host.name)
+    return all(member.name in come for member in in_run if member in state.active_hosts)
 
 
 def _verify(state: State, cluster: Cluster, left_out: list[str]) -> str:

@@ -28,7 +28,7 @@ from facts.others import Others, OthersState
 from facts.packages import Packages
 from remote import repository, session
 from remote.commands import read
-from remote.machine import known
+from remote.machine import known, read_machine
 
 
 def prepare(host: Host) -> None:
@@ -63,6 +63,14 @@ def require_valid_certificates(cluster: Cluster) -> None:
                 raise ClusterError(
                     f"inputs.{index}.tls.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
                 )
+
+
+def require_el(host: Host, node: Node) -> int:
+    """The node's major version of Enterprise Linux. Raises `ClusterError` where it has none that is supported."""
+    el = supported_release(read_machine(host))
+    if el is None:
+        raise ClusterError(f"{node.name}: is not an Enterprise Linux that a deploy can have been made to")
+    return el
 
 
 @dataclass(frozen=True)

@@ -546,8 +546,16 @@ class World:
     def cluster(self) -> Cluster:
         return Cluster.model_validate(self.group()[1]["cluster"])
 
-    def deploy(self, *, dry: bool = False, diff: bool = False, limit: str | None = None) -> Run:
-        """Run deploy.py on all nodes or on one, or only prepare the run."""
+    def deploy(
+        self,
+        *,
+        dry: bool = False,
+        diff: bool = False,
+        limit: str | None = None,
+        serial: bool = False,
+        no_wait: bool = False,
+    ) -> Run:
+        """Run deploy.py on all nodes or on one, or only prepare the run; with `serial` or `no_wait`, as pyinfra's options do."""
         for machine in (*self.machines.values(), self.sender):
             machine.commands.clear()
             machine.stdin.clear()
@@ -569,7 +577,7 @@ class World:
             if not dry:
                 state.set_stage(StateStage.Execute)
                 with suppress(PyinfraError):
-                    run_ops(state)
+                    run_ops(state, serial=serial, no_wait=no_wait)
         return Run(state, list(self.log))
 
 
@@ -1087,7 +1095,7 @@ def test_a_deploy_ends_with_the_table_of_a_whole_cluster(
     assert out == ""
     assert table.count("ALL GOOD") == 1
     assert "VIP 10.77.0.10 on stash" in table
-    assert run.says("[stash2] ", "another node of this run verifies the cluster")
+    assert len(run.says("noop: another node of this run verifies the cluster")) == 1
 
 
 def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -1097,12 +1105,12 @@ def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.
     world.machines["stash2"].heartbeat = 60
     start = world.clock.now
     run = world.deploy()
-    assert run.failed == ["stash1"]
+    (name,) = run.failed
     table = capsys.readouterr().err
     assert table.count("WRONG, 1 thing to fix") == 1
     assert "! stash2: logstash-ha-health runs, but it last renewed its verdicts 60 s ago" in table
     (line,) = run.says("the cluster is not whole: stash2: logstash-ha-health runs, but ")
-    assert line.startswith("[stash1] ")
+    assert line.startswith(f"[{name}] ")
     assert world.clock.now - start > inspection.SETTLING
 
 
@@ -1170,6 +1178,18 @@ def test_a_limited_run_fails_for_its_own_nodes(world: World, capsys: pytest.Capt
     assert "logstash left out running" in lines
 
 
+@pytest.mark.parametrize("how", ["serial", "no_wait"])
+def test_a_run_that_does_one_node_after_the_other_is_verified_when_all_are_done(
+    world: World, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Before, the first node would find the others without all that the deploy brings."""
+    run = world.deploy(serial=how == "serial", no_wait=how == "no_wait")
+    assert run.failed == []
+    table = capsys.readouterr().err
+    assert table.startswith("ALL GOOD")
+    assert table.count("ALL GOOD") == 1
+
+
 def test_a_run_in_which_a_node_has_failed_verifies_nothing(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1202,8 +1222,8 @@ def test_what_goes_wrong_while_verifying_fails_one_node_and_not_pyinfra(
 
     monkeypatch.setattr(inspection, "judge", fail)
     run = world.deploy()
-    assert run.failed == ["stash1"]
-    assert run.says("[stash1] the cluster can't be verified: ValueError: nobody has thought of this")
+    (name,) = run.failed
+    assert run.says(f"[{name}] the cluster can't be verified: ValueError: nobody has thought of this")
 
 
 def keys(world: World) -> set[str]:
