@@ -68,7 +68,9 @@ if "nodes" in host.groups:
 
     files.put(name="6. sysctl: own files", files=desired, step=6)
     modules.loaded(name="6. Kernel modules", modules=module_names(cluster))
-    sysctl.effective(name="6. sysctl: in force, no STIG", settings=kernel_settings(cluster), file=SYSCTL_FILE)
+    sysctl.effective(
+        name="6. sysctl: in force, no STIG", settings=kernel_settings(cluster, node), file=SYSCTL_FILE
+    )
 
     # 8 before 7: keepalived.conf names the script's user and the verdict files, and its check needs both.
     users.system(name="8. User of the health script", user=USER)
@@ -85,7 +87,9 @@ if "nodes" in host.groups:
     firewalld.sets_loaded(name="9. firewalld has the ipsets of senders", cluster=cluster, _serial=True)
 
     # clone.py makes a clone the node that it should be.
-    clone.recorded(name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface)
+    clone.recorded(
+        name="10. Hardware recorded, so that a clone is told by it", interface=cluster.interface_of(node)
+    )
 
     files.put(name="11. keepalived starts again when it dies", files=desired, step=11)
     activation.drain_flags_cleared(name="11. No node is left out by a run that was interrupted")
@@ -110,7 +114,9 @@ if "nodes" in host.groups:
     nftables.pruned(
         name="12. No nftables rule of an earlier deploy", cluster=cluster, node=node, own_table=with_table
     )
-    sysctl.restored(name="12. No kernel setting of an earlier deploy", settings=kernel_settings(cluster))
+    sysctl.restored(
+        name="12. No kernel setting of an earlier deploy", settings=kernel_settings(cluster, node)
+    )
     files.put(name="12. The version of this project", files=desired, step=12)
 
     verification.verified(name="12. The cluster is whole", cluster=cluster)

@@ -125,7 +125,7 @@ def inventory(cluster: Cluster, el: int, folder: Path, **connection: object) -> 
                 "key_file": packages.KEY,
                 "packages": [*packages.package_names(cluster), logstash.UNIT],
                 "modules": modules.module_names(cluster),
-                "kernel_settings": sysctl.boot_settings(sysctl.kernel_settings(cluster)),
+                "kernel_settings": sysctl.boot_settings(sysctl.kernel_settings(cluster, cluster.nodes[0])),
                 "sysctl_file": sysctl.FILE,
                 "user": health_script.USER,
                 "tmpfiles": health.TMPFILES,

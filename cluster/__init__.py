@@ -7,7 +7,7 @@ from cluster.constants import API_PORT, OWN_PIPELINE_FILE
 from cluster.errors import ClusterError
 from cluster.inventory import cluster_of_host, define
 from cluster.ipvs import RealServer, VirtualServer
-from cluster.model import Cluster, Input, Node, Repository, Tls
+from cluster.model import Cluster, Input, Node, Repository, Tls, Vip
 from cluster.types import Address, Network
 from cluster.vrrp import VrrpInstance
 
@@ -23,6 +23,7 @@ __all__ = [
     "RealServer",
     "Repository",
     "Tls",
+    "Vip",
     "VirtualServer",
     "VrrpInstance",
     "cluster_of_host",

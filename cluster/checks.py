@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Iterable
 from fnmatch import fnmatchcase
 from ipaddress import ip_network
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from cluster.constants import API_PORT
@@ -74,10 +75,7 @@ def check_cluster(cluster: Cluster) -> None:
     _unique("inputs", "id", cluster.input_ids)
     _unique("vip", "address", cluster.vips)
     _unique("senders", "entry", cluster.senders)
-    if cluster.interface == "lo":
-        raise ValueError(
-            "interface: lo is the loopback interface; use the one that carries the nodes' addresses"
-        )
+    _check_interfaces(cluster)
     _check_networks(cluster)
     _check_ports(cluster)
     _check_weights(cluster)
@@ -86,6 +84,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_senders(cluster)
     _check_vrrp(cluster)
     _check_forwarding(cluster)
+    _check_reach(cluster)
     _check_logstash(cluster)
     _check_packages(cluster)
 
@@ -98,13 +97,46 @@ def _unique(field: str, part: str, values: Iterable[Hashable]) -> None:
         seen.add(value)
 
 
-def _check_networks(cluster: Cluster) -> None:
-    for version, family in _FAMILY.items():
-        same = [network for network in cluster.networks if network.version == version]
-        if len(same) > 1:
+def _check_interfaces(cluster: Cluster) -> None:
+    names = [node.name for node in cluster.nodes]
+    for vip in cluster.virtual_addresses:
+        if vip.senders == ():
+            raise ValueError("vip.senders: none given; name one or more, or leave it out")
+        _unique("vip.senders", "entry", vip.senders or ())
+        for field, by_node in (("interface", vip.interface), ("sources", vip.sources)):
+            if not isinstance(by_node, dict) or not by_node:
+                if field == "interface" and by_node == {}:
+                    raise ValueError(
+                        "vip.interface: names no interface; write its name, or one for each node"
+                    )
+                continue
+            for name in by_node:
+                if name not in names:
+                    raise ValueError(f"vip.{field}: {shown(name)} is not a node; choose from {listed(names)}")
+            if missing := [name for name in names if name not in by_node]:
+                raise ValueError(
+                    f"vip.{field}: {listed(missing)} is missing for {vip.address}; add each node"
+                )
+    if not any(map(cluster.interface_of, cluster.nodes)):
+        raise ValueError("interface: is missing; add it")
+    for node in cluster.nodes:
+        if not cluster.interface_of(node):
             raise ValueError(
-                f"network: {same[0]} and {same[1]} are both {family}; name the one that holds the nodes and the VIP"
+                f"interface: is missing for {node.name}; add it there, or once for all nodes that name none"
             )
+        if "lo" in cluster.interfaces_of(node):
+            field, use = (
+                ("interface", "the one that carries the nodes' addresses")
+                if cluster.interface_of(node) == "lo"
+                else ("vip.interface", "the one that leads to the senders")
+            )
+            raise ValueError(f"{field}: lo is the loopback interface; use {use}")
+
+
+def _check_networks(cluster: Cluster) -> None:
+    for one, other in combinations(cluster.networks, 2):
+        if one.version == other.version and one.overlaps(other):
+            raise ValueError(f"network: {one} and {other} overlap; name the larger one alone")
     for network in cluster.networks:
         for part, why in UNUSABLE.items():
             if network.version == part.version and network.overlaps(part):
@@ -112,13 +144,22 @@ def _check_networks(cluster: Cluster) -> None:
                     f"network: {network} overlaps {part} ({why}), which no cluster can use; "
                     "name the layer-2 network of the nodes, such as 192.0.2.0/24 or 2001:db8::/64"
                 )
-        addresses = [*cluster.vips, *(address for node in cluster.nodes for address in node.addresses)]
-        needed = sum(address.version == network.version for address in addresses)
+        family = [other for other in cluster.networks if other.version == network.version]
+        needed = sum(
+            address in network if len(family) > 1 else address.version == network.version
+            for address in _all_addresses(cluster)
+        )
         if needed > (usable := _usable(network)):
             raise ValueError(
                 f"network: {network} has {usable} address{'es' if usable > 1 else ''} for machines, and the nodes and "
                 f"VIPs need {needed}; name the larger network that they are in"
             )
+
+
+def _all_addresses(cluster: Cluster) -> list[Address]:
+    """The addresses of the nodes, on all of their interfaces, and the VIPs."""
+    of_nodes = (address for node in cluster.nodes for address in (*node.addresses, *cluster.sources_of(node)))
+    return [*cluster.vips, *of_nodes]
 
 
 def _usable(network: Network) -> int:
@@ -178,6 +219,45 @@ def _check_addresses(cluster: Cluster) -> None:
                 )
     for vip in cluster.vips:
         _network_of(cluster, "vip", vip)
+    _check_sources(cluster)
+
+
+def _check_sources(cluster: Cluster) -> None:
+    owners = {address: node.name for node in cluster.nodes for address in node.addresses}
+    for vip in cluster.virtual_addresses:
+        for name, source in vip.sources.items():
+            field = f"vip.sources.{name}"
+            if source.version != vip.address.version:
+                raise ValueError(
+                    f"{field}: {source} is {_FAMILY[source.version]}, and the VIP {vip.address} is not; "
+                    f"give the node's {_FAMILY[vip.address.version]} address on that interface"
+                )
+            _network_of(cluster, field, source)
+            if source in cluster.vips:
+                raise ValueError(f"{field}: {source} is a VIP; give the node's own address on that interface")
+            if owners.setdefault(source, name) != name:
+                raise ValueError(f"{field}: {source} is {owners[source]}'s address; each node needs its own")
+
+
+def _check_reach(cluster: Cluster) -> None:
+    """Raises `ValueError` for what can't work through a router, where nodes' own addresses are in different networks."""
+    for version in cluster.families:
+        networks = dict.fromkeys(cluster.network_of(node.at(version)) for node in cluster.nodes)
+        if len(networks) == 1:
+            continue
+        apart = " and ".join(map(str, networks))
+        for vip in cluster.virtual_addresses:
+            if cluster.transport == "multicast" and vip.address.version == version and not vip.sources:
+                raise ValueError(
+                    f"transport: multicast adverts don't leave a network, and the nodes are in {apart}; choose 'unicast', "
+                    f"or give the sources of {vip.address}"
+                )
+        for index, input in enumerate(cluster.inputs):
+            if input.forwarding == "dr":
+                raise ValueError(
+                    f"inputs.{index}.forwarding: 'dr' reaches only nodes in the director's own network, and the nodes are in "
+                    f"{apart}; choose 'snat', or 'nat' for UDP"
+                )
 
 
 def _network_of(cluster: Cluster, field: str, address: Address) -> Network:
@@ -206,10 +286,10 @@ def _check_families(cluster: Cluster) -> None:
 def _check_senders(cluster: Cluster) -> None:
     for index, input in enumerate(cluster.inputs):
         field = "senders" if input.senders is None else f"inputs.{index}.senders"
-        senders = cluster.senders_of(input)
+        senders = cluster.all_senders_of(input) or (input.senders or ())
         if not senders:
             raise ValueError(f"senders: none given for {input.id}; name one or more, there or for all inputs")
-        _unique(field, "entry", senders)
+        _unique(field, "entry", cluster.senders if input.senders is None else input.senders)
         for sender in senders:
             if sender.version not in cluster.families:
                 raise ValueError(
@@ -447,9 +527,31 @@ def warnings(cluster: Cluster) -> tuple[str, ...]:
                 f"{input.scheduler} separates them; choose 'sh' or 'mh', so that a sender sticks to its node"
             )
         for version in cluster.families:
-            if not any(sender.version == version for sender in cluster.senders_of(input)):
+            if not any(sender.version == version for sender in cluster.all_senders_of(input)):
                 lines.append(
                     f"senders: {input.id} has no {_FAMILY[version]} sender, though there is an {_FAMILY[version]} VIP; "
                     "add one, or take that VIP out"
                 )
+    for vip in cluster.virtual_addresses:
+        version = vip.address.version
+        if not any(
+            sender.version == version
+            for input in cluster.inputs
+            for sender in cluster.senders_of(input, vip.address)
+        ) and any(
+            sender.version == version for input in cluster.inputs for sender in cluster.all_senders_of(input)
+        ):
+            lines.append(
+                f"vip.senders: nobody may send to {vip.address}, as no input has a sender that is among them; add some, or "
+                "take that VIP out"
+            )
+        apart = dict.fromkeys(cluster.network_of(node.at(version)) for node in cluster.nodes)
+        own = all(
+            cluster.vip_interface(vip.address, node) == cluster.interface_of(node) for node in cluster.nodes
+        )
+        if len(apart) > 1 and own:
+            lines.append(
+                f"vip: {vip.address} can move between {' and '.join(map(str, apart))} only where both are one layer-2 network; "
+                "give it an interface on which all nodes are in one"
+            )
     return tuple(lines)

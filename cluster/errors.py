@@ -98,7 +98,9 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         path[1] = data["nodes"][path[1]]["name"]
     # The position in a list of one says nothing, and a node's address is the value beside its name.
     if path[0] in ("vip", "network", "key_fingerprints") or (path[2:3] == ["address"] and kind != "missing"):
-        path = [part for part in path if part != "address" and not isinstance(part, int)]
+        path = [
+            part for part in path if not isinstance(part, int) and (part != "address" or kind == "missing")
+        ]
     if path[-1] == "[key]":  # the name itself is at fault, and is the value
         path = path[:-2]
     field = ".".join(shorten(str(part)) for part in path)

@@ -45,10 +45,6 @@ def check_input(input: Input) -> None:
             "forwarding: 'nat' can't work for TCP here: the replies would bypass the director; "
             "choose 'snat' or 'dr', or leave it out"
         )
-    if "udp" in input.protocols and input.forwarding == "snat":
-        raise ValueError(
-            "forwarding: 'snat' is for TCP only, as UDP gets no replies; choose 'dr', or leave it out"
-        )
     if input.forwarding == "dr" and input.target_port != input.port:
         raise ValueError(
             f"server_port: {input.server_port} differs from port {input.port}, and direct routing can't "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cluster.errors import ClusterError, explain, shorten, shown
-from cluster.model import Cluster, Input, Node, Repository, Tls
+from cluster.model import Cluster, Input, Node, Repository, Tls, Vip
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -23,8 +23,8 @@ def define(
     `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `settings` are `Cluster`'s other fields. A
     relative path in them begins at the folder of the file that calls `define`, and `~` is the user's home.
 
-    `connection` is pyinfra's connection data for all nodes. It is passed on as it is: the paths in it (`ssh_key`,
-    `ssh_config_file`, …) begin at the current directory, as pyinfra has them.
+    `connection` is pyinfra's connection data for all nodes, and a node's own `connection` goes before it. They are passed
+    on as they are: the paths in them (`ssh_key`, `ssh_config_file`, …) begin at the current directory, as pyinfra has them.
 
     Raises `ClusterError`.
     """
@@ -40,11 +40,15 @@ def define(
             raise ClusterError(
                 f"nodes.{shorten(name)}.name: unknown setting; the name is what is before the colon"
             )
-    _check_connection(connection)
-    members = [
-        {"name": name, **(node if isinstance(node, dict) else {"address": node})}
-        for name, node in nodes.items()
-    ]
+    _check_connection("connection", connection)
+    own: dict[str, dict[str, Any]] = {}
+    members = []
+    for name, node in nodes.items():
+        settings_of = {**node} if isinstance(node, dict) else {"address": node}
+        of_node = settings_of.pop("connection", None)
+        _check_connection(f"nodes.{shorten(name)}.connection", of_node)
+        own[name] = of_node or {}
+        members.append({"name": name, **settings_of})
     paths = {name: _absolute(name, settings[name], folder) for name in _PATHS[Cluster] if name in settings}
     if isinstance(settings.get("inputs"), list | tuple):
         paths["inputs"] = [
@@ -58,7 +62,7 @@ def define(
     if isinstance(settings.get("repository"), dict):
         paths["repository"] = _with_paths("repository", Repository, settings["repository"], folder)
     cluster = _validate({"nodes": members, **settings, **paths})
-    hosts: list[tuple[str, dict[str, Any]]] = [(node.name, {}) for node in cluster.nodes]
+    hosts: list[tuple[str, dict[str, Any]]] = [(node.name, own[node.name]) for node in cluster.nodes]
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
 
 
@@ -72,19 +76,19 @@ def cluster_of_host(host: Host) -> Cluster:
     return _validate(data)
 
 
-def _check_connection(connection: object) -> None:
+def _check_connection(field: str, connection: object) -> None:
     """Raises `ClusterError`, which shows no value: it may be a password."""
     example = 'write it as {"ssh_user": "admin"}'
     if connection is None:
         return
     if not isinstance(connection, dict):
         kind = type(connection).__name__
-        raise ClusterError(f"connection: is of type {kind}, not a dictionary; {example}")
+        raise ClusterError(f"{field}: is of type {kind}, not a dictionary; {example}")
     for name in connection:
         if not isinstance(name, str):
-            raise ClusterError(f"connection: {shown(name)} is not the name of a setting; {example}")
+            raise ClusterError(f"{field}: {shown(name)} is not the name of a setting; {example}")
     if "cluster" in connection:
-        raise ClusterError("connection.cluster: is not a setting of a connection; take it out")
+        raise ClusterError(f"{field}.cluster: is not a setting of a connection; take it out")
 
 
 def _with_tls_paths(field: str, input: object, folder: Path) -> object:
@@ -140,4 +144,5 @@ _SETTINGS = {
     "inputs": _settings(Input),
     "tls": _settings(Tls),
     "repository": _settings(Repository),
+    "vip": _settings(Vip),
 }

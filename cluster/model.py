@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from cluster import checks
 from cluster.buffers import DEFAULT_BUFFER, held_events, needed_buffer
@@ -27,6 +27,7 @@ from cluster.local_files import (
 from cluster.package_sources import ELASTICS_FINGERPRINT, RepositoryFiles
 from cluster.plugins import PLUGINS, UNKNOWN, Plugin
 from cluster.rpm import RpmFile
+from cluster.senders import senders_at
 from cluster.types import (
     Address,
     Addresses,
@@ -34,12 +35,13 @@ from cluster.types import (
     Count,
     Email,
     Fingerprints,
-    HostName,
     InputId,
     Interface,
     Names,
     Network,
     Networks,
+    NodeName,
+    OneAddress,
     Options,
     Paths,
     PipelineFile,
@@ -58,6 +60,7 @@ from cluster.types import (
     Version,
     Weight,
     Word,
+    in_a_list,
 )
 from cluster.vrrp import VrrpInstance, vrrp_instances, vrrp_pairs
 
@@ -72,10 +75,13 @@ class _Model(BaseModel):
 class Node(_Model):
     """One machine of the cluster: a director and a real server at once."""
 
-    name: HostName
+    name: NodeName
     """Its name in the inventory, and keepalived's `router_id`."""
     addresses: Addresses = Field(alias="address")
-    """Its own address, or two: one IPv4, one IPv6. Logstash listens here, and VRRP adverts come from here."""
+    """Its own address, or two: one IPv4, one IPv6. Logstash listens here, and VRRP adverts come from here, where a VIP does
+    not have `sources`."""
+    interface: Interface | None = None
+    """The network interface that has its own address (default: the cluster's `interface`)."""
     priority: Priority | None = None
     """VRRP's priority, 1 to 254: of the nodes that are up, the one with the highest priority becomes MASTER; the higher
     it is, the sooner a node takes over (default: in VRRP 3 from 254 down in the nodes' order; in VRRP 2, or where other
@@ -89,6 +95,22 @@ class Node(_Model):
     def at(self, version: int) -> Address:
         """Its address of this family, 4 or 6."""
         return next(address for address in self.addresses if address.version == version)
+
+
+class Vip(_Model):
+    """A virtual address, and the network that it is in."""
+
+    address: OneAddress
+    """The address itself."""
+    interface: Interface | dict[str, Interface] | None = None
+    """The network interface that gets it, on all nodes or by node's name (default: the one that has the node's own
+    address)."""
+    sources: dict[str, OneAddress] = {}
+    """The address that each node has on that interface, by node's name: VRRP adverts come from there (default: they come from
+    the nodes' own addresses, and a VIP on another interface follows that interface's link)."""
+    senders: Networks | None = None
+    """Who may send to this VIP: addresses and networks. An input with `senders` of its own is open to those who are in both
+    (default: the input's or the cluster's `senders`)."""
 
 
 class Tls(_Model):
@@ -165,8 +187,8 @@ class Input(_Model):
     weights: dict[str, Weight] = {}
     """Weight by node's name, with `wrr`, `wlc`, `sh` and `mh`; a node with 0 gets no events (default: 1 each)."""
     forwarding: Literal["nat", "snat", "dr"] | None = None
-    """How events get from the director to a node: `nat` (UDP only), `snat` (TCP only; Logstash sees the
-    director's address) or `dr` (direct routing; no `server_port`) (default: `nat` for UDP, `snat` for TCP)."""
+    """How events get from the director to a node: `nat` (UDP only), `snat` (Logstash sees the director's address) or `dr`
+    (direct routing; no `server_port`) (default: `nat` for UDP, `snat` for TCP)."""
     codec: Codec | None = None
     """Logstash's codec: its name, or the name with options, `{"json": {"charset": "CP1252"}}` (default: the plugin's own)."""
     type: Word | None = None
@@ -287,14 +309,15 @@ class Cluster(_Model):
     """The whole cluster: settings that are the same on all of its nodes, and the nodes."""
 
     nodes: tuple[Node, ...]
-    """Two or more machines: addresses by name, or for each a dictionary with `address` and `priority`."""
+    """Two or more machines: addresses by name, or for each a dictionary with `address` and more."""
     networks: Networks = Field(alias="network")
-    """The layer-2 network that the nodes and the VIP are in; two where both IPv4 and IPv6 are used."""
-    interface: Interface
-    """The network interface that has a node's address, and gets the VIP."""
-    vips: Addresses = Field(alias="vip")
-    """The virtual address that events are sent to; one node holds it at a time. With several
-    of a family, each of the first nodes is MASTER of one."""
+    """The network that the nodes and the VIP are in; several where both IPv4 and IPv6 are used, or where VIPs are in networks
+    of their own."""
+    interface: Interface | None = None
+    """The network interface that has a node's own address, and gets the VIP; needed where a node names none of its own."""
+    virtual_addresses: tuple[Vip, ...] = Field(alias="vip")
+    """The virtual address that events are sent to; one node holds it at a time. With several of a family, each of the first
+    nodes is MASTER of one. A dictionary with `address` and more where it is not on the nodes' own interface."""
     inputs: tuple[Input, ...]
     """One or more inputs: a dictionary for each, with the settings below."""
     senders: Networks = ()
@@ -374,6 +397,12 @@ class Cluster(_Model):
     """What becomes of the keepalived and Logstash configuration that a node had before its first deploy: `adopt` keeps it
     in use beside the cluster's own, `replace` puts it out of use (default: such a node is refused)."""
 
+    @field_validator("virtual_addresses", mode="before")
+    @classmethod
+    def _with_settings(cls, value: object) -> object:
+        """An address alone is a VIP with no other settings."""
+        return [each if isinstance(each, dict | Vip) else {"address": each} for each in in_a_list(value)]
+
     @cached_property
     def auth_pass(self) -> SecretStr | None:
         """The VRRP password in `auth_pass_file`."""
@@ -450,9 +479,72 @@ class Cluster(_Model):
         """All ways of forwarding in use."""
         return frozenset(server.forwarding for server in self.virtual_servers)
 
-    def senders_of(self, input: Input) -> tuple[Network, ...]:
-        """Who may send to this input."""
-        return self.senders if input.senders is None else input.senders
+    @cached_property
+    def vips(self) -> tuple[Address, ...]:
+        """The virtual addresses themselves."""
+        return tuple(vip.address for vip in self.virtual_addresses)
+
+    def senders_of(self, input: Input, vip: Address) -> tuple[Network, ...]:
+        """Who may send to this input at this VIP."""
+        return senders_at(self, input, vip)
+
+    def all_senders_of(self, input: Input) -> tuple[Network, ...]:
+        """Who may send to this input, at any VIP."""
+        return tuple(dict.fromkeys(sender for vip in self.vips for sender in self.senders_of(input, vip)))
+
+    def interface_of(self, node: Node) -> str:
+        """The interface that has this node's own address."""
+        return node.interface or self.interface or ""
+
+    def interfaces_of(self, node: Node) -> tuple[str, ...]:
+        """All interfaces of a node that the cluster uses, the one with its own address first."""
+        vips = (self.vip_interface(vip, node) for vip in self.vips)
+        return tuple(dict.fromkeys([self.interface_of(node), *vips]))
+
+    def vip_interface(self, vip: Address, node: Node) -> str:
+        """The interface that gets this VIP on this node."""
+        named = self.virtual_address(vip).interface
+        if isinstance(named, dict):
+            return named.get(node.name, self.interface_of(node))
+        return named or self.interface_of(node)
+
+    def vrrp_interface(self, vip: Address, node: Node) -> str:
+        """The interface through which a node's adverts for this VIP go."""
+        with_sources = self.virtual_address(vip).sources
+        return self.vip_interface(vip, node) if with_sources else self.interface_of(node)
+
+    def vrrp_source(self, vip: Address, node: Node) -> Address:
+        """The address that a node's adverts for this VIP come from."""
+        return self.virtual_address(vip).sources.get(node.name) or node.at(vip.version)
+
+    def sources_of(self, node: Node) -> tuple[Address, ...]:
+        """The addresses that a node has on VIPs' interfaces beside its own ones."""
+        named = (vip.sources.get(node.name) for vip in self.virtual_addresses)
+        return tuple(dict.fromkeys(each for each in named if each and each not in node.addresses))
+
+    def vip_prefix(self, vip: Address) -> int:
+        """The length of the prefix with which a node gets this VIP. Where nodes have addresses of their own in its network, it
+        is a single address and adds no second route; otherwise it brings the route to its network along."""
+        network = self.network_of(vip)
+        on_interface = (
+            self.vrrp_source(vip, node)
+            for node in self.nodes
+            if self.vrrp_interface(vip, node) == self.vip_interface(vip, node)
+        )
+        return vip.max_prefixlen if any(source in network for source in on_interface) else network.prefixlen
+
+    def network_of(self, address: Address) -> Network:
+        """The network that an address of the cluster is in."""
+        return next(network for network in self.networks if address in network)
+
+    def virtual_address(self, vip: Address) -> Vip:
+        """The settings of this VIP."""
+        return next(each for each in self.virtual_addresses if each.address == vip)
+
+    @property
+    def spans_interfaces(self) -> bool:
+        """Whether a VIP is on another interface than a node's own address."""
+        return any(len(self.interfaces_of(node)) > 1 for node in self.nodes)
 
     @cached_property
     def virtual_servers(self) -> tuple[VirtualServer, ...]:

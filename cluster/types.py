@@ -67,7 +67,7 @@ def _parse_network(value: object) -> Network:
     raise ValueError(f"{shown(value)} is neither an IP address nor a network; write it as {example}")
 
 
-def _in_a_list(value: object) -> object:
+def in_a_list(value: object) -> Any:
     """Wrap a single value in a list."""
     return value if isinstance(value, list | tuple) else [value]
 
@@ -124,11 +124,14 @@ def _parse_fingerprint(value: object) -> str:
 
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
-HostName = Annotated[
+_NAME = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+"""A label of a name that ssh takes: a `Host` in its configuration may have underscores, which RFC 1123 has not."""
+
+NodeName = Annotated[
     str,
     _matching(
-        rf"(?!.{{254}}){_LABEL}(\.{_LABEL})*",
-        "a host name; use letters, digits, hyphens and dots, 253 characters at most (RFC 1123)",
+        rf"(?!.{{254}}){_NAME}(\.{_NAME})*",
+        "a machine's name; use letters, digits, hyphens, underscores and dots, 253 characters at most",
     ),
 ]
 
@@ -144,7 +147,7 @@ def _check_name(value: object) -> object:
     raise ValueError(f"{shown(value)} is neither a host name nor an address; write it as logs.example.com")
 
 
-Names = Annotated[tuple[Annotated[str, BeforeValidator(_check_name)], ...], BeforeValidator(_in_a_list)]
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_check_name)], ...], BeforeValidator(in_a_list)]
 Interface = Annotated[
     str,
     _matching(r"\w[\w.-]{0,14}", "an interface name; use one that `ip link` shows, 15 characters at most"),
@@ -185,10 +188,10 @@ ProxyUrl = Annotated[
         "a proxy's URL; write it as http://proxy.example.com:3128, and its login into the file `repository.secrets`",
     ),
 ]
-Urls = Annotated[tuple[Url, ...], BeforeValidator(_in_a_list)]
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_in_a_list)]
+Urls = Annotated[tuple[Url, ...], BeforeValidator(in_a_list)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(in_a_list)]
 Fingerprints = Annotated[
-    tuple[Annotated[str, BeforeValidator(_parse_fingerprint)], ...], BeforeValidator(_in_a_list)
+    tuple[Annotated[str, BeforeValidator(_parse_fingerprint)], ...], BeforeValidator(in_a_list)
 ]
 Version = Annotated[
     str,
@@ -216,8 +219,9 @@ SettingValue = Annotated[
 ]
 """A value in logstash.yml: it is written in one line."""
 Addresses = Annotated[
-    tuple[Annotated[Address, BeforeValidator(_parse_address)], ...], BeforeValidator(_in_a_list)
+    tuple[Annotated[Address, BeforeValidator(_parse_address)], ...], BeforeValidator(in_a_list)
 ]
+OneAddress = Annotated[Address, BeforeValidator(_parse_address)]
 Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_parse_network)], ...], BeforeValidator(_in_a_list)
+    tuple[Annotated[Network, BeforeValidator(_parse_network)], ...], BeforeValidator(in_a_list)
 ]

@@ -48,7 +48,7 @@ def plan(cluster: Cluster, node: Node, identity: IdentityState, others: dict[str
     `others` are new addresses by old ones, beside those that the inventory names. Raises
     `ClusterError` when the machine is not a clone of one of the cluster's nodes, or may be that node itself.
     """
-    present = hardware(identity, cluster.interface)
+    present = hardware(identity, cluster.interface_of(node))
     if {str(address) for address in node.addresses} <= set(identity["addresses"]):
         return Plan(present, begun=True) if identity["stages"] else None
     source = _source(cluster, node, identity)
@@ -74,7 +74,7 @@ def plan(cluster: Cluster, node: Node, identity: IdentityState, others: dict[str
         hardware=present,
         hostname=hostname(identity["hostname"], source.name, node.name),
         addresses=addresses,
-        replaced=addresses | _replaced(identity, node, cluster.interface, set(addresses)),
+        replaced=addresses | _replaced(identity, node, cluster.interface_of(node), set(addresses)),
         profiles=sorted({static[old] for old, new in addresses.items() if old in static and old != new}),
     )
 
@@ -106,7 +106,9 @@ def _check_hardware(node: Node, source: Node, recorded: list[str], present: list
 
 
 def hostname(present: str, source: str, name: str) -> str:
-    """The clone's host name: its node's name, in the domain of its source's host name."""
+    """The clone's host name: its node's name, in the domain of its source's host name. A host name has no underscores (RFC
+    1123), which ssh's name of a machine may have."""
+    source, name = source.replace("_", "-"), name.replace("_", "-")
     domain = present.removeprefix(source) if present.startswith(f"{source}.") else ""
     return name + domain
 

@@ -48,7 +48,7 @@ def compared_facts(
         (Packages, {"packages": all_packages(cluster)}),
         (UnitStates, unit_states(units, files)),
         (MissingModules, {"modules": module_names(cluster)}),
-        (Sysctl, {"keys": list(kernel_settings(cluster))}),
+        (Sysctl, {"keys": list(kernel_settings(cluster, node))}),
         (User, {"user": USER}),
         (Identity, {"folder": CLONE, "reboot": CLONE_REBOOT, "hardware": HARDWARE}),
         (DrainFlags, {"folder": DRAINED}),
@@ -57,9 +57,9 @@ def compared_facts(
     if retired := retired_units(units):
         facts.append((ServiceStates, {"units": retired}))
     if cluster.existing == "adopt":
-        facts.append((Others, others_arguments(cluster)))
+        facts.append((Others, others_arguments(cluster, node)))
     if cluster.firewall != "none":
-        facts.append((FirewallRules, firewalld.fact_arguments(cluster)))
+        facts.append((FirewallRules, firewalld.fact_arguments(cluster, node)))
     if nftables.UNIT in units:
         facts.append((TableRules, table_rules(nftables.rules(cluster, node))))
     return facts

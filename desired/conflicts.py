@@ -117,20 +117,24 @@ def vip_here(cluster: Cluster, _: Node, others: OthersState) -> Iterator[Conflic
                 yield Conflict(f"it has the VIP {vip} on {interface} already", _ADDRESS_TAKEN)
 
 
-def vip_elsewhere(cluster: Cluster, _: Node, others: OthersState) -> Iterator[Conflict]:
+def vip_elsewhere(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Conflict]:
     """A machine that is no node of the cluster and answers for a VIP before the first deploy."""
     nodes = {
         others.neighbours[str(address)]
         for member in cluster.nodes
-        for address in member.addresses
+        for address in (*member.addresses, *cluster.sources_of(member))
         if str(address) in others.neighbours
     }
-    for vip in map(str, cluster.vips):
-        mac = others.neighbours.get(vip)
+    for vip in cluster.vips:
+        mac = others.neighbours.get(str(vip))
         if mac and mac not in nodes:
+            # On an interface where nodes have no address, it may also be a node that holds the VIP.
+            known = cluster.vrrp_interface(vip, node) == cluster.vip_interface(vip, node)
             yield Conflict(
-                f"a machine that is not a node, with the MAC address {mac}, answers for the VIP {vip}",
+                f"a machine that is {'not a node' if known else 'perhaps not a node'}, with the MAC address {mac}, "
+                f"answers for the VIP {vip}",
                 _ADDRESS_TAKEN,
+                certain=known,
             )
 
 
@@ -208,24 +212,30 @@ def noexec(cluster: Cluster, _: Node, others: OthersState) -> Iterator[Conflict]
         )
 
 
-def reverse_path(cluster: Cluster, _: Node, others: OthersState) -> Iterator[Conflict]:
-    """Senders whose events come in at the cluster's interface, while the way back to them is another one: the kernel's
-    strict reverse-path filter drops what they send."""
-    if max(others.rp_filter.values(), default=0) != 1:
-        return
-    lost: dict[str, list[str]] = {}
-    for sender in dict.fromkeys(sender for input in cluster.inputs for sender in cluster.senders_of(input)):
-        interface = _way_to(sender, others) if isinstance(sender, IPv4Network) else None
-        if interface and interface != cluster.interface:
-            lost.setdefault(interface, []).append(str(sender))
-    for interface, senders in lost.items():
-        yield Conflict(
-            f"the way back to {listed(senders)} is {interface}, and rp_filter is strict: the kernel drops what comes from "
-            f"there to {cluster.interface}",
-            f"give {cluster.interface} a route to them, or set net.ipv4.conf.{cluster.interface}.rp_filter = 2 in "
-            "a file in /etc/sysctl.d",
-            certain=False,
-        )
+def reverse_path(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Conflict]:
+    """Senders whose events come in at a VIP's interface, while the way back to them is another one: the kernel's strict
+    reverse-path filter drops what they send."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    for vip in cluster.vips:
+        at = cluster.vip_interface(vip, node)
+        if max(others.rp_filter.get("all", 0), others.rp_filter.get(at, 0)) != 1:
+            continue
+        # With its network's prefix, the VIP brings a route to that network along.
+        routed = cluster.network_of(vip) if cluster.vip_prefix(vip) < vip.max_prefixlen else None
+        for sender in dict.fromkeys(s for input in cluster.inputs for s in cluster.senders_of(input, vip)):
+            if not isinstance(sender, IPv4Network) or (routed and sender.subnet_of(routed)):  # type: ignore[arg-type]
+                continue
+            interface = _way_to(sender, others)
+            if interface and interface != at and str(sender) not in lost.setdefault((interface, at), []):
+                lost[interface, at].append(str(sender))
+    for (interface, at), senders in lost.items():
+        if senders:
+            yield Conflict(
+                f"the way back to {listed(senders)} is {interface}, and rp_filter is strict: the kernel drops what comes "
+                f"from there to {at}",
+                f"give {at} a route to them, or set net.ipv4.conf.{at}.rp_filter = 2 in a file in /etc/sysctl.d",
+                certain=False,
+            )
 
 
 def _way_to(network: IPv4Network, others: OthersState) -> str | None:
@@ -277,8 +287,8 @@ CHECKS: dict[str, Check] = {
 """Each kind of conflict, by its name in docs/preflight.md."""
 
 
-def others_arguments(cluster: Cluster) -> dict[str, Any]:
-    """The arguments of `facts.others.Others`: the same on each node."""
+def others_arguments(cluster: Cluster, node: Node) -> dict[str, Any]:
+    """The arguments of `facts.others.Others` for this node."""
     folders = [logstash.folder(cluster, pipeline) for pipeline in cluster.pipeline_ids]
     known = [
         f"{logstash.folder(cluster, pipeline)}/{name}"
@@ -286,7 +296,14 @@ def others_arguments(cluster: Cluster) -> dict[str, Any]:
         for name in (OWN_PIPELINE_FILE, *cluster.pipeline_files.get(pipeline, {}))
     ]
     ports = {input.target_port for input in cluster.inputs} | {API_PORT}
-    addresses = [*cluster.vips, *(address for member in cluster.nodes for address in member.addresses)]
+    links: dict[str, list[str]] = {interface: [] for interface in cluster.interfaces_of(node)}
+    for vip in cluster.vips:
+        at = links[cluster.vip_interface(vip, node)]
+        sources = cluster.virtual_address(vip).sources.values()
+        at += [str(address) for address in (vip, *sources) if str(address) not in at]
+    own = links[cluster.interface_of(node)]
+    addresses = [str(address) for member in cluster.nodes for address in member.addresses]
+    own += [address for address in addresses if address not in own]
     return {
         "record": RECORD,
         "conf": keepalived.CONF,
@@ -299,6 +316,5 @@ def others_arguments(cluster: Cluster) -> dict[str, Any]:
         "units": list(UNITS),
         "ports": sorted(ports),
         "programs": PROGRAMS,
-        "interface": cluster.interface,
-        "addresses": list(map(str, addresses)),
+        "links": links,
     }

@@ -37,10 +37,10 @@ def objections(cluster: Cluster, node: Node, others: OthersState, ours: Collecti
         if to_choose:  # what stands against one of the choices is told before it is made
             found += [
                 Objection(f"existing='adopt' would be refused: {objection.what}", objection.do)
-                for objection in _not_adoptable(cluster, others, ours)
+                for objection in _not_adoptable(cluster, node, others, ours)
             ]
     if cluster.existing == "adopt":
-        found += _not_adoptable(cluster, others, ours)
+        found += _not_adoptable(cluster, node, others, ours)
     return found
 
 
@@ -77,11 +77,13 @@ def _pipeline_files(others: OthersState, ours: Collection[str]) -> Iterator[Obje
         )
 
 
-def _not_adoptable(cluster: Cluster, others: OthersState, ours: Collection[str]) -> Iterator[Objection]:
+def _not_adoptable(
+    cluster: Cluster, node: Node, others: OthersState, ours: Collection[str]
+) -> Iterator[Objection]:
     """Why what is there can't be adopted as it is."""
     blocks = keepalived_conf.parse(others.keepalived)
     if keepalived_conf.foreign(blocks):
-        for what, do in keepalived_conf.obstacles(cluster, blocks):
+        for what, do in keepalived_conf.obstacles(cluster, node, blocks):
             yield Objection(f"{keepalived.CONF} can't be adopted: {what}", do)
     yield from _without_output(cluster, others, ours)
 

@@ -20,7 +20,7 @@ def desired_files(cluster: Cluster, node: Node, el: int, has_nftables: bool = Tr
         *packages.files(cluster),
         *logstash.files(cluster, node),
         *modules.files(cluster),
-        *sysctl.files(cluster),
+        *sysctl.files(cluster, node),
         *health.files(cluster, node, el),
         *reload.files(el),
         *keepalived.files(cluster, node, el),

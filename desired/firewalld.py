@@ -14,7 +14,7 @@ from functools import cache
 from ipaddress import ip_network
 from typing import Any
 
-from cluster import API_PORT, Address, Cluster, Input, Network, Node
+from cluster import API_PORT, Address, Cluster, Network, Node, VirtualServer
 from desired.translation import translations
 from facts.firewalld import RulesState, SetState
 
@@ -53,7 +53,7 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
     for server in cluster.virtual_servers:
         version, protocol = server.vip.version, server.protocol.lower()
         (real,) = (real for real in server.real_servers if real.node == node)
-        senders = _senders(cluster, server.input, version)
+        senders = _senders(cluster, server)
         for sender in senders:
             if server.forwarding == "nat":
                 accepted.append(_port(sender, real.address, real.port, protocol))
@@ -72,9 +72,10 @@ def direct_rules(cluster: Cluster, node: Node) -> list[str]:
     """What this node translates, as direct rules (firewalld.direct(5)), where no table of our own does it."""
     return [
         f"ipv{each.destination.version} {'raw PREROUTING' if each.source is None else 'nat POSTROUTING'} 0"
-        f" -p tcp -d {each.destination} --dport {each.port}"
+        f" -p {each.protocol} -d {each.destination} --dport {each.port}"
         f" -j {'CT --notrack' if each.source is None else f'SNAT --to-source {each.source}'}"
         for each in translations(cluster, node)
+        if each.vip is None  # UDP needs a table of our own (`desired.requirements`)
     ]
 
 
@@ -86,15 +87,15 @@ def sender_sets(cluster: Cluster) -> dict[str, list[str]]:
     """
     sets = {}
     for server in cluster.virtual_servers:
-        version = server.vip.version
-        if name := _set_name(cluster, server.input, version):
-            sets[name] = [_spelled(sender) for sender in _distinct(cluster, server.input, version)]
+        if name := _set_name(cluster, server):
+            sets[name] = [_spelled(sender) for sender in _distinct(cluster, server)]
     return sets
 
 
-def fact_arguments(cluster: Cluster) -> dict[str, Any]:
-    """The arguments of `FirewallRules` for this cluster."""
-    return {"interface": cluster.interface, "sets": list(sender_sets(cluster))}
+def fact_arguments(cluster: Cluster, node: Node) -> dict[str, Any]:
+    """The arguments of `FirewallRules` for this node."""
+    own, *others = cluster.interfaces_of(node)
+    return {"interface": own, "others": others, "sets": list(sender_sets(cluster))}
 
 
 def uses_set(rule: str, names: Iterable[str]) -> bool:
@@ -107,27 +108,37 @@ def set_family(name: str) -> str:
     return "inet6" if name.endswith("ipv6") else "inet"
 
 
-def _senders(cluster: Cluster, input: Input, version: int) -> list[Address | Network | str]:
-    """The sources of an input's events: each of its senders, or the ipset that has them all."""
-    if name := _set_name(cluster, input, version):
+def _senders(cluster: Cluster, server: VirtualServer) -> list[Address | Network | str]:
+    """The sources of a virtual server's events: each of its senders, or the ipset that has them all."""
+    if name := _set_name(cluster, server):
         return [name]
-    return [sender for sender in cluster.senders_of(input) if sender.version == version]
+    senders = cluster.senders_of(server.input, server.vip)
+    return [sender for sender in senders if sender.version == server.vip.version]
 
 
-def _set_name(cluster: Cluster, input: Input, version: int) -> str | None:
-    """The name of the ipset with this input's senders of a family, at most 31 characters; None for few senders."""
-    senders = _distinct(cluster, input, version)
+def _set_name(cluster: Cluster, server: VirtualServer) -> str | None:
+    """The name of the ipset with a virtual server's senders, at most 31 characters; None for few senders."""
+    version = server.vip.version
+    senders = _distinct(cluster, server)
     if len(senders) <= MANY_SENDERS:
         return None
     if senders == _distinct_networks(cluster.senders, version):
         return f"logstash-ha-ipv{version}"
-    first = next(other for other in cluster.inputs if _distinct(cluster, other, version) == senders)
-    protocol = first.protocols[0] if len(first.protocols) == 1 else "both"
-    return f"logstash-ha-{first.port}-{protocol}-ipv{version}"
+    first = next(
+        other
+        for other in cluster.virtual_servers
+        if other.vip.version == version and _distinct(cluster, other) == senders
+    )
+    protocols = first.input.protocols
+    protocol = protocols[0] if len(protocols) == 1 else "both"
+    # Which VIP it is matters only where this VIP has senders of its own.
+    of_vip = cluster.virtual_address(first.vip).senders is not None
+    number = f"-{cluster.vips.index(first.vip) + 1}" if of_vip else ""
+    return f"logstash-ha-{first.port}-{protocol}{number}-ipv{version}"
 
 
-def _distinct(cluster: Cluster, input: Input, version: int) -> tuple[Network, ...]:
-    return _distinct_networks(cluster.senders_of(input), version)
+def _distinct(cluster: Cluster, server: VirtualServer) -> tuple[Network, ...]:
+    return _distinct_networks(cluster.senders_of(server.input, server.vip), server.vip.version)
 
 
 @cache
@@ -145,7 +156,13 @@ def _vrrp_sources(cluster: Cluster, version: int) -> Iterable[Address | Network]
     """Where adverts come from: with IPv6 multicast, from link-local addresses (RFC 5798, section 5.1.2.1)."""
     if version == 6 and cluster.transport == "multicast":
         return [_LINK_LOCAL]
-    return [member.at(version) for member in cluster.nodes]
+    sources = [
+        cluster.vrrp_source(vip, member)
+        for member in cluster.nodes
+        for vip in cluster.vips
+        if vip.version == version
+    ]
+    return list(dict.fromkeys(sources))
 
 
 def _accept(source: Address | Network, element: str) -> str:
@@ -179,14 +196,17 @@ def desired_rules(cluster: Cluster, node: Node, own_table: bool) -> list[str]:
 def placed_rules(cluster: Cluster, node: Node, present: RulesState, own_table: bool) -> dict[str, list[str]]:
     """This node's rules by zone: where packets that they accept may come in.
 
-    The interface's zone gets all of them. A source that is bound to another zone meets that zone's rules only, so
+    The zones of the cluster's interfaces get all of them: what is forwarded comes in at the one with the node's own
+    address, whatever the VIP's is. Direct rules have no zone. A source that is bound to another zone meets that zone's rules only, so
     each rule whose source may overlap with it is there, too. A zone that accepts everything needs none, and one that denies
     everything does so on purpose (`denied_sources`).
     """
     placed = {present["zone"]: desired_rules(cluster, node, own_table)}
     sets = sender_sets(cluster)
     for name, zone in present["source_zones"].items():
-        if zone["target"] == "default":
+        if name in present["zones"]:
+            placed[name] = rules(cluster, node)
+        elif zone["target"] == "default":
             found = [rule for rule in rules(cluster, node) if _may_meet(rule, zone["sources"], sets)]
             placed |= {name: found} if found else {}
     return placed
@@ -243,8 +263,9 @@ def denied_sources(cluster: Cluster, present: RulesState) -> list[Denied]:
 
     Where only a part of a sender's network is, or an ipset decides, somebody denies that part on purpose.
     """
-    inputs = [sender for input in cluster.inputs for sender in cluster.senders_of(input)]
-    ours = dict.fromkeys([*(address for node in cluster.nodes for address in node.addresses), *inputs])
+    inputs = [sender for input in cluster.inputs for sender in cluster.all_senders_of(input)]
+    own = [address for node in cluster.nodes for address in (*node.addresses, *cluster.sources_of(node))]
+    ours = dict.fromkeys([*own, *inputs])
     zones = [(name, zone) for name, zone in present["source_zones"].items() if zone["target"] in _DENYING]
     bound = [(name, text, _bound(text)) for name, zone in zones for text in zone["sources"]]
     return [

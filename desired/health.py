@@ -31,7 +31,8 @@ REASONS = f"{FOLDER}/reasons"
 PEERS = f"{FOLDER}/peers"
 """Which of the other nodes' services this node's hears."""
 LINK_FAULT = f"{FOLDER}/link_fault"
-"""Says, with a `1`, that this node's link is down or has just come back, or that its keepalived has just started."""
+"""Says, with a `1`, that this node's link is down or has just come back, or that its keepalived has just started. The
+interface with the node's own address has this file, and another one the same with `_` and its name."""
 SPARE_VERDICT = f"{FOLDER}/spare"
 """A verdict on no input: the deploy turns it down for a moment, to see that keepalived follows (`keepalived.unit`)."""
 RELOAD_FOLDER = f"{FOLDER}/reload"
@@ -73,14 +74,21 @@ def weighed_inputs(cluster: Cluster, el: int) -> list[str]:
     )
 
 
-def link_fault(el: int) -> str | None:
-    """The file that keepalived's instances follow, where they can follow one."""
-    return LINK_FAULT if el >= TRACK_FILE else None
+def link_faults(cluster: Cluster, node: Node, el: int) -> dict[str, str]:
+    """By interface: the file that keepalived's instances follow, where they can follow one."""
+    if el < TRACK_FILE:
+        return {}
+    own = cluster.interface_of(node)
+    return {
+        interface: LINK_FAULT if interface == own else f"{LINK_FAULT}_{interface}"
+        for interface in cluster.interfaces_of(node)
+    }
 
 
 def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
     """What the service reads: it makes up no path of its own."""
     weighed = weighed_inputs(cluster, el)
+    faults = link_faults(cluster, node, el)
     inputs = {
         input.plugin_id(protocols[0]): (input, plugin)
         for input in cluster.inputs
@@ -90,12 +98,18 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "interval": INTERVAL,
         "timeout": TIMEOUT,
         "own": str(node.address),
-        "interface": cluster.interface,
+        "links": [
+            {
+                "interface": interface,
+                "addresses": _addresses_on(cluster, node, interface),
+                "fault": faults.get(interface),
+            }
+            for interface in cluster.interfaces_of(node)
+        ],
         "key": KEY,
         "vips": [str(vip) for vip in cluster.vips],
         "reasons": REASONS,
         "peers": PEERS,
-        "link_fault": link_fault(el),
         "reload": RELOAD,
         "cold": {"rate": cluster.cold_start_rate, "seconds": COLD_SECONDS},
         "nodes": {
@@ -115,6 +129,18 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
             for member in cluster.nodes
         },
     }
+
+
+def _addresses_on(cluster: Cluster, node: Node, interface: str) -> list[str]:
+    """The addresses that the node must have on an interface before it can take part there."""
+    own = [node.address] if interface == cluster.interface_of(node) else []
+    sources = [
+        source
+        for vip in cluster.virtual_addresses
+        for name, source in vip.sources.items()
+        if name == node.name and cluster.vip_interface(vip.address, node) == interface
+    ]
+    return [str(address) for address in dict.fromkeys([*own, *sources])]
 
 
 def _service_starts(el: int) -> str:
@@ -148,7 +174,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         verdict=verdict,
         weighed_inputs=weighed_inputs(cluster, el),
         reduction=reduction,
-        link_fault=link_fault(el),
+        link_faults=link_faults(cluster, node, el),
         reload_folder=RELOAD_FOLDER,
         spare_verdict=SPARE_VERDICT,
     )

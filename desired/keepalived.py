@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cluster import Cluster, Node
+import posixpath
+from collections.abc import Iterable
+
+from cluster import Cluster, Node, VrrpInstance
 from desired import health
 from desired.health_script import CHECK, PYTHON, USER
 from desired.paths import DRAINED
@@ -54,6 +57,8 @@ fi"""
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     """keepalived.conf, and what restarts keepalived when it dies and removes the VIPs that it left behind."""
+    link_files = health.link_faults(cluster, node, el)
+    track_files = {interface: posixpath.basename(file) for interface, file in link_files.items()}
     conf = render(
         "keepalived.conf.j2",
         cluster=cluster,
@@ -66,7 +71,10 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         verdict=health.verdict,
         weighed_inputs=health.weighed_inputs(cluster, el),
         reduction=health.reduction,
-        link_fault=health.link_fault(el),
+        link_files=link_files,
+        link_faults=track_files,
+        followed=lambda instances: _followed(cluster, node, instances, track_files),
+        tracks_vip_interfaces=el > 7,
         paired_instances=[instance for pair in cluster.vrrp_pairs for instance in pair],
         spare_verdict=health.SPARE_VERDICT,
         spare_mark=SPARE_MARK,
@@ -77,16 +85,33 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         "restart.conf.j2",
         cluster=cluster,
         # Not with the recipe's VRRP 2, where a BACKUP waits for more than 3 s anyway.
-        link_fault=health.link_fault(el) if cluster.vrrp == 3 else None,
+        link_faults=health.link_faults(cluster, node, el) if cluster.vrrp == 3 else {},
+        interface=cluster.interface_of(node),
         health_unit=health.UNIT,
         command=f"{PYTHON[el]} {RELEASE_VIPS}",
-        vips=" ".join(f"{instance.virtual_router_id}={instance.vip}" for instance in cluster.vrrp_instances),
+        vips=" ".join(_released(cluster, node, instance) for instance in cluster.vrrp_instances),
     )
     return [
         TextFile(CONF, conf, step=7, mode="600", check=CONF_CHECK, read_by=UNIT),
         TextFile(RELEASE_VIPS, program("release_vips.py"), step=11, mode="755"),
         TextFile(DROP_IN, drop_in, step=11, then="systemctl daemon-reload"),
     ]
+
+
+def _followed(
+    cluster: Cluster, node: Node, instances: Iterable[VrrpInstance], track_files: dict[str, str]
+) -> list[str]:
+    """The track files of instances: those of their VIPs' interfaces, and of the one that leads to the other nodes."""
+    interfaces = (cluster.vip_interface(instance.vip, node) for instance in instances)
+    return [track_files[each] for each in dict.fromkeys([cluster.interface_of(node), *interfaces])]
+
+
+def _released(cluster: Cluster, node: Node, instance: VrrpInstance) -> str:
+    """A VIP for `release_vips.py`: with its prefix and its interface where these are not the usual ones."""
+    interface, prefix = cluster.vip_interface(instance.vip, node), cluster.vip_prefix(instance.vip)
+    usual = (cluster.interface_of(node), instance.vip.max_prefixlen)
+    place = "" if (interface, prefix) == usual else f"/{prefix}@{interface}"
+    return f"{instance.virtual_router_id}={instance.vip}{place}"
 
 
 def probe(cluster: Cluster, node: Node, el: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from cluster import Cluster
+from cluster import Cluster, Node
 from facts.ipvs import socket_name
 
 _SAMPLE_VIPS = {"192.168.200.16", "192.168.200.17", "192.168.200.18", "192.168.200.11"}
@@ -103,7 +103,7 @@ def servers(blocks: Iterable[Block]) -> set[str]:
     return found
 
 
-def obstacles(cluster: Cluster, blocks: list[Block]) -> Iterator[tuple[str, str]]:
+def obstacles(cluster: Cluster, node: Node, blocks: list[Block]) -> Iterator[tuple[str, str]]:
     """Why these blocks can't be in use beside the cluster's own, and what to do."""
     for block in foreign(blocks):
         if block.words[0].startswith("include"):
@@ -126,9 +126,10 @@ def obstacles(cluster: Cluster, blocks: list[Block]) -> Iterator[tuple[str, str]
         version = 6 if any(":" in address for address in addresses) else 4
         if name in used:
             yield f"its instance {name} has the name of one of the cluster's", "give it another name there"
-        if block.value("interface") == cluster.interface and (version, number) in numbers:
+        interface = block.value("interface")
+        if interface in cluster.interfaces_of(node) and (version, number) in numbers:
             yield (
-                f"its instance {name} has the virtual_router_id {number} of the cluster on {cluster.interface}",
+                f"its instance {name} has the virtual_router_id {number} of the cluster on {interface}",
                 "choose another virtual_router_id in inventory.py",
             )
         for address in vips.intersection(addresses):

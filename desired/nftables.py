@@ -26,6 +26,7 @@ RULES = "/etc/nftables/logstash-ha.nft"
 CHAINS = {
     "prerouting": "type filter hook prerouting priority -300; policy accept;",
     "postrouting": "type nat hook postrouting priority 90; policy accept;",
+    "input": "type nat hook input priority 90; policy accept;",
 }
 
 
@@ -36,9 +37,11 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
 
 def _rule(translation: Translation) -> str:
     family = "ip" if translation.destination.version == 4 else "ip6"
-    match = f"{family} daddr {translation.destination} tcp dport {translation.port}"
+    match = f"{family} daddr {translation.destination} {translation.protocol} dport {translation.port}"
     if translation.source is None:
         return f"{family} prerouting {match} notrack"
+    if translation.vip is not None:
+        return f"{family} input ct original {family} daddr {translation.vip} {match} snat to {translation.source}"
     return f"{family} postrouting {match} snat to {translation.source}"
 
 

@@ -110,10 +110,10 @@ def keeps_out(cluster: Cluster, node: Node, rule: Rule | None) -> bool:
     return bool(
         rule
         and rule.verdict in DENY
-        and rule.interface in (None, cluster.interface)
+        and rule.interface in (None, *cluster.interfaces_of(node))
         and rule.version in (None, *cluster.families)
         and _overlaps(rule.source, _sources(cluster))
-        and _overlaps(rule.destination, [*node.addresses, *cluster.vips])
+        and _overlaps(rule.destination, [*node.addresses, *cluster.sources_of(node), *cluster.vips])
         and any(_covers(rule, protocol, port) for protocol, port in _needed(cluster, node))
     )
 
@@ -124,7 +124,7 @@ def opens_api(cluster: Cluster, node: Node, rule: Rule | None) -> bool:
         rule
         and rule.verdict == "ACCEPT"
         and rule.for_everyone
-        and rule.interface in (None, cluster.interface)
+        and rule.interface in (None, *cluster.interfaces_of(node))
         and rule.version in (None, node.address.version)
         and _overlaps(rule.destination, [node.address])
         and _covers(rule, "tcp", API_PORT)
@@ -158,8 +158,9 @@ def _needed(cluster: Cluster, node: Node) -> Iterable[tuple[str, int | None]]:
 
 
 def _sources(cluster: Cluster) -> list[Address | Network]:
-    senders = [sender for input in cluster.inputs for sender in cluster.senders_of(input)]
-    return [*(address for node in cluster.nodes for address in node.addresses), *senders]
+    senders = [sender for input in cluster.inputs for sender in cluster.all_senders_of(input)]
+    own = [address for node in cluster.nodes for address in (*node.addresses, *cluster.sources_of(node))]
+    return [*own, *senders]
 
 
 def _overlaps(network: IPv4Network | IPv6Network | None, others: Iterable[Address | Network]) -> bool:

@@ -83,17 +83,30 @@ def _root(node: Node, machine: MachineState) -> Iterator[str]:
 
 
 def _addresses(cluster: Cluster, node: Node, machine: MachineState) -> Iterator[str]:
-    addresses = machine["interfaces"].get(cluster.interface)
-    if addresses is None:
+    own, *others = cluster.interfaces_of(node)
+    absent = [interface for interface in (own, *others) if interface not in machine["interfaces"]]
+    for interface in absent:
         names = ", ".join(sorted(machine["interfaces"]))
-        yield f"interface: {node.name} has no {cluster.interface}; choose one of {names}"
-        return
+        field = "interface" if interface == own else "vip.interface"
+        yield f"{field}: {node.name} has no {interface}; choose one of {names}"
+    addresses = machine["interfaces"].get(own, [])
     for address in node.addresses:
-        if str(address) not in addresses:
+        if own not in absent and str(address) not in addresses:
             has = ", ".join(addresses) or "no address"
             yield (
-                f"nodes.{node.name}: {address} is not on its {cluster.interface}, which has {has}; "
+                f"nodes.{node.name}: {address} is not on its {own}, which has {has}; "
                 "correct the address or the interface in inventory.py, or, if it is a clone, run clone.py"
+            )
+    for vip in cluster.virtual_addresses:
+        if node.name not in vip.sources:
+            continue
+        source, interface = vip.sources[node.name], cluster.vip_interface(vip.address, node)
+        addresses = machine["interfaces"].get(interface, [])
+        if interface not in absent and str(source) not in addresses:
+            has = ", ".join(addresses) or "no address"
+            yield (
+                f"vip.sources.{node.name}: {source} is not on its {interface}, which has {has}; correct it in inventory.py, or "
+                "leave sources out: adverts then come from the nodes' own addresses"
             )
 
 
@@ -110,7 +123,18 @@ def _firewall(cluster: Cluster, node: Node, machine: MachineState, el: int) -> I
             f"{node.name}: firewalld is {machine['firewalld']}, so Logstash's API would be open to everyone; "
             f"run `{remedy}` there, or set firewall='none' where you have another one"
         )
-    if (
+    translated = {server.protocol for server in cluster.virtual_servers if server.forwarding == "snat"}
+    if "UDP" in translated and not own_table(cluster, el, machine["nftables"]):
+        remedy = (
+            f"run `{packages.manager(el)} install nftables && modprobe nft_nat` there, or choose forwarding 'nat' or 'dr'"
+            if el >= FIRST_TABLE
+            else "choose forwarding 'nat' or 'dr', or a node with Enterprise Linux 8 or later"
+        )
+        yield (
+            f"{node.name}: 'snat' for UDP needs an nftables table of our own, and it has no nft, or no kernel module nft_nat; "
+            f"{remedy}"
+        )
+    elif (
         "snat" in cluster.forwardings
         and not own_table(cluster, el, machine["nftables"])
         and not machine["iptables"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster import Cluster
+from cluster import Cluster, Node
 from desired.render import render
 from desired.textfile import TextFile
 from facts.sysctl import CONF, Line, key_of, read_order
@@ -17,17 +17,18 @@ RMEM_MAX_DEFAULT = 212992
 """Its default in the kernel."""
 
 
-def kernel_settings(cluster: Cluster) -> dict[str, str]:
-    """The kernel settings that the cluster needs, by name (ipvs-sysctl of the kernel's documentation)."""
+def kernel_settings(cluster: Cluster, node: Node) -> dict[str, str]:
+    """The kernel settings that this node needs, by name (ipvs-sysctl of the kernel's documentation)."""
     settings: dict[str, str] = {}
     if 4 in cluster.families:
         # The director is a router, and programs may use the VIP before the node holds it.
         # An interface has a switch of its own, which what came before it may have turned off.
         settings |= {
             "net.ipv4.ip_forward": "1",
-            _of_interface(cluster, "forwarding"): "1",
+            **_of_interfaces(cluster, node, "forwarding"),
             "net.ipv4.ip_nonlocal_bind": "1",
         }
+        settings |= _reverse_path(cluster, node) | _secondaries(cluster, node)
     if 6 in cluster.families:
         # The kernel of a router takes no default route from router advertisements. accept_ra stays as it is
         # all the same: nodes have static addresses, and NetworkManager handles advertisements by itself.
@@ -47,7 +48,7 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
             # An interface with a higher arp_ignore than all have would answer for fewer addresses.
             settings |= {
                 "net.ipv4.conf.all.arp_ignore": "1",
-                _of_interface(cluster, "arp_ignore"): "1",
+                **_of_interfaces(cluster, node, "arp_ignore"),
                 "net.ipv4.conf.all.arp_announce": "2",
             }
     buffer = max((input.receive_buffer or 0 for input in cluster.inputs if "udp" in input.plugins), default=0)
@@ -56,9 +57,36 @@ def kernel_settings(cluster: Cluster) -> dict[str, str]:
     return settings
 
 
-def _of_interface(cluster: Cluster, name: str) -> str:
-    """The key of an IPv4 variable of the cluster's interface, whose name may have dots."""
-    return key_of(f"net/ipv4/conf/{cluster.interface}/{name}")
+def _of_interfaces(cluster: Cluster, node: Node, name: str) -> dict[str, str]:
+    """An IPv4 switch, on for each of the node's interfaces."""
+    return {_key(interface, name): "1" for interface in cluster.interfaces_of(node)}
+
+
+def _key(interface: str, name: str) -> str:
+    """The key of an IPv4 variable of an interface, whose name may have dots."""
+    return key_of(f"net/ipv4/conf/{interface}/{name}")
+
+
+def _reverse_path(cluster: Cluster, node: Node) -> dict[str, str]:
+    """With `nat` and `dr` the sender's address stays. From a VIP on another interface, the director sends it to the nodes'
+    own one, while the way back to the sender may be that other interface: a strict filter would drop it there."""
+    keeps_source = any(
+        server.vip.version == 4
+        and server.forwarding != "snat"
+        and any(
+            cluster.vip_interface(server.vip, director) != cluster.interface_of(director)
+            for director in cluster.peers(node)
+        )
+        for server in cluster.virtual_servers
+    )
+    return {_key(cluster.interface_of(node), "rp_filter"): "2"} if keeps_source else {}
+
+
+def _secondaries(cluster: Cluster, node: Node) -> dict[str, str]:
+    """Where a VIP has its network's prefix, another VIP of that network is a secondary address beside it, which the kernel
+    would remove together with the first one."""
+    vips = [vip for vip in cluster.vips if vip.version == 4 and cluster.vip_prefix(vip) < vip.max_prefixlen]
+    return {_key(cluster.vip_interface(vip, node), "promote_secondaries"): "1" for vip in vips}
 
 
 def boot_settings(settings: dict[str, str]) -> dict[str, str]:
@@ -76,10 +104,12 @@ def boot_settings(settings: dict[str, str]) -> dict[str, str]:
     return named
 
 
-def files(cluster: Cluster) -> list[TextFile]:
+def files(cluster: Cluster, node: Node) -> list[TextFile]:
     """The file that sets them at boot."""
     return [
-        TextFile(FILE, render("sysctl.conf.j2", settings=boot_settings(kernel_settings(cluster))), step=6)
+        TextFile(
+            FILE, render("sysctl.conf.j2", settings=boot_settings(kernel_settings(cluster, node))), step=6
+        )
     ]
 
 

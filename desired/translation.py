@@ -1,7 +1,9 @@
 """What rich rules can't express: the directors' address as the source, and connections that are not tracked.
 
 What a node, as a director, forwards to a peer with `snat` gets this node's address as its source, so that the
-replies come back through it. For that, IPVS's connections are tracked; but a TCP connection with `dr` must not be
+replies come back through it. UDP gets it also where the director is the real server itself: with one-packet scheduling the
+kernel tracks a sender's datagrams as one connection, whose source is translated as that of its first one was. For that,
+IPVS's connections are tracked; but a TCP connection with `dr` must not be
 tracked then: a director never sees its replies, and the firewall would drop everything after the first packet as
 invalid.
 
@@ -22,12 +24,16 @@ FIRST_TABLE = 8
 
 @dataclass(frozen=True)
 class Translation:
-    """What is done to TCP packets to this address and port."""
+    """What is done to packets to this address and port."""
 
     destination: Address
     port: int
     source: Address | None
     """Their new source when they leave; None: they are not tracked when they come in."""
+    protocol: str = "tcp"
+    """`tcp` or `udp`."""
+    vip: Address | None = None
+    """The VIP that they were sent to, where they stay on this node."""
 
 
 def translations(cluster: Cluster, node: Node) -> list[Translation]:
@@ -38,10 +44,13 @@ def translations(cluster: Cluster, node: Node) -> list[Translation]:
     for server in cluster.virtual_servers:
         if server.forwarding == "snat":
             source = node.at(server.vip.version)  # `masquerade` might take the VIP
+            protocol = server.protocol.lower()
             found += [
-                Translation(real.address, real.port, source)
+                Translation(
+                    real.address, real.port, source, protocol, server.vip if real.node == node else None
+                )
                 for real in server.real_servers
-                if real.node != node
+                if real.node != node or protocol == "udp"
             ]
         elif server.forwarding == "dr" and server.protocol == "TCP":
             found.append(Translation(server.vip, server.port, None))

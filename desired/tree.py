@@ -48,7 +48,7 @@ def _lists(cluster: Cluster, node: Node, own_table: bool) -> dict[str, list[str]
             logstash_package(cluster),
         ],
         "modules": module_names(cluster),
-        "sysctl": [f"{key} = {value}" for key, value in kernel_settings(cluster).items()],
+        "sysctl": [f"{key} = {value}" for key, value in kernel_settings(cluster, node).items()],
         "units": unit_names(cluster, own_table),
     }
     if cluster.firewall == "firewalld":

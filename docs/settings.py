@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cluster import Cluster, Input, Node, Repository, Tls
+from cluster import Cluster, Input, Node, Repository, Tls, Vip
 from docs.marked import with_part
 
 README = Path(__file__).parents[1] / "README.md"
@@ -22,6 +22,7 @@ END = "<!-- settings: end -->\n"
 TABLES: list[tuple[type[BaseModel], str]] = [
     (Cluster, "Settings of `define()`:"),
     (Node, "Settings of a node that needs more than an address:"),
+    (Vip, "Settings of a VIP that needs more than an address:"),
     (Input, "Settings of an input:"),
     (Tls, "Settings of an input's `tls`:"),
     (Repository, "Settings of `repository`:"),
@@ -34,7 +35,7 @@ MOST_NEEDED: dict[type[BaseModel], set[str]] = {
             "nodes",
             "networks",
             "interface",
-            "vips",
+            "virtual_addresses",
             "inputs",
             "senders",
             "vrrp",

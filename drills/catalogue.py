@@ -250,7 +250,7 @@ def _filled(text: str, cluster: Cluster, node: Node, el: int) -> str:
         f"s.bind(({str(node.address)!r}, {input.target_port})); signal.pause()"
     )
     values = {
-        "{interface}": cluster.interface,
+        "{interface}": cluster.interface_of(node),
         "{python}": PYTHON[el],
         "{thief}": shlex.quote(thief),
         "{port}": str(input.target_port),

@@ -48,7 +48,10 @@ class RulesState(TypedDict):
     runtime: list[str]
     permanent: list[str]
     source_zones: dict[str, SourceZone]
-    """The other zones that sources are bound to: these win over the interface's zone (firewalld.zones(5))."""
+    """The other zones that sources are bound to, which win over the interface's zone (firewalld.zones(5)), and those of
+    further interfaces."""
+    zones: list[str]
+    """Those of them that further interfaces are in."""
     sets: dict[str, SetState]
 
 
@@ -62,6 +65,9 @@ def parse_rules(output: list[str]) -> RulesState | None:
         )
         sources = _active_sources(active)
         parts = _parts(output[6:])
+        further = " ".join(parts.pop("interfaces", []))
+        zones = [name for name in dict.fromkeys(_values(f"as {further}")) if name != zone]
+        sources |= {name: [] for name in zones if name not in sources}
         for name, source in _permanent_sources(parts.pop("", [])):
             if source not in sources.setdefault(name, []):
                 sources[name].append(source)
@@ -74,6 +80,7 @@ def parse_rules(output: list[str]) -> RulesState | None:
                 for name in sorted(sources)
                 if name != zone
             },
+            zones=zones,
             sets={
                 heading.removeprefix("set "): _set_state(lines)
                 for heading, lines in parts.items()
@@ -112,10 +119,13 @@ def _permanent_sources(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _parts(lines: list[str]) -> dict[str, list[str]]:
-    """The lines after each heading `zone NAME` or `set NAME`, by it; those before the first one by ""."""
+    """The lines after each heading `zone NAME` or `set NAME`, by it; those before the first one by "". The zones of further
+    interfaces are a line."""
     parts: dict[str, list[str]] = {"": []}
     for line in lines:
-        if line.startswith(("zone ", "set ")):
+        if line.startswith("interfaces "):
+            parts["interfaces"] = [line.removeprefix("interfaces ")]
+        elif line.startswith(("zone ", "set ")):
             parts[line] = []
         else:
             parts[next(reversed(parts))].append(line)
@@ -217,8 +227,8 @@ class FirewalldState(FactBase[str | None]):
 
 class FirewallRules(FactBase[RulesState | None]):
     """
-    The rich rules of the zone that `interface` is in, and of those that sources are bound to, all direct rules, and
-    the entries of `sets` (firewalld.dbus(5)).
+    The rich rules of the zone that `interface` is in, of those that the interfaces `others` are in or sources are bound
+    to, all direct rules, and the entries of `sets` (firewalld.dbus(5)).
 
     None where firewalld does not run. Needs root. They are read over D-Bus, since each call of firewall-cmd
     starts a Python of its own; but sources of the next start from the zones' files, which D-Bus has zone by zone.
@@ -235,20 +245,36 @@ class FirewallRules(FactBase[RulesState | None]):
             "source_zones": {
                 "internal": {"target": "default", "sources": ["192.0.2.0/24"], "runtime": [], "permanent": []}
             },
+            "zones": [],
             "sets": {"logstash-ha-ipv4": {"runtime": None, "permanent": ["198.51.100.7"]}},
         }
     """
 
-    def command(self, interface: str, sets: Iterable[str] = ()) -> str:
+    def command(self, interface: str, sets: Iterable[str] = (), others: Iterable[str] = ()) -> str:
         name = shlex.quote(f'"{interface}"')
+        further = [shlex.quote(f'"interfaces" "{other}"') for other in others]
         lines = [
             f"active=$({_CALL} {_NAME}.zone getActiveZones) && {{ set -f; set -- $active; set +f; }}",
-            "&& zone= && others= && shift 2",
+            f"&& zone= && others={' && more= && found=0' if further else ''} && shift 2",
             "&& while [ $# -gt 1 ]; do name=$1 kinds=$2; shift 2;",
             "while [ $kinds -gt 0 ] && [ $# -gt 1 ]; do kind=$1 left=$2 kinds=$((kinds - 1)); shift 2;",
             """[ "$kind" != '"sources"' ] || others="$others $name";""",
             f"""while [ $left -gt 0 ] && [ $# -gt 0 ]; do [ "$kind $1" != '"interfaces" '{name} ] || zone="s $name";""",
+            *(
+                [
+                    f"""case "$kind $1" in {"|".join(further)}) more="$more $name" found=$((found + 1)) ;; esac;"""
+                ]
+                if further
+                else []
+            ),
             "left=$((left - 1)); shift; done; done; done",
+            *(
+                [
+                    f'&& {{ [ $found -ge {len(further)} ] || {{ kept=$({_CALL} {_NAME} getDefaultZone) && more="$more ${{kept#s }}"; }}; }}'
+                ]
+                if further
+                else []
+            ),
             f'&& {{ [ -n "$zone" ] || zone=$({_CALL} {_NAME} getDefaultZone); }}',
             f'&& echo "$zone" && {_UNQUOTE}',
             f'&& {_CALL} {_NAME}.zone getRichRules s "$zone"',
@@ -261,6 +287,7 @@ class FirewallRules(FactBase[RulesState | None]):
             "sed -sn 's/<rule.*<\\/rule>//; /<rule/,/<\\/rule>/d; /<source /{F;p}' $*); }",
             """&& for file in $files; do case $file in /*) file=${file##*/}; others="$others ${file%.xml}" ;; esac; done""",
             '&& { [ -z "$files" ] || echo "$files"; } && seen=" $zone "',
+            *(['&& echo "interfaces$more" && others="$others$more"'] if further else []),
             '&& for name in $others; do name=${name#\\"}; name=${name%\\"};',
             'case $seen in *" $name "*) continue ;; esac; seen="$seen$name "; echo "zone $name";',
             f"{_CALL} {_NAME}.zone getRichRules s $name 2>/dev/null || echo -;",

@@ -87,7 +87,7 @@ class OthersState:
     """Whether Logstash's Java has been given another folder for temporary files."""
     routes: list[Route] = field(default_factory=list)
     rp_filter: dict[str, int] = field(default_factory=dict)
-    """The kernel's reverse-path filter, for `all` and for the interface."""
+    """The kernel's reverse-path filter, for `all` and for each of the interfaces."""
     selinux: tuple[str, str] = ("", "")
     """SELinux's mode now, and at the next boot."""
 
@@ -266,7 +266,7 @@ done
 [ ! -r /proc/net/route ] || while read -r line; do
     case $line in Iface*) ;; *) echo "route $line";; esac
 done </proc/net/route
-for name in all {interface}; do
+for name in all {interfaces}; do
     line=; {{ read -r line </proc/sys/net/ipv4/conf/$name/rp_filter; }} 2>/dev/null; echo "rp_filter $name $line"
 done
 [ ! -r /sys/fs/selinux/enforce ] || {{ line=; read -r line </sys/fs/selinux/enforce; echo "enforcing $line"; }}
@@ -275,13 +275,16 @@ done
 done </etc/selinux/config
 if [ -n "$first" ]; then
     [ ! -r /proc/net/ip_vs ] || while read -r line; do echo "ipvs $line"; done </proc/net/ip_vs
-    for address in {addresses}; do
+    for place in {places}; do
+        address=${{place#*=}} interface=${{place%%=*}}
         case $address in *:*) ping=-6;; *) ping=;; esac
-        ping $ping -n -q -c 1 -W 1 -I {interface} $address >/dev/null 2>&1 && echo "answers $address" &
+        ping $ping -n -q -c 1 -W 1 -I $interface $address >/dev/null 2>&1 && echo "answers $address" &
     done
     wait
     ip -o addr show 2>/dev/null | while read -r line; do echo "address $line"; done
-    ip neigh show dev {interface} 2>/dev/null | while read -r line; do echo "neighbour $line"; done
+    for name in {interfaces}; do
+        ip neigh show dev $name 2>/dev/null | while read -r line; do echo "neighbour $line"; done
+    done
 fi
 echo looked"""
 
@@ -301,8 +304,7 @@ class Others(FactBase[OthersState]):
     + units: the systemd units that are looked for
     + ports: the ports on which sockets are looked for
     + programs: the folder of the deploy's programs
-    + interface: the one that has the node's address
-    + addresses: the addresses of the VIPs and the nodes
+    + links: by interface, the addresses of the VIPs and the nodes there
 
     .. code:: python
 
@@ -324,8 +326,7 @@ class Others(FactBase[OthersState]):
         units: list[str],
         ports: list[int],
         programs: str,
-        interface: str,
-        addresses: list[str],
+        links: dict[str, list[str]],
     ) -> str:
         command = _COMMAND.format(
             ours=OURS,
@@ -341,8 +342,8 @@ class Others(FactBase[OthersState]):
             units=shlex.join(units),
             ports=" or ".join(f"sport = :{port}" for port in ports),
             programs=shlex.quote(programs),
-            interface=shlex.quote(interface),
-            addresses=" ".join(addresses),
+            interfaces=shlex.join(links),
+            places=" ".join(f"{name}={address}" for name, found in links.items() for address in found),
         )
         return (
             'as_root() { if [ -O /proc/1 ]; then eval "$1"; else sudo -n sh -c "$1" 2>/dev/null; fi; }; '

@@ -4,10 +4,11 @@
 Usage: logstash_ha_health.py SETTINGS
 
 SETTINGS is a JSON file, which names all files that the service writes:
-    {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11", "interface": "eth0",
+    {"interval": 0.5, "timeout": 2.0, "own": "192.0.2.11",
+     "links": [{"interface": "eth0", "addresses": ["192.0.2.11"], "fault": "/run/keepalived-health/link_fault"}],
      "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
-     "reasons": "/run/keepalived-health/reasons", "link_fault": "/run/keepalived-health/link_fault",
-     "peers": "/run/keepalived-health/peers", "reload": "/run/keepalived-health/reload/keepalived",
+     "reasons": "/run/keepalived-health/reasons", "peers": "/run/keepalived-health/peers",
+     "reload": "/run/keepalived-health/reload/keepalived",
      "cold": {"rate": 1000, "seconds": 12},
      "nodes": {"192.0.2.11": {"udp-5514": {
          "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
@@ -17,10 +18,11 @@ SETTINGS is a JSON file, which names all files that the service writes:
 `sockets` are where an input listens: it is up while something listens at each of them. `probe` says whether a probe may touch
 one: an empty datagram here, or a connection by check_logstash_input.py.
 `interval` is the seconds between two polls of a node, and `timeout` those that its answer may take. `own` is this node's
-address, and `interface` the one that has it. `vips` are the cluster's, which also name it in what its services tell each
-other, and `key` is the file of their common key. `cold` is how many events a second a Logstash takes that has just started, and
-for how many seconds. `weight` is the node's by the inventory, and `holds` how many events wait in the input's socket until one is
-lost; null where senders wait. `link_fault` and `reduction` may be null: keepalived does not follow them then.
+address. `links` are the interfaces that the cluster uses here, the one with `own` first, each with the addresses that it
+must have. `vips` are the cluster's, which also name it in what its services tell each other, and `key` is the file of their
+common key. `cold` is how many events a second a Logstash takes that has just started, and for how many seconds. `weight` is the
+node's by the inventory, and `holds` how many events wait in the input's socket until one is lost; null where senders wait.
+`fault` and `reduction` may be null: keepalived does not follow them then.
 The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
 tell each other nothing. They outlive the service, and its next run starts from them.
 
@@ -34,9 +36,9 @@ What it writes:
   FILE_CHECK with `weight 0`, or where it has no FILE_CHECK, by a MISC_CHECK with `test ! -s FILE`.
 - `reduction`: how many percent of its weight the node does not get now; empty where it gets all. 50 while the queue of the
   input's pipeline is full, though events leave it; others while its Logstash is cold (logstash_ha_slow_start.py).
-- `link_fault`: `1` while this node's link is down, or has not been up for long, or while keepalived must be reloaded,
-  else empty. keepalived's instances are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service ends
-  that after some seconds.
+- `fault` of a link: `1` while it is down, or has not been up for long, or while keepalived must be reloaded, else empty.
+  keepalived's instances with a VIP there are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service
+  ends that after some seconds.
 - `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
   systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
@@ -1082,24 +1084,26 @@ def keepalived_runs():
 
 
 class LinkMonitor(threading.Thread):
-    """Keeps keepalived in FAULT while this node's link is down, and for some time after that: the network is not ready
+    """Keeps keepalived in FAULT while a link of this node is down, and for some time after that: the network is not ready
     at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone.
     When keepalived starts, its unit raises the flag, and it is kept in FAULT for the same time.
 
     It also has keepalived reloaded where its interface was made anew, or where it has no socket for adverts."""
 
-    def __init__(self, settings):
+    def __init__(self, link, title, request, vips):
+        """`request` is the file that asks for a reload. The sockets for adverts are those for these VIPs."""
         super(LinkMonitor, self).__init__()  # noqa: UP008
         self.daemon = True
-        self.flag = FlagFile(settings["link_fault"]) if settings["link_fault"] is not None else None
-        self.reload = settings["reload"]
-        self.interface = settings["interface"]
-        self.own = settings["own"]
-        self.sockets = AdvertSockets(settings["vips"])
+        self.flag = FlagFile(link["fault"]) if link["fault"] is not None else None
+        self.reload = request
+        self.interface = link["interface"]
+        self.addresses = link["addresses"]
+        self.title = title
+        self.sockets = AdvertSockets(vips)
         self.held = self.flag is not None and self.flag.raised
         """Whether this node should take no part."""
         self.ready_since = None
-        """Since when the link is up and the node has its address."""
+        """Since when the link is up and the node has its addresses there."""
         self.starts_since = None
         """Since when keepalived starts: its unit has raised the flag."""
         self.index = None
@@ -1149,15 +1153,16 @@ class LinkMonitor(threading.Thread):
         if index == self._read_index() and kind == RTM_NEWLINK:
             self.running = bool(flags & IFF_RUNNING)
 
-    def has_address(self):
-        """Whether the node has its address."""
-        connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
-        try:
-            connection.bind((self.own, 0))
-        except socket.error:
-            return False
-        finally:
-            connection.close()
+    def has_addresses(self):
+        """Whether the node has its addresses on this link."""
+        for address in self.addresses:
+            connection = socket.socket(script.family_of(address), socket.SOCK_DGRAM)
+            try:
+                connection.bind((address, 0))
+            except socket.error:
+                return False
+            finally:
+                connection.close()
         return True
 
     def update(self):
@@ -1166,7 +1171,7 @@ class LinkMonitor(threading.Thread):
         self.sockets.look()
         if not self.running:
             self.ready_since = None
-            self._hold("the link is down")
+            self._hold("%s is down" % self.title)
             return LOOK
         if self.renewed:
             self._hold("%s was made anew" % self.interface)
@@ -1174,7 +1179,7 @@ class LinkMonitor(threading.Thread):
             self._hold("keepalived has no socket for VRRP")
         if not self.held:
             return LOOK
-        if not self.has_address():
+        if not self.has_addresses():
             self.ready_since = None
             return TICK
         now = script.clock()
@@ -1207,7 +1212,7 @@ class LinkMonitor(threading.Thread):
     def _release(self):
         self._set(False)
         script.print_line(
-            "the link is up" + ("" if self.flag is None else ": keepalived takes part again"), to=2
+            "%s is up" % self.title + ("" if self.flag is None else ": keepalived takes part again"), to=2
         )
 
     def _set(self, held):
@@ -1412,7 +1417,10 @@ def main(arguments):
         verdicts = Verdicts(reasons, cold)
         pollers = [NodePoller(settings, ip, verdicts) for ip in settings["nodes"]]
         reasons.keep(state for poller in pollers for state in poller.states.values())
-        others = [Channel(settings, pollers), LinkMonitor(settings)]
+        own, links = settings["links"][0], settings["links"][1:]
+        titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in links]
+        others = [Channel(settings, pollers)]
+        others += [LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled]
     except KeyError as error:
         script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)
         return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Removes the VIPs that a killed keepalived has left on this node, each as soon as another node announces that it has it.
 
-Usage: release_vips.py INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP...
+Usage: release_vips.py INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP[/PREFIX@OTHER-INTERFACE]...
 
 Until a VIP is removed, the kernel goes on distributing what is sent to it here; so a VIP that no other node has stays.
 The program ends when all are removed, or after so many seconds. systemd runs it when keepalived has ended
@@ -36,18 +36,19 @@ def has_vip(interface, vip):
     return bool(subprocess.check_output(["ip", "-o", "address", "show", "dev", interface, "to", vip]))
 
 
-def advert_socket(family, interface):
-    """A socket that receives this family's adverts, multicast and unicast."""
-    with open("/sys/class/net/%s/ifindex" % interface) as file:
-        index = int(file.read())
+def advert_socket(family, interfaces):
+    """A socket that receives this family's adverts, multicast on these interfaces and unicast."""
     connection = socket.socket(family, socket.SOCK_RAW, VRRP)
     group = socket.inet_pton(family, GROUPS[family])
-    if family == socket.AF_INET:
-        membership = group + struct.pack("=4xi", index)  # struct ip_mreqn
-        connection.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-    else:
-        membership = group + struct.pack("=i", index)  # struct ipv6_mreq
-        connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+    for interface in interfaces:
+        with open("/sys/class/net/%s/ifindex" % interface) as file:
+            index = int(file.read())
+        if family == socket.AF_INET:
+            membership = group + struct.pack("=4xi", index)  # struct ip_mreqn
+            connection.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        else:
+            membership = group + struct.pack("=i", index)  # struct ipv6_mreq
+            connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
     return connection
 
 
@@ -64,18 +65,22 @@ def main(arguments):
     """The exit status."""
     interface, seconds, virtual_routers = arguments[0], float(arguments[1]), arguments[2:]
     remaining = {}
+    interfaces = {interface}
     for virtual_router in virtual_routers:
         router_id, _, vip = virtual_router.partition("=")
-        if has_vip(interface, vip):
-            remaining[family_of(vip), int(router_id)] = vip
-    families = {advert_socket(family, interface): family for family in {family for family, _ in remaining}}
+        vip, _, other = vip.partition("@")
+        if has_vip(other or interface, vip.partition("/")[0]):
+            remaining[family_of(vip), int(router_id)] = vip, other or interface
+            interfaces.add(other or interface)
+    families = {advert_socket(family, interfaces): family for family in {family for family, _ in remaining}}
     end = clock() + seconds
     while remaining and clock() < end:
         for connection in select.select(list(families), [], [], max(0, end - clock()))[0]:
             family = families[connection]
             key = family, virtual_router_of(family, connection.recv(4096))
             if key in remaining:
-                subprocess.call(["ip", "address", "delete", remaining.pop(key), "dev", interface])
+                vip, holder = remaining.pop(key)
+                subprocess.call(["ip", "address", "delete", vip, "dev", holder])
     return 0
 
 

@@ -52,7 +52,7 @@ def adopted(cluster: Cluster) -> Generator[StringCommand]:
     if cluster.existing != "adopt":
         host.noop("nothing is adopted")
         return
-    others = host.get_fact(Others, **others_arguments(cluster))
+    others = host.get_fact(Others, **others_arguments(cluster, cluster.node(host.name)))
     if others.adopted is not None:
         host.noop(f"{ADOPTED} is there")
         return

@@ -219,7 +219,7 @@ def not_denied(cluster: Cluster) -> Generator[StringCommand]:
     """
     present = None
     if cluster.firewall != "none":
-        present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+        present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
     denied = denied_sources(cluster, present) if present else []
     if not denied:
         host.noop("no address of the cluster is in a zone that denies everything")
@@ -235,7 +235,7 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
     """
     Add the rules for what this node accepts and translates, to the permanent and the runtime configuration.
 
-    Rich rules are added to the zone of the cluster's interface, and to each other zone that packets which they
+    Rich rules are added to the zones of the cluster's interfaces, and to each other zone that packets which they
     accept may meet. Each configuration gets those that it does not have; nothing is removed (see `pruned`). When
     firewalld refuses a rule, at once or in its check of the whole permanent configuration, the new rules are taken
     back from both configurations, and the operation fails.
@@ -253,7 +253,7 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
     if present is None:
         yield _not_running()
         return
@@ -290,7 +290,7 @@ def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand]:
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
     if present is None or not _unloaded(cluster, present):
         host.noop("firewalld has all ipsets that rules need")
         return
@@ -312,7 +312,7 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         host.noop("the firewall is left to its owner")
         return
     record = host.get_fact(Record, path=RECORD)
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster))
+    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
     if present is None:
         yield _not_running()
         return

@@ -40,7 +40,9 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> Plan | None:
     ]
     if len(limited_to) > 1:
         raise ClusterError(f"nodes.{node.name}: one clone at a time; add --limit {node.name}")
-    interfaces = {old: identity["addresses"].get(old, cluster.interface) for old in changes.addresses}
+    interfaces = {
+        old: identity["addresses"].get(old, cluster.interface_of(node)) for old in changes.addresses
+    }
     interfaces |= {new: interfaces[old] for old, new in changes.addresses.items()}
     check_conflicts(node, changes, host.get_fact(AddressConflicts, addresses=interfaces))
     return changes

@@ -135,7 +135,7 @@ def _refusals(examined: dict[str, _Examined]) -> list[str]:
 def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "machine": (Machine, {"modules": asked_modules(cluster)}),
-        "others": (Others, others_arguments(cluster)),
+        "others": (Others, others_arguments(cluster, node)),
     }
     if cluster.packages == "managed":
         facts["packages"] = (Packages, {"packages": all_packages(cluster)})
@@ -148,7 +148,7 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
     el = supported_release(machine)
     if el and machine["root"] == "yes":
         if not others.looked:  # sudo asks for a password, which pyinfra has
-            others = read(host, Others, **others_arguments(cluster))
+            others = read(host, Others, **others_arguments(cluster, node))
         if others.first:
             try:
                 ours = desired_files(cluster, node, el, machine["nftables"])
@@ -161,9 +161,7 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
     return _Examined(el, machine["nftables"], refused, warnings)
 
 
-def _without_packages(
-    host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]
-) -> list[str]:
+def _without_packages(host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]) -> list[str]:
     """Why the node can't have the packages that it needs: the repository is not as it should be, or others manage them, and
     they are not there.
 
@@ -195,6 +193,6 @@ def _denied(host: Host, cluster: Cluster, node: Node, machine: MachineState) -> 
     """The addresses of the cluster that are in a zone of firewalld that denies everything."""
     if cluster.firewall == "none" or machine["firewalld"] != "active":
         return []
-    present = read(host, FirewallRules, **fact_arguments(cluster))
+    present = read(host, FirewallRules, **fact_arguments(cluster, node))
     denied = denied_sources(cluster, present) if present else []
     return [f"{node.name}: {source.what}; run {source.do}" for source in denied]

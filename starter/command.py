@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cluster import ClusterError
-from cluster.types import HostName
+from cluster.types import NodeName
 from remote import discovery
 from remote.discovery import Discovered, Unreachable
 from starter.folder import (
@@ -133,7 +133,7 @@ def _check_names(names: list[str]) -> None:
         raise ClusterError(f"HOST: {len(names)} given; name two machines or more, as ssh knows them")
     for name in names:
         try:
-            TypeAdapter(HostName).validate_python(name)
+            TypeAdapter(NodeName).validate_python(name)
         except ValidationError as error:
             raise ClusterError(f"HOST: {error.errors()[0]['ctx']['error']}") from None
         if names.count(name) > 1:

@@ -25,6 +25,9 @@ class Proposal:
     """Addresses by name."""
     networks: list[str]
     interface: str
+    """That of the first node."""
+    other_interfaces: dict[str, str]
+    """By name: those of nodes with another one."""
     vips: list[str]
     senders: list[str]
     logstash: int
@@ -59,6 +62,11 @@ def propose(
         },
         networks=[str(common[version]) for version in families],
         interface=main_interface(machines[0]),
+        other_interfaces={
+            machine.name: name
+            for machine in machines
+            if (name := main_interface(machine)) != main_interface(machines[0])
+        },
         vips=vips,
         senders=senders,
         logstash=_logstash(machines),
@@ -118,12 +126,6 @@ def attention(cluster: Cluster, machines: Sequence[Discovered], conflicts: Mappi
     lines = []
     for machine in machines:
         lines += machine_problems(cluster, cluster.node(machine.name), machine.machine)
-    interfaces = {machine.name: main_interface(machine) for machine in machines}
-    if len(set(interfaces.values())) > 1:
-        names = listed(f"{name} has {interface}" for name, interface in interfaces.items())
-        lines.append(
-            f"interface: {names}; the model takes one interface name today: give it the same name on all nodes"
-        )
     for vip in map(str, cluster.vips):
         holders = [machine.name for machine in machines if vip in _all_addresses(machine)]
         if holders:

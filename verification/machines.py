@@ -84,7 +84,7 @@ def _service(
             return Finding(Status.WRONG, "frozen", what, do)
         if unit == health.UNIT and (stale := _stale(seen.heartbeat)):
             return stale
-        if unit == keepalived.UNIT and (deaf := _deaf(cluster, seen)):
+        if unit == keepalived.UNIT and (deaf := _deaf(cluster, node, seen)):
             return deaf
         if not state["enabled"]:
             what = f"{unit} runs, but {'is masked, and ' if masked else ''}would not start at boot"
@@ -116,7 +116,7 @@ def _stale(heartbeat: int | None) -> Finding | None:
     return Finding(Status.WRONG, "stale", what, do)
 
 
-def _deaf(cluster: Cluster, seen: Observation) -> Finding | None:
+def _deaf(cluster: Cluster, node: Node, seen: Observation) -> Finding | None:
     """What is wrong with the sockets of a keepalived that runs: without them it never becomes MASTER."""
     if seen.advert_sockets is None:
         return None
@@ -125,10 +125,15 @@ def _deaf(cluster: Cluster, seen: Observation) -> Finding | None:
         return None
     what = (
         f"keepalived has no socket for adverts of {words(missing)}, and can't take the VIP: "
-        f"{cluster.interface} was made anew, or had no address when keepalived started"
+        f"{_interfaces(cluster, node)} was made anew, or had no address when keepalived started"
     )
     do = f"`systemctl {reload.verb(seen.el or 0)} keepalived`; the health service should do that: `systemctl status {reload.UNIT}.path`"
     return Finding(Status.WRONG, "deaf", what, do)
+
+
+def _interfaces(cluster: Cluster, node: Node) -> str:
+    """The interfaces that adverts go through."""
+    return " or ".join(dict.fromkeys(cluster.vrrp_interface(vip, node) for vip in cluster.vips))
 
 
 def _unheard(cluster: Cluster, node: Node, observations: Observations) -> Finding | None:
@@ -213,9 +218,9 @@ def _differs(desired: list[TextFile], known: dict[str, str], unit: str) -> str:
 
 def kernel(cluster: Cluster, observations: Observations) -> Judged:
     """Kernel settings, now and at the next boot."""
-    desired = sysctl.kernel_settings(cluster)
 
-    def judge_node(_: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
+        desired = sysctl.kernel_settings(cluster, node)
         if not seen.sysctl or not seen.sysctl["runtime"]:
             return unread("kernel settings", f"sysctl {' '.join(desired)}")
         runtime = seen.sysctl["runtime"]

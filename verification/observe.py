@@ -176,11 +176,11 @@ def _facts(
         "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
         "peers": (HeardPeers, {"path": health.PEERS}),
-        "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster))}),
+        "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster, node))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),
         "raised": (RaisedVerdicts, {"paths": verdicts}),
-        "others": (Others, others_arguments(cluster)),
+        "others": (Others, others_arguments(cluster, node)),
         "virtual_servers": (VirtualServers, {}),
         "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (LoopbackAddresses, {}),
@@ -189,9 +189,9 @@ def _facts(
     if paths_of_certificates := logstash.certificate_paths(cluster):
         facts["certificates"] = (Certificates, {"paths": paths_of_certificates})
     if cluster.firewall != "none":
-        facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster))
+        facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster, node))
         facts["firewalld_state"] = (FirewalldState, {})
-        facts["zone"] = (ZoneSettings, {"interface": cluster.interface})
+        facts["zone"] = (ZoneSettings, {"interface": cluster.interface_of(node)})
         facts["chains"] = (OwnChains, {"families": list(cluster.families)})
     if with_table:
         facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))

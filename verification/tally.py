@@ -172,7 +172,7 @@ def _loss(
     """A loss and its remedy, in words: the first of its possible causes."""
     server = group[0].server
     what = f"{delivery.lost} of {delivery.sent} events are lost"
-    senders = cluster.senders_of(server.input)
+    senders = cluster.senders_of(server.input, server.vip)
     if source and not any(ip_address(source) in network for network in senders):
         return (
             f"{what}; {source} is not among its senders",
@@ -190,9 +190,15 @@ def _loss(
     log = "/var/log/logstash/logstash-plain.log"
     return (
         what,
-        f"`tcpdump -ni {cluster.interface} port {server.input.target_port}` on the nodes shows if they come; "
+        f"`tcpdump -ni {_interface(cluster)} port {server.input.target_port}` on the nodes shows if they come; "
         f"Logstash's own log: {log}",
     )
+
+
+def _interface(cluster: Cluster) -> str:
+    """Where to see a node's packets: its interface, if that is the same on all nodes, and the only one."""
+    names = {name for node in cluster.nodes for name in cluster.interfaces_of(node)}
+    return names.pop() if len(names) == 1 else "any"
 
 
 def _wrong(what: str, do: str) -> Problem:

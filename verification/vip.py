@@ -14,17 +14,16 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
     holders = holding(observations, vip)
     direct = "dr" in cluster.forwardings
 
-    def judge_node(_: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
+        own, prefix = cluster.vip_interface(instance.vip, node), cluster.vip_prefix(instance.vip)
         if seen.held is None or seen.loopback is None:
             return unread("the addresses", "ip addr")
         interfaces = seen.held.get(vip, [])
         text = "holds it" if interfaces else "-"
-        if interfaces not in ([], [cluster.interface]):
-            what = f"holds {vip} on {words(interfaces)}, not on {cluster.interface} alone"
-            others = [interface for interface in interfaces if interface != cluster.interface]
-            remove = words(
-                f"`ip addr del {vip}/{instance.vip.max_prefixlen} dev {other}`" for other in others
-            )
+        if interfaces not in ([], [own]):
+            what = f"holds {vip} on {words(interfaces)}, not on {own} alone"
+            others = [interface for interface in interfaces if interface != own]
+            remove = words(f"`ip addr del {vip}/{prefix} dev {other}`" for other in others)
             return Finding(
                 Status.WRONG, "elsewhere", what, f"take it away there: {remove}; keepalived adds it"
             )
@@ -43,10 +42,12 @@ def vip(cluster: Cluster, observations: Observations, instance: VrrpInstance) ->
         what = f"{words(holders)} all hold {vip}: whom an event reaches is chance (split brain)"
         ip = "ip6" if instance.vip.version == 6 else "ip"
         sameness = "and password" if cluster.vrrp == 2 else "and version"
+        node = cluster.node(holders[0])
+        adverts, own = cluster.vrrp_interface(instance.vip, node), cluster.vip_interface(instance.vip, node)
         do = (
             f"let VRRP (IP protocol 112) pass between them, with one virtual_router_id {sameness}: "
-            f"{DEPLOY}, then `tcpdump -ni {cluster.interface} {ip} proto 112`. Where it was put there by hand: "
-            f"`ip addr del {vip}/{instance.vip.max_prefixlen} dev {cluster.interface}` there"
+            f"{DEPLOY}, then `tcpdump -ni {adverts} {ip} proto 112`. Where it was put there by hand: "
+            f"`ip addr del {vip}/{cluster.vip_prefix(instance.vip)} dev {own}` there"
         )
         problems.append(Problem(Status.WRONG, "vip", None, what, do))
     # With nodes left out, any of them may hold it.

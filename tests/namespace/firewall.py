@@ -192,7 +192,7 @@ class FirewalldMachine(ShellMachine):
 
     def attach(self, cluster: Cluster, node: Node, world: Namespace, addresses: Iterable[str]) -> None:
         """Connect it to the other namespace, which gets these addresses, by the cluster's interface."""
-        link = cluster.interface
+        link = cluster.interface_of(node)
         # Not in its process namespace, which does not know the other one's process.
         run(
             *("nsenter", f"--target={world.pid}", "--net", "ip", "link", "add", "world", "type", "veth"),

@@ -55,7 +55,7 @@ def sources(cluster: Cluster, node: Node) -> dict[int, list[str]]:
         senders = {
             str(next(iter(ip_network(sender).hosts())))
             for input in cluster.inputs
-            for sender in cluster.senders_of(input)
+            for sender in cluster.all_senders_of(input)
             if sender.version == version
         }
         (network,) = (network for network in cluster.networks if network.version == version)
@@ -80,7 +80,7 @@ def probes_and_verdicts(cluster: Cluster, node: Node) -> dict[Probe, bool]:
             for server in cluster.virtual_servers:
                 if server.vip.version != version:
                     continue
-                senders = cluster.senders_of(server.input)
+                senders = cluster.senders_of(server.input, server.vip)
                 allowed = any(ip_address(source) in sender for sender in senders)
                 protocol = server.protocol.lower()
                 verdicts[protocol, source, str(server.vip), server.port] = allowed

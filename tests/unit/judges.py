@@ -45,7 +45,7 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
     files = {path: file.content for path, file in desired_files(cluster, node, el).items()}
     return [
         *(f"{path}: a line does not end" for path, text in files.items() if text and text[-1] != "\n"),
-        *of_keepalived(files[keepalived.CONF], cluster.interface, work),
+        *of_keepalived(files[keepalived.CONF], " ".join(cluster.interfaces_of(node)), work),
         *of_firewalld(firewalld.rules(cluster, node)),
         *of_iptables(firewalld.direct_rules(cluster, node)),
         *of_the_pipelines(cluster, files),
@@ -73,14 +73,14 @@ vrrp_instance ADOPTED {
 """
 
 
-def of_keepalived(text: str, interface: str, work: Path, adopted: str = ADOPTED) -> list[str]:
-    """keepalived's own test, as the deploy runs it, in a network that has this interface. Needs root. `adopted` is what the
+def of_keepalived(text: str, interfaces: str, work: Path, adopted: str = ADOPTED) -> list[str]:
+    """keepalived's own test, as the deploy runs it, in a network that has these interfaces. Needs root. `adopted` is what the
     file that keepalived.conf includes has, if it does."""
     new = work / "keepalived.conf"
     new.write_text(text.replace(keepalived.ADOPTED, f"{work}/adopted.conf"))
     (work / "adopted.conf").write_text(adopted)
     (work / "scratch").mkdir(exist_ok=True)
-    script = f"set -eu; for link in {interface} adopted0; do ip link add $link type bridge; done; new={new}; work={work}/scratch; {keepalived.CONF_CHECK}"
+    script = f"set -eu; for link in {interfaces} adopted0; do ip link add $link type bridge; done; new={new}; work={work}/scratch; {keepalived.CONF_CHECK}"
     done = subprocess.run(
         ["unshare", "--net", "bash", "-c", script],
         env={"PATH": f"{debian('keepalived')}/usr/sbin:{os.environ['PATH']}"},

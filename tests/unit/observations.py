@@ -92,7 +92,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         own_table=with_table,
         services={unit: {**RUNNING} for unit in unit_names(cluster, with_table)},  # type: ignore[typeddict-item]
         units=unit_states(cluster, node),
-        sysctl={"runtime": sysctl.kernel_settings(cluster), "lines": []},
+        sysctl={"runtime": sysctl.kernel_settings(cluster, node), "lines": []},
         selinux={"mode": "Enforcing", "boot": "enforcing", "denied": []},
         conditions={
             unit: {"masked": False, "frozen": False, "drop_ins": []}
@@ -107,6 +107,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
             "runtime": list(rules),
             "permanent": list(rules),
             "source_zones": {},
+            "zones": [],
             "sets": {
                 name: {"runtime": list(entries), "permanent": list(entries)}
                 for name, entries in firewalld.sender_sets(cluster).items()
@@ -132,7 +133,10 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
         heartbeat=0,
         peers={str(peer.address): True for peer in cluster.peers(node)},
         virtual_servers=[*(virtual_server(server) for server in cluster.virtual_servers), SPARE],
-        held={vip: ["eth0"] if name == node.name else [] for vip, name in holders.items()},
+        held={
+            str(vip): [cluster.vip_interface(vip, node)] if holders[str(vip)] == node.name else []
+            for vip in cluster.vips
+        },
         advert_sockets=list(cluster.families),
         loopback=["127.0.0.1", "::1"] + [str(vip) for vip in cluster.vips if "dr" in cluster.forwardings],
     )

@@ -249,7 +249,7 @@ case "$*" in
 *neigh*) echo '10.77.0.10 lladdr AA:aa:aa:aa:aa:aa DELAY'; echo '10.77.0.12 lladdr 52:54:00:00:00:02 REACHABLE'
          echo '10.77.0.13 lladdr 52:54:00:00:00:03 STALE'; echo '10.77.0.14 FAILED' ;;
 esac""")  # fmt: skip
-    state = machine.fact(Others, **others_arguments(cluster))
+    state = machine.fact(Others, **others_arguments(cluster, cluster.nodes[0]))
     assert state.first
     assert state.keepalived == ["vrrp_instance A {", "}", "no newline"]
     assert state.adopted is None
@@ -279,7 +279,7 @@ esac""")  # fmt: skip
     machine.write(
         "/etc/fapolicyd/rules.d/30.rules", f"allow perm=any all : dir={machine.root}/etc/keepalived/\n"
     )
-    state = machine.fact(Others, **others_arguments(cluster))
+    state = machine.fact(Others, **others_arguments(cluster, cluster.nodes[0]))
     assert (state.first, state.keepalived, state.adopted) == (False, [], ["# The blocks"])
     assert (state.addresses, state.neighbours, state.temporary, state.trusted) == ({}, {}, True, True)
 

@@ -53,6 +53,7 @@ def test_rules_are_those_of_the_zone_of_the_interface(
         "runtime": [f"rule in {zone}"],
         "permanent": [f"rule of /of/{zone}"],
         "source_zones": {},
+        "zones": [],
         "sets": {},
     }
 
@@ -60,6 +61,27 @@ def test_rules_are_those_of_the_zone_of_the_interface(
 def test_without_firewalld_rules_are_unknown(machine: ShellMachine) -> None:
     machine.program("busctl", "exit 1")
     assert machine.fact(FirewallRules, interface="eth0") is None
+
+
+@pytest.mark.parametrize(
+    ("interface", "other", "zones"),
+    [
+        ("eth1", "eth0", ["dmz"]),
+        ("eth0", "eth1", ["public"]),
+        ("eth1", "eth7", []),
+        ("eth0", "eth9", ["internal"]),
+    ],
+)
+def test_the_zones_of_further_interfaces_are_read_with_their_rules(
+    machine: ShellMachine, interface: str, other: str, zones: list[str]
+) -> None:
+    """One that no zone lists is in the default zone."""
+    machine.program("busctl", BUSCTL)
+    state = machine.fact(FirewallRules, interface=interface, others=[other])
+    assert state["zones"] == zones
+    assert {name: state["source_zones"][name]["runtime"] for name in zones} == {
+        name: [f"rule in {name}"] for name in zones
+    }
 
 
 def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachine) -> None:
@@ -247,7 +269,7 @@ def test_a_look_at_what_others_have_starts_few_processes(machine: ShellMachine, 
     for file in desired_files(cluster, cluster.nodes[0], 9).values():
         machine.write(file.path, file.content)
     machine.write(RECORD, "file /etc/x\n")
-    facts: dict[str, Any] = {"others": (Others, others_arguments(cluster))}
+    facts: dict[str, Any] = {"others": (Others, others_arguments(cluster, cluster.nodes[0]))}
     done = machine.sh(f"PATH={machine.root}/bin\n{BatchFacts().command(facts=facts)}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "looked"

@@ -225,6 +225,7 @@ def running(
         within = within or ("unshare", "--net")
     if key:
         (folder / "key").write_text(key)
+    fault = str(folder / "link_fault") if with_link else None
     settings = folder / "settings.json"
     settings.write_text(
         json.dumps(
@@ -232,12 +233,11 @@ def running(
                 "interval": interval,
                 "timeout": timeout,
                 "own": own,
-                "interface": interface,
                 "key": str(folder / "key"),
                 "vips": ["192.0.2.10"],
                 "reasons": str(folder / "reasons"),
                 "peers": str(folder / "peers"),
-                "link_fault": str(folder / "link_fault") if with_link else None,
+                "links": [{"interface": interface, "addresses": [own], "fault": fault}],
                 "reload": str(folder / "reload" / "keepalived"),
                 "cold": COLD,
                 "nodes": nodes,
@@ -963,12 +963,11 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "interval",
         "timeout",
         "own",
-        "interface",
+        "links",
         "key",
         "vips",
         "reasons",
         "peers",
-        "link_fault",
         "reload",
         "cold",
         "nodes",
@@ -982,12 +981,11 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "interval": 0.5,
         "timeout": 2.0,
         "own": loopback(),
-        "interface": "lo",
+        "links": [{"interface": "lo", "addresses": [loopback()], "fault": f"{tmp_path}/link_fault"}],
         "key": f"{tmp_path}/key",
         "vips": ["192.0.2.10"],
         "reasons": f"{tmp_path}/reasons",
         "peers": f"{tmp_path}/peers",
-        "link_fault": f"{tmp_path}/link_fault",
         "reload": f"{tmp_path}/reload/keepalived",
         "cold": COLD,
         "nodes": {"127.0.0.1": {}},

@@ -31,7 +31,7 @@ class Keepalived:
     def held(self) -> int:
         """How many VIPs it holds."""
         enter = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net"]
-        show = ["ip", "-o", "address", "show", "dev", self.cluster.interface]
+        show = ["ip", "-o", "address", "show", "dev", self.cluster.interface_of(self.cluster.nodes[0])]
         shown = subprocess.run([*enter, *show], check=True, capture_output=True, text=True).stdout
         return sum(f" {vip}/" in shown for vip in self.cluster.vips)
 
@@ -52,7 +52,7 @@ def started(cluster: Cluster, folder: Path) -> Iterator[Keepalived]:
     flag.write_text(DOWN)
     conf = conf.replace(health.LINK_FAULT, str(flag)).replace(f"script_user {USER}", "script_user root")
     (folder / "keepalived.conf").write_text(conf)
-    link = cluster.interface
+    link = cluster.interface_of(node)
     script = "\n".join(
         [
             "set -e",

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import Cluster, ClusterError, Input, Node, Repository, define
+from cluster import Cluster, ClusterError, Input, Node, Repository, Vip, define
 from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
@@ -81,7 +81,12 @@ def _certificates() -> dict[str, str]:
     """A certificate for each VIP that a cluster here can have, its key and its CA: text by file name."""
     with tempfile.TemporaryDirectory() as name:
         authority = Authority(Path(name))
-        vips = [_address(version, 200 + place) for version in (4, 6) for place in range(3)]
+        vips = [
+            address(version, 200 + place)
+            for address in (_address, _elsewhere)
+            for version in (4, 6)
+            for place in range(3)
+        ]
         authority.issue("logs", "logs.example.com", *vips)
         return {file.name: file.read_text() for file in Path(name).iterdir()}
 
@@ -182,6 +187,8 @@ def _with_certificates(folder: Path, input: Any) -> Any:
 # Clusters that are as they should be.
 
 NETWORKS = {4: "192.0.2.0/24", 6: "2001:db8::/64"}
+OTHER_NETWORKS = {4: "203.0.113.0/24", 6: "2001:db8:0:7::/64"}
+"""In which only VIPs are, and sometimes further addresses of the nodes."""
 SENDERS = {
     4: ["0.0.0.0/0", "198.51.100.7", "198.51.100.0/25", "192.0.2.64/26", "10.0.0.0/8", "203.0.113.255"],
     6: ["::/0", "2001:db8:1::/48", "2001:db8::7", "fd00::/8", "2001:db8:0:0:1::/80"],
@@ -191,6 +198,10 @@ COUNTS = st.integers(1, 100_000)
 
 def _address(version: int, number: int) -> str:
     return f"192.0.2.{number}" if version == 4 else str(ip_address(f"2001:db8::{number:x}"))
+
+
+def _elsewhere(version: int, number: int) -> str:
+    return f"203.0.113.{number}" if version == 4 else str(ip_address(f"2001:db8:0:7::{number:x}"))
 
 
 def _sometimes(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Settings]:
@@ -247,6 +258,8 @@ def an_input(
         made["forwarding"] = "dr"
     elif port < 1024 or draw(st.booleans()):
         made["server_port"] = 20000 + number
+    if "forwarding" not in made and protocol != "tcp" and draw(st.integers(0, 3)) == 0:
+        made["forwarding"] = "snat"
     if protocol == "udp" and scheduler not in ("lc", "wlc"):
         made |= draw(_sometimes({"ops": st.booleans()}))
     if scheduler not in ("rr", "lc"):
@@ -332,6 +345,28 @@ def _package_sources(kind: str) -> dict[str, st.SearchStrategy[Any]]:
     }
 
 
+INTERFACES = st.sampled_from(["eth0", "ens33", "bond0.100", "br-lan"])
+
+
+@st.composite
+def a_vip(draw: Callable[..., Any], version: int, place: int, names: list[str]) -> Any:
+    """A VIP on the nodes' own interface, or on another one in the other network."""
+    if draw(st.booleans()):
+        return _address(version, 200 + place)
+    made: Settings = draw(
+        _sometimes({"senders": st.lists(st.sampled_from(SENDERS[version]), min_size=1, unique=True)})
+    )
+    if draw(st.booleans()):
+        return {"address": _address(version, 200 + place), **made}
+    made["address"] = _elsewhere(version, 200 + place)
+    by_node = st.fixed_dictionaries(dict.fromkeys(names, INTERFACES))
+    if draw(st.integers(0, 3)):
+        made["interface"] = draw(st.one_of(st.sampled_from(["vlan20", "eth1"]), by_node))
+    if draw(st.booleans()):
+        made["sources"] = {name: _elsewhere(version, number) for number, name in enumerate(names, 11)}
+    return made
+
+
 @st.composite
 def good_cases(draw: Callable[..., Any]) -> Case:
     """A cluster that the model must take."""
@@ -344,6 +379,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
     for number, name in enumerate(names, 11):
         addresses = [_address(version, number) for version in families]
         nodes[name] = {"address": addresses if len(addresses) > 1 or draw(st.booleans()) else addresses[0]}
+        nodes[name] |= draw(_sometimes({"interface": INTERFACES}))
         if not several:
             nodes[name] |= draw(_sometimes({"priority": st.integers(1, 254)}))
     senders = [sender for version in families for sender in SENDERS[version]]
@@ -352,14 +388,18 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         draw(an_input(number, names, senders, dr, 6 in families))
         for number in range(1, 1 + draw(st.integers(1, 4)))
     ]
-    snat = any(each["protocol"] != "udp" and "forwarding" not in each for each in inputs)
+    snat = any(
+        each.get("forwarding", "nat" if each["protocol"] == "udp" else "snat") == "snat" for each in inputs
+    )
     persisted = draw(st.booleans())
     logstash = draw(st.sampled_from([6, 7, 8, 9]))
     made: Settings = {
         "nodes": nodes,
-        "network": [NETWORKS[version] for version in families],
-        "interface": draw(st.sampled_from(["eth0", "ens33", "bond0.100", "br-lan"])),
-        "vip": [_address(version, 200 + place) for version in families for place in range(vips[version])],
+        "network": [
+            network for version in families for network in (NETWORKS[version], OTHER_NETWORKS[version])
+        ],
+        "interface": draw(INTERFACES),
+        "vip": [draw(a_vip(version, place, names)) for version in families for place in range(vips[version])],
         "inputs": inputs,
         "senders": draw(st.lists(st.sampled_from(senders), min_size=1, unique=True)),
         "vrrp": vrrp,
@@ -479,6 +519,13 @@ CHOICES: dict[str, list[Any]] = {
         "2001:db8::10%a\nb",
         ["192.0.2.10", "2001:db8::10"],
         ["192.0.2.10", "192.0.2.20"],
+        {"address": "192.0.2.10", "interface": "eth1"},
+        {"address": "203.0.113.10"},
+        {"address": "203.0.113.10", "interface": {"stash1": "eth1"}},
+        [{"address": "192.0.2.10", "sources": {"stash1": "192.0.2.11"}}, {"interface": "eth1"}],
+        {"address": "192.0.2.10", "senders": ["198.51.100.7"]},
+        {"address": "192.0.2.10", "sender": []},
+        {"address": "192.0.2.10", 1: 2},
     ],
     "address": [
         "192.0.2.99",
@@ -588,7 +635,7 @@ CHOICES: dict[str, list[Any]] = {
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
     model: [info.alias or name for name, info in model.model_fields.items()]
-    for model in (Cluster, Input, Node, Repository)
+    for model in (Cluster, Input, Node, Repository, Vip)
 }
 PARTS: list[type[BaseModel]] = [Cluster, Cluster, Input, Input, Node]
 
@@ -642,6 +689,8 @@ def names_a_field(place: str, case: Case) -> bool:
         return number.isdigit() and _is_of(Input, rest)
     if field == "repository" and rest:
         return rest.removesuffix(".0").removesuffix(".1") in FIELDS[Repository]
+    if field == "vip" and rest:
+        return _is_of(Vip, rest)
     if field == "logstash_settings" and rest:
         return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)

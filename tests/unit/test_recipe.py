@@ -395,7 +395,17 @@ def test_only_the_recipes_logstash_and_vrrp_are_not_the_defaults(cluster: Cluste
     """All that its inventory names beside what is a node's, a sender's or a secret."""
     others = {name for name, info in Cluster.model_fields.items() if getattr(cluster, name) != info.default}
     assert others == {
-        *("nodes", "networks", "interface", "vips", "inputs", "senders", "vrrp", "auth_pass_file", "logstash")
+        *(
+            "nodes",
+            "networks",
+            "interface",
+            "virtual_addresses",
+            "inputs",
+            "senders",
+            "vrrp",
+            "auth_pass_file",
+            "logstash",
+        )
     }
 
 

@@ -309,7 +309,9 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     }
     assert settings["nodes"]["10.77.0.11"]["syslog-tcp"]["holds"] is None
     assert settings["cold"] == {"rate": 1000, "seconds": 12}
-    assert (settings["interface"], settings["link_fault"]) == ("eth0", health.LINK_FAULT)
+    assert settings["links"] == [
+        {"interface": "eth0", "addresses": ["10.77.0.11"], "fault": health.LINK_FAULT}
+    ]
     assert (settings["reasons"], settings["peers"]) == (health.REASONS, health.PEERS)
     assert (settings["vips"], settings["key"]) == (["10.77.0.10"], health.KEY)
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {

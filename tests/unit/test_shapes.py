@@ -29,6 +29,9 @@ SHAPES = {
     "dual_stack": 10,
     "active_active": 9,
     "own_pipelines": 9,
+    "two_vlans": 9,
+    "vip_elsewhere": 8,
+    "udp_snat": 10,
 }
 """Of `examples/`, and the Enterprise Linux of the golden files."""
 

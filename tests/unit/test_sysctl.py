@@ -30,6 +30,11 @@ CONNECTIONS = {"net.ipv4.vs.expire_nodest_conn": "1"}
 DIRECT = {"net.ipv4.vs.backup_only": "1", "net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.eth0.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}  # fmt: skip
 
 
+def settings_of(cluster: Cluster) -> dict[str, str]:
+    """Of the first node."""
+    return kernel_settings(cluster, cluster.nodes[0])
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Cluster]:
     return lambda **settings: make_cluster(tmp_path, **settings)
@@ -59,7 +64,7 @@ def test_kernel_settings_follow_from_the_inputs(
     make: Callable[..., Cluster], inputs: list[dict[str, Any]], desired: dict[str, str]
 ) -> None:
     named = [{"id": f"in{number}", "port": 5514 + number, **input} for number, input in enumerate(inputs)]
-    assert kernel_settings(make(inputs=named)) == desired
+    assert settings_of(make(inputs=named)) == desired
 
 
 NODE = {4: "10.77.0.1{}", 6: "fd00:77::1{}"}
@@ -91,7 +96,7 @@ def test_kernel_settings_follow_from_the_families(
             "vrrp": 3,
         }
     )
-    assert kernel_settings(cluster) == desired | BUFFER
+    assert settings_of(cluster) == desired | BUFFER
 
 
 def test_the_modules_are_ipvs_and_the_schedulers_in_use(make: Callable[..., Cluster]) -> None:
@@ -151,7 +156,7 @@ def test_a_line_conflicts_when_it_is_read_after_ours_or_is_in_sysctl_conf(
 def test_an_interface_with_a_dot_in_its_name_is_set_under_the_name_that_the_kernel_has(
     make: Callable[..., Cluster],
 ) -> None:
-    settings = kernel_settings(make(interface="bond0.91"))
+    settings = settings_of(make(interface="bond0.91"))
     assert list(settings) == [
         FORWARD,
         "net.ipv4.conf.bond0/91.forwarding",
@@ -200,7 +205,7 @@ def sysctl_at_boot(files: dict[str, list[tuple[str, str]]]) -> dict[str, str]:
 def test_nothing_that_is_read_before_ours_turns_forwarding_off(
     make: Callable[..., Cluster], before: list[tuple[str, str]], after: list[tuple[str, str]]
 ) -> None:
-    ours = list(boot_settings(kernel_settings(make())).items())
+    ours = list(boot_settings(settings_of(make())).items())
     kernel = sysctl_at_boot({"50": before, "90": ours, "99": after})
     assert (kernel["all"], kernel["eth0"]) == ("1", "1")
 

@@ -100,7 +100,14 @@ def test_direct_rules_are_judged_where_they_translate(tmp_path: Path) -> None:
         observations["stash1"],
         own_table=False,
         table=None,
-        firewall={"zone": "public", "runtime": rules, "permanent": rules, "source_zones": {}, "sets": {}},
+        firewall={
+            "zone": "public",
+            "runtime": rules,
+            "permanent": rules,
+            "source_zones": {},
+            "zones": [],
+            "sets": {},
+        },
     )
     report = judge(cluster, observations)
     assert report.ok

@@ -137,7 +137,7 @@ def test_each_shape_can_be_empty(tmp_path: Path, name: str) -> None:
         el=9,
         services={},
         units={},
-        sysctl={"runtime": dict.fromkeys(sysctl.kernel_settings(cluster), ""), "lines": []},
+        sysctl={"runtime": dict.fromkeys(sysctl.kernel_settings(cluster, cluster.nodes[0]), ""), "lines": []},
         selinux={"mode": "Enforcing", "boot": "", "denied": []},
         record={},
         health={"missing": "user keepalived_script", "checks": []},

@@ -356,7 +356,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     facts = nodes.asked["BatchFacts"]["facts"]
     assert facts["health"][1]["python"] == "/usr/libexec/platform-python"
     assert facts["health"][1]["addresses"] == ["10.77.0.11", "10.77.0.12"]
-    assert facts["firewall"][1] == {"interface": "eth0", "sets": []}
+    assert facts["firewall"][1] == {"interface": "eth0", "others": [], "sets": []}
     assert facts["zone"][1] == {"interface": "eth0"}
     assert facts["chains"][1] == {"families": [4]}
     assert facts["pipeline_files"][1] == {"patterns": ["/etc/logstash/conf.d/*.conf"]}
