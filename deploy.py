@@ -39,7 +39,7 @@ if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     preflight.require_valid_certificates(cluster)
-    el, has_nftables = preflight.examine(host, cluster, node)
+    cluster, el, has_nftables = preflight.examine(host, cluster, node)
     with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
@@ -48,6 +48,7 @@ if "nodes" in host.groups:
     units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
     snapshot.install(host, compared_facts(cluster, node, names, desired))
+    preflight.require_able_services(host, cluster, desired)
     new_version = partial(packages.version_change, cluster, el)
 
     # 9 first: nothing is changed on a node that would not get its packets.

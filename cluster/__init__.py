@@ -7,7 +7,7 @@ from cluster.constants import API_PORT, OWN_PIPELINE_FILE
 from cluster.errors import ClusterError
 from cluster.inventory import cluster_of_host, define
 from cluster.ipvs import RealServer, VirtualServer
-from cluster.model import Cluster, Input, Node, Repository, Tls, Vip
+from cluster.model import Api, Cluster, Input, Node, Repository, Tls, Vip
 from cluster.types import Address, Network
 from cluster.vrrp import VrrpInstance
 
@@ -15,6 +15,7 @@ __all__ = [
     "API_PORT",
     "OWN_PIPELINE_FILE",
     "Address",
+    "Api",
     "Cluster",
     "ClusterError",
     "Input",

@@ -5,14 +5,15 @@ Every function raises `ValueError` with the path and what to do; no key is in it
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from pydantic import SecretStr
 
 from cluster.errors import listed
@@ -43,6 +45,77 @@ class TlsFiles:
     """The SHA-256 of the input's own certificate, in hexadecimal."""
     client: SecretStr | None = None
     """The certificate and the key, as PEM, that `verify.py --send` shows; the nodes do not get it."""
+
+
+@dataclass(frozen=True)
+class ApiFiles:
+    """What the nodes get for a secured API."""
+
+    username: str | None
+    """Of the login; None without one."""
+    password: SecretStr | None
+    keystores: dict[str, SecretStr]
+    """By node's name: the keystore, in PKCS #12 and base64. Empty without TLS."""
+    keystore_password: SecretStr | None
+    ca: str | None
+    """The certificates of the CAs that sign the API's, as PEM."""
+    certificates: dict[str, str]
+    """By node's name: the certificates in its keystore, as PEM."""
+
+
+@dataclass(frozen=True)
+class Keystore:
+    """A keystore of an API, as it was read."""
+
+    content: SecretStr
+    """The file in base64."""
+    certificates: list[x509.Certificate]
+    """Its own certificate, and those between it and its CA."""
+
+
+def read_keystore(data: bytes, password: str) -> Keystore:
+    """A keystore in PKCS #12. Raises `ValueError`: what is wrong with it, and what to do."""
+    if data.startswith(b"\xfe\xed\xfe\xed"):
+        raise ValueError(
+            "is a keystore in Java's own format; make one in PKCS #12 of it "
+            "(`keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12`)"
+        )
+    if data.startswith(b"-----BEGIN"):
+        raise ValueError(
+            "is PEM, and Logstash's API takes a keystore; make one of it "
+            "(`openssl pkcs12 -export -in CERTIFICATE -inkey KEY -out KEYSTORE`)"
+        )
+    try:
+        found = load_pkcs12(data, password.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError(
+            "can't be opened with the KEYSTORE_PASSWORD in api.secrets; correct that, or name a keystore in PKCS #12"
+        ) from None
+    if found.key is None or found.cert is None:
+        raise ValueError("holds no certificate with its private key; name a keystore that has both")
+    certificates = [found.cert.certificate, *(each.certificate for each in found.additional_certs)]
+    return Keystore(SecretStr(base64.b64encode(data).decode() + "\n"), certificates)
+
+
+def signed_by(chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]) -> bool:
+    """Whether one of these CAs has signed the first certificate of a chain, directly or by way of the others in it."""
+    current = chain[0]
+    for _ in chain:
+        if current in authorities or any(_signs(authority, current) for authority in authorities):
+            return True
+        issuer = next((each for each in chain if each != current and _signs(each, current)), None)
+        if issuer is None:
+            return False
+        current = issuer
+    return False
+
+
+def _signs(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def read_certificates(text: str) -> list[x509.Certificate]:

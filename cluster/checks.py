@@ -39,11 +39,12 @@ UNUSABLE = {
     ip_network("ff00::/8"): "multicast, RFC 4291",
 }
 """Networks whose addresses a cluster can't have, and why."""
-_API = (
-    "all nodes' health checks ask the API at the node's own address, without TLS and a password; take it out"
-)
+_API = "all nodes' health checks ask the API at the node's own address; take it out"
+_SECURED = "take it out, and use api, so that the health checks can ask the API, too"
 _PIPELINES = "the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"
 _OWNED = {
+    "api.ssl.*": _SECURED,
+    "api.auth.*": _SECURED,
     "api.*": _API,
     "http.*": _API,
     "path.logs": "the deploy reads Logstash's log in /var/log/logstash; take it out",
@@ -58,6 +59,23 @@ _OWNED = {
     "pipeline.workers": "take it out, and use pipeline_workers",
 }
 """Settings of logstash.yml, as patterns, that `logstash_settings` can't have, and why."""
+_COUNT = ("[1-9][0-9]{0,8}", "a whole number from 1 on; write it in digits")
+_SWITCH = ("true|false", "True or False; write one of them")
+_BYTES = ("[1-9][0-9]*[kmgt]b", "a size; write it as 512mb or 4gb")
+_OF_A_PIPELINE: dict[str, tuple[str, str, tuple[int, int]]] = {
+    "pipeline.workers": (*_COUNT, (6, 0)),
+    "pipeline.batch.size": (*_COUNT, (6, 0)),
+    "pipeline.batch.delay": ("[0-9]{1,9}", "a number of milliseconds; write it in digits", (6, 0)),
+    "pipeline.ordered": ("auto|true|false", "'auto', True or False; write one of them", (7, 7)),
+    "pipeline.ecs_compatibility": ("disabled|v1|v8", "'disabled', 'v1' or 'v8'; write one of them", (7, 10)),
+    "queue.type": ("memory|persisted", "'memory' or 'persisted'; write one of them", (6, 0)),
+    "queue.max_bytes": (*_BYTES, (6, 0)),
+    "queue.page_capacity": (*_BYTES, (6, 0)),
+    "queue.drain": (*_SWITCH, (6, 0)),
+    "dead_letter_queue.enable": (*_SWITCH, (6, 0)),
+    "dead_letter_queue.max_bytes": (*_BYTES, (6, 0)),
+}
+"""What `pipeline_settings` can have: the pattern of its values, what they are in words, and the first Logstash that has it."""
 
 
 def check_cluster(cluster: Cluster) -> None:
@@ -364,7 +382,13 @@ def _check_forwarding(cluster: Cluster) -> None:
 
 def _check_logstash(cluster: Cluster) -> None:
     version = cluster.version
-    if version not in (None, "latest") and version.split(".")[0] != str(cluster.logstash):
+    if cluster.logstash is None and not 6 <= cluster.major <= 9:
+        raise ValueError(f"version: {shorten(str(version))} is not of Logstash 6 to 9; choose one of them")
+    if (
+        cluster.logstash
+        and version not in (None, "latest")
+        and cluster.logstash != int(version.split(".")[0])
+    ):
         raise ValueError(
             f"version: {shorten(version)} is not a Logstash {cluster.logstash} version; correct it, or set logstash"
         )
@@ -374,7 +398,7 @@ def _check_logstash(cluster: Cluster) -> None:
             "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
         )
     for index, input in enumerate(cluster.inputs):
-        names = tls_options(next(iter(input.plugins)), cluster.logstash, version) if input.tls else None
+        names = tls_options(next(iter(input.plugins)), cluster.major, version) if input.tls else None
         if input.tls and names and input.tls.clients not in names.values:
             raise ValueError(
                 f"inputs.{index}.tls.client_authentication: {input.tls.clients!r} is not possible with the "
@@ -384,15 +408,27 @@ def _check_logstash(cluster: Cluster) -> None:
         _check_values(f"inputs.{index}.codec", input.codec_options, cluster.support_escapes)
     if cluster.queue_max_bytes and cluster.queue == "memory":
         raise ValueError("queue_max_bytes: a queue in memory has no such limit; set queue='persisted'")
-    if cluster.heap and "LS_JAVA_OPTS" in cluster.environment:
-        raise ValueError(
-            f"heap: {shorten(str(cluster.environment_file))} sets LS_JAVA_OPTS, which overrides it; "
-            "take one of them out"
-        )
+    for field in ("heap", "jvm_options"):
+        if getattr(cluster, field) and "LS_JAVA_OPTS" in cluster.environment:
+            raise ValueError(
+                f"{field}: {shorten(str(cluster.environment_file))} sets LS_JAVA_OPTS, which overrides it; "
+                "take one of them out"
+            )
+    for option in cluster.jvm_options:
+        if re.match("-Xm[sx]", option):
+            raise ValueError(f"jvm_options: {shorten(option)} is the heap's size; take it out, and use heap")
     for name in cluster.logstash_settings:
         if reason := owned_setting(name):
             raise ValueError(f"logstash_settings.{shorten(name)}: {reason}")
-    _ = cluster.environment, cluster.pipeline_files, cluster.tls_files  # reads them, and so checks them
+    # Reads them, and so checks them.
+    _ = cluster.environment, cluster.pipeline_files, cluster.tls_files, cluster.api_files
+    if cluster.api and (cluster.major < 7 or not secures_api(version)):
+        raise ValueError(
+            f"api: Logstash {cluster.major if version in (None, 'latest') else version} can't secure its API; choose 7.16.0 or "
+            "later, or take it out"
+        )
+    _check_pipeline_settings(cluster)
+    _check_monitors(cluster)
     _check_defined_inputs(cluster)
 
 
@@ -444,6 +480,40 @@ def _check_repository(cluster: Cluster, repository: Repository, files: Repositor
             "signing_keys: is missing; name the local file with the key that signs the repository's packages, such as a copy of "
             "https://artifacts.elastic.co/GPG-KEY-elasticsearch"
         )
+
+
+def _check_pipeline_settings(cluster: Cluster) -> None:
+    for pipeline, values in cluster.pipeline_settings.items():
+        if pipeline not in cluster.pipeline_ids:
+            raise ValueError(
+                f"pipeline_settings.{pipeline}: is not a pipeline of this cluster; choose from {listed(cluster.pipeline_ids)}"
+            )
+        for name, value in values.items():
+            field = f"pipeline_settings.{pipeline}.{shorten(name)}"
+            if name not in _OF_A_PIPELINE:
+                raise ValueError(
+                    f"{field}: is not a setting of one pipeline; choose from {', '.join(_OF_A_PIPELINE)}"
+                )
+            form, say, since = _OF_A_PIPELINE[name]
+            if not re.fullmatch(form, str(value).lower()):
+                raise ValueError(f"{field}: {shown(value)} is not {say}")
+            exact = None if cluster.version in (None, "latest") else cluster.version
+            if (exact and _release(exact) < since) or cluster.major < since[0]:
+                raise ValueError(
+                    f"{field}: Logstash {exact or cluster.major} does not know it; choose {since[0]}.{since[1]}.0 or later, "
+                    "or take it out"
+                )
+
+
+def _check_monitors(cluster: Cluster) -> None:
+    _unique("monitors", "entry", cluster.monitors)
+    version = cluster.nodes[0].address.version
+    for monitor in cluster.monitors:
+        if not monitor.is_loopback and monitor.version != version:
+            raise ValueError(
+                f"monitors: {monitor} is {_FAMILY[monitor.version]}, and the API listens at the nodes' {_FAMILY[version]} "
+                f"addresses; name an {_FAMILY[version]} one"
+            )
 
 
 def _check_defined_inputs(cluster: Cluster) -> None:
@@ -507,6 +577,16 @@ def lists_one_pipeline(version: str | None) -> bool:
     return (version or "").startswith("7.3.")
 
 
+def secures_api(version: str | None) -> bool:
+    """Whether the API of this Logstash can have TLS and a login."""
+    return version in (None, "latest") or _release(version) >= (7, 16)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The major and the minor version."""
+    return tuple(map(int, version.split(".")[:2]))
+
+
 def owned_setting(name: str) -> str | None:
     """Why `logstash_settings` can't have this setting of logstash.yml, and what to do; None where it can."""
     return next((reason for pattern, reason in _OWNED.items() if fnmatchcase(name, pattern)), None)
@@ -554,4 +634,14 @@ def warnings(cluster: Cluster) -> tuple[str, ...]:
                 f"vip: {vip.address} can move between {' and '.join(map(str, apart))} only where both are one layer-2 network; "
                 "give it an interface on which all nodes are in one"
             )
+    if cluster.api_files and cluster.api_files.username and not cluster.api_files.ca:
+        lines.append(
+            "api: the API's login goes through the network as it is, for everyone there to read; add a keystore and its ca"
+        )
+    if any(monitor.prefixlen == 0 for monitor in cluster.monitors) and not (
+        cluster.api_files and cluster.api_files.username
+    ):
+        lines.append(
+            "monitors: everyone may read the API, which has no login; name those who should, or give it one with api"
+        )
     return tuple(lines)

@@ -54,8 +54,8 @@ def explain(
 ) -> ClusterError:
     """The error of a cluster's validation in one line.
 
-    `data` is what was validated; `settings` are the known settings of the cluster (by `""`), of its `nodes` and
-    `inputs` and `repository`, and of an input's `tls`.
+    `data` is what was validated; `settings` are the known settings of the cluster (by `""`), of its `nodes`,
+    `inputs`, `repository` and `api`, and of an input's `tls`.
     """
     # Not in pydantic's words, which show the whole input, with what is secret in it.
     errors = error.errors(include_url=False)
@@ -84,6 +84,7 @@ _EXPLANATIONS = {
     "path_type": "is not a path; write it in quotes",
     "tls_type": 'is not a dictionary; write it as {"certificate": "logs.pem", "key": "logs.key"}',
     "repository_type": 'is not a dictionary; write it as {"url": "https://satellite.example.com/logstash-8"}',
+    "api_type": 'is not a dictionary; write it as {"secrets": "api.secrets"}',
     "model_type": 'is not an input; write it as {"id": "udp-5514", "port": 5514}',
 }
 """What to say of a value, by pydantic's type of error."""
@@ -124,5 +125,7 @@ def _line(error: ErrorDetails, data: Mapping[str, Any], settings: Mapping[str, S
         kind = "tls_type"
     if kind == "model_type" and path == ["repository"]:
         kind = "repository_type"
+    if kind == "model_type" and path == ["api"]:
+        kind = "api_type"
     explanation = _EXPLANATIONS.get(kind) or f"is wrong; {shorten(error['msg'])}"
     return f"{field}: {shown(value)} {explanation}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cluster.errors import ClusterError, explain, shorten, shown
-from cluster.model import Cluster, Input, Node, Repository, Tls, Vip
+from cluster.model import Api, Cluster, Input, Node, Repository, Tls, Vip
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -61,6 +61,8 @@ def define(
         ]
     if isinstance(settings.get("repository"), dict):
         paths["repository"] = _with_paths("repository", Repository, settings["repository"], folder)
+    if isinstance(settings.get("api"), dict):
+        paths["api"] = _with_paths("api", Api, settings["api"], folder)
     cluster = _validate({"nodes": members, **settings, **paths})
     hosts: list[tuple[str, dict[str, Any]]] = [(node.name, own[node.name]) for node in cluster.nodes]
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
@@ -74,6 +76,11 @@ def cluster_of_host(host: Host) -> Cluster:
             f"nodes: {host.name} is not of a group with a cluster; define it as `nodes = define(…)`"
         )
     return _validate(data)
+
+
+def with_major(cluster: Cluster, major: int) -> Cluster:
+    """The cluster with this major version of Logstash. Raises `ClusterError`."""
+    return _validate({**cluster.model_dump(mode="json", by_alias=True), "logstash": major})
 
 
 def _check_connection(field: str, connection: object) -> None:
@@ -137,7 +144,7 @@ def _paths(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.annotation in kinds]
 
 
-_PATHS: dict[type[BaseModel], list[str]] = {model: _paths(model) for model in (Cluster, Tls, Repository)}
+_PATHS: dict[type[BaseModel], list[str]] = {model: _paths(model) for model in (Cluster, Tls, Repository, Api)}
 _SETTINGS = {
     "": _settings(Cluster),
     "nodes": _settings(Node),
@@ -145,4 +152,5 @@ _SETTINGS = {
     "tls": _settings(Tls),
     "repository": _settings(Repository),
     "vip": _settings(Vip),
+    "api": _settings(Api),
 }

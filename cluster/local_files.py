@@ -1,5 +1,5 @@
 """The local files that an inventory names: the VRRP password, Logstash's variables, the user's own pipeline files,
-certificates and keys, and what packages come from.
+certificates and keys, the API's login and keystores, and what packages come from.
 
 Every function raises `ValueError` with the setting, the path and what to do; no secret is in its text.
 """
@@ -7,15 +7,25 @@ Every function raises `ValueError` with the setting, the path and what to do; no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from cluster.certificates import TlsFiles, fingerprint, pem, private_key, read_certificates, uncovered
-from cluster.constants import OWN_PIPELINE_FILE
+from cluster.certificates import (
+    ApiFiles,
+    TlsFiles,
+    fingerprint,
+    pem,
+    private_key,
+    read_certificates,
+    read_keystore,
+    signed_by,
+    uncovered,
+)
+from cluster.constants import NODE_NAME, OWN_PIPELINE_FILE
 from cluster.errors import shorten, shown
 from cluster.openpgp import SigningKeys
 from cluster.package_sources import SECRETS, Login, RepositoryFiles
@@ -24,7 +34,7 @@ from cluster.rpm import RpmError, RpmFile, read_rpm
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from cluster.model import Repository, Tls
+    from cluster.model import Api, Node, Repository, Tls
 
 
 def read_auth_pass(file: Path) -> SecretStr:
@@ -238,6 +248,92 @@ def _rpm_paths(paths: Sequence[Path]) -> list[Path]:
             raise ValueError(f"rpms: {_path(path)} has no *.rpm files; put Logstash's into it")
         found += files
     return found
+
+
+API_SECRETS = ("USERNAME", "PASSWORD", "KEYSTORE_PASSWORD")
+"""What the API's file of secrets can have."""
+_POLICY = (r".{8}", "[a-z]", "[A-Z]", "[0-9]")
+"""Logstash's password policy (api.auth.basic.password_policy.*): what a password must have of everything."""
+
+
+def read_api(api: Api, nodes: Iterable[Node]) -> ApiFiles:
+    """The API's login, and the keystore of each node, whose certificate must be for the node's address."""
+    secrets = _read_variables("api.secrets", api.secrets)
+    where = f"api.secrets: {_path(api.secrets)}"
+    for name, value in secrets.items():
+        if name not in API_SECRETS:
+            raise ValueError(
+                f"{where} has {shorten(name)}, which is none of its secrets; choose from {', '.join(API_SECRETS)}"
+            )
+        if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError(
+                f"{where}: {name} is empty, or has a space or a character outside ASCII; use letters, digits and symbols"
+            )
+    given = [name for name in ("USERNAME", "PASSWORD") if name in secrets]
+    if len(given) == 1:
+        other = "PASSWORD" if given == ["USERNAME"] else "USERNAME"
+        raise ValueError(
+            f"{where} has {given[0]} and no {other}; write both, or none for an API without a login"
+        )
+    if ("KEYSTORE_PASSWORD" in secrets) != (api.keystore is not None):
+        raise ValueError(
+            f"{where} has no KEYSTORE_PASSWORD; write the keystore's password there"
+            if api.keystore
+            else f"{where} has a KEYSTORE_PASSWORD, and there is no keystore; name it in api.keystore, or take it out"
+        )
+    if not given and api.keystore is None:
+        raise ValueError(
+            f"{where} has no USERNAME and PASSWORD, and there is no api.keystore; add one of them, or take out api"
+        )
+    username, password = secrets.get("USERNAME"), secrets.get("PASSWORD")
+    if username and ":" in username.get_secret_value():
+        raise ValueError(
+            f"{where}: USERNAME has a colon, which no login can have (RFC 7617); choose another name"
+        )
+    if password and not all(re.search(part, password.get_secret_value()) for part in _POLICY):
+        raise ValueError(
+            f"{where}: PASSWORD is weaker than Logstash's policy allows; use 8 characters or more, with an upper-case "
+            "letter, a lower-case letter and a digit"
+        )
+    keystores, certificates = {}, {}
+    if (api.keystore is None) != (api.ca is None):
+        raise ValueError(
+            "api.ca: is missing; name the file with the certificates of the CAs that sign the keystore's, by which health "
+            "checks know it"
+            if api.keystore
+            else "api.ca: there is no keystore to check by it; name one in api.keystore, or take it out"
+        )
+    authorities = _certificates("api.ca", api.ca) if api.ca else []
+    for node in nodes if api.keystore else ():
+        path = Path(str(api.keystore).replace(NODE_NAME, node.name))
+        with _readable(
+            "api.keystore", path, "name the file that has the API's certificate and key, in PKCS #12"
+        ):
+            data = path.read_bytes()
+        try:
+            found = read_keystore(data, secrets["KEYSTORE_PASSWORD"].get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"api.keystore: {_path(path)} {error}") from None
+        if wrong := uncovered(found.certificates[0], [str(node.address)]):
+            raise ValueError(
+                f"api.keystore: {_path(path)} {wrong}, {node.name}'s address; name one that is for each node's address, or "
+                f"one for each node, with {NODE_NAME} in its name"
+            )
+        if not signed_by(found.certificates, authorities):
+            raise ValueError(
+                f"api.ca: {_path(api.ca or path)} has no CA that has signed the certificate in {_path(path)}; name the "
+                "file with that CA, or put the certificates between them into the keystore"
+            )
+        keystores[node.name] = found.content
+        certificates[node.name] = pem(found.certificates)
+    return ApiFiles(
+        username=username.get_secret_value() if username else None,
+        password=password,
+        keystores=keystores,
+        keystore_password=secrets.get("KEYSTORE_PASSWORD"),
+        ca=pem(authorities) if authorities else None,
+        certificates=certificates,
+    )
 
 
 def _certificates(field: str, file: Path) -> list[Certificate]:

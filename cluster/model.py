@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from cluster import checks
 from cluster.buffers import DEFAULT_BUFFER, held_events, needed_buffer
-from cluster.certificates import TlsFiles
+from cluster.certificates import ApiFiles, TlsFiles
 from cluster.errors import ClusterError, listed, shown
 from cluster.input_checks import check_input
 from cluster.ipvs import VirtualServer, virtual_servers
 from cluster.local_files import (
+    read_api,
     read_auth_pass,
     read_environment,
     read_pipelines,
@@ -37,6 +38,7 @@ from cluster.types import (
     Fingerprints,
     InputId,
     Interface,
+    JvmOption,
     Names,
     Network,
     Networks,
@@ -64,8 +66,19 @@ from cluster.types import (
 )
 from cluster.vrrp import VrrpInstance, vrrp_instances, vrrp_pairs
 
+NEWEST = 9
+"""The newest major version of Logstash."""
 MASK = SecretStr("********")
 """What is shown in the place of a secret."""
+
+
+def _masked_api(files: ApiFiles) -> ApiFiles:
+    return replace(
+        files,
+        password=MASK if files.password else None,
+        keystores=dict.fromkeys(files.keystores, MASK),
+        keystore_password=MASK if files.keystore_password else None,
+    )
 
 
 class _Model(BaseModel):
@@ -159,6 +172,21 @@ class Repository(_Model):
     seen_from: Literal["operator", "nodes"] = "operator"
     """Where the repository can be reached from: `operator`, then the machine that runs the deploy looks at it before any node is
     touched, or `nodes`, then it does not."""
+
+
+class Api(_Model):
+    """How Logstash's API is secured: by TLS, by a login, or by both (Logstash 7.16 and later)."""
+
+    secrets: Path
+    """The local file with the secrets, as lines `NAME=value`: `USERNAME` and `PASSWORD` of the login (HTTP Basic), where it
+    is to have one, and `KEYSTORE_PASSWORD`, with a `keystore`. The password needs 8 characters or more, with an upper-case
+    letter, a lower-case letter and a digit, as Logstash's policy says."""
+    keystore: Path | None = None
+    """The local file with the API's certificate and key, in PKCS #12: for the address of each node, or one for each node,
+    with `<%= node.name %>` in the path (default: no TLS)."""
+    ca: Path | None = None
+    """The local file with the certificates of the CAs that sign the keystore's, in PEM: the nodes accept no other. Needed
+    with a `keystore`."""
 
 
 class Input(_Model):
@@ -338,8 +366,8 @@ class Cluster(_Model):
     auth_pass_file: Path | None = None
     """The local file that holds the VRRP password, 1 to 8 characters; VRRP 2 only, and needed there. A relative path
     begins at the inventory's folder."""
-    logstash: Literal[6, 7, 8, 9] = 8
-    """Logstash's major version."""
+    logstash: Literal[6, 7, 8, 9] | None = None
+    """Logstash's major version (default: that of `version`, or else what the nodes have, or else 9)."""
     version: Version | None = None
     """Logstash's exact version, or `latest` of that major version (default: the newest one is installed once, and
     then left as it is)."""
@@ -375,6 +403,9 @@ class Cluster(_Model):
     heap: Size | None = None
     """Logstash's Java heap, such as `4g`; an `LS_JAVA_OPTS` in /etc/default/logstash or /etc/sysconfig/logstash does not count
     then (default: Logstash's own)."""
+    jvm_options: tuple[JvmOption, ...] = ()
+    """Further options of Logstash's Java, such as `-Duser.timezone=UTC`, which come after those in jvm.options; the heap's
+    size is `heap`."""
     queue: Literal["memory", "persisted"] = "memory"
     """Where events wait inside Logstash; those in a `persisted` queue survive a crash."""
     queue_max_bytes: Size | None = None
@@ -393,6 +424,17 @@ class Cluster(_Model):
     logstash_settings: dict[SettingName, SettingValue] = {}
     """Further settings for `logstash.yml`, by their full names, such as `{"config.reload.automatic": True}`; a text may
     have `<%= node.name %>` in it (default: none)."""
+    pipeline_settings: dict[PipelineId, dict[SettingName, SettingValue]] = {}
+    """By pipeline: settings of its own in `pipelines.yml`, by their full names, such as `{"main": {"pipeline.workers": 2,
+    "pipeline.batch.size": 250, "pipeline.batch.delay": 50, "pipeline.ordered": "auto"}}` (default: Logstash's and
+    `logstash_settings`)."""
+    monitors: Networks = ()
+    """Who else may read Logstash's API, such as Metricbeat or an exporter for Prometheus: addresses and networks. With
+    `127.0.0.1` it listens at all addresses of the node, so that an agent there finds `localhost:9600` (default: the nodes
+    alone)."""
+    api: Api | None = None
+    """TLS and a login for Logstash's API: a dictionary with the path of its `secrets`, and more (default: neither; the
+    firewall lets only the nodes ask it)."""
     existing: Literal["adopt", "replace"] | None = None
     """What becomes of the keepalived and Logstash configuration that a node had before its first deploy: `adopt` keeps it
     in use beside the cluster's own, `replace` puts it out of use (default: such a node is refused)."""
@@ -428,6 +470,11 @@ class Cluster(_Model):
             if input.tls
         }
 
+    @cached_property
+    def api_files(self) -> ApiFiles | None:
+        """The API's login, and the nodes' keystores."""
+        return read_api(self.api, self.nodes) if self.api else None
+
     def masked(self) -> Self:
         """The same cluster with `********` for each secret, so that nothing which is rendered from it holds one."""
         return self.model_copy(
@@ -439,6 +486,7 @@ class Cluster(_Model):
                     for id, files in self.tls_files.items()
                 },
                 "repository_files": self.repository_files.masked(MASK),
+                "api_files": _masked_api(self.api_files) if self.api_files else None,
             }
         )
 
@@ -456,6 +504,23 @@ class Cluster(_Model):
     def rpm_files(self) -> tuple[RpmFile, ...]:
         """The RPM files of `rpms`, signed by the keys in `signing_keys`."""
         return read_rpms(self.rpms, self.signing_keys, self.key_fingerprints) if self.rpms else ()
+
+    @property
+    def major(self) -> int:
+        """Logstash's major version: the inventory's, or else 9, where `remote.majors` has not looked what the nodes have."""
+        if self.logstash:
+            return self.logstash
+        return NEWEST if self.version in (None, "latest") else int(self.version.split(".")[0])
+
+    @property
+    def local_monitors(self) -> bool:
+        """Whether programs on the nodes themselves read the API at `localhost`."""
+        return any(monitor.is_loopback for monitor in self.monitors)
+
+    @property
+    def remote_monitors(self) -> tuple[Network, ...]:
+        """Who else may read the API from other machines."""
+        return tuple(monitor for monitor in self.monitors if not monitor.is_loopback)
 
     @property
     def pipeline_ids(self) -> tuple[str, ...]:

@@ -198,6 +198,13 @@ Version = Annotated[
     _matching(r"latest|[0-9]+\.[0-9]+\.[0-9]+", "a version; write it as 8.19.3, or latest for the newest"),
 ]
 Size = Annotated[str, _matching(r"[1-9][0-9]*[mg]", "a size; write it as 512m or 4g")]
+JvmOption = Annotated[
+    str,
+    _matching(
+        r"-[A-Za-z0-9+:=,./_%@-]+",
+        "an option of Java; write it as -Duser.timezone=UTC, without spaces and quotes",
+    ),
+]
 SettingName = Annotated[
     str,
     _matching(

@@ -145,7 +145,7 @@ def ports(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Conflic
         for input in cluster.inputs
         for protocol in input.protocols
     }
-    taken |= {(protocol, API_PORT): {str(node.address)} for protocol in ("tcp", "udp")}
+    taken |= {("tcp", API_PORT): {logstash.api_host(cluster, node)}, ("udp", API_PORT): {str(node.address)}}
     everywhere = {"0.0.0.0", "::"}
     units = {f"{unit}.service" for unit in (logstash.UNIT, health.UNIT)}
     for socket in others.sockets:

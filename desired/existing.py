@@ -110,7 +110,12 @@ def _settings(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Obj
         file.content.splitlines() for file in logstash.files(cluster, node) if file.path == logstash.SETTINGS
     )
     lost = [name for name in keys([others.settings]) if name not in written and not _replaced(name)]
-    if lost:
+    if secured := [name for name in lost if _secures(name)]:
+        yield Objection(
+            f"{logstash.SETTINGS} secures the API ({listed(secured)}), which would be lost",
+            "write it into the inventory's api, or set existing='replace'",
+        )
+    if lost := [name for name in lost if not _secures(name)]:
         yield Objection(
             f"{logstash.SETTINGS} sets {listed(lost)}, which would be lost",
             "write them into logstash_settings, remove from the file what you do not need, or set existing='replace'",
@@ -120,6 +125,11 @@ def _settings(cluster: Cluster, node: Node, others: OthersState) -> Iterator[Obj
 def _replaced(name: str) -> bool:
     """Whether the deploy gives this setting its own value under another name: the API's had other names before 7.16."""
     return name in ("http.host", "http.port", "api.http.host", "api.http.port")
+
+
+def _secures(name: str) -> bool:
+    """Whether this setting secures the API."""
+    return name.startswith(("api.ssl.", "api.auth."))
 
 
 def keys(files: Iterable[Iterable[str]]) -> list[str]:

@@ -36,7 +36,7 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
     """What this node accepts, as rich rules (the recipe's step 9).
 
     VRRP from each node; the API and the inputs' ports at the node's own address from each node, since each
-    node checks all of them; each virtual server from each sender of its input. How an event then reaches a
+    node checks all of them; the API from each monitor, too; each virtual server from each sender of its input. How an event then reaches a
     node depends on the forwarding: with `nat` the sender's address stays and the destination becomes the
     node's, with `snat` the source becomes the director's as well, with `dr` both stay, and the directors
     synchronize their connections.
@@ -48,6 +48,7 @@ def rules(cluster: Cluster, node: Node) -> list[str]:
     ]
     version = node.address.version
     accepted += [_port(member.at(version), node.address, API_PORT, "tcp") for member in cluster.nodes]
+    accepted += [_port(monitor, node.address, API_PORT, "tcp") for monitor in cluster.remote_monitors]
     # The health services ask each other at the UDP port of the same number.
     accepted += [_port(peer.at(version), node.address, API_PORT, "udp") for peer in cluster.peers(node)]
     for server in cluster.virtual_servers:

@@ -6,7 +6,16 @@ import posixpath
 
 from cluster import Cluster, Node
 from cluster.buffers import COLD_SECONDS
-from desired.health_script import CHECK, PYTHON, USER, check_script, starts
+from desired.health_script import (
+    ACCESS,
+    CHECK,
+    PREVIOUS_ACCESS,
+    PYTHON,
+    USER,
+    access_file,
+    check_script,
+    starts,
+)
 from desired.paths import DRAINED, STATE, staged
 from desired.render import program, render
 from desired.textfile import TextFile
@@ -95,6 +104,8 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         for plugin, protocols in input.plugins.items()
     }
     return {
+        "access": ACCESS,
+        "previous_access": PREVIOUS_ACCESS,
         "interval": INTERVAL,
         "timeout": TIMEOUT,
         "own": str(node.address),
@@ -180,6 +191,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     )
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
     return [
+        access_file(cluster),
         check_script(el, read_by=UNIT),
         *(TextFile(path, program(posixpath.basename(path)), step=8, read_by=UNIT) for path in MODULES),
         TextFile(TMPFILES, verdicts, step=8, then=f"systemd-tmpfiles --create {TMPFILES}"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pydantic import SecretStr
+
 from cluster import API_PORT, OWN_PIPELINE_FILE, Cluster, Input, Node
 from cluster.language import codec, literal
 from cluster.plugins import UDP_SETTINGS, tls_options
@@ -27,6 +29,14 @@ PACKAGE_SETTINGS = (
 ROTATION = "/etc/logrotate.d/logstash-ha"
 TLS = f"{HOME}/tls"
 """The folder of the certificates and keys of inputs with TLS."""
+KEYSTORE = f"{TLS}/api.p12"
+"""The API's certificate and key."""
+API_VARIABLES = {
+    "username": "LOGSTASH_HA_API_USERNAME",
+    "password": "LOGSTASH_HA_API_PASSWORD",
+    "keystore_password": "LOGSTASH_HA_API_KEYSTORE_PASSWORD",
+}
+"""The variables of Logstash's process that have what is secret of its API, so that logstash.yml has no secret."""
 UNIT = "logstash"
 USER = "logstash"
 """The user that it runs as, which its package makes."""
@@ -76,9 +86,21 @@ def listen_address(cluster: Cluster, node: Node, input: Input) -> str:
     return "0.0.0.0" if cluster.families == (4,) else "::"
 
 
+def api_host(cluster: Cluster, node: Node) -> str:
+    """The address at which the API listens: the node's own, or, for programs on the node that ask `localhost`, all of its
+    addresses. The firewall opens the node's own alone."""
+    if not cluster.local_monitors:
+        return str(node.address)
+    return "0.0.0.0" if node.address.version == 4 else "::"
+
+
 def writes_pipelines(cluster: Cluster) -> bool:
     """Whether pipelines.yml is the deploy's; otherwise the package's will do, which has `main` alone."""
-    return cluster.pipeline_ids != ("main",) or cluster.existing == "replace"
+    return (
+        cluster.pipeline_ids != ("main",)
+        or cluster.existing == "replace"
+        or any(cluster.pipeline_settings.values())
+    )
 
 
 def certificate_file(input: Input) -> str:
@@ -118,9 +140,19 @@ def _tls_files(cluster: Cluster) -> list[TextFile]:
     return files
 
 
+def _keystore(cluster: Cluster, node: Node) -> list[TextFile]:
+    """The API's certificate and key, where it has TLS; only Logstash may read them."""
+    if cluster.api_files is None or node.name not in cluster.api_files.keystores:
+        return []
+    content = cluster.api_files.keystores[node.name].get_secret_value()
+    return [
+        TextFile(KEYSTORE, content, step=3, mode="400", owner=USER, read_by=UNIT, secret=True, in_base64=True)
+    ]
+
+
 def _tls_options(cluster: Cluster, input: Input, plugin: str) -> dict[str, Any]:
     """The options by which a plugin has TLS, or has none."""
-    names = tls_options(plugin, cluster.logstash, cluster.version)
+    names = tls_options(plugin, cluster.major, cluster.version)
     if input.tls is None or names is None:
         return dict(input.known.without_tls)
     ca = {names.ca: [ca_file(input)] if names.ca_list else ca_file(input)} if input.tls.ca else {}
@@ -163,7 +195,16 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
         name: render_user_setting(cluster, node, name, value)
         for name, value in cluster.logstash_settings.items()
     }
-    settings = render("logstash.yml.j2", cluster=cluster, node=node, port=API_PORT, settings=further)
+    keystore = _keystore(cluster, node)
+    settings = render(
+        "logstash.yml.j2",
+        cluster=cluster,
+        api_host=api_host(cluster, node),
+        port=API_PORT,
+        keystore=KEYSTORE if keystore else None,
+        variables=API_VARIABLES,
+        settings=further,
+    )
     texts: dict[str, str] = {}
     for pipeline in cluster.pipeline_ids:
         user_files = cluster.pipeline_files.get(pipeline, {})
@@ -182,11 +223,17 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
                 cluster, node, pipeline, name, text
             )
     if writes_pipelines(cluster):
-        texts[PIPELINES] = render("pipelines.yml.j2", cluster=cluster, folder=partial(folder, cluster))
+        texts[PIPELINES] = render(
+            "pipelines.yml.j2",
+            cluster=cluster,
+            folder=partial(folder, cluster),
+            settings=lambda id: cluster.pipeline_settings.get(id, {}),
+        )
     environment = _environment(cluster)
     texts[DROP_IN] = render("logstash.service.conf.j2", environment=ENVIRONMENT if environment else None)
     return [
         TextFile(SETTINGS, settings, step=3, read_by=UNIT),
+        *keystore,
         *(TextFile(path, text, step=4, read_by=UNIT) for path, text in texts.items()),
         *_tls_files(cluster),
         *environment,
@@ -195,22 +242,41 @@ def files(cluster: Cluster, node: Node) -> list[TextFile]:
 
 
 def _environment(cluster: Cluster) -> list[TextFile]:
-    """The file with the variables of Logstash's process, where there are any: those that pipelines use, and the heap.
+    """The file with the variables of Logstash's process, where there are any: those that pipelines use, what is secret of
+    the API, and Java's options.
 
-    systemd lets any `EnvironmentFile` win over `Environment`, so the heap is in the file that it reads last.
+    systemd lets any `EnvironmentFile` win over `Environment`, so Java's options are in the file that it reads last.
     """
-    if not cluster.environment and not cluster.heap:
+    secrets = cluster.environment | _api_variables(cluster)
+    if not secrets and not java_options(cluster):
         return []
     # Read by systemd and by a shell: both give these characters a meaning, unless they are escaped.
     escape = str.maketrans({character: f"\\{character}" for character in '\\"$`'})
-    variables = {
-        name: value.get_secret_value().translate(escape) for name, value in cluster.environment.items()
-    }
-    if cluster.heap:
-        variables["LS_JAVA_OPTS"] = f"-Xms{cluster.heap} -Xmx{cluster.heap}"
+    variables = {name: value.get_secret_value().translate(escape) for name, value in secrets.items()}
+    if options := java_options(cluster):
+        variables["LS_JAVA_OPTS"] = options
     text = render("environment.j2", variables=variables)
-    secret = bool(cluster.environment)
+    secret = bool(secrets)
     return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=secret)]
+
+
+def _api_variables(cluster: Cluster) -> dict[str, SecretStr]:
+    """What is secret of the API, by the names in `API_VARIABLES`."""
+    files = cluster.api_files
+    if files is None:
+        return {}
+    secrets = {
+        "username": SecretStr(files.username) if files.username else None,
+        "password": files.password,
+        "keystore_password": files.keystore_password,
+    }
+    return {API_VARIABLES[name]: value for name, value in secrets.items() if value}
+
+
+def java_options(cluster: Cluster) -> str:
+    """The options of Logstash's Java that come after those in jvm.options."""
+    heap = [f"-Xms{cluster.heap}", f"-Xmx{cluster.heap}"] if cluster.heap else []
+    return " ".join([*heap, *cluster.jvm_options])
 
 
 def _rotation(cluster: Cluster) -> list[TextFile]:

@@ -61,7 +61,7 @@ def repository_urls(cluster: Cluster) -> list[str]:
     """The addresses of the repository's mirrors; none with a list of mirrors."""
     if cluster.repository and (cluster.repository.urls or cluster.repository.mirrorlist):
         return list(cluster.repository.urls)
-    return [f"{cluster.artifacts_url}/packages/{cluster.logstash}.x/yum"]
+    return [f"{cluster.artifacts_url}/packages/{cluster.major}.x/yum"]
 
 
 def _repository_values(cluster: Cluster) -> dict[str, object]:
@@ -125,13 +125,13 @@ def manager(el: int) -> str:
 
 def repository(cluster: Cluster) -> str:
     """The name of Elastic's repository for this major version of Logstash."""
-    return f"logstash-{cluster.logstash}.x"
+    return f"logstash-{cluster.major}.x"
 
 
 def release(cluster: Cluster) -> tuple[int, ...]:
     """The desired version of Logstash, for comparing; the newest of a major is above all others of it."""
     if cluster.version is None or cluster.version == "latest":
-        return cluster.logstash, sys.maxsize
+        return cluster.major, sys.maxsize
     return version_key(cluster.version)
 
 
@@ -155,7 +155,7 @@ def all_packages(cluster: Cluster) -> list[str]:
 
 def logstash_package(cluster: Cluster) -> str:
     """The desired Logstash in words: `logstash 8.19.3`, or `logstash 8.x` where any of its major will do."""
-    major = f"logstash {cluster.logstash}.x"
+    major = f"logstash {cluster.major}.x"
     if cluster.version == "latest":
         return f"{major}, the latest"
     return f"logstash {cluster.version}" if cluster.version else major

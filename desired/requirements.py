@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster import Cluster, ClusterError, Node
-from cluster.checks import lists_one_pipeline
+from cluster.checks import lists_one_pipeline, secures_api
 from cluster.errors import listed
 from desired import keepalived, packages
 from desired.modules import needed_modules
@@ -197,7 +197,7 @@ def _java(cluster: Cluster, node: Node, el: int) -> Iterator[str]:
 
 def _given(cluster: Cluster) -> str:
     """The setting that decides which Logstash it is, and its value."""
-    return f"logstash: {cluster.logstash}" if cluster.version is None else f"version: {cluster.version}"
+    return f"logstash: {cluster.major}" if cluster.version is None else f"version: {cluster.version}"
 
 
 def _logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> Iterator[str]:
@@ -213,12 +213,16 @@ def _logstash(cluster: Cluster, node: Node, machine: MachineState, el: int) -> I
             f"version: {node.name} has {installed}, whose API lists one of several pipelines (elastic/logstash #11021); "
             "set version to 7.4.0 or later, or choose one pipeline for all inputs"
         )
-    if installed and cluster.version is None and version_key(installed)[0] != cluster.logstash:
-        has = f"logstash: {node.name} has {installed}, not {cluster.logstash}"
+    if installed and cluster.version is None and cluster.api and not secures_api(installed):
+        yield (
+            f"api: {node.name} has {installed}, whose API can't be secured; set version to 7.16.0 or later, or take api out"
+        )
+    if installed and cluster.version is None and version_key(installed)[0] != cluster.major:
+        has = f"logstash: {node.name} has {installed}, not {cluster.major}"
         if cluster.packages == "managed":
             yield (
                 f"{has}, and with packages='managed' it is not changed; "
-                f"install Logstash {cluster.logstash} there, or set logstash={version_key(installed)[0]}"
+                f"install Logstash {cluster.major} there, or set logstash={version_key(installed)[0]}"
             )
         else:
             yield (

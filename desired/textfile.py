@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,11 +31,20 @@ class TextFile:
     """A shell command to run as soon as the file is in place."""
     secret: bool = False
     """Whether its content must not be shown."""
+    in_base64: bool = False
+    """Whether `content` is what the file holds in base64: a file that is not text."""
+    previous: str = ""
+    """Where the file is kept as it was before, until the deploy ends; "" for nowhere."""
+
+    @property
+    def data(self) -> bytes:
+        """What the file holds."""
+        return base64.b64decode(self.content) if self.in_base64 else self.content.encode()
 
     @property
     def sha256(self) -> str:
         """The SHA-256 of its content, in hexadecimal."""
-        return hashlib.sha256(self.content.encode()).hexdigest()
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def staged(self) -> str:

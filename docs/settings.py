@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cluster import Cluster, Input, Node, Repository, Tls, Vip
+from cluster import Api, Cluster, Input, Node, Repository, Tls, Vip
 from docs.marked import with_part
 
 README = Path(__file__).parents[1] / "README.md"
@@ -26,6 +26,7 @@ TABLES: list[tuple[type[BaseModel], str]] = [
     (Input, "Settings of an input:"),
     (Tls, "Settings of an input's `tls`:"),
     (Repository, "Settings of `repository`:"),
+    (Api, "Settings of `api`:"),
 ]
 
 

@@ -9,9 +9,7 @@ from typing import Any, TypedDict
 
 from pyinfra.api import FactBase
 
-from cluster import API_PORT
-from facts.ipvs import socket_name
-
+_PYTHONS = "/usr/libexec/platform-python python3 python"
 TAG = "logstash-ha-verify"
 """An event that a verification sends is the text `TAG RUN TARGET NUMBER`."""
 
@@ -112,16 +110,21 @@ class EventCounts(FactBase[dict[str, int] | None]):
     """
     How many events each input has taken since Logstash started; None where its API does not answer.
 
+    The health script asks, which knows how.
+
     + address: the node's own, where the API listens
+    + script: the health script
 
     .. code:: python
 
         {"udp-5514": 4711, "tcp-6514": 0}
     """
 
-    def command(self, address: IPv4Address | IPv6Address) -> str:
-        url = f"http://{socket_name(address, API_PORT)}/_node/stats/pipelines"
-        return f"curl --silent --globoff --noproxy '*' --max-time 10 '{url}' || true"
+    def command(self, address: IPv4Address | IPv6Address, script: str) -> str:
+        return (
+            f"for python in {_PYTHONS}; do "
+            f"! command -v $python >/dev/null || {{ $python {script} --stats {address}; break; }}; done; true"
+        )
 
     def process(self, output: list[str]) -> dict[str, int] | None:
         return parse_counts(output)

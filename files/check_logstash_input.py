@@ -2,6 +2,7 @@
 """Checks whether a node's Logstash would take an event at an input now, as keepalived's MISC_CHECK (the recipe's step 8).
 
 Usage: check_logstash_input.py [--json] IP INPUT-ID...
+       check_logstash_input.py --stats IP
 
 Prints one line for each input. Exit status 0: all of them are up. 1: one is not, or the usage is wrong. Never above 1:
 with `misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
@@ -11,8 +12,13 @@ With `--json` each line is a JSON object in ASCII:
 `state` is `up`, `down` or `drained` (the health service also knows `slow`); `reason` is a key of `REASONS`, and absent
 where the input is up without a doubt; `message` tells a person; `pipeline` is the id of the input's pipeline, where that is known.
 
+With `--stats` it prints the API's answer as it is, or in one line why there is none.
+
 `/_node/stats/pipelines` is there in Logstash 6 to 9 and costs it half of what the recipe's `/_node/stats` does. It is
 read from a bare socket: one time limit for the whole exchange, a fast start, and no proxy.
+
+The file ACCESS says how the APIs are asked: over TLS, which is verified against its CA, and with a login. Neither is sent to
+an API that is asked without TLS though it should have it.
 
 That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
 `hash`), and something must listen at its ports, where the health service's settings allow to probe them.
@@ -25,6 +31,7 @@ One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 
 from __future__ import unicode_literals
 
+import base64
 import errno
 import io
 import json
@@ -34,7 +41,7 @@ import stat
 import sys
 import time
 
-USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..."
+USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..., or --stats IP"
 API_PORT = 9600
 STATS_PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
@@ -53,6 +60,12 @@ MAX_MESSAGE = 300
 """Characters of a message or of a line for a person; the rest is cut off."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 """The health service's settings, which name the port of each input."""
+ACCESS = "/etc/keepalived/logstash_ha_api.json"
+"""How the APIs are asked. Only root and the user that runs the checks may read it."""
+TLS_TIMEOUT = 1.0
+"""Seconds for the question whether an API begins TLS, which a cold Java takes long for."""
+PARTIAL_CHAIN = 0x80000
+"""X509_V_FLAG_PARTIAL_CHAIN: the CA that the inventory names is trusted, also where another one has signed it."""
 FIRST_WITH_HASHES = (7, 3)
 """The first Logstash version whose pipelines have a `hash` while they run."""
 LISTS_ONE_PIPELINE = (7, 3)
@@ -73,6 +86,11 @@ REASONS = {
     "too_long": "the answer is longer than Logstash's can be",
     "not_http": "the answer is not HTTP",
     "http_status": "the answer's HTTP status is not 200",
+    "wants_tls": "the API wants TLS, and is asked without",
+    "without_tls": "the API answers without TLS, and is asked with it",
+    "certificate": "the API's certificate is not accepted",
+    "tls": "TLS with the API fails in another way",
+    "login": "the API wants a login, or refuses the one that is sent",
     "truncated": "a part of the answer is missing",
     "not_json": "the answer is not JSON",
     "not_logstash": "the answer is JSON, but not that of Logstash's API",
@@ -90,6 +108,17 @@ REASONS = {
     "probe_refused": "the input is up, but a probe of its port is refused: a firewall rejects it",
 }
 """All values of `reason`, for programs, and what they stand for. The last eight only come from the health service."""
+OTHER_ACCESS = (
+    "closed",
+    "network_error",
+    "not_http",
+    "wants_tls",
+    "without_tls",
+    "certificate",
+    "tls",
+    "login",
+)
+"""The reasons of an API that may have to be asked in another way."""
 NOT_RUNNING = ("refused", "no_pipeline", "no_such_input", "not_running")
 """The reasons that say that the input's pipeline does not run: when it runs again, it counts from 0."""
 
@@ -228,8 +257,109 @@ def check_drained(ip):
         raise DefinitelyDown("drained", "drained, to be restarted or stopped")
 
 
-def request_stats(ip, timeout):
+class Access(object):  # noqa: UP004
+    """How an API is asked: over TLS where there is a `ca`, in PEM, and with a `login`, the value of HTTP's Authorization."""
+
+    def __init__(self, ca=None, login=None):
+        self.ca = ca
+        self.login = login
+        self.context = None
+
+    def same(self, other):
+        """Whether the other asks in the same way."""
+        return (self.ca, self.login) == (other.ca, other.login)
+
+    def secured(self, connection, ip):
+        """The connection over TLS, with a server whose certificate is for this address. Raises `Down`, or `socket.error`."""
+        import ssl  # here, since it takes long to load, and most clusters have no use for it
+
+        try:
+            if self.context is None:
+                self.context = tls_context(ssl, self.ca)
+            secured = self.context.wrap_socket(connection)
+        except ssl.SSLError as error:
+            raise tls_failure(error)
+        if not is_for(secured.getpeercert(), ip):
+            secured.close()
+            raise Down("certificate", "its certificate is not for this address: the API is not the node's")
+        return secured
+
+
+def tls_context(ssl, ca=None):
+    """For a client that accepts what this CA has signed; without one, any certificate.
+
+    Python 2.7 has all of this since 2.7.9, and that of Enterprise Linux 7 since 7.2 (PEP 466).
+    """
+    if hasattr(ssl, "PROTOCOL_TLS_CLIENT"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # novm
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_SSLv23)
+        context.options |= ssl.OP_NO_SSLv2 | ssl.OP_NO_SSLv3
+    # Python 2.7 can't for an address: `is_for` does.
+    context.check_hostname = False  # novm
+    context.verify_mode = ssl.CERT_NONE if ca is None else ssl.CERT_REQUIRED
+    if ca is not None:
+        context.verify_flags |= PARTIAL_CHAIN  # novm
+        context.load_verify_locations(cadata=ca)  # novm
+    return context
+
+
+def tls_failure(error):
+    """What an error of `ssl` means, as a `Down`; a time that has run out as what `socket` raises."""
+    text = TEXT(error)
+    if "timed out" in text:
+        return socket.timeout()
+    code = "%s %s" % (getattr(error, "reason", None) or "", text.upper())
+    if any(word in code for word in ("WRONG_VERSION", "WRONG VERSION", "UNKNOWN_PROTOCOL", "HTTP_REQUEST")):
+        return Down("without_tls", "it answers without TLS, and is to be asked with it alone")
+    if "CERTIFICATE_VERIFY_FAILED" in code or "CERTIFICATE VERIFY FAILED" in code:
+        why = getattr(error, "verify_message", None) or "another CA has signed it, or it is not valid now"
+        return Down("certificate", "its certificate is not accepted: %s" % why)
+    if "EOF" in code:
+        return Down("closed", "the connection was closed before TLS began")
+    return Down("tls", "TLS fails: %s" % text)
+
+
+def is_for(certificate, ip):
+    """Whether a certificate, as `ssl` gives it, is for this address."""
+    packed = socket.inet_pton(family_of(ip), ip)
+    for kind, value in (certificate or {}).get("subjectAltName", ()):
+        try:
+            if kind == "IP Address" and socket.inet_pton(family_of(value), value.strip()) == packed:
+                return True
+        except (socket.error, ValueError):
+            continue
+    return False
+
+
+def read_access(path):
+    """How the APIs are asked by this file; without TLS and a login where it is missing. Raises `ValueError` for a broken one."""
+    try:
+        with io.open(path, encoding="utf-8") as file:
+            settings = json.load(file)
+    except EnvironmentError:
+        return Access()
+    login = None
+    if member(settings, "username", TEXT):
+        pair = "%s:%s" % (member(settings, "username", TEXT), member(settings, "password", TEXT))
+        login = "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")
+    return Access(member(settings, "ca", TEXT) or None, login)
+
+
+def receive(connection):
+    """The next part of an answer. With TLS, older Pythons take an end that was not announced for an error; whether the answer
+    is whole is seen from its length, and from its JSON."""
+    try:
+        return connection.recv(65536)
+    except socket.error as error:
+        if "eof" in TEXT(error).lower():
+            return b""
+        raise
+
+
+def request_stats(ip, timeout, access=None):
     """The API's whole HTTP answer at this IPv4 or IPv6 address, within so many seconds. Raises `Down`."""
+    access = access or Access()
     deadline = clock() + timeout
 
     def remaining():
@@ -240,10 +370,11 @@ def request_stats(ip, timeout):
 
     host = "[%s]" % ip if ":" in ip else ip
     # HTTP/1.0: the server closes the connection after its answer, and sends no chunks.
-    request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n\r\n" % (
+    request = "GET %s HTTP/1.0\r\nHost: %s:%d\r\nAccept: application/json\r\n%s\r\n" % (
         STATS_PATH,
         host,
         API_PORT,
+        "Authorization: %s\r\n" % access.login if access.login else "",
     )
     try:
         connection = socket.socket(family_of(ip), socket.SOCK_STREAM)
@@ -257,11 +388,14 @@ def request_stats(ip, timeout):
                     "no connection within %g s: it is off or cut off, or a firewall drops the packets"
                     % CONNECT_TIMEOUT,
                 )
+            if access.ca is not None:
+                connection.settimeout(remaining())
+                connection = access.secured(connection, ip)
             connection.sendall(request.encode("ascii"))
             answer = bytearray()
             while len(answer) <= MAX_BYTES:
                 connection.settimeout(remaining())
-                part = connection.recv(65536)
+                part = receive(connection)
                 if not part:
                     return bytes(answer)
                 answer += part
@@ -274,11 +408,44 @@ def request_stats(ip, timeout):
             raise DefinitelyDown(
                 "refused", "connection refused: Logstash is stopped or starting, or its API is elsewhere"
             )
+        if "timed out" in TEXT(error):  # as Python 2.7's TLS says it
+            raise Down("hung", "no whole answer within %g s: Logstash hangs" % timeout)
+        if hasattr(error, "library"):  # of ssl, whose numbers are not those of errno
+            raise tls_failure(error)
         raise Down("network_error", os.strerror(error.errno).lower() if error.errno else TEXT(error))
     raise Down("too_long", "the answer is over %d MiB" % (MAX_BYTES >> 20))
 
 
-def parse_answer(answer):
+def speaks_tls(ip):
+    """Whether the API begins TLS. Nothing else is sent, and any certificate is accepted."""
+    import ssl
+
+    connection = socket.socket(family_of(ip), socket.SOCK_STREAM)
+    try:
+        connection.settimeout(TLS_TIMEOUT)
+        connection.connect((ip, API_PORT))
+        connection = tls_context(ssl).wrap_socket(connection)
+        return True
+    except (socket.error, ValueError):  # ssl.SSLError is a socket.error
+        return False
+    finally:
+        connection.close()
+
+
+def ask(ip, timeout, access):
+    """What the API answers at this address, as JSON. Raises `Down`.
+
+    One that wants TLS closes the connection without an answer: then it is asked whether it begins TLS.
+    """
+    try:
+        return parse_answer(request_stats(ip, timeout, access), access)
+    except Down as down:
+        if access.ca is None and down.reason in ("closed", "network_error", "not_http") and speaks_tls(ip):
+            raise Down("wants_tls", "it wants TLS, and is asked without")
+        raise
+
+
+def parse_answer(answer, access=None):
     """The JSON value in an HTTP answer of status 200. Raises `Down`."""
     if not answer:
         raise Down("closed", "the connection was closed without an answer")
@@ -286,7 +453,15 @@ def parse_answer(answer):
     lines = head.split(b"\r\n")
     status_line = lines[0].split()
     if not separator or len(status_line) < 2 or not status_line[0].startswith(b"HTTP/"):
-        raise Down("not_http", "the answer is not HTTP: not Logstash's API, or TLS is on")
+        raise Down("not_http", "the answer is not HTTP: not Logstash's API")
+    if status_line[1] == b"401":
+        sent = access is not None and access.login is not None
+        raise Down(
+            "login",
+            "it refuses the login that is sent (HTTP status 401)"
+            if sent
+            else "it wants a login, and is asked without (HTTP status 401)",
+        )
     if status_line[1] != b"200":
         raise Down("http_status", "HTTP status %s" % status_line[1].decode("utf-8", "replace"))
     try:
@@ -362,14 +537,17 @@ def find_inputs(stats, input_ids):
     return {input_id: found.get(input_id, missing) for input_id in input_ids}
 
 
-def check_inputs(ip, input_ids, probes, timeout=TIMEOUT):
-    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed."""
+def check_inputs(ip, input_ids, probes, timeout=TIMEOUT, ask_api=None):
+    """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed;
+    `ask_api` returns the API's answer at an address, within so many seconds, or raises `Down`.
+    """
     try:
         check_drained(ip)
         for input_probes in probes.values():
             for probe in input_probes:
                 probe.start()
-        stats = parse_answer(request_stats(ip, timeout))  # this takes longer than a refusal of a probe
+        # This takes longer than a refusal of a probe.
+        stats = ask_api(ip, timeout) if ask_api else ask(ip, timeout, Access())
         found = find_inputs(stats, input_ids)
     except Down as down:
         return dict.fromkeys(input_ids, down)
@@ -461,6 +639,24 @@ def as_text(argument):
     return argument.decode("utf-8", "replace")
 
 
+def print_stats(ip, ask_api):
+    """Prints what the API answers; the exit status."""
+    try:
+        check_address(ip)
+        write_all(to_json(ask_api(ip, TIMEOUT)))
+    except Down as down:
+        print_line(down.message)
+        return 1
+    return 0
+
+
+def write_all(line):
+    """A line of ASCII to stdout, however long it is."""
+    rest = line.encode("ascii") + b"\n"
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
 def main(arguments):
     """The exit status."""
     arguments = [as_text(argument) for argument in arguments]
@@ -473,10 +669,21 @@ def main(arguments):
     if len(arguments) < 2:
         print_line(USAGE)
         return 1
+    try:
+        access = read_access(ACCESS)
+    except ValueError as error:
+        print_line("%s: %s" % (ACCESS, error))
+        return 1
+
+    def ask_api(ip, timeout):
+        return ask(ip, timeout, access)
+
+    if arguments[0] == "--stats":
+        return print_stats(arguments[1], ask_api)
     ip, input_ids = arguments[0], arguments[1:]
     try:
         check_address(ip)
-        outcomes = check_inputs(ip, input_ids, known_probes(ip, input_ids))
+        outcomes = check_inputs(ip, input_ids, known_probes(ip, input_ids), ask_api=ask_api)
     except Down as down:
         outcomes = dict.fromkeys(input_ids, down)
     for input_id in input_ids:

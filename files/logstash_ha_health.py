@@ -1270,10 +1270,77 @@ class LinkMonitor(threading.Thread):
             script.print_line("the link's state can't be written: %s" % error, to=2)
 
 
+class AccessFiles(object):  # noqa: UP004
+    """How the nodes' APIs are asked, by the files that the deploy writes: read again when they change."""
+
+    def __init__(self, path, previous):
+        self.path = path
+        self.previous = previous
+        self.lock = threading.Lock()
+        self.read_as = None
+        self.ways = []
+
+    def read(self):
+        """The ways to ask an API: as it should be; as it was before the deploy; and without TLS and a login."""
+        with self.lock:
+            try:
+                status = os.stat(self.path)
+                now = (status.st_ino, status.st_mtime)
+            except EnvironmentError:  # as before a deploy
+                now = ()
+            if now != self.read_as:
+                ways = []
+                for path in (self.path, self.previous, ""):
+                    access = self._read(path)
+                    if not any(access.same(other) for other in ways):
+                        ways.append(access)
+                self.read_as, self.ways = now, ways
+            return self.ways
+
+    def _read(self, path):
+        try:
+            return script.read_access(path)
+        except ValueError as error:
+            script.print_line("%s: %s" % (path, error), to=2)
+            return script.Access()
+
+
+class NodeApi(object):  # noqa: UP004
+    """The API of one node. While a deploy changes how APIs are asked, some nodes are still asked as before: until a node has
+    answered as it should, the other ways count, too. A login only goes the way that it belongs to."""
+
+    def __init__(self, files):
+        self.files = files
+        self.ways = None
+        self.changed = False
+        """Whether the node has answered in the way that it should."""
+
+    def ask(self, ip, timeout):
+        """The API's answer; raises `script.Down`."""
+        ways = self.files.read()
+        if ways is not self.ways:
+            self.ways, self.changed = ways, False
+        candidates = ways[:1] if self.changed else ways
+        deadline = script.clock() + timeout
+        first = None
+        for number, access in enumerate(candidates):
+            share = (deadline - script.clock()) / (len(candidates) - number)
+            try:
+                stats = script.ask(ip, max(share, script.CONNECT_TIMEOUT), access)
+            except script.Down as down:
+                first = first or down
+                if down.reason not in script.OTHER_ACCESS:
+                    raise
+                continue
+            self.changed = number == 0
+            return stats
+        raise first
+
+
 class NodePoller(threading.Thread):
     """The polls of one node: one that hangs delays no other's."""
 
-    def __init__(self, settings, ip, verdicts):
+    def __init__(self, settings, ip, verdicts, access):
         super(NodePoller, self).__init__()  # noqa: UP008
         self.daemon = True
         self.ip = ip
@@ -1282,6 +1349,7 @@ class NodePoller(threading.Thread):
         self.verdicts = verdicts
         self.states = {}
         self.probes = {}
+        self.api = NodeApi(access)
         self.kernel = listeners.Kernel() if ip == settings["own"] else None
         intake = slow_start.Intake()
         for input_id, input_settings in settings["nodes"][ip].items():
@@ -1332,7 +1400,7 @@ class NodePoller(threading.Thread):
         return max(RELAXED, self.interval) if settled else self.interval
 
     def poll(self):
-        outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout)
+        outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout, self.api.ask)
         for input_id, state in self.states.items():
             vouched = self.relaxed or input_id in self.bound
             outcomes[input_id] = state.weigh(outcomes[input_id], vouched)
@@ -1415,7 +1483,8 @@ def main(arguments):
         reasons = ReasonsFile(settings["reasons"])
         cold = slow_start.Cold(settings["cold"]["rate"], settings["cold"]["seconds"])
         verdicts = Verdicts(reasons, cold)
-        pollers = [NodePoller(settings, ip, verdicts) for ip in settings["nodes"]]
+        access = AccessFiles(settings["access"], settings["previous_access"])
+        pollers = [NodePoller(settings, ip, verdicts, access) for ip in settings["nodes"]]
         reasons.keep(state for poller in pollers for state in poller.states.values())
         own, links = settings["links"][0], settings["links"][1:]
         titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in links]

@@ -2,11 +2,11 @@
 
 Usage: open_ports.py PORT ADDRESS...
 
-Prints each address that accepts a TCP connection within a second, one a line.
+Prints each address that accepts a TCP connection within a second, and the sender's own address for it, one a line.
 
 One file, standard library only, for Python 2.7 and 3.
 """
-# ruff: noqa: SIM105, UP024
+# ruff: noqa: SIM105, UP024, UP031
 
 import select
 import socket
@@ -31,7 +31,7 @@ while pending and time.time() < end:
         if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
             try:
                 connection.getpeername()
-                print(address)
+                print("%s %s" % (address, connection.getsockname()[0]))
             except socket.error:  # it was never under way
                 pass
         connection.close()

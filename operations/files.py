@@ -31,7 +31,7 @@ work=$(mktemp -d)
 new=$(mktemp {folder}/.{base}.XXXXXX)
 trap 'rm -rf "$work" "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-head -c {size} >"$new"
+head -c {size}{decode} >"$new"
 echo "{sha256}  $new" | sha256sum --check --status || {{ echo {path}: the upload was interrupted >&2; exit 1; }}
 chown {owner}:{owner} "$new"
 chmod {mode} "$new"
@@ -40,6 +40,7 @@ if [ -f {path} ] && ! grep -qsxF {entry} {record}; then
     ( umask 077; mkdir -p {originals}{folder}; cp -p {path} {originals}{path} )
 fi
 {add_entry}
+{keep}
 mv -fT "$new" {target}
 {label}
 {then}
@@ -83,6 +84,7 @@ def _upload(file: TextFile) -> StringCommand:
             path=shlex.quote(file.path),
             target=shlex.quote(target),
             size=len(file.content.encode()),
+            decode=" | base64 -d" if file.in_base64 else "",
             sha256=file.sha256,
             owner=file.owner,
             mode=file.mode,
@@ -91,6 +93,7 @@ def _upload(file: TextFile) -> StringCommand:
             record=RECORD,
             originals=ORIGINALS,
             add_entry=add_entry("file", file.path),
+            keep=_keep(file),
             # A staged file gets its SELinux label once it is in place.
             label=":"
             if file.read_by
@@ -99,6 +102,14 @@ def _upload(file: TextFile) -> StringCommand:
         ),
         _stdin=file.content,
     )
+
+
+def _keep(file: TextFile) -> str:
+    """The command that keeps a file as it was. The record has it, so that the end of the deploy removes it."""
+    if not file.previous:
+        return ":"
+    path, previous = shlex.quote(file.path), shlex.quote(file.previous)
+    return f"[ ! -f {path} ] || {{ {add_entry('file', file.previous)}; cp -p {path} {previous}; }}"
 
 
 def _show_difference(file: TextFile, present: FileState | None) -> None:

@@ -79,6 +79,7 @@ for file in {desired}; do
     [ ! -f "$staged" ] || cp "$staged" "$work/settings${{file#{home}}}"
 done
 sed -i "s#{home}/#$work/settings/#" "$work/settings/pipelines.yml"
+sed -i "s#\"{tls}/#\"$work/settings/{tls_name}/#" "$work/settings/logstash.yml"
 find "$work/settings" -name {own_file} -exec sed -i "s#\"{tls}/#\"$work/settings/{tls_name}/#" {{}} +
 environment=$({{
     set +e # a file that is missing is none to read

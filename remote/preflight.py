@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,19 +15,26 @@ from pyinfra.api import FactBase, Host, State
 from cluster import Cluster, ClusterError, Node
 from cluster.certificates import out_of_date
 from cluster.errors import shorten
+from desired.compared import compared_paths
 from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
 from desired.files import desired_files
 from desired.firewalld import denied_sources, fact_arguments
+from desired.health import SERVICE
+from desired.health_script import ACCESS
+from desired.majors import undecided, with_installed_major
 from desired.packages import all_packages, check_managed
 from desired.requirements import asked_modules, problems, supported_release
+from desired.textfile import TextFile
 from facts.batch import BatchFacts
+from facts.files import Files
 from facts.firewalld import FirewallRules
 from facts.machine import Machine, MachineState
 from facts.others import Others, OthersState
 from facts.packages import Packages
 from remote import repository, session
 from remote.commands import read
+from remote.drain import connected_directors
 from remote.machine import known, read_machine
 
 
@@ -63,6 +70,28 @@ def require_valid_certificates(cluster: Cluster) -> None:
                 raise ClusterError(
                     f"inputs.{index}.tls.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
                 )
+    if cluster.api and cluster.api_files and cluster.api_files.ca:
+        for setting, path, text in (
+            *(("keystore", cluster.api.keystore, text) for text in cluster.api_files.certificates.values()),
+            ("ca", cluster.api.ca, cluster.api_files.ca),
+        ):
+            if wrong := out_of_date(text):
+                raise ClusterError(
+                    f"api.{setting}: {shorten(str(path))} {wrong}; put one that is valid into its place"
+                )
+
+
+def require_able_services(host: Host, cluster: Cluster, files: list[TextFile]) -> None:
+    """Raise `ClusterError` where this node's health service is of a version that can't ask a secured API: it would take each
+    node that has one out of the pools."""
+    if cluster.api is None:
+        return
+    present = host.get_fact(Files, paths=compared_paths(files))
+    if SERVICE in present and ACCESS not in present:
+        raise ClusterError(
+            f"api: the health service on {host.name} is of an earlier version, which can't ask a secured API; "
+            "take api out, run the deploy once, and then again with it"
+        )
 
 
 def require_el(host: Host, node: Node) -> int:
@@ -84,12 +113,14 @@ class _Examined:
     warnings: list[str]
 
 
-_examined: WeakKeyDictionary[State, dict[str, _Examined]] = WeakKeyDictionary()
+_examined: WeakKeyDictionary[State, tuple[Cluster, dict[str, _Examined]]] = WeakKeyDictionary()
+"""By run: the cluster with the major version of Logstash that its nodes have, and what was found on each of them."""
 _lock = RLock()
 
 
-def examine(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
-    """The node's major version of Enterprise Linux, and whether it can load nftables tables of our own.
+def examine(host: Host, cluster: Cluster, node: Node) -> tuple[Cluster, int, bool]:
+    """The cluster with the major version of Logstash that its nodes have, where the inventory names none; the node's major
+    version of Enterprise Linux, and whether it can load nftables tables of our own.
 
     The first host that asks has all nodes of the run looked at, at the same time and in one trip each: what each machine is,
     and, before its first deploy, what others have there that would be overwritten or joined without the inventory's word,
@@ -102,21 +133,31 @@ def examine(host: Host, cluster: Cluster, node: Node) -> tuple[int, bool]:
     with _lock:
         if state not in _examined:
             _examined[state] = _examine_all(state, cluster)
-    examined = _examined[state]
+    cluster, examined = _examined[state]
     if refused := _refusals(examined):
         raise ClusterError(refused[-1])
     el = examined[node.name].el
     assert el is not None  # otherwise it is refused
-    return el, examined[node.name].has_nftables
+    return cluster, el, examined[node.name].has_nftables
 
 
-def _examine_all(state: State, cluster: Cluster) -> dict[str, _Examined]:
+def _examine_all(state: State, cluster: Cluster) -> tuple[Cluster, dict[str, _Examined]]:
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     members = [member for member in members if state.is_host_in_limit(member)]
-    found = dict(
+    seen = dict(
         zip(
             (member.name for member in members),
-            Group().map(lambda member: _examine(member, cluster, cluster.node(member.name)), members),
+            Group().map(lambda member: _look(member, cluster, cluster.node(member.name)), members),
+            strict=True,
+        )
+    )
+    cluster = _with_major(state, cluster, {name: look.machine for name, look in seen.items()})
+    found = dict(
+        zip(
+            seen,
+            Group().map(
+                lambda member: _judge(member, cluster, cluster.node(member.name), seen[member.name]), members
+            ),
             strict=True,
         )
     )
@@ -124,7 +165,20 @@ def _examine_all(state: State, cluster: Cluster) -> dict[str, _Examined]:
         logger.warning(warning)
     for refusal in _refusals(found)[:-1]:
         logger.error(refusal)
-    return found
+    return cluster, found
+
+
+def _with_major(state: State, cluster: Cluster, machines: Mapping[str, MachineState]) -> Cluster:
+    """The cluster with the major version that its nodes have, also those that the run leaves out. Raises `ClusterError` where
+    they have several."""
+    if not undecided(cluster):
+        return cluster
+    versions = {name: machine["logstash"] for name, machine in machines.items()}
+    if len(versions) < len(cluster.nodes):
+        for member in connected_directors(state, cluster):
+            if member.name not in versions:
+                versions[member.name] = read_machine(member)["logstash"]
+    return with_installed_major(cluster, versions)
 
 
 def _refusals(examined: dict[str, _Examined]) -> list[str]:
@@ -132,7 +186,17 @@ def _refusals(examined: dict[str, _Examined]) -> list[str]:
     return list(dict.fromkeys(line for found in examined.values() for line in found.refused))
 
 
-def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
+@dataclass(frozen=True)
+class _Look:
+    """What was read on a node in one trip."""
+
+    machine: MachineState
+    others: OthersState
+    packages: dict[str, str | None]
+    """Those that are installed: all where others manage them, otherwise Logstash alone."""
+
+
+def _look(host: Host, cluster: Cluster, node: Node) -> _Look:
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "machine": (Machine, {"modules": asked_modules(cluster)}),
         "others": (Others, others_arguments(cluster, node)),
@@ -142,7 +206,15 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
     # Without sudo: where it asks for a password, pyinfra would too.
     found = read(host, BatchFacts, _sudo=False, facts=facts)
     machine = known(host, found["machine"] if found else Machine.default())
-    others: OthersState = found["others"] if found else OthersState()
+    return _Look(
+        machine,
+        found["others"] if found else OthersState(),
+        (found.get("packages") if found else None) or {"logstash": machine["logstash"]},
+    )
+
+
+def _judge(host: Host, cluster: Cluster, node: Node, look: _Look) -> _Examined:
+    machine, others = look.machine, look.others
     refused = problems(cluster, node, machine)
     warnings: list[str] = []
     el = supported_release(machine)
@@ -156,8 +228,7 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
                 return _Examined(el, machine["nftables"], [*refused, str(error)], [])
             certain, warnings = _judge_others(cluster, node, others, ours)
             refused += certain + _denied(host, cluster, node, machine)
-        packages = (found.get("packages") if found else None) or {"logstash": machine["logstash"]}
-        refused += _without_packages(host, cluster, node, packages)
+        refused += _without_packages(host, cluster, node, look.packages)
     return _Examined(el, machine["nftables"], refused, warnings)
 
 

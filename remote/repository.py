@@ -87,11 +87,11 @@ def look(cluster: Cluster) -> None:
 
 
 def _check_version(cluster: Cluster, field: str, url: str, offered: list[str]) -> None:
-    major = [version for version in offered if version_key(version)[0] == cluster.logstash]
+    major = [version for version in offered if version_key(version)[0] == cluster.major]
     if cluster.version in (None, "latest"):
         if not major:
             raise ClusterError(
-                f"{field}: {url} has no Logstash {cluster.logstash} (it has {_shown(offered)}); correct the address, "
+                f"{field}: {url} has no Logstash {cluster.major} (it has {_shown(offered)}); correct the address, "
                 "or set logstash to a major version that is there"
             )
     elif cluster.version not in offered:

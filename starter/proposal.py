@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import get_args
 
 from cluster import Cluster, ClusterError, Network
 from cluster.errors import listed
+from cluster.model import NEWEST
 from desired.requirements import machine_problems, supported_release
 from facts.packages import version_key
 from remote.discovery import Discovered
@@ -142,12 +142,9 @@ def attention(cluster: Cluster, machines: Sequence[Discovered], conflicts: Mappi
 
 
 def _logstash(machines: Sequence[Discovered]) -> int:
-    """The highest major that is installed, of those that the project knows; else the model's default."""
-    setting = Cluster.model_fields["logstash"]
+    """The highest major that is installed, of those that the project knows; else the newest one."""
     installed = [version_key(found)[0] for machine in machines if (found := machine.machine["logstash"])]
-    return max(
-        (major for major in installed if major in get_args(setting.annotation)), default=setting.default
-    )
+    return max((major for major in installed if 6 <= major <= NEWEST), default=NEWEST)
 
 
 def _family(address: str) -> int:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import trustme
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import (
+    PKCS12PrivateKeyTypes,
+    serialize_key_and_certificates,
+)
+from cryptography.x509 import load_pem_x509_certificate
 
 
 class Authority:
@@ -31,3 +38,16 @@ class Authority:
         certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
         made.private_key_pem.write_to_path(key)
         return {"certificate": str(certificate), "key": str(key)}
+
+    def keystore(self, name: str, password: str, *names: str, not_after: datetime | None = None) -> Path:
+        """`NAME.p12` for these names and addresses, with this password."""
+        made = self.ca.issue_cert(*names, not_after=not_after)
+        key = cast(PKCS12PrivateKeyTypes, load_pem_private_key(made.private_key_pem.bytes(), None))
+        certificate = load_pem_x509_certificate(made.cert_chain_pems[0].bytes())
+        path = self.folder / f"{name}.p12"
+        path.write_bytes(
+            serialize_key_and_certificates(
+                name.encode(), key, certificate, None, BestAvailableEncryption(password.encode())
+            )
+        )
+        return path

@@ -203,7 +203,8 @@ class Replay:
             "nodes": nodes,
         }
         verdicts = service.Verdicts(reasons, service.slow_start.Cold(1000, 12))
-        poller, _ = (service.NodePoller(settings, address, verdicts) for address in nodes)
+        access = service.AccessFiles("", "")
+        poller, _ = (service.NodePoller(settings, address, verdicts, access) for address in nodes)
         poller.due = _Wait(self)
         self.states = poller.states
         if self.own:
@@ -215,7 +216,7 @@ class Replay:
             }
         return poller
 
-    def _request_stats(self, ip: str, timeout: float) -> bytes:
+    def _request_stats(self, ip: str, timeout: float, access: Any) -> bytes:
         poll = self.series.at(self.now)
         if poll["status"] is not None:
             self.wait(poll["ms"] / 1000)

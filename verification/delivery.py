@@ -16,6 +16,7 @@ from pyinfra.api import Host, State, StringCommand
 
 from cluster import Cluster, ClusterError, Node
 from desired import logstash
+from desired.health_script import CHECK
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from remote.commands import read
 from verification.events import Arrived, Sent, Target, no_text
@@ -90,7 +91,9 @@ def deliver(
     def read_start(node: Node) -> None:
         """Where the node's files end, and what its inputs have counted, before anything is sent."""
         positions[node] = read(hosts[node], FileEnds, paths=paths) if paths else {}
-        counts[node] = (read(hosts[node], EventCounts, address=node.address) or {}) if by_api else {}
+        counts[node] = (
+            (read(hosts[node], EventCounts, address=node.address, script=CHECK) or {}) if by_api else {}
+        )
 
     def read_arrived(node: Node) -> Arrived | None:
         """What has arrived on the node since then; None where that could not be read."""
@@ -101,7 +104,7 @@ def deliver(
                 return None
             arrived.events = events
         if by_api:
-            now = read(hosts[node], EventCounts, address=node.address) or {}
+            now = read(hosts[node], EventCounts, address=node.address, script=CHECK) or {}
             arrived.counts = {id: number - counts[node].get(id, 0) for id, number in now.items()}
         return arrived
 

@@ -44,18 +44,33 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
             continue
         first = next(iter(failed.values()))
         if len(failed) == len(checks):
-            seen_from, do = "", _mend(observations[node.name])
+            seen_from, do = "", _mend(observations[node.name], first["reason"])
         else:
             seen_from = f", as {words(failed)} {'see' if len(failed) > 1 else 'sees'} it"
             api = socket_name(node.address, API_PORT)
             ports = _ports(cluster, node, input) if first["reason"] == "nobody_listens" else [api]
-            do = f"can {words(failed)} reach {words(ports)}? Others can: look at {node.name}'s firewall"
+            do = (
+                _ACCESS_MENDS.get(first["reason"] or "")
+                or f"can {words(failed)} reach {words(ports)}? Others can: look at {node.name}'s firewall"
+            )
         what = f"{input} is down{seen_from}: {first['message']}"
         problems.append(Problem(Status.WRONG, "health", node.name, what, do, first["reason"]))
     return row, problems
 
 
-def _mend(seen: Observation) -> str:
+_ACCESS_MENDS = {
+    "wants_tls": f"its Logstash does not run with the inventory's api, which names no keystore; {DEPLOY}, or name it there",
+    "without_tls": f"its Logstash does not run with the inventory's api.keystore; {DEPLOY}",
+    "login": f"its Logstash does not run with the login of the inventory's api; {DEPLOY}, or write it into api.secrets",
+    "certificate": f"put a certificate that api.ca has signed, and that is valid, into api.keystore; {DEPLOY}",
+    "tls": f"{DEPLOY}; what that says, and /var/log/logstash/logstash-plain.log there, tell more",
+}
+"""By reason, of an API that is not asked as it should be: what to do."""
+
+
+def _mend(seen: Observation, reason: str | None) -> str:
+    if reason in _ACCESS_MENDS:
+        return _ACCESS_MENDS[reason]
     if seen.unreachable is not None:
         return "get that machine back, as above"
     if not runs(seen, "logstash"):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
+from gevent.pool import Group
 from pyinfra.api import State
 
 from cluster import Cluster
+from desired.majors import undecided, with_seen_major
+from remote.machine import read_machine
 from verification.judge import judge
 from verification.observe import observe
 from verification.report import Report
@@ -27,6 +30,7 @@ def inspect(
 ) -> Report:
     """The report on the cluster, once keepalived has had `settling` seconds. For `reasons` and `left_out`, see `observe`."""
     start = time.monotonic()
+    cluster = _with_major(state, cluster, left_out)
     while True:
         began = time.monotonic()
         report = judge(cluster, observe(state, cluster, reasons, left_out))
@@ -35,3 +39,15 @@ def inspect(
         if not report.may_settle or now - start + (now - began) > settling:
             return report
         time.sleep(1)
+
+
+def _with_major(state: State, cluster: Cluster, left_out: Collection[str]) -> Cluster:
+    """The cluster with the major version of Logstash that its nodes have, where the inventory names none."""
+    if not undecided(cluster):
+        return cluster
+    hosts = [state.inventory.get_host(node.name) for node in cluster.nodes if node.name not in left_out]
+    hosts = [host for host in hosts if host.connected]
+    found = Group().map(read_machine, hosts)
+    return with_seen_major(
+        cluster, {host.name: machine["logstash"] for host, machine in zip(hosts, found, strict=True)}
+    )

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from cluster import API_PORT, Cluster, Node
 from desired.packets import Rule, keeps_out, opens_api, parse_iptables, parse_rich, port_rule
 from facts.firewalld import RulesState
+from verification.exposed import openness
 from verification.finding import Finding
 from verification.observe import Observation
 from verification.report import Status
-
-_API = "the API describes its pipelines to everyone, and has no password"
 
 
 def decide(cluster: Cluster, node: Node, seen: Observation, others: list[str]) -> Finding | None:
@@ -32,7 +31,7 @@ def decide(cluster: Cluster, node: Node, seen: Observation, others: list[str]) -
     for text, rule, remove in found:
         if opens_api(cluster, node, rule):
             what = f"everyone can reach Logstash's API, port {API_PORT}, by a rule of others: {text}"
-            return Finding(Status.WARNING, "", what, f"{remove}: {_API}")
+            return Finding(Status.WARNING, "", what, f"{remove}: {openness(cluster)}")
     return None
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster import Cluster, ClusterError
+from desired.health_script import CHECK
 from facts.events import EventCounts
 from remote.commands import read
 from remote.connect import connect_to_nodes
@@ -46,7 +47,7 @@ def take_snapshot(file: str) -> Snapshot:
     report = judge(cluster, observe(state, cluster, reasons))
     hosts = {node: inventory.get_host(node.name) for node in cluster.nodes if node.name not in reasons}
     found = Greenlets().map(
-        lambda item: read(item[1], EventCounts, address=item[0].address), [*hosts.items()]
+        lambda item: read(item[1], EventCounts, address=item[0].address, script=CHECK), [*hosts.items()]
     )
     now = time.monotonic()
     for host in hosts.values():

@@ -1,9 +1,17 @@
 """The API's routes, and the differences between the simulated versions."""
 
+import base64
 import json
+import socket
+import ssl
+import urllib.error
 import urllib.request
+from pathlib import Path
 
-from tests.standin.standin_process import ADDRESS, MakeStandin, every_major
+import pytest
+
+from tests.certificates import Authority
+from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, every_major
 from tests.until import until
 
 
@@ -113,3 +121,92 @@ def test_the_health_report_lists_each_of_several_pipelines(make_standin: MakeSta
     assert report["indicators"]["pipelines"]["indicators"]["other"]["details"]["status"] == {
         "state": "FINISHED"
     }
+
+
+KEYSTORE_PASSWORD = "Keyst0re"
+
+
+def secure(
+    standin: Standin, folder: Path, login: bool = True, password: str = KEYSTORE_PASSWORD
+) -> Authority:
+    """Gives the stand-in's API TLS, and a login."""
+    authority = Authority(folder)
+    keystore = authority.keystore("api", KEYSTORE_PASSWORD, ADDRESS)
+    standin.settings |= {
+        "api.ssl.enabled": True,
+        "api.ssl.keystore.path": str(keystore),
+        "api.ssl.keystore.password": password,
+    }
+    if login:
+        standin.settings |= {
+            "api.auth.type": "basic",
+            "api.auth.basic.username": "monitor",
+            "api.auth.basic.password": "${API_PASSWORD}",
+        }
+        standin.environment["API_PASSWORD"] = "s3cr3T-word"
+    standin.write_settings()
+    return authority
+
+
+def raw(standin: Standin, sent: bytes) -> bytes:
+    """What the API answers these bytes, to the end."""
+    with socket.create_connection((ADDRESS, standin.port), timeout=5) as connection:
+        connection.sendall(sent)
+        return connection.recv(1000)
+
+
+@pytest.mark.parametrize("version", ["7.17.29", "8.19.18", "9.3.8"])
+def test_a_secured_api_wants_tls_and_the_login(
+    make_standin: MakeStandin, tmp_path: Path, version: str
+) -> None:
+    """Without TLS the connection is closed without an answer; without the login the answer has no body."""
+    standin = make_standin(version)
+    authority = secure(standin, tmp_path)
+    standin.start()
+    assert raw(standin, b"GET / HTTP/1.1\r\n\r\n") == b""
+    context = ssl.create_default_context(cafile=str(authority.ca_file))
+    url = f"https://{ADDRESS}:{standin.port}/"
+
+    def ask(header: str | None) -> tuple[int, str | None, bytes]:
+        request = urllib.request.Request(url, headers={"Authorization": header} if header else {})
+        try:
+            with urllib.request.urlopen(request, context=context) as response:
+                return response.status, None, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["WWW-Authenticate"], error.read()
+
+    def basic(pair: str) -> str:
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    refusal = (401, 'Basic realm="logstash-api"', b"")
+    assert ask(None) == ask(basic("monitor:other")) == ask("Basic !") == refusal
+    assert ask("Bearer x") == (400, None, b"")
+    status, _, text = ask(basic("monitor:s3cr3T-word"))
+    assert (status, json.loads(text)["version"]) == (200, version)
+
+
+def test_an_api_without_tls_answers_its_beginning_with_an_error(make_standin: MakeStandin) -> None:
+    standin = make_standin().start()
+    assert raw(standin, b"\x16\x03\x01\0\x05hello") == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("api.ssl.keystore.password", "other", "API Keystore could not be opened (java.io.IOException: keystore password was incorrect)"),
+        ("api.ssl.keystore.path", "/nonexistent.p12", 'File "/nonexistent.p12" must exist but was not found.'),
+        ("api.ssl.keystore.password", None, "Setting `api.ssl.keystore.password` is required when `api.ssl.enabled` is set to `true`. Please provide it in your `logstash.yml`"),
+        ("api.auth.basic.username", None, "Setting `api.auth.basic.username` is required when `api.auth.type` is set to `basic`."),
+        ("api.auth.type", "digest", 'Invalid value "api.auth.type: digest"'),
+    ],
+)  # fmt: skip
+def test_what_can_not_secure_the_api_ends_the_start(
+    make_standin: MakeStandin, tmp_path: Path, setting: str, value: str | None, says: str
+) -> None:
+    standin = make_standin()
+    secure(standin, tmp_path)
+    standin.settings[setting] = value
+    standin.write_settings()
+    done = standin.run()
+    assert done.returncode == 1
+    assert says in done.stdout + done.stderr + standin.log()

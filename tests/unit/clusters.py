@@ -11,6 +11,8 @@ from tests.certificates import Authority
 from tests.packages import Signer
 
 PASSWORD = "hunter22"
+API_PASSWORD = "Logst4sh-API"
+KEYSTORE_PASSWORD = "Keyst0re-API"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -29,10 +31,25 @@ def make_cluster(folder: Path, count: int = 2, **settings: Any) -> Cluster:
             "vip": "10.77.0.10",
             "inputs": [{"id": "udp-5514", "port": 5514}],
             "senders": ["10.77.0.101"],
+            "logstash": 8,
             "auth_pass_file": secret if settings.get("vrrp") == 2 else None,
             **settings,
         }
     )
+
+
+def write_api(folder: Path, *addresses: str, login: bool = True, keystore: bool = True) -> dict[str, str]:
+    """The files of a secured API for the nodes with these addresses: the setting `api` that names them."""
+    lines = ["USERNAME=monitor", f"PASSWORD={API_PASSWORD}"] if login else []
+    lines += [f"KEYSTORE_PASSWORD={KEYSTORE_PASSWORD}"] if keystore else []
+    (folder / "api.secrets").write_text("".join(f"{line}\n" for line in lines))
+    setting = {"secrets": str(folder / "api.secrets")}
+    if not keystore:
+        return setting
+    authority = Authority(folder)
+    authority.ca_file.rename(folder / "api-ca.pem")
+    path = authority.keystore("api", KEYSTORE_PASSWORD, *addresses)
+    return {**setting, "keystore": str(path), "ca": str(folder / "api-ca.pem")}
 
 
 def example(name: str, folder: Path) -> Cluster:
@@ -40,6 +57,7 @@ def example(name: str, folder: Path) -> Cluster:
     copy = shutil.copytree(EXAMPLES, folder / "examples")
     (copy / "auth_pass").write_text(PASSWORD)
     (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
+    write_api(copy, "192.0.2.11", "192.0.2.12")
     text = (copy / f"{name}.py").read_text()
     if "tls" in text:
         authority = Authority(copy)

@@ -13,12 +13,14 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from logstash_pipeline_parser import Pipeline
 from logstash_pipeline_parser.tree import ParseError
 
 from cluster import Cluster, Node
 from desired import firewalld, health, keepalived, logstash, modules, packages, reload, sysctl, vip
 from desired.files import desired_files
+from desired.textfile import TextFile
 from lab.settings import cache_dir
 from lab.shell import run
 
@@ -42,7 +44,8 @@ def debian(package: str) -> Path:
 
 def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
     """What any of them says against what is rendered for this node."""
-    files = {path: file.content for path, file in desired_files(cluster, node, el).items()}
+    every = desired_files(cluster, node, el)
+    files = {path: file.content for path, file in every.items()}
     return [
         *(f"{path}: a line does not end" for path, text in files.items() if text and text[-1] != "\n"),
         *of_keepalived(files[keepalived.CONF], " ".join(cluster.interfaces_of(node)), work),
@@ -58,6 +61,7 @@ def objections(cluster: Cluster, node: Node, el: int, work: Path) -> list[str]:
             for line in of_systemd(files[path])
         ),
         *of_the_environment(files, cluster),
+        *of_the_api(every, cluster),
     ]
 
 
@@ -164,6 +168,36 @@ def of_the_pipelines(cluster: Cluster, files: dict[str, str]) -> list[str]:
     return said
 
 
+def of_the_api(files: dict[str, TextFile], cluster: Cluster) -> list[str]:
+    """YAML, systemd and OpenSSL: each secret of the API's is where its reader looks for it, and nowhere else."""
+    settings = yaml.safe_load(files[logstash.SETTINGS].content)
+    if cluster.api_files is None:
+        return [f"logstash.yml: {name}" for name in settings if name.startswith(("api.ssl", "api.auth"))]
+    said = []
+    variables = _environment(files[logstash.ENVIRONMENT].content)
+    filled = {
+        name: variables[value[2:-1]]
+        for name, value in settings.items()
+        if name.startswith("api.") and str(value).startswith("${")
+    }
+    password, opening = cluster.api_files.password, cluster.api_files.keystore_password
+    if password and filled["api.auth.basic.password"] != password.get_secret_value():
+        said.append("logstash.yml: the password")
+    if opening:
+        if filled["api.ssl.keystore.password"] != opening.get_secret_value():
+            said.append("logstash.yml: the keystore's password")
+        load_pkcs12(
+            files[settings["api.ssl.keystore.path"]].data, filled["api.ssl.keystore.password"].encode()
+        )
+    readable = {path: file for path, file in files.items() if file.mode not in ("400", "600")}
+    secrets = [secret.get_secret_value() for secret in (password, opening) if secret]
+    return said + [
+        f"{path}: a secret"
+        for path, file in readable.items()
+        if any(each in file.content for each in secrets)
+    ]
+
+
 def of_the_kernel(settings: str, names: str) -> list[str]:
     """sysctl.conf(5) and modules-load.d(5)."""
     lines = [line for line in settings.splitlines() if not line.startswith("#")]
@@ -219,14 +253,19 @@ def of_the_environment(files: dict[str, str], cluster: Cluster) -> list[str]:
     if logstash.ENVIRONMENT not in files:
         return []
     meant = {name: value.get_secret_value() for name, value in cluster.environment.items()}
+    found = _environment(files[logstash.ENVIRONMENT])
+    return [f"environment: {name}" for name, value in meant.items() if found.get(name) != value]
+
+
+def _environment(text: str) -> dict[str, str]:
+    """The variables of an EnvironmentFile, as a shell has them."""
     done = subprocess.run(
         ["bash", "-c", "set -a; . /dev/stdin; exec /usr/bin/env -0"],
-        input=files[logstash.ENVIRONMENT],
+        input=text,
         env={},
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
-    found = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
-    return [f"environment: {name}" for name, value in meant.items() if found.get(name) != value]
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)

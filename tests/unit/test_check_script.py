@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -50,15 +51,20 @@ Verdict = dict[str, str]
 
 
 def run(
-    python: str, *arguments: str, drained: Path | None = None, settings: Path | None = None
+    python: str,
+    *arguments: str,
+    drained: Path | None = None,
+    settings: Path | None = None,
+    access: Path | None = None,
 ) -> tuple[int, str]:
     """The script's exit status and what it prints, in keepalived's bare environment; it does nothing else.
 
-    `drained` is the folder of drain flags to use instead of the deploy's, `settings` the file of the service's settings.
+    `drained` is the folder of drain flags to use instead of the deploy's, `settings` the file of the service's settings, and
+    `access` the one that says how to ask the API.
     """
     command = (
         [str(SCRIPT)]
-        if drained is None and settings is None
+        if drained is None and settings is None and access is None
         else [
             "-B",
             "-c",
@@ -68,6 +74,7 @@ sys.path.insert(0, {str(SCRIPT.parent)!r})
 import check_logstash_input as script
 script.DRAINED = {str(drained)!r}
 script.SETTINGS = {str(settings)!r}
+script.ACCESS = {str(access)!r}
 sys.exit(script.main(sys.argv[1:]))
 """,
         ]
@@ -81,7 +88,7 @@ sys.exit(script.main(sys.argv[1:]))
         timeout=LIMIT,
         check=False,
     )
-    assert done.stderr == b""
+    assert done.stderr == b"", done.stderr
     printed = done.stdout.decode("ascii")
     assert printed.endswith("\n")
     inputs = [argument for argument in arguments if argument != "--json"][1:]
@@ -94,13 +101,17 @@ def run_all(
     pythons: list[str] = INTERPRETERS,
     drained: Path | None = None,
     settings: Path | None = None,
+    access: Path | None = None,
 ) -> dict[str, tuple[int, str]]:
     """The same by each of these interpreters, at once."""
     with ThreadPoolExecutor() as pool:
         return dict(
             zip(
                 pythons,
-                pool.map(lambda python: run(python, *arguments, drained=drained, settings=settings), pythons),
+                pool.map(
+                    lambda python: run(python, *arguments, drained=drained, settings=settings, access=access),
+                    pythons,
+                ),
                 strict=True,
             )
         )
@@ -111,11 +122,12 @@ def verdicts(
     pythons: list[str] = INTERPRETERS,
     drained: Path | None = None,
     settings: Path | None = None,
+    access: Path | None = None,
 ) -> list[Verdict]:
     """What `--json` says of one input, by each of these interpreters; its exit status agrees with that."""
     found = []
     for python, (status, line) in run_all(
-        "--json", *arguments, pythons=pythons, drained=drained, settings=settings
+        "--json", *arguments, pythons=pythons, drained=drained, settings=settings, access=access
     ).items():
         verdict = json.loads(line)
         assert status == (verdict["state"] != "up"), python
@@ -129,8 +141,24 @@ def loopback() -> str:
 
 
 @contextlib.contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """A Logstash API on port 9600 of a loopback address of its own, which is returned."""
+def serving(answer: Answer, context: Callable[[str], ssl.SSLContext] | None = None) -> Iterator[str]:
+    """A Logstash API on port 9600 of a loopback address of its own, which is returned; with TLS where `context` makes some
+    for that address. Then a client without TLS gets no answer."""
+
+    class Server(ThreadingHTTPServer):
+        tls: ssl.SSLContext | None = None
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            if self.tls:
+                if request.recv(1, socket.MSG_PEEK) != b"\x16":
+                    return
+                request = self.tls.wrap_socket(request, server_side=True)
+            super().finish_request(request, client_address)
+            if self.tls:
+                request.close()
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Quiet: TLS fails where it should."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -147,7 +175,8 @@ def serving(answer: Answer) -> Iterator[str]:
     while server is None:
         address = loopback()
         with contextlib.suppress(OSError):
-            server = ThreadingHTTPServer((address, 9600), Handler)
+            server = Server((address, 9600), Handler)
+    server.tls = context(address) if context else None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -288,7 +317,7 @@ ANSWERS: dict[str, tuple[Answer, str | None, str]] = {
         "down: no such input",
     ),
     "404": (body(b"", status=404), "http_status", "down: HTTP status 404"),
-    "401": (body(b"", status=401), "http_status", "down: HTTP status 401"),
+    "401": (body(b"", status=401), "login", "down: it wants a login, and is asked without (HTTP status 401)"),
     "redirect": (body(b"", status=302), "http_status", "down: HTTP status 302"),
     "truncated": (
         body(OK_8[:700], length=len(OK_8)),
@@ -517,7 +546,7 @@ def test_a_drain_flag_that_has_expired_or_is_not_the_deploys_leaves_the_api_to_d
             assert (status, line) == (0, f"udp-5514 at {address} is up, in pipeline main")
 
 
-USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..."
+USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..., or --stats IP"
 
 
 @pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["--version"], ["--json"], ["--json", "127.0.0.1"]])

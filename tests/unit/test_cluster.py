@@ -51,9 +51,9 @@ def cluster(settings: Settings) -> Cluster:
 
 def test_settings_that_are_left_out_have_their_defaults(settings: Settings) -> None:
     made = cluster(settings)
-    assert (made.virtual_router_id, made.logstash, made.artifacts_url) == (
+    assert (made.virtual_router_id, made.major, made.artifacts_url) == (
         1,
-        8,
+        9,
         "https://artifacts.elastic.co",
     )
     assert made.auth_pass is not None
@@ -402,7 +402,8 @@ BAD: list[tuple[Settings, str]] = [
     ({"firewall": "iptables"}, "firewall: 'iptables' is unknown; choose from 'firewalld', 'none'"),
     ({"logstash": 5}, "logstash: 5 is unknown; choose from 6, 7, 8, 9"),
     ({"version": "8.19"}, "version: '8.19' is not a version; write it as 8.19.3, or latest for the newest"),
-    ({"version": "9.0.0"}, "version: 9.0.0 is not a Logstash 8 version; correct it, or set logstash"),
+    ({"logstash": 8, "version": "9.0.0"}, "version: 9.0.0 is not a Logstash 8 version; correct it, or set logstash"),
+    ({"version": "5.6.16"}, "version: 5.6.16 is not of Logstash 6 to 9; choose one of them"),
     ({"artifacts_url": "ftp://192.0.2.1"}, "artifacts_url: 'ftp://192.0.2.1' is not an http or https URL; write it as https://artifacts.elastic.co, without a final slash"),
     ({"proxy": "proxy:3128"}, "proxy: 'proxy:3128' is not a proxy's URL; write it as http://proxy.example.com:3128, and its login into the file `repository.secrets`"),
     ({"exclusive": "maybe"}, "exclusive: 'maybe' is neither True nor False; write one of them"),
@@ -416,7 +417,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"logstash_settings": {"Node Name": "x"}}, "logstash_settings: 'Node Name' is not the name of a setting of logstash.yml; write it in full, such as config.reload.automatic"),
     ({"logstash_settings": {"node.name": "a\nb"}}, "logstash_settings.node.name: 'a\\nb' is not a value for logstash.yml; write a number, True, False, a text of one line, or a list of such texts"),
     ({"logstash_settings": {"node.name": {}}}, "logstash_settings.node.name: {} is not a value for logstash.yml; write a number, True, False, a text of one line, or a list of such texts"),
-    ({"logstash_settings": {"api.ssl.enabled": True}}, "logstash_settings.api.ssl.enabled: all nodes' health checks ask the API at the node's own address, without TLS and a password; take it out"),
+    ({"logstash_settings": {"api.ssl.enabled": True}}, "logstash_settings.api.ssl.enabled: take it out, and use api, so that the health checks can ask the API, too"),
     ({"logstash_settings": {"path.config": "/x"}}, "logstash_settings.path.config: the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"),
     ({"logstash_settings": {"xpack.management.enabled": True}}, "logstash_settings.xpack.management.enabled: with central management, Logstash does not read the cluster's pipelines; take it out"),
     ({"logstash_settings": {"queue.type": "persisted"}}, "logstash_settings.queue.type: take it out, and use queue"),
@@ -604,7 +605,7 @@ LENGTHS: list[tuple[Settings, str]] = [
     ({"inputs": [LONG]}, "inputs.0: 'xxx"),
     ({"connection": LONG}, "connection: "),
     ({"connection": {(LONG,): 1}}, "connection: ('xxx"),
-    ({"version": f"9.{'0' * 5000}.1"}, f"version: 9.{'0' * 148}…{'0' * 48}.1 (5,004 characters) is not a Logstash 8 version; "),
+    ({"logstash": 8, "version": f"9.{'0' * 5000}.1"}, f"version: 9.{'0' * 148}…{'0' * 48}.1 (5,004 characters) is not a Logstash 8 version; "),
     ({"artifacts_url": f"http://u:{PASSWORD}@{LONG} "}, "artifacts_url: 'http://***@xxx"),
     ({"proxy": f"http://{LONG}:{PASSWORD}@h:1"}, "proxy: 'http://***@h:1' is not a proxy's URL; "),
     ({"auth_pass_file": f"/{LONG}"}, f"auth_pass_file: /{'x' * 149}…{'x' * 50} (5,001 characters) can't be read (File name too long); "),
@@ -620,7 +621,7 @@ def test_a_long_value_is_shortened_in_its_message(settings: Settings, change: Se
     (line,) = error.value.args
     assert line.startswith(start)
     assert "; " in line
-    assert len(line) < 700
+    assert len(line) < 800
     assert PASSWORD not in line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -41,11 +42,12 @@ from desired import (
     sysctl,
     vip,
 )
-from desired.paths import VERSION_FILE
+from desired.paths import VERSION_FILE, staged
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
 from remote import drain, repository
 from tests.packages import Signer
+from tests.unit.clusters import write_api
 from verification import inspection
 
 ROOT = Path(__file__).parents[2]
@@ -58,8 +60,13 @@ OS = {
 }
 
 
-OWNERS = {health.KEY: health_script.USER}
-"""Of the files that are not root's."""
+OWNERS = {
+    health.KEY: (health_script.USER, "root"),
+    health_script.ACCESS: (health_script.USER, health_script.USER),
+    logstash.KEYSTORE: (logstash.USER, logstash.USER),
+    staged(logstash.KEYSTORE): (logstash.USER, logstash.USER),
+}
+"""Of the files that are not root's: user and group."""
 UNITS = (health.UNIT, "logstash", health.LEAVE, "keepalived", fallback.UNIT)
 """In the order in which a BACKUP starts them."""
 
@@ -151,7 +158,10 @@ class Machine:
         paths = shlex.split(found(r"^find (.*?) -maxdepth", command))
         there = {path: self.files[path] for path in paths if path in self.files}
         return [
-            *(f"{mode} {OWNERS.get(path, 'root')} root {path}" for path, (mode, _) in there.items()),
+            *(
+                f"{mode} {' '.join(OWNERS.get(path, ('root', 'root')))} {path}"
+                for path, (mode, _) in there.items()
+            ),
             "--",
             *(f"{sha256}  {path}" for path, (_, sha256) in there.items()),
         ]
@@ -272,11 +282,13 @@ class Machine:
     # Changes
 
     def put(self, command: str, stdin: str) -> None:
-        sha256 = hashlib.sha256(stdin.encode()).hexdigest()
+        data = base64.b64decode(stdin) if " | base64 -d >" in command else stdin.encode()
+        sha256 = hashlib.sha256(data).hexdigest()
         assert f'echo "{sha256}  $new" | sha256sum --check' in command
         path = found(r'mv -fT "\$new" (\S+)', command)
         self.files[path] = (found(r'chmod (\d+) "\$new"', command), sha256)
-        assert f'chown {OWNERS.get(path, "root:root")} "$new"' in command
+        owner, group = OWNERS.get(path, ("root", "root"))
+        assert f'chown {owner if path == health.KEY else f"{owner}:{group}"} "$new"' in command
         if path == health.KEY:
             self.key = stdin
 
@@ -396,7 +408,10 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "stat -c %Y": lambda machine, *_: [str(1794250800 - machine.heartbeat), "1794250800"],
     "/proc/net/$table": lambda *_: ["raw", "end"],
     "ip -o addr show dev lo": Machine.tell_loopback,
-    "/etc/os-release": lambda machine, *_: "\n".join(machine.says.values()).splitlines(),
+    "/etc/os-release": lambda machine, *_: [
+        *"\n".join(machine.says.values()).splitlines(),
+        *(["logstash 9.1.0"] if "logstash" in machine.packages and "logstash" not in machine.says else []),
+    ],
     "-maxdepth 0 -type f": Machine.tell_files,
     "echo == ": Machine.tell_units,
     "rpm -q gpg-pubkey ||": lambda machine, *_: [*(known := ["0  key", "gpg-pubkey-1"]), "--", *(machine.has & set(known)), *known[:1]],
@@ -699,6 +714,42 @@ def test_a_no_op_run_is_short(world: World) -> None:
         assert "/etc/os-release" in system
         assert "=== fact fact0" in deployed
         assert "=== fact health" in verified
+
+
+def test_a_fresh_node_gets_the_major_version_that_the_others_have(world: World) -> None:
+    world.machines["stash2"].says["logstash"] = "logstash 8.19.3"
+    world.deploy()
+    for machine in world.machines.values():
+        assert any("[logstash-8.x]" in text for text in machine.stdin)
+
+
+@pytest.mark.parametrize("first", ["8.19.3", "9.3.8"])
+def test_nodes_with_several_major_versions_stop_the_run_for_all(world: World, first: str) -> None:
+    for number, version in enumerate((first, "7.17.29"), 1):
+        world.machines[f"stash{number}"].says["logstash"] = f"logstash {version}"
+    with pytest.raises(ClusterError, match="logstash: the nodes have several major versions"):
+        world.deploy()
+    assert all(machine.stdin == [] for machine in world.machines.values())
+
+
+def test_a_health_service_that_can_not_ask_a_secured_api_is_replaced_first(
+    world: World, tmp_path: Path
+) -> None:
+    """That of an earlier version has no file that says how to ask."""
+    world.deploy()
+    for machine in world.machines.values():
+        del machine.files[health_script.ACCESS]
+    world.settings = {"api": write_api(tmp_path, "10.77.0.11", "10.77.0.12")}
+    with pytest.raises(ClusterError, match=r"api: the health service on stash\d is of an earlier version"):
+        world.deploy()
+    world.settings = {}
+    world.deploy()
+    world.settings = {"api": write_api(tmp_path, "10.77.0.11", "10.77.0.12")}
+    run = world.deploy()
+    for name in ("stash1", "stash2"):
+        steps = run.changes(name)
+        known = steps.index("8. Health script and service")
+        assert known < next(steps.index(step) for step in steps if step in (BACKUPS, MASTER))
 
 
 @pytest.mark.parametrize("master", [1, 2])

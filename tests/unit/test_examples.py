@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import Cluster, Input, Node, Repository, Tls
+from cluster import Api, Cluster, Input, Node, Repository, Tls
 from tests.unit.clusters import EXAMPLES, example
 from tests.unit.judges import objections
 
@@ -39,7 +39,8 @@ def test_examples_use_documentation_addresses_only() -> None:
         for address in re.findall(r"\d+\.\d+\.\d+\.\d+|[0-9a-f]+:[0-9a-f:]*:[0-9a-f:]*", text)
     }
     assert all(
-        address.startswith(("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:")) for address in found
+        address.startswith(("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:")) or address == "127.0.0.1"
+        for address in found
     )
 
 
@@ -47,7 +48,7 @@ def test_every_setting_has_an_example() -> None:
     """But those that speak for themselves."""
     plain = {"notification_email", "name"}
     texts = "".join((EXAMPLES / f"{name}.py").read_text() for name in NAMES)
-    for model in (Cluster, Node, Input, Tls, Repository):
+    for model in (Cluster, Node, Input, Tls, Repository, Api):
         for name, info in model.model_fields.items():
             field = info.alias or name
             assert field in plain or re.search(rf"""\b{field}(=|": )""", texts), f"{field}: in no example"

@@ -230,6 +230,8 @@ def running(
     settings.write_text(
         json.dumps(
             {
+                "access": str(folder / "access.json"),
+                "previous_access": str(folder / "previous.json"),
                 "interval": interval,
                 "timeout": timeout,
                 "own": own,

@@ -78,7 +78,7 @@ def test_two_fit_machines_are_a_cluster_of_their_addresses() -> None:
         other_interfaces={},
         vips=[VIP],
         senders=[SENDER],
-        logstash=8,
+        logstash=9,
         vrrp=3,
         connection={"_sudo": True},
     )
@@ -162,7 +162,7 @@ def test_machines_without_a_network_in_common_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("installed", "logstash"),
-    [((None, None), 8), (("7.17.29", None), 7), (("7.17.29", "9.1.0"), 9), (("5.6.16", None), 8)],
+    [((None, None), 9), (("7.17.29", None), 7), (("7.17.29", "9.1.0"), 9), (("5.6.16", None), 9)],
 )
 def test_the_installed_logstash_is_proposed(installed: tuple[str | None, ...], logstash: int) -> None:
     machines = [seen(number, logstash=version) for number, version in enumerate(installed, 1)]

@@ -31,7 +31,7 @@ from desired.files import desired_files
 from tests.certificates import Authority
 from tests.packages import Signer
 from tests.unit import judges
-from tests.unit.clusters import make_cluster
+from tests.unit.clusters import API_PASSWORD, KEYSTORE_PASSWORD, make_cluster, write_api
 from tests.unit.judges import objections
 
 Settings = dict[str, Any]
@@ -77,9 +77,11 @@ def _files(folder: Path, password: str, variables: dict[str, str], pipelines: li
 
 
 @cache
-def _certificates() -> dict[str, str]:
-    """A certificate for each VIP that a cluster here can have, its key and its CA: text by file name."""
+def _certificates() -> dict[str, bytes]:
+    """A certificate for each VIP that a cluster here can have, its key and its CA, and a keystore for each node's address:
+    content by file name."""
     with tempfile.TemporaryDirectory() as name:
+        write_api(Path(name), *(_address(version, 11 + place) for version in (4, 6) for place in range(5)))
         authority = Authority(Path(name))
         vips = [
             address(version, 200 + place)
@@ -88,7 +90,10 @@ def _certificates() -> dict[str, str]:
             for place in range(3)
         ]
         authority.issue("logs", "logs.example.com", *vips)
-        return {file.name: file.read_text() for file in Path(name).iterdir()}
+        login = f"USERNAME=monitor\nPASSWORD={API_PASSWORD}\n"
+        (Path(name) / "login.secrets").write_text(login)
+        (Path(name) / "tls.secrets").write_text(f"KEYSTORE_PASSWORD={KEYSTORE_PASSWORD}\n")
+        return {file.name: file.read_bytes() for file in Path(name).iterdir()}
 
 
 @cache
@@ -124,8 +129,8 @@ def _folder(case: Case) -> Iterator[Path]:
             target = folder / "pipelines" / ("" if pipeline == "main" else pipeline)
             target.mkdir(parents=True, exist_ok=True)
             (target / "named.conf").write_text(text)
-        for file, text in _certificates().items():
-            (folder / file).write_text(text)
+        for file, content in _certificates().items():
+            (folder / file).write_bytes(content)
         (folder / "signer.asc").write_text(_signer().file_text)
         (folder / "login").write_text("USERNAME=stash\nPASSWORD=pass#word\n")
         yield folder
@@ -168,6 +173,11 @@ class Case:
                 folder / "rpms",
                 version=version if isinstance(version, str) and "/" not in version else "8.19.3",
             )
+        if isinstance(settings.get("api"), dict):
+            settings["api"] = {
+                name: str(folder / value) if value in _certificates() else value
+                for name, value in settings["api"].items()
+            }
         _, data = define(**settings)
         return Cluster.model_validate(data["cluster"])
 
@@ -193,7 +203,27 @@ SENDERS = {
     4: ["0.0.0.0/0", "198.51.100.7", "198.51.100.0/25", "192.0.2.64/26", "10.0.0.0/8", "203.0.113.255"],
     6: ["::/0", "2001:db8:1::/48", "2001:db8::7", "fd00::/8", "2001:db8:0:0:1::/80"],
 }
+MONITORS = {
+    4: ["127.0.0.1", "198.51.100.20", "203.0.113.0/28"],
+    6: ["::1", "2001:db8::20", "2001:db8:2::/48"],
+}
+APIS: list[Settings] = [
+    {"secrets": "api.secrets", "keystore": "api.p12", "ca": "api-ca.pem"},
+    {"secrets": "tls.secrets", "keystore": "api.p12", "ca": "api-ca.pem"},
+    {"secrets": "login.secrets"},
+]
 COUNTS = st.integers(1, 100_000)
+PIPELINE_SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "pipeline.workers": COUNTS,
+        "pipeline.batch.size": COUNTS,
+        "pipeline.batch.delay": st.integers(0, 1000),
+        "queue.type": st.sampled_from(["memory", "persisted"]),
+        "queue.drain": st.booleans(),
+    },
+)
+"""Those that each Logstash has."""
 
 
 def _address(version: int, number: int) -> str:
@@ -430,6 +460,10 @@ def good_cases(draw: Callable[..., Any]) -> Case:
             st.one_of(st.booleans(), COUNTS, st.sampled_from(["a: b # c", "\"'\\", "${NAME}", "{}", "é"])),
         ),
         "existing": st.sampled_from(["adopt", "replace"]),
+        "monitors": st.lists(st.sampled_from(MONITORS[min(families)]), unique=True),
+        "jvm_options": st.lists(st.sampled_from(["-Duser.timezone=UTC", "-XX:+UseG1GC"]), unique=True),
+        "pipeline_settings": st.fixed_dictionaries({inputs[0].get("pipeline", "main"): PIPELINE_SETTINGS}),
+        **({"api": st.sampled_from(APIS)} if logstash > 7 else {}),
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))

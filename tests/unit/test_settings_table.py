@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cluster import Cluster, Input, Node, Tls
+from cluster import Api, Cluster, Input, Node, Tls
 from docs.settings import BEGIN, END, MOST_NEEDED, README, REFERENCE, docstrings, renewed, tables
 
 
@@ -24,7 +24,7 @@ def test_readmes_tables_are_one_screen() -> None:
         assert names <= set(model.model_fields)
 
 
-@pytest.mark.parametrize("model", [Cluster, Node, Input, Tls])
+@pytest.mark.parametrize("model", [Cluster, Node, Input, Tls, Api])
 def test_each_setting_has_a_row(model: type[BaseModel]) -> None:
     fields = model.model_fields
     assert list(docstrings(model)) == list(fields)
@@ -36,5 +36,5 @@ def test_rows() -> None:
     rows = tables().splitlines()
     assert "| `vip` | needed | The virtual address" in "\n".join(rows)
     assert any(row.startswith("| `server_port` | `port` | Port at the nodes") for row in rows)
-    assert any(row.startswith("| `logstash` | `8` | ") for row in rows)
+    assert any(row.startswith("| `queue` | `memory` | ") for row in rows)
     assert all(row.count("|") == 4 and row.endswith(". |") for row in rows if row.startswith("| `"))

@@ -49,6 +49,16 @@ def test_an_api_that_answers_a_sender(cluster: Cluster, python: str) -> None:
     assert find_exposed(cast(Host, Sender(python)), cluster) == []
 
 
+def test_a_sender_that_is_a_monitor_may_read_the_api(cluster: Cluster) -> None:
+    """As long as it is that one: here, all are at 127.0.0.1."""
+    data = cluster.model_dump(mode="json", by_alias=True)
+    monitored = Cluster.model_validate({**data, "monitors": ["127.0.0.0/28"]})
+    others = Cluster.model_validate({**data, "monitors": ["127.0.9.0/24"]})
+    with socket.create_server(("127.0.7.2", 9600)):
+        assert find_exposed(cast(Host, Sender()), monitored) == []
+        assert [problem.node for problem in find_exposed(cast(Host, Sender()), others)] == ["stash2"]
+
+
 def test_a_sender_that_can_not_try(cluster: Cluster) -> None:
     sender = SimpleNamespace(name="sender", run_shell_command=Mock(side_effect=OSError("gone")))
     (problem,) = find_exposed(cast(Host, sender), cluster)

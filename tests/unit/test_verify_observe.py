@@ -225,22 +225,21 @@ def test_a_file_that_was_rotated_or_emptied_is_read_from_its_start(tmp_path: Pat
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
-def test_event_counts_are_asked_for_at_the_nodes_own_address(tmp_path: Path, address: str) -> None:
-    """A real Logstash's answer, asked for without a proxy; IPv6 as a URL has it."""
+def test_event_counts_are_those_that_the_health_script_gets(tmp_path: Path, address: str) -> None:
+    """A real Logstash's answer, asked for at the node's own address, by the Python that is there."""
     sample = ROOT / "tests" / "samples" / "7.17.29.08-tcp-port-freed.pipelines.200.json"
-    program(tmp_path, "curl", f'echo "$@" >{tmp_path}/arguments; cat {sample}')
+    program(tmp_path, "python3", f'echo "$@" >{tmp_path}/arguments; cat {sample}')
+    asked = {"address": ip_address(address), "script": "/etc/keepalived/check.py"}
     search = f"{tmp_path}:{os.environ['PATH']}"
-    assert read(EventCounts(), search=search, address=ip_address(address)) == {"tcp-5514": 0, "udp-5514": 0}
-    host = "[fd00::1]" if ":" in address else address
-    arguments = (tmp_path / "arguments").read_text().split()
-    assert arguments[-1] == f"http://{host}:9600/_node/stats/pipelines"
-    assert "--globoff --noproxy * --max-time 10" in " ".join(arguments)
+    assert read(EventCounts(), search=search, **asked) == {"tcp-5514": 0, "udp-5514": 0}
+    assert (tmp_path / "arguments").read_text() == f"/etc/keepalived/check.py --stats {address}\n"
 
 
 def test_without_an_answer_event_counts_are_unknown(tmp_path: Path) -> None:
-    program(tmp_path, "curl", "exit 7")
+    program(tmp_path, "python3", "echo it wants TLS, and is asked without; exit 1")
     search = f"{tmp_path}:{os.environ['PATH']}"
-    assert read(EventCounts(), search=search, address=ip_address("10.0.0.1")) is None
+    asked = {"address": ip_address("10.0.0.1"), "script": "/etc/keepalived/check.py"}
+    assert read(EventCounts(), search=search, **asked) is None
 
 
 @pytest.mark.parametrize(

@@ -19,3 +19,7 @@ class JavaError(Exception):
 
 class UsageError(Exception):
     """The command line is wrong, or it names sources of configuration that exclude each other."""
+
+
+class ArgumentError(Exception):
+    """The API can't be made as the settings say."""

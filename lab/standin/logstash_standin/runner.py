@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from .agent import SHARE_BEFORE_API, SHARE_BEFORE_PIPELINES, Agent
-from .api import Api
+from .api import Api, Security
 from .delays import Delays, read_delays
-from .errors import ConfigurationError, JavaError, SettingsError, UsageError
+from .errors import ArgumentError, ConfigurationError, JavaError, SettingsError, UsageError
 from .log import Log
 from .metrics import PipelineMetrics
 from .pipeline import Pipeline
@@ -197,7 +197,11 @@ def _run_agent(settings: Settings, delays: Delays, log: Log) -> int:
         host, ports = settings.api_setting("http.host"), settings.api_setting("http.port")
         option = "--api.http.port" if settings.version >= (7, 16) else "--http.port"
         try:
-            api = Api(host, ports, option, log)
+            api = Api(host, ports, option, Security(settings), log)
+        except ArgumentError as error:
+            raise _FatalError(
+                f"An unexpected error occurred! {{:error=>#<ArgumentError: {error}>, :backtrace=>[]}}"
+            ) from None
         except OSError as error:
             if error.strerror and "Logstash tried" in error.strerror:
                 raise

@@ -24,6 +24,14 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
+def _secret(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f'Setting "{name}" must be a String')
+    if not value:
+        raise SettingsError(f'Setting "{name}" must not be empty')
+    return value
+
+
 def _flag(name: str, value: Any) -> bool:
     if value in (True, "true"):
         return True
@@ -69,6 +77,12 @@ def _bytes(name: str, value: Any) -> int:
     return int(float(match[1]) * units[match[2].removesuffix("b")])
 
 
+def _existing_file(name: str, value: Any) -> str:
+    if not Path(str(value)).exists():
+        raise SettingsError(f'File "{value}" must exist but was not found.')
+    return str(value)
+
+
 def _duration(name: str, value: Any) -> float:
     units = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
     match = re.fullmatch(rf"(\d+)({'|'.join(units)})", str(value))
@@ -99,9 +113,15 @@ class Setting:
 
 IMPLEMENTED: Mapping[str, Setting] = {
     "allow_superuser": Setting(_flag, since=(8, 3)),
+    "api.auth.basic.password": Setting(_secret, since=(7, 16)),
+    "api.auth.basic.username": Setting(_text, since=(7, 16)),
+    "api.auth.type": Setting(_choice("none", "basic"), "none", since=(7, 16)),
     "api.enabled": Setting(_flag, True, since=(7, 16), flags=("--api.enabled",)),
     "api.http.host": Setting(_text, "127.0.0.1", since=(7, 16), flags=("--api.http.host",)),
     "api.http.port": Setting(_ports, range(9600, 9701), since=(7, 16), flags=("--api.http.port",)),
+    "api.ssl.enabled": Setting(_flag, False, since=(7, 16)),
+    "api.ssl.keystore.password": Setting(_secret, since=(7, 16)),
+    "api.ssl.keystore.path": Setting(_existing_file, since=(7, 16)),
     "config.reload.automatic": Setting(_flag, False, flags=("-r", "--config.reload.automatic")),
     "config.reload.interval": Setting(_duration, 3.0, flags=("--config.reload.interval",)),
     "config.support_escapes": Setting(_flag, False, flags=("--config.support_escapes",)),
@@ -160,8 +180,7 @@ _WITHOUT_EFFECT_SINCE: Mapping[tuple[int, int], str] = {
     (7, 7): "monitoring.cluster_uuid pipeline.ordered",
     (7, 10): "dead_letter_queue.flush_interval",
     (7, 15): "enable-local-plugin-development",
-    (7, 16): """api.auth.basic.password api.auth.basic.username api.auth.type api.environment api.ssl.enabled
-        api.ssl.keystore.password api.ssl.keystore.path""",
+    (7, 16): "api.environment",
     (8, 3): """api.auth.basic.password_policy.include.digit api.auth.basic.password_policy.include.lower
         api.auth.basic.password_policy.include.symbol api.auth.basic.password_policy.include.upper
         api.auth.basic.password_policy.length.minimum api.auth.basic.password_policy.mode
