@@ -191,22 +191,29 @@ class FirewalldMachine(ShellMachine):
         )
 
     def attach(self, cluster: Cluster, node: Node, world: Namespace, addresses: Iterable[str]) -> None:
-        """Connect it to the other namespace, which gets these addresses, by the cluster's interface."""
-        link = cluster.interface_of(node)
-        # Not in its process namespace, which does not know the other one's process.
-        run(
-            *("nsenter", f"--target={world.pid}", "--net", "ip", "link", "add", "world", "type", "veth"),
-            *("peer", "name", link, "netns", str(self.namespace.pid)),
-        )
-        for namespace, name in ((world, "world"), (self.namespace, link)):
-            namespace.run("ip", "link", "set", name, "up")
-        for address in [*map(str, node.addresses), *map(str, cluster.vips)]:
-            self._add(self.namespace, address, link)
+        """Connect it to the other namespace, which gets these addresses, by each of the node's interfaces."""
+        links = {link: f"world{number}" for number, link in enumerate(cluster.interfaces_of(node))}
+        for link, other in links.items():
+            # Not in its process namespace, which does not know the other one's process.
+            run(
+                *("nsenter", f"--target={world.pid}", "--net", "ip", "link", "add", other, "type", "veth"),
+                *("peer", "name", link, "netns", str(self.namespace.pid)),
+            )
+            for namespace, name in ((world, other), (self.namespace, link)):
+                namespace.run("ip", "link", "set", name, "up")
+        own = cluster.interface_of(node)
+        for address in node.addresses:
+            self._add(self.namespace, str(address), own)
         for address in addresses:
-            self._add(world, address, "world")
+            self._add(world, address, links[own])
         for family in cluster.families:
-            for namespace, name in ((world, "world"), (self.namespace, link)):
+            for namespace, name in ((world, links[own]), (self.namespace, own)):
                 namespace.run("ip", f"-{family}", "route", "add", "default", "dev", name)
+        for vip in cluster.vips:
+            link = cluster.vip_interface(vip, node)
+            for address in {vip, cluster.vrrp_source(vip, node)} - {*node.addresses}:
+                self._add(self.namespace, str(address), link)
+                world.run("ip", "route", "add", str(address), "dev", links[link])
 
     @staticmethod
     def _add(namespace: Namespace, address: str, link: str) -> None:

@@ -48,20 +48,27 @@ def deploy(machine: FirewalldMachine, cluster: Cluster, node: Node, with_table: 
 
 
 def sources(cluster: Cluster, node: Node) -> dict[int, list[str]]:
-    """By family: the other nodes, a sender of each network, and two that may send nothing."""
+    """By family: the other nodes, a sender of each network, a neighbor in each network that may send nothing, and one from
+    elsewhere that may not."""
     found: dict[int, list[str]] = {}
     for version in cluster.families:
-        peers = [str(peer.at(version)) for peer in cluster.peers(node)]
+        peers = list(
+            dict.fromkeys(
+                str(address)
+                for peer in cluster.peers(node)
+                for address in (peer.at(version), *(cluster.vrrp_source(vip, peer) for vip in cluster.vips))
+                if address.version == version
+            )
+        )
         senders = {
             str(next(iter(ip_network(sender).hosts())))
             for input in cluster.inputs
             for sender in cluster.all_senders_of(input)
             if sender.version == version
         }
-        (network,) = (network for network in cluster.networks if network.version == version)
-        neighbor = str(network[-9])
-        assert not {neighbor, UNKNOWN[version]} & {*peers, *senders}
-        found[version] = [*peers, *sorted(senders), neighbor, UNKNOWN[version]]
+        neighbors = [str(network[-9]) for network in cluster.networks if network.version == version]
+        assert not {*neighbors, UNKNOWN[version]} & {*peers, *senders}
+        found[version] = [*peers, *sorted(senders), *neighbors, UNKNOWN[version]]
     return found
 
 
@@ -70,8 +77,15 @@ def probes_and_verdicts(cluster: Cluster, node: Node) -> dict[Probe, bool]:
     verdicts: dict[Probe, bool] = {}
     for version, addresses in sources(cluster, node).items():
         own, peers = str(node.at(version)), {str(peer.at(version)) for peer in cluster.peers(node)}
+        # All interfaces are in the same zone here, so each takes what one of them must take.
+        advertising = {
+            str(cluster.vrrp_source(vip, peer)) for vip in cluster.vips for peer in cluster.peers(node)
+        }
         for source in addresses:
-            verdicts["vrrp", source, own, 0] = source in peers
+            for vip in cluster.vips:
+                if vip.version == version:
+                    target = str(cluster.vrrp_source(vip, node))
+                    verdicts["vrrp", source, target, 0] = source in advertising
             if version == 4:
                 verdicts["udp", source, own, SYNC_PORT] = source in peers and "dr" in cluster.forwardings
             if version == node.address.version:
@@ -88,8 +102,11 @@ def probes_and_verdicts(cluster: Cluster, node: Node) -> dict[Probe, bool]:
                 peer_may = source in peers and (
                     server.forwarding == "snat" or version == node.address.version
                 )
-                verdicts[protocol, source, str(real.address), real.port] = peer_may or (
-                    server.forwarding == "nat" and allowed
+                # Where several VIPs lead to the same real server, each has senders of its own.
+                verdicts[protocol, source, str(real.address), real.port] = (
+                    peer_may
+                    or (server.forwarding == "nat" and allowed)
+                    or verdicts.get((protocol, source, str(real.address), real.port), False)
                 )
     return verdicts
 
