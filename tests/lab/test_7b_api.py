@@ -97,6 +97,7 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
                 done = cluster.deploy("-y", "-vvv", "--diff", inventory=inventory)
             said.append(done.stdout + done.stderr)
             assert done.returncode == 0, said[-1]
+            assert cluster.plan(inventory)[0] == {}
             until(lambda path=inventory: cluster.whole(path), 30, "the cluster whole")  # type: ignore[misc]
             assert cluster.lost(mark, sent[0]) == []
             if inventory != secured:
