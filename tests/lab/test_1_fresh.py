@@ -122,7 +122,7 @@ def test_an_inventory_is_written_of_what_the_machines_are_and_a_dry_deploy_reads
         '"stash2": "10.77.0.12",',
         'network="10.77.0.0/24",',
         'interface="eth0",',
-        "logstash=8,",
+        "logstash=9,",
         '"_sudo": True',
     ):
         assert line in text

@@ -973,7 +973,7 @@ def test_all_objections_to_all_nodes_are_told_in_one_run_and_nothing_is_touched(
     machine = world.machines["stash2"]
     machine.says |= {
         "address": "2: eth0    inet 10.77.0.13/24 brd",
-        "modules": "missing ip_vs_rr\nkernel 5.14.0 kernel-core",
+        "modules": "missing ip_vs_wrr\nkernel 5.14.0 kernel-core",
     }
     version = ["keepalived global_defs {", "keepalived vrrp_version 3 }"]
     machine.others = [
@@ -992,7 +992,7 @@ def test_all_objections_to_all_nodes_are_told_in_one_run_and_nothing_is_touched(
         "stash2: /tmp is mounted noexec",  # a warning
         "stash1: nftables.service starts at boot beside firewalld",
         "nodes.stash2: 10.77.0.12 is not on its eth0, which has 10.77.0.13; ",
-        "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_rr); run ",
+        "stash2: its kernel 5.14.0 does not have all modules that this cluster needs (missing: ip_vs_wrr); run ",
         "stash2: /etc/logstash/logstash.yml sets xpack.monitoring.enabled, which would be lost; write ",
         "stash2: /etc/keepalived/keepalived.conf has vrrp_instance WEB, which would be gone; set existing='adopt' ",
         "stash2: Logstash would read /etc/logstash/conf.d/10-app.conf in one pipeline with the cluster's inputs",
