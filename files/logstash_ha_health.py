@@ -137,7 +137,8 @@ PROCESSES = (
     "/sys/fs/cgroup/systemd/system.slice/keepalived.service/cgroup.procs",
 )
 """Where the processes of keepalived's unit are listed: cgroups v2, and v1 (EL 7 and 8)."""
-RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
+RTM_NEWLINK, RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 16, 1, 0x10, 0x100
+IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 0x40, 0x8913, 0x8933
 """rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
@@ -983,7 +984,7 @@ class LinkMonitor(threading.Thread):
         """Whether it is not done yet."""
         self.complained = False
         self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self.connection.bind((0, RTMGRP_LINK))
+        self.connection.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
         self.read_link()
 
     def _ioctl(self, request, answer_format):
@@ -1021,15 +1022,18 @@ class LinkMonitor(threading.Thread):
             self.running = bool(flags & IFF_RUNNING)
 
     def has_address(self):
-        """Whether the node has its address."""
-        connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
+        """Whether the node has its address: it is where the kernel sends what is for the address from, which sends nothing
+        here. With ip_nonlocal_bind, as the recipe sets it, a socket can be bound to any address."""
+        family = script.family_of(self.own)
+        connection = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            connection.bind((self.own, 0))
+            connection.connect((self.own, script.API_PORT))
+            source = connection.getsockname()[0].partition("%")[0]
         except socket.error:
             return False
         finally:
             connection.close()
-        return True
+        return socket.inet_pton(family, source) == socket.inet_pton(family, self.own)
 
     def update(self):
         """Tells keepalived. How many seconds to wait for the next message."""
@@ -1039,13 +1043,17 @@ class LinkMonitor(threading.Thread):
             self.ready_since = None
             self._hold("the link is down")
             return LOOK
+        has_address = self.has_address()
         if self.renewed:
             self._hold("%s was made anew" % self.interface)
+        elif not has_address:
+            # keepalived keeps the VIP, or takes it again, and nothing that comes there can be sent on.
+            self._hold("the node does not have its address %s" % self.own)
         elif self.sockets.missing_for_long() and self._may_ask():
             self._hold("keepalived has no socket for VRRP")
         if not self.held:
             return LOOK
-        if not self.has_address():
+        if not has_address:
             self.ready_since = None
             return TICK
         now = script.clock()

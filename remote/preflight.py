@@ -153,9 +153,7 @@ def _examine(host: Host, cluster: Cluster, node: Node) -> _Examined:
     return _Examined(el, machine["nftables"], refused, warnings)
 
 
-def _without_packages(
-    host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]
-) -> list[str]:
+def _without_packages(host: Host, cluster: Cluster, node: Node, packages: dict[str, str | None]) -> list[str]:
     """Why the node can't have the packages that it needs: the repository is not as it should be, or others manage them, and
     they are not there.
 
