@@ -202,8 +202,8 @@ class FirewalldMachine(ShellMachine):
             for namespace, name in ((world, other), (self.namespace, link)):
                 namespace.run("ip", "link", "set", name, "up")
         own = cluster.interface_of(node)
-        for address in node.addresses:
-            self._add(self.namespace, str(address), own)
+        for own_address in node.addresses:
+            self._add(self.namespace, str(own_address), own)
         for address in addresses:
             self._add(world, address, links[own])
         for family in cluster.families:
@@ -211,9 +211,9 @@ class FirewalldMachine(ShellMachine):
                 namespace.run("ip", f"-{family}", "route", "add", "default", "dev", name)
         for vip in cluster.vips:
             link = cluster.vip_interface(vip, node)
-            for address in {vip, cluster.vrrp_source(vip, node)} - {*node.addresses}:
-                self._add(self.namespace, str(address), link)
-                world.run("ip", "route", "add", str(address), "dev", links[link])
+            for own_address in {vip, cluster.vrrp_source(vip, node)} - {*node.addresses}:
+                self._add(self.namespace, str(own_address), link)
+                world.run("ip", "route", "add", str(own_address), "dev", links[link])
 
     @staticmethod
     def _add(namespace: Namespace, address: str, link: str) -> None:
