@@ -569,8 +569,9 @@ class World:
         limit: str | None = None,
         serial: bool = False,
         no_wait: bool = False,
+        file: str = "deploy.py",
     ) -> Run:
-        """Run deploy.py on all nodes or on one, or only prepare the run; with `serial` or `no_wait`, as pyinfra's options do."""
+        """Run deploy.py, or another one of the project's, on all nodes or on one, or only prepare the run; with `serial` or `no_wait`, as pyinfra's options do."""
         for machine in (*self.machines.values(), self.sender):
             machine.commands.clear()
             machine.stdin.clear()
@@ -588,7 +589,7 @@ class World:
             state.set_stage(StateStage.Connect)
             connect_all(state)
             state.set_stage(StateStage.Prepare)
-            load_deploy_file(state, "deploy.py")
+            load_deploy_file(state, file)
             if not dry:
                 state.set_stage(StateStage.Execute)
                 with suppress(PyinfraError):
@@ -890,6 +891,13 @@ def test_a_failed_command_does_not_tell_the_password(world: World) -> None:
     run = world.deploy()
     assert any("auth_pass ******** is refused" in line for line in run.log)
     assert not [line for line in run.log if PASSWORD in line]
+
+
+def test_undo_plans_what_takes_a_node_out_again(world: World) -> None:
+    world.deploy()
+    run = world.deploy(dry=True, limit="stash2", file="undo.py")
+    assert run.failed == []
+    assert any("Files as they were" in line for line in run.log)
 
 
 def test_el7_uses_yum_and_restarts_keepalived(world: World) -> None:

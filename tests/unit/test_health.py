@@ -972,6 +972,8 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "peers",
         "reload",
         "cold",
+        "access",
+        "previous_access",
         "nodes",
     ],
 )
@@ -990,6 +992,8 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "peers": f"{tmp_path}/peers",
         "reload": f"{tmp_path}/reload/keepalived",
         "cold": COLD,
+        "access": f"{tmp_path}/access.json",
+        "previous_access": f"{tmp_path}/previous.json",
         "nodes": {"127.0.0.1": {}},
     }
     file.write_text(json.dumps({key: value for key, value in settings.items() if key != setting}))
