@@ -78,7 +78,7 @@ def _repository(cluster: Cluster) -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(desired_files(cluster, cluster.nodes[0], 9)[packages.REPOSITORY].content)
     (name,) = parser.sections()
-    assert name == "logstash-8.x"
+    assert name == "logstash-9.x"
     return dict(parser[name])
 
 
@@ -128,7 +128,7 @@ def test_mirrors_are_a_list_or_the_address_of_one(made: Callable[..., Cluster]) 
 
 def test_without_a_repository_of_its_own_it_is_elastics(made: Callable[..., Cluster]) -> None:
     repository = _repository(made())
-    assert repository["baseurl"] == "https://artifacts.elastic.co/packages/8.x/yum"
+    assert repository["baseurl"] == "https://artifacts.elastic.co/packages/9.x/yum"
     assert repository["gpgkey"] == "https://artifacts.elastic.co/GPG-KEY-elasticsearch"
     assert made().key_fingerprints == (ELASTICS_FINGERPRINT,)
 
