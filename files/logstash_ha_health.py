@@ -148,7 +148,8 @@ PROCESSES = (
     "/sys/fs/cgroup/systemd/system.slice/keepalived.service/cgroup.procs",
 )
 """Where the processes of keepalived's unit are listed: cgroups v2, and v1 (EL 7 and 8)."""
-RTM_NEWLINK, RTMGRP_LINK, IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 16, 1, 0x40, 0x8913, 0x8933
+RTM_NEWLINK, RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 16, 1, 0x10, 0x100
+IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 0x40, 0x8913, 0x8933
 """rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
@@ -1116,7 +1117,7 @@ class LinkMonitor(threading.Thread):
         """Whether it is not done yet."""
         self.complained = False
         self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self.connection.bind((0, RTMGRP_LINK))
+        self.connection.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
         self.read_link()
 
     def _ioctl(self, request, answer_format):
@@ -1153,17 +1154,25 @@ class LinkMonitor(threading.Thread):
         if index == self._read_index() and kind == RTM_NEWLINK:
             self.running = bool(flags & IFF_RUNNING)
 
-    def has_addresses(self):
-        """Whether the node has its addresses on this link."""
+    def missing_address(self):
+        """The first of the node's addresses that this link should have and does not; None where they are all there.
+
+        The kernel sends from an address to itself, and sends nothing here. With ip_nonlocal_bind, as the recipe sets it, a
+        socket can be bound to any address."""
         for address in self.addresses:
-            connection = socket.socket(script.family_of(address), socket.SOCK_DGRAM)
+            family = script.family_of(address)
+            connection = socket.socket(family, socket.SOCK_DGRAM)
             try:
-                connection.bind((address, 0))
+                connection.connect((address, script.API_PORT))
+                source = connection.getsockname()[0].partition("%")[0]
             except socket.error:
-                return False
+                return address
             finally:
                 connection.close()
-        return True
+            # From 127.0.0.1 to all addresses of the loopback interface.
+            if socket.inet_pton(family, source) != socket.inet_pton(family, address) and source != "127.0.0.1":
+                return address
+        return None
 
     def update(self):
         """Tells keepalived. How many seconds to wait for the next message."""
@@ -1173,13 +1182,17 @@ class LinkMonitor(threading.Thread):
             self.ready_since = None
             self._hold("%s is down" % self.title)
             return LOOK
+        missing = self.missing_address()
         if self.renewed:
             self._hold("%s was made anew" % self.interface)
+        elif missing is not None:
+            # keepalived keeps the VIP, or takes it again, and nothing that comes there can be sent on.
+            self._hold("the node does not have its address %s" % missing)
         elif self.sockets.missing_for_long() and self._may_ask():
             self._hold("keepalived has no socket for VRRP")
         if not self.held:
             return LOOK
-        if not self.has_addresses():
+        if missing is not None:
             self.ready_since = None
             return TICK
         now = script.clock()

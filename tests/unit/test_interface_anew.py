@@ -248,6 +248,32 @@ def test_a_node_whose_interface_was_made_anew_can_become_master(
             until(node.network.has_vip, LIMIT, node.log)
 
 
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_a_master_whose_address_goes_hands_its_vip_over(tmp_path: Path, python: str) -> None:
+    """Its interface stays: so it is when NetworkManager takes a connection down, and keepalived puts the VIP back before the
+    interface is removed. The nodes have the recipe's ip_nonlocal_bind, with which a socket can be bound to any address."""
+    with cluster(tmp_path, "bridge") as (other, node):
+        for each in (other, node):
+            each.network.run("echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind")
+        started(other, node)
+        with service(node, python) as running_service:
+            running_service.wait_for_systemd(b"READY=1")
+            assert node.network.has_vip()
+            node.network.run("ip address flush dev br7")
+            until(other.network.has_vip, LIMIT, other.log)
+            until(lambda: not node.network.has_vip(), LIMIT, node.log)
+            assert running_service.link_fault() == "1\n"
+            node.network.run("ip address add 10.77.0.12/24 dev br7")
+            running_service.wait(lambda: running_service.link_fault() == "")
+            lines = [
+                "the node does not have its address 10.77.0.12: keepalived takes no part",
+                "the link is up: keepalived takes part again",
+            ]
+            running_service.wait(lambda: running_service.lines() == lines)
+            other.stop()
+            until(node.network.has_vip, LIMIT, node.log)
+
+
 def test_a_keepalived_without_sockets_for_adverts_is_reloaded(tmp_path: Path) -> None:
     """It has started before the node had its address, and nobody has seen the interface change."""
     patch = "service.DEAF_AFTER = 1; service.LINK_HOLD = 0.2; service.LOOK = 0.2"
@@ -263,7 +289,12 @@ def test_a_keepalived_without_sockets_for_adverts_is_reloaded(tmp_path: Path) ->
             assert node.reload().returncode == 0
             running_service.wait(lambda: running_service.link_fault() == "")
             assert node.network.sockets() == 2
-            assert running_service.lines()[0] == "keepalived has no socket for VRRP: keepalived takes no part"
+            lines = [
+                "the node does not have its address 10.77.0.12: keepalived takes no part",
+                "keepalived has to be reloaded, to use bond0.91 as it is now",
+                "the link is up: keepalived takes part again",
+            ]
+            running_service.wait(lambda: running_service.lines() == lines)
             other.stop()
             until(node.network.has_vip, LIMIT, node.log)
 
