@@ -1155,9 +1155,10 @@ class LinkMonitor(threading.Thread):
             self.running = bool(flags & IFF_RUNNING)
 
     def missing_address(self):
-        """The first of the node's addresses on this link that it does not have, or None. Where the kernel sends what is for an
-        address of its own from, is that address; this sends nothing. With ip_nonlocal_bind, as the recipe sets it, a socket
-        can be bound to any address."""
+        """The first of the node's addresses that this link should have and does not; None where they are all there.
+
+        The kernel sends from an address to itself, and sends nothing here. With ip_nonlocal_bind, as the recipe sets it, a
+        socket can be bound to any address."""
         for address in self.addresses:
             family = script.family_of(address)
             connection = socket.socket(family, socket.SOCK_DGRAM)
@@ -1168,7 +1169,8 @@ class LinkMonitor(threading.Thread):
                 return address
             finally:
                 connection.close()
-            if socket.inet_pton(family, source) != socket.inet_pton(family, address):
+            # From 127.0.0.1 to all addresses of the loopback interface.
+            if socket.inet_pton(family, source) != socket.inet_pton(family, address) and source != "127.0.0.1":
                 return address
         return None
 
@@ -1183,14 +1185,14 @@ class LinkMonitor(threading.Thread):
         missing = self.missing_address()
         if self.renewed:
             self._hold("%s was made anew" % self.interface)
-        elif missing:
+        elif missing is not None:
             # keepalived keeps the VIP, or takes it again, and nothing that comes there can be sent on.
             self._hold("the node does not have its address %s" % missing)
         elif self.sockets.missing_for_long() and self._may_ask():
             self._hold("keepalived has no socket for VRRP")
         if not self.held:
             return LOOK
-        if missing:
+        if missing is not None:
             self.ready_since = None
             return TICK
         now = script.clock()
