@@ -104,7 +104,7 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
                 continue
             for name in NODES:
                 address = ADDRESSES[name]
-                ask = f"curl --silent --cacert /dev/stdin --max-time 5 {{}} --output /dev/null --write-out '%{{http_code}}' {{}}://{address}:9600/"
+                ask = f"curl --silent --cacert /dev/stdin --max-time 5 {{}} --output /dev/null --write-out '%{{{{http_code}}}}' {{}}://{address}:9600/"
                 ca = Path(setting["ca"]).read_text()
                 assert cluster.on(name, ask.format("", "http"), ca).stdout == "000"
                 assert cluster.on(name, ask.format("", "https"), ca).stdout == "401"
