@@ -1170,7 +1170,10 @@ class LinkMonitor(threading.Thread):
             finally:
                 connection.close()
             # From 127.0.0.1 to all addresses of the loopback interface.
-            if socket.inet_pton(family, source) != socket.inet_pton(family, address) and source != "127.0.0.1":
+            if (
+                socket.inet_pton(family, source) != socket.inet_pton(family, address)
+                and source != "127.0.0.1"
+            ):
                 return address
         return None
 
