@@ -47,7 +47,7 @@ def access_file(cluster: Cluster) -> TextFile:
         step=8,
         mode="400",
         owner=USER,
-        secret=access["password"] is not None,
+        secret=True,  # what it replaces can have a password, too
         previous=PREVIOUS_ACCESS,
     )
 

@@ -256,8 +256,7 @@ def _environment(cluster: Cluster) -> list[TextFile]:
     if options := java_options(cluster):
         variables["LS_JAVA_OPTS"] = options
     text = render("environment.j2", variables=variables)
-    secret = bool(secrets)
-    return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=secret)]
+    return [TextFile(ENVIRONMENT, text, step=4, mode="600", read_by=UNIT, secret=True)]
 
 
 def _api_variables(cluster: Cluster) -> dict[str, SecretStr]:

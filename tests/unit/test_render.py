@@ -453,7 +453,7 @@ def test_the_heap_is_in_the_file_that_systemd_reads_last(tmp_path: Path) -> None
     assert lines[-1] == f"EnvironmentFile={logstash.ENVIRONMENT}"
     assert not [line for line in lines if line.startswith("Environment=")]
     assert files[logstash.ENVIRONMENT].content.splitlines()[1:] == ['LS_JAVA_OPTS="-Xms512m -Xmx512m"']
-    assert not files[logstash.ENVIRONMENT].secret
+    assert files[logstash.ENVIRONMENT].secret
     assert logstash.ENVIRONMENT not in desired_files(make_cluster(tmp_path), cluster.nodes[0], 9)
 
 
