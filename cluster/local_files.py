@@ -138,11 +138,7 @@ def read_repository(repository: Repository) -> RepositoryFiles:
         )
     if repository.certificate and repository.key:
         chain = _certificates("repository.certificate", repository.certificate)
-        text = _read("repository.key", repository.key, "name the file that has the certificate's key")
-        try:
-            key = SecretStr(private_key(text, chain[0]))
-        except ValueError as error:
-            raise ValueError(f"repository.key: {_path(repository.key)} {error}") from None
+        key = SecretStr(_key("repository.key", repository.key, chain[0]))
         certificate = pem(chain)
     if repository.ca:
         ca = pem(_certificates("repository.ca", repository.ca))
@@ -157,13 +153,10 @@ def read_repository(repository: Repository) -> RepositoryFiles:
 
 
 def _read_secrets(file: Path) -> dict[str, SecretStr]:
-    secrets = _read_variables("repository.secrets", file)
     where = f"repository.secrets: {_path(file)}"
+    secrets = _read_variables("repository.secrets", file)
     for name, value in secrets.items():
-        if name not in SECRETS:
-            raise ValueError(
-                f"{where} has {shorten(name)}, which is none of its secrets; choose from {', '.join(SECRETS)}"
-            )
+        _require_known(where, name, SECRETS)
         # In yum's files `$` begins a variable, and a value ends before white space and `#`.
         if not re.fullmatch(r"[!-~]+", value.get_secret_value()) or "$" in value.get_secret_value():
             raise ValueError(
@@ -173,6 +166,21 @@ def _read_secrets(file: Path) -> dict[str, SecretStr]:
     if not secrets:
         raise ValueError(f"{where} has no secrets; write lines USERNAME=… and PASSWORD=… into it")
     return secrets
+
+
+def _require_known(where: str, name: str, known: Sequence[str]) -> None:
+    """A file of secrets has no other names than these."""
+    if name not in known:
+        raise ValueError(
+            f"{where} has {shorten(name)}, which is none of its secrets; choose from {', '.join(known)}"
+        )
+
+
+def _require_no_colon(where: str, setting: str, username: str) -> None:
+    if ":" in username:
+        raise ValueError(
+            f"{where}: {setting} has a colon, which no login can have (RFC 7617); choose another name"
+        )
 
 
 def _login(file: Path | None, secrets: dict[str, SecretStr], username: str, password: str) -> Login | None:
@@ -185,11 +193,8 @@ def _login(file: Path | None, secrets: dict[str, SecretStr], username: str, pass
             f"repository.secrets: {_path(file)} has {given[0]} and no {other}; write both, or none"
         )
     name = secrets[username].get_secret_value()
-    if file and ":" in name:
-        raise ValueError(
-            f"repository.secrets: {_path(file)}: {username} has a colon, which no login can have (RFC 7617); "
-            "choose another name"
-        )
+    if file:
+        _require_no_colon(f"repository.secrets: {_path(file)}", username, name)
     return Login(name, secrets[password])
 
 
@@ -261,10 +266,7 @@ def read_api(api: Api, nodes: Iterable[Node]) -> ApiFiles:
     secrets = _read_variables("api.secrets", api.secrets)
     where = f"api.secrets: {_path(api.secrets)}"
     for name, value in secrets.items():
-        if name not in API_SECRETS:
-            raise ValueError(
-                f"{where} has {shorten(name)}, which is none of its secrets; choose from {', '.join(API_SECRETS)}"
-            )
+        _require_known(where, name, API_SECRETS)
         if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError(
                 f"{where}: {name} is empty, or has a space or a character outside ASCII; use letters, digits and symbols"
@@ -286,10 +288,8 @@ def read_api(api: Api, nodes: Iterable[Node]) -> ApiFiles:
             f"{where} has no USERNAME and PASSWORD, and there is no api.keystore; add one of them, or take out api"
         )
     username, password = secrets.get("USERNAME"), secrets.get("PASSWORD")
-    if username and ":" in username.get_secret_value():
-        raise ValueError(
-            f"{where}: USERNAME has a colon, which no login can have (RFC 7617); choose another name"
-        )
+    if username:
+        _require_no_colon(where, "USERNAME", username.get_secret_value())
     if password and not all(re.search(part, password.get_secret_value()) for part in _POLICY):
         raise ValueError(
             f"{where}: PASSWORD is weaker than Logstash's policy allows; use 8 characters or more, with an upper-case "
