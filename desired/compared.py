@@ -15,7 +15,17 @@ from desired.health_script import USER
 from desired.modules import module_names
 from desired.packages import KEY as PACKAGE_KEY
 from desired.packages import all_packages
-from desired.paths import CLONE, CLONE_REBOOT, DRAINED, HARDWARE, KEY_NOTE, LAST_GOOD, RECORD, STATE
+from desired.paths import (
+    CLONE,
+    CLONE_REBOOT,
+    DRAINED,
+    HARDWARE,
+    KEY_NOTE,
+    LAST_GOOD,
+    MAINTENANCE,
+    RECORD,
+    STATE,
+)
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
 from desired.units import retired_units
@@ -24,6 +34,7 @@ from facts.clone import Identity
 from facts.files import Files
 from facts.firewalld import FirewallRules
 from facts.ipvs import DrainFlags
+from facts.maintenance import Maintenance
 from facts.modules import MissingModules
 from facts.nftables import TableRules
 from facts.others import Others
@@ -52,6 +63,7 @@ def compared_facts(
         (User, {"user": USER}),
         (Identity, {"folder": CLONE, "reboot": CLONE_REBOOT, "hardware": HARDWARE}),
         (DrainFlags, {"folder": DRAINED}),
+        (Maintenance, {"folder": MAINTENANCE}),
         (Record, {"path": RECORD}),
     ]
     if retired := retired_units(units):

@@ -42,6 +42,8 @@ PEERS = f"{FOLDER}/peers"
 LINK_FAULT = f"{FOLDER}/link_fault"
 """Says, with a `1`, that this node's link is down or has just come back, or that its keepalived has just started. The
 interface with the node's own address has this file, and another one the same with `_` and its name."""
+MAINTENANCE_FLAG = f"{FOLDER}/maintenance"
+"""Says, with a `1`, that this node is in maintenance: keepalived's instances are in FAULT then."""
 SPARE_VERDICT = f"{FOLDER}/spare"
 """A verdict on no input: the deploy turns it down for a moment, to see that keepalived follows (`keepalived.unit`)."""
 RELOAD_FOLDER = f"{FOLDER}/reload"
@@ -122,6 +124,7 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "reasons": REASONS,
         "peers": PEERS,
         "reload": RELOAD,
+        "maintenance": MAINTENANCE_FLAG,
         "cold": {"rate": cluster.cold_start_rate, "seconds": COLD_SECONDS},
         "nodes": {
             str(member.address): {
@@ -187,6 +190,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         reduction=reduction,
         link_faults=link_faults(cluster, node, el),
         reload_folder=RELOAD_FOLDER,
+        maintenance=MAINTENANCE_FLAG,
         spare_verdict=SPARE_VERDICT,
     )
     leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)

@@ -59,6 +59,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     """keepalived.conf, and what restarts keepalived when it dies and removes the VIPs that it left behind."""
     link_files = health.link_faults(cluster, node, el)
     track_files = {interface: posixpath.basename(file) for interface, file in link_files.items()}
+    maintenance = posixpath.basename(health.MAINTENANCE_FLAG)
     conf = render(
         "keepalived.conf.j2",
         cluster=cluster,
@@ -73,7 +74,9 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         reduction=health.reduction,
         link_files=link_files,
         link_faults=track_files,
-        followed=lambda instances: _followed(cluster, node, instances, track_files),
+        followed=lambda instances: [maintenance, *_followed(cluster, node, instances, track_files)],
+        maintenance=maintenance,
+        maintenance_flag=health.MAINTENANCE_FLAG,
         tracks_vip_interfaces=el > 7,
         paired_instances=[instance for pair in cluster.vrrp_pairs for instance in pair],
         spare_verdict=health.SPARE_VERDICT,
@@ -101,7 +104,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
 def _followed(
     cluster: Cluster, node: Node, instances: Iterable[VrrpInstance], track_files: dict[str, str]
 ) -> list[str]:
-    """The track files of instances: those of their VIPs' interfaces, and of the one that leads to the other nodes."""
+    """The links' track files of instances: those of their VIPs' interfaces, and of the one that leads to the other nodes."""
     interfaces = (cluster.vip_interface(instance.vip, node) for instance in instances)
     return [track_files[each] for each in dict.fromkeys([cluster.interface_of(node), *interfaces])]
 
@@ -118,7 +121,12 @@ def probe(cluster: Cluster, node: Node, el: int) -> str:
     """The probe of Logstash's `Unit`: the health script finds each input in this node's Logstash."""
     # The health script calls a drained node down, but this one has been restarted: its answer counts again.
     end_drain = f"rm -f {DRAINED}/{node.address}"
-    return f"{end_drain} &&\n{PYTHON[el]} {CHECK} {node.address} {' '.join(cluster.input_ids)}"
+    return f"{end_drain} &&\n{own_check(cluster, node, el)}"
+
+
+def own_check(cluster: Cluster, node: Node, el: int) -> str:
+    """The command by which a node finds each input in its own Logstash, also where it is in maintenance."""
+    return f"{PYTHON[el]} {CHECK} --also-in-maintenance {node.address} {' '.join(cluster.input_ids)}"
 
 
 # keepalived can be up and not follow the verdicts, without a message: where SELinux does not let it watch the files, or

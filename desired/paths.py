@@ -17,6 +17,9 @@ VERSION_FILE = f"{STATE}/version"
 DRAINED = "/etc/keepalived/drained"
 """The folder of the drain flags: a file with a node's address as its name keeps that node out of this
 director's pools, for 5 minutes."""
+MAINTENANCE = f"{STATE}/maintenance"
+"""The folder of the nodes in maintenance: a file with a node's address as its name keeps that node out of this director's
+pools, and the node itself from holding a VIP, until an operator ends it (`desired.maintenance`)."""
 KEY_NOTE = f"{STATE}/key"
 """The note on Elastic's key: the SHA-256 of its file, and the names that rpm gave to the keys in it."""
 

@@ -14,7 +14,7 @@ from facts.builtins import print_lines
 class Check(TypedDict):
     """The verdict on `input` at `address`.
 
-    `state`: `up` (also where a `reason` speaks against it, or it has just started), `slow` (up, but its queue is full), `down` or `drained`; `reason`: a word of the script's `REASONS`,
+    `state`: `up` (also where a `reason` speaks against it, or it has just started), `slow` (up, but its queue is full), `down`, `drained` or `maintenance`; `reason`: a word of the script's `REASONS`,
     `script_failed` where the script gave no verdict, None where it is up without a doubt; `message`: the reason for a person.
     """
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks whether a node's Logstash would take an event at an input now, as keepalived's MISC_CHECK (the recipe's step 8).
 
-Usage: check_logstash_input.py [--json] IP INPUT-ID...
+Usage: check_logstash_input.py [--json] [--also-in-maintenance] IP INPUT-ID...
        check_logstash_input.py --stats IP
 
 Prints one line for each input. Exit status 0: all of them are up. 1: one is not, or the usage is wrong. Never above 1:
@@ -9,7 +9,7 @@ with `misc_dynamic`, keepalived reads 2 to 255 as a weight (keepalived.conf(5)).
 
 With `--json` each line is a JSON object in ASCII:
     {"input": "udp-5514", "address": "192.0.2.11", "state": "down", "reason": "http_status", "message": "HTTP status 500"}
-`state` is `up`, `down` or `drained` (the health service also knows `slow`); `reason` is a key of `REASONS`, and absent
+`state` is `up`, `down`, `drained` or `maintenance` (the health service also knows `slow`); `reason` is a key of `REASONS`, and absent
 where the input is up without a doubt; `message` tells a person; `pipeline` is the id of the input's pipeline, where that is known.
 
 With `--stats` it prints the API's answer as it is, or in one line why there is none.
@@ -23,7 +23,8 @@ an API that is asked without TLS though it should have it.
 That the API lists an input does not mean that it is up: its pipeline must run (from 7.3 on, a running pipeline has a
 `hash`), and something must listen at its ports, where the health service's settings allow to probe them.
 
-A node that a deploy drains does not count as up, and is not asked.
+A node that a deploy drains, or that an operator has in maintenance, does not count as up, and is not asked; with
+`--also-in-maintenance` one in maintenance is.
 
 One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 """
@@ -41,7 +42,7 @@ import stat
 import sys
 import time
 
-USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..., or --stats IP"
+USAGE = "usage: check_logstash_input.py [--json] [--also-in-maintenance] IP INPUT-ID..., or --stats IP"
 API_PORT = 9600
 STATS_PATH = "/_node/stats/pipelines"
 TIMEOUT = 3.0
@@ -52,6 +53,9 @@ DRAINED = "/etc/keepalived/drained"
 """The folder of the drain flags: a file with a node's address as its name says that a deploy drains that node."""
 DRAIN_TIME = 300
 """Seconds after which a drain flag expires, in case the deploy was interrupted."""
+MAINTENANCE = "/var/lib/logstash-ha/maintenance"
+"""The folder of the nodes in maintenance: a file with a node's address as its name, which holds a JSON object with `by`,
+and with `since` and `until` in seconds of the epoch; `until` is null where an operator has to end it. It outlives a reboot."""
 CLOCK_SLACK = 5
 """Seconds that a drain flag may seem to come from the future."""
 MAX_BYTES = 8 * 1024 * 1024
@@ -78,6 +82,7 @@ TEXT = type("")
 REASONS = {
     "usage": "the address is not an IP address",
     "drained": "a deploy drains the node, to restart or stop its Logstash",
+    "maintenance": "an operator has the node in maintenance",
     "refused": "the connection to the API is refused",
     "no_connection": "no connection to the API in time",
     "network_error": "the connection to the API failed in another way",
@@ -255,6 +260,37 @@ def check_drained(ip):
         return
     if stat.S_ISREG(flag.st_mode) and -CLOCK_SLACK <= time.time() - flag.st_mtime < DRAIN_TIME:
         raise DefinitelyDown("drained", "drained, to be restarted or stopped")
+
+
+def maintenance_of(ip):
+    """Since when and by whom the node with this address is in maintenance, in words; None where it is not."""
+    try:
+        with io.open(os.path.join(MAINTENANCE, ip), encoding="utf-8") as file:
+            note = json.load(file)
+    except EnvironmentError:
+        return None
+    except (ValueError, RuntimeError):  # an operator's word all the same
+        note = {}
+    until = member(note, "until", int)
+    if until and until <= time.time():
+        return None
+    text = "in maintenance since %s, by %s" % (
+        date_of(member(note, "since", int)),
+        member(note, "by", TEXT) or "an unknown operator",
+    )
+    return text + (", until %s" % date_of(until) if until else "")
+
+
+def date_of(seconds):
+    """Seconds of the epoch as a date in UTC."""
+    return TEXT(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)))
+
+
+def check_maintenance(ip):
+    """Raises `Down` while the node with this address is in maintenance."""
+    text = maintenance_of(ip)
+    if text is not None:
+        raise DefinitelyDown("maintenance", text)
 
 
 class Access(object):  # noqa: UP004
@@ -537,11 +573,14 @@ def find_inputs(stats, input_ids):
     return {input_id: found.get(input_id, missing) for input_id in input_ids}
 
 
-def check_inputs(ip, input_ids, probes, timeout=TIMEOUT, ask_api=None):
+def check_inputs(ip, input_ids, probes, timeout=TIMEOUT, ask_api=None, in_maintenance=False):
     """By input id: `Up`, or a `Down` that tells why not. `probes` are those of the inputs' ports that may be probed;
-    `ask_api` returns the API's answer at an address, within so many seconds, or raises `Down`.
+    `ask_api` returns the API's answer at an address, within so many seconds, or raises `Down`. With `in_maintenance` a node
+    in maintenance is asked, too.
     """
     try:
+        if not in_maintenance:
+            check_maintenance(ip)
         check_drained(ip)
         for input_probes in probes.values():
             for probe in input_probes:
@@ -586,7 +625,7 @@ def verdict_on(ip, input_id, outcome):
     """An `Up` or a `Down` as data: what `--json` prints, and what the health service's `reasons` file holds."""
     verdict = {"input": input_id, "address": ip}
     if isinstance(outcome, Down):
-        verdict["state"] = "drained" if outcome.reason == "drained" else "down"
+        verdict["state"] = outcome.reason if outcome.reason in ("drained", "maintenance") else "down"
         verdict["reason"] = outcome.reason
         verdict["message"] = shortened(outcome.message)
     else:
@@ -666,6 +705,9 @@ def main(arguments):
     as_json = arguments[:1] == ["--json"]
     if as_json:
         del arguments[0]
+    in_maintenance = arguments[:1] == ["--also-in-maintenance"]
+    if in_maintenance:
+        del arguments[0]
     if len(arguments) < 2:
         print_line(USAGE)
         return 1
@@ -683,7 +725,9 @@ def main(arguments):
     ip, input_ids = arguments[0], arguments[1:]
     try:
         check_address(ip)
-        outcomes = check_inputs(ip, input_ids, known_probes(ip, input_ids), ask_api=ask_api)
+        outcomes = check_inputs(
+            ip, input_ids, known_probes(ip, input_ids), ask_api=ask_api, in_maintenance=in_maintenance
+        )
     except Down as down:
         outcomes = dict.fromkeys(input_ids, down)
     for input_id in input_ids:

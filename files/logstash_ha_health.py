@@ -8,7 +8,7 @@ SETTINGS is a JSON file, which names all files that the service writes:
      "links": [{"interface": "eth0", "addresses": ["192.0.2.11"], "fault": "/run/keepalived-health/link_fault"}],
      "key": "/var/lib/logstash-ha/health.key", "vips": ["192.0.2.10"],
      "reasons": "/run/keepalived-health/reasons", "peers": "/run/keepalived-health/peers",
-     "reload": "/run/keepalived-health/reload/keepalived",
+     "reload": "/run/keepalived-health/reload/keepalived", "maintenance": "/run/keepalived-health/maintenance",
      "cold": {"rate": 1000, "seconds": 12},
      "nodes": {"192.0.2.11": {"udp-5514": {
          "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
@@ -39,6 +39,8 @@ What it writes:
 - `fault` of a link: `1` while it is down, or has not been up for long, or while keepalived must be reloaded, else empty.
   keepalived's instances with a VIP there are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service
   ends that after some seconds.
+- `maintenance`: `1` while this node is in maintenance (the script's `MAINTENANCE`), else empty. keepalived's instances are in
+  FAULT then, so that another node has the VIP.
 - `reload`: made when keepalived must be reloaded, since its interface was made anew or it has no socket for adverts.
   systemd then starts logstash_ha_reload.py, which removes the file once that is done.
 - `peers`: a line `ADDRESS heard` or `ADDRESS silent` for each other node: whether its service tells this one anything.
@@ -404,6 +406,10 @@ class InputState(object):  # noqa: UP004
         certain = isinstance(self.outcome, script.DefinitelyDown) or not self.up
         return self.outcome if certain else None
 
+    def in_maintenance(self):
+        """Whether its node is in maintenance, by the last poll."""
+        return getattr(self.outcome, "reason", None) == "maintenance"
+
     def rate(self):
         """Events a second that it takes; None where that is not known."""
         return self.intake.rate(self.input_id)
@@ -483,7 +489,8 @@ def parse_listed(line):
         key: script.member(verdict, key, script.TEXT)
         for key in ("input", "address", "state", "reason", "message")
     }
-    known = texts["state"] in ("up", "down", "drained", "slow") and texts["reason"] in script.REASONS
+    states = ("up", "down", "drained", "maintenance", "slow")
+    known = texts["state"] in states and texts["reason"] in script.REASONS
     doubted = (texts["state"] == "up") == (texts["reason"] in LISTED_UP)
     return verdict if known and doubted and all(texts.values()) else None
 
@@ -597,18 +604,24 @@ class InputPool(object):  # noqa: UP004
 
     def _keep_one(self, state):
         """Where the input is up on no node any more, one stays in the pool: this one, where it was up last, or rather one
-        that only a refused probe speaks against."""
+        that only a refused probe speaks against, or that is not in maintenance where this one is."""
         state.kept = False
         if any(other.up for other in self.states):
             return
         likely = [other for other in self.states if isinstance(other.outcome, script.PortRefused)]
+        why = "only a refused probe speaks against it"
+        if not likely and state.in_maintenance():
+            likely = [
+                other for other in self.states if other.listed is not None and not other.in_maintenance()
+            ]
+            why = "the other nodes are in maintenance"
         if not likely or state in likely:
             state.kept = True
             return
         likely[0].kept = True
         likely[0].write()
         self._list(likely[0], dict(likely[0].listed, kept=True))
-        self._tell(likely[0], "in the pool, as the last one: only a refused probe speaks against it")
+        self._tell(likely[0], "in the pool, as the last one: " + why)
 
     def _report(self, state, verdict, changed):
         """Lists the verdict where it is new, and tells the journal where `up` has changed, or the kind of reason."""
@@ -1286,6 +1299,36 @@ class LinkMonitor(threading.Thread):
             script.print_line("the link's state can't be written: %s" % error, to=2)
 
 
+class Maintenance(threading.Thread):
+    """Keeps keepalived in FAULT while this node is in maintenance: another one has the VIP, and keeps it over a reboot."""
+
+    def __init__(self, own, flag):
+        super(Maintenance, self).__init__()  # noqa: UP008
+        self.daemon = True
+        self.own = own
+        self.flag = FlagFile(flag)
+        self.update()  # keepalived starts after this service
+
+    def update(self):
+        text = script.maintenance_of(self.own)
+        if (text is not None) != self.flag.raised:
+            self.flag.write(text is not None)
+            script.print_line(
+                "the maintenance of this node is over: keepalived takes part again"
+                if text is None
+                else "this node is %s: keepalived takes no part" % text,
+                to=2,
+            )
+
+    def run(self):
+        try:
+            while True:
+                time.sleep(LOOK)
+                self.update()
+        except EnvironmentError as error:
+            script.print_line("the flag of the maintenance can't be written: %s" % error, to=2)
+
+
 class AccessFiles(object):  # noqa: UP004
     """How the nodes' APIs are asked, by the files that the deploy writes: read again when they change."""
 
@@ -1416,7 +1459,10 @@ class NodePoller(threading.Thread):
         return max(RELAXED, self.interval) if settled else self.interval
 
     def poll(self):
-        outcomes = script.check_inputs(self.ip, list(self.states), self.probes, self.timeout, self.api.ask)
+        # What a node's own service says of its maintenance counts more than the file here, which may have been left behind.
+        outcomes = script.check_inputs(
+            self.ip, list(self.states), self.probes, self.timeout, self.api.ask, in_maintenance=self.relaxed
+        )
         for input_id, state in self.states.items():
             vouched = self.relaxed or input_id in self.bound
             outcomes[input_id] = state.weigh(outcomes[input_id], vouched)
@@ -1504,7 +1550,7 @@ def main(arguments):
         reasons.keep(state for poller in pollers for state in poller.states.values())
         own, links = settings["links"][0], settings["links"][1:]
         titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in links]
-        others = [Channel(settings, pollers)]
+        others = [Channel(settings, pollers), Maintenance(settings["own"], settings["maintenance"])]
         others += [LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled]
     except KeyError as error:
         script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)

@@ -11,10 +11,12 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from cluster import Cluster
 from desired import keepalived
 from desired.compared import unit_states
-from desired.paths import DRAINED
+from desired.maintenance import note_file
+from desired.paths import DRAINED, MAINTENANCE
 from desired.textfile import TextFile
 from desired.unit import Unit, needs_restart, reads
 from facts.ipvs import DrainFlags
+from facts.maintenance import Maintenance
 from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
 from facts.vrrp import VipInterfaces
 from operations.services import PackageChange, activation_bound, activation_script
@@ -33,7 +35,7 @@ _stopped_at: WeakKeyDictionary[State, str] = WeakKeyDictionary()
 @operation()
 def drain_flags_cleared() -> Generator[StringCommand]:
     """
-    Remove the drain flags that an interrupted deploy has left on this director.
+    Remove the drain flags that an interrupted deploy has left on this director. A maintenance is none of them.
     """
     if host.get_fact(DrainFlags, folder=DRAINED):
         yield StringCommand(f"rm -f {DRAINED}/*")
@@ -54,6 +56,8 @@ def rolling_restart(
 
     Run it twice: first for the nodes that hold no VIP, then with `masters` for the others. A node is drained
     before a service that takes events stops, and the next node follows when it is in the pools again.
+
+    A node in maintenance stays in it: its services restart, and nothing else is waited for.
 
     When a unit does not come up, it gets back the files and the package that it last ran with, the operation
     fails with the reason, and no other node is touched.
@@ -83,7 +87,9 @@ def rolling_restart(
             return
         # keepalived first: where inputs changed, it sends events to the others then, which have the new ones.
         pending.sort(key=lambda unit: bool(unit.idle))
-    yield FunctionCommand(_restart, (cluster, pending, files, present, changes), {})
+    address = str(cluster.node(host.name).address)
+    in_maintenance = address in host.get_fact(Maintenance, folder=MAINTENANCE)
+    yield FunctionCommand(_restart, (cluster, pending, files, present, changes, in_maintenance), {})
 
 
 @operation()
@@ -105,8 +111,14 @@ def _stop(state: State, host: Host, cluster: Cluster, units: list[str]) -> bool:
     stop = " && ".join(
         f"{{ ! systemctl cat {unit} >/dev/null 2>&1 || systemctl disable --now {unit}; }}" for unit in units
     )
-    with drained(cluster, connected_directors(state, cluster), cluster.node(host.name)):
-        return succeeds(host, stop)
+    node = cluster.node(host.name)
+    directors = connected_directors(state, cluster)
+    with drained(cluster, directors, node):
+        stopped = succeeds(host, stop)
+    if stopped:  # it leaves the cluster, and with it its maintenance
+        for director in directors:
+            succeeds(director, f"rm -f {note_file(node.address)}")
+    return stopped
 
 
 def _restart(
@@ -117,6 +129,7 @@ def _restart(
     files: list[TextFile],
     present: dict[str, UnitState],
     changes: dict[str, PackageChange],
+    in_maintenance: bool,
 ) -> bool:
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     failed = [member.name for member in members if member in state.failed_hosts]
@@ -133,6 +146,8 @@ def _restart(
     if any(unit.name == keepalived.UNIT for unit in units):
         # Until their turn comes, the other directors may still check inputs that no longer exist.
         expected = {host: desired}
+    if in_maintenance:
+        expected = {}
     for unit in units:
         before = present.get(unit.name, NEVER_UP)
         script = activation_script(unit, files, before, changes.get(unit.name))

@@ -83,19 +83,19 @@ def holds_a_vip(director: Host, cluster: Cluster) -> bool:
     return any((read(director, VipInterfaces, vips=[str(vip) for vip in cluster.vips]) or {}).values())
 
 
+def depending(cluster: Cluster, holders: list[Host], node: Node, members: set[PoolMember]) -> list[str]:
+    """The virtual servers of these pools whose events no other node takes, by their protocols and addresses."""
+    others = {member[:2] for peer in cluster.peers(node) for member in present_members(holders, peer)}
+    return sorted({f"{protocol} {vip}" for protocol, vip, _ in members if (protocol, vip) not in others})
+
+
 @contextmanager
 def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[None]:
     """Keep the node out of all directors' pools meanwhile. A drain flag expires by itself after 5 minutes."""
     holders = [director for director in directors if holds_a_vip(director, cluster)]
     members = present_members(holders, node)
-
-    def depending() -> set[tuple[str, str]]:
-        """The virtual servers whose events no other node takes."""
-        others = {member[:2] for peer in cluster.peers(node) for member in present_members(holders, peer)}
-        return {member[:2] for member in members} - others
-
-    if not wait_until(lambda: not depending(), DRAIN_BOUND):
-        servers = ", ".join(sorted(f"{protocol} {vip}" for protocol, vip in depending()))
+    if not wait_until(lambda: not depending(cluster, holders, node, members), DRAIN_BOUND):
+        servers = ", ".join(depending(cluster, holders, node, members))
         logger.warning(f"{node.name} alone takes {servers}: what is sent there while it restarts is lost")
         members = set()
     if not members:

@@ -14,6 +14,8 @@ from verification.report import Problem, Status
 
 UP = ("up", "slow")
 """The states of an input that gets events."""
+LEFT = ("drained", "maintenance")
+"""The states of an input that gets none because somebody wants it so."""
 
 
 def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
@@ -31,8 +33,8 @@ def health(cluster: Cluster, observations: Observations, input: str) -> Judged:
         if up == len(cluster.nodes):
             doubted = any(check["reason"] for check in checks)
             return Finding(Status.WARNING if doubted else Status.OK, text)
-        all_but_drained = up + states.count("drained") == len(cluster.nodes)
-        return Finding(Status.WARNING if all_but_drained else Status.WRONG, text)
+        all_others_left = up + sum(state in LEFT for state in states) == len(cluster.nodes)
+        return Finding(Status.WARNING if all_others_left else Status.WRONG, text)
 
     row, problems = row_of(cluster, observations, "health", judge_node, input)
     for node in cluster.nodes:

@@ -7,7 +7,7 @@ from desired import health, keepalived_conf
 from desired.keepalived import SPARE_MARK
 from facts.ipvs import RealServerState, VirtualServerState, host_of, socket_name
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, several
-from verification.health import UP, is_reduced, state_of
+from verification.health import LEFT, UP, is_reduced, state_of
 from verification.observe import Observation
 from verification.report import Problem, Status, VipReport
 
@@ -79,7 +79,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             elif address in there and state_there and state_there not in UP and address != kept:
                 late.append(f"{real.node.name} is in the pool, though its check fails")
             elif address not in there:
-                waiting |= state_there != "drained"
+                waiting |= state_there not in LEFT
         good = sum(address in there and right(there[address], real) for address, real in desired.items())
         text = f"{good} of {len(desired)}"
         label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from cluster import Cluster
-from verification import certificates, health, ipvs, machines, others, vip
+from verification import certificates, health, ipvs, machines, maintenance, others, vip
 from verification.finding import Observations
 from verification.observe import Observation
 from verification.report import Cell, Problem, Report, Status, VipReport
+
+Found = TypeVar("Found", Cell, Problem)
 
 
 def judge(cluster: Cluster, observations: Observations) -> Report:
@@ -35,6 +38,7 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
                 for line in cluster.warnings
             ),
             *(problem for _, problems in judged for problem in problems),
+            *maintenance.problems(cluster, observations),
             *health.drained(cluster, observations),
             *health.slow(cluster, observations),
             *health.slow_start(cluster, observations),
@@ -46,28 +50,38 @@ def judge(cluster: Cluster, observations: Observations) -> Report:
             *ipvs.nobody_takes(cluster, vips),
         ),
         left_out=tuple(name for name, seen in observations.items() if seen.left_out),
+        maintenance=maintenance.notes(cluster, observations),
     )
-    return _without(report) if report.left_out else report
+    return _excused(report) if report.left_out or report.maintenance else report
 
 
-def _without(report: Report) -> Report:
-    """The report without the problems of the nodes that were left out.
+def _excused(report: Report) -> Report:
+    """The report without the problems of the nodes that were left out, and with warnings for those in maintenance.
 
-    Where nothing else is wrong, a cell that is wrong follows from one of them, and is a warning.
+    Where nothing else is wrong, a cell that is wrong follows from one of them, and is a warning, too.
     """
-    problems = tuple(problem for problem in report.problems if problem.node not in report.left_out)
+    problems = tuple(
+        _at_most_a_warning(problem) if problem.node in report.maintenance else problem
+        for problem in report.problems
+        if problem.node not in report.left_out
+    )
     report = replace(report, problems=problems)
-    if any(problem.status is not Status.WARNING for problem in problems):
-        return report
+    all_of_them = all(problem.status is Status.WARNING for problem in problems)
     rows = tuple(
-        replace(row, cells={name: _at_most_a_warning(cell) for name, cell in row.cells.items()})
+        replace(
+            row,
+            cells={
+                name: _at_most_a_warning(cell) if all_of_them or name in report.maintenance else cell
+                for name, cell in row.cells.items()
+            },
+        )
         for row in report.rows
     )
     return replace(report, rows=rows)
 
 
-def _at_most_a_warning(cell: Cell) -> Cell:
-    return cell if cell.status is Status.OK else replace(cell, status=Status.WARNING)
+def _at_most_a_warning(found: Found) -> Found:
+    return found if found.status is Status.OK else replace(found, status=Status.WARNING)
 
 
 def _what_and_remedy(warning: str) -> tuple[str, str]:

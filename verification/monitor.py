@@ -69,6 +69,7 @@ def metrics(report: Report, delivery: Delivery | None) -> CollectorRegistry:
     - `logstash_ha_status`: of the whole, by number
     - `logstash_ha_problems{status}`: how many there are
     - `logstash_ha_check{check, input, vip, node}`: a check's status on a node, by number
+    - `logstash_ha_maintenance{node}`: 1 where the node is in maintenance, else 0
     - `logstash_ha_holder{vip, node}`: 1 where the node holds the VIP, else 0
     - `logstash_ha_pool{vip, input, node}`: 1 where the VIP's holder spreads events over the node, else 0
     - `logstash_ha_sent{vip, input}`, `logstash_ha_lost{…}`, `logstash_ha_duplicated{…}`: events of `--send`
@@ -83,6 +84,8 @@ def metrics(report: Report, delivery: Delivery | None) -> CollectorRegistry:
         for node, cell in row.cells.items():
             labels = {"check": row.check, "input": row.input or "", "vip": row.vip or "", "node": node}
             gauge("check", "A check's status on a node", labels, NUMBERS[cell.status])
+    for node in report.nodes:
+        gauge("maintenance", "Whether the node is in maintenance", {"node": node}, node in report.maintenance)
     for vip, vip_report in report.vips.items():
         for node in report.nodes:
             gauge(

@@ -16,7 +16,7 @@ from desired import firewalld, health, health_script, logstash, nftables, sysctl
 from desired.compared import table_rules
 from desired.conflicts import others_arguments
 from desired.files import desired_files
-from desired.paths import LAST_GOOD, RECORD, STATE
+from desired.paths import LAST_GOOD, MAINTENANCE, RECORD, STATE
 from desired.textfile import TextFile, all_paths, read_by
 from desired.translation import own_table
 from desired.units import desired_units, unit_names
@@ -29,6 +29,7 @@ from facts.health import Check, HealthChecks, HealthState, RaisedVerdicts
 from facts.heartbeat import FileAge
 from facts.iptables import OwnChains
 from facts.ipvs import VirtualServers, VirtualServerState
+from facts.maintenance import Maintenance, MaintenanceState
 from facts.nftables import TableRules
 from facts.others import Others, OthersState
 from facts.record import Record
@@ -64,6 +65,8 @@ class Observation:
     conditions: dict[str, UnitCondition] | None = None
     pipeline_files: list[str] | None = None
     """The files that Logstash's next start reads into its pipelines."""
+    maintenance: dict[str, MaintenanceState] | None = None
+    """By address: the nodes in maintenance, as this director has it."""
     peers: dict[str, bool] | None = None
     """By address: whether the health service here hears the one there."""
     heartbeat: int | None = None
@@ -176,6 +179,7 @@ def _facts(
         "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
         "heartbeat": (FileAge, {"path": health.REASONS}),
         "peers": (HeardPeers, {"path": health.PEERS}),
+        "maintenance": (Maintenance, {"folder": MAINTENANCE}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster, node))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),

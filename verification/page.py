@@ -73,6 +73,8 @@ def _worst(report: Report, name: str) -> Status:
 
 def _roles(report: Report, name: str) -> list[tuple[str, Status]]:
     """Lines on which VIPs this node holds."""
+    if name in report.maintenance:
+        return [("in maintenance", Status.WARNING)]
     if any(row.check == "ssh" and row.cells[name].status is not Status.OK for row in report.rows):
         return [("not reached", Status.WRONG)]
     held = [
@@ -86,6 +88,7 @@ def _roles(report: Report, name: str) -> list[tuple[str, Status]]:
 def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
     """A line for each input at each VIP: whether this node gets its events."""
     several = len(report.vips) > 1
+    without = Status.WARNING if name in report.maintenance else Status.WRONG
     lines = [
         (f"{id} at {vip}" if several else id, name in members)
         for vip, vip_report in report.vips.items()
@@ -93,11 +96,11 @@ def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
     ]
     lines.sort(key=lambda line: line[1])  # those without first: they are the news
     shown = [
-        (f"{'gets' if inside else 'does not get'} {text}", Status.OK if inside else Status.WRONG)
+        (f"{'gets' if inside else 'does not get'} {text}", Status.OK if inside else without)
         for text, inside in lines[:_SHOWN]
     ]
     if rest := lines[_SHOWN:]:
-        status = Status.OK if all(inside for _, inside in rest) else Status.WRONG
+        status = Status.OK if all(inside for _, inside in rest) else without
         shown.append((f"and {len(rest)} more", status))
     return tuple(shown)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from desired import health
+from desired.maintenance import Note
 
 _SETTLES = {"health", "ipvs", "vip", health.UNIT}
 """The checks of what the cluster repairs by itself; systemd starts the health service again."""
@@ -77,6 +78,8 @@ class Report:
     problems: tuple[Problem, ...]
     left_out: tuple[str, ...] = ()
     """The nodes that were not looked at, because the run is for others: nothing here is about them."""
+    maintenance: dict[str, Note] = field(default_factory=dict)
+    """The nodes in maintenance, by name. What is wrong on them is a warning."""
 
     @property
     def ok(self) -> bool:

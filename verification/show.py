@@ -25,12 +25,14 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
 
     - `version`: 2; `error`: null; `ok`: the verdict
     - `nodes`: all names
+    - `maintenance`: by name of a node in maintenance, `by`, and `since` and `until` in seconds of the epoch (`until` is null
+      where an operator has to end it)
     - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
       nodes that events are spread over
     - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`, `tls`,
       `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
       name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
-    - `problems`: a list of `status`, `check` (one of those, `send` or `inventory`), `node` (a name, or null for
+    - `problems`: a list of `status`, `check` (one of those, `maintenance`, `send` or `inventory`), `node` (a name, or null for
       the cluster), `what` and `do`, in words, and `reason`: a word of the health script's `REASONS`, or null
     - `send`: null without `--send`, else `run`, `sender` and `inputs`: a list of `input`, `vips`, `counted`
       (`events` or `api`), `sent`, `refused`, `received` by node name, `lost` and `duplicated` (null with `api`)
@@ -46,6 +48,7 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
         "error": None,
         "ok": good(report, delivery),
         "nodes": list(report.nodes),
+        "maintenance": {name: asdict(note) for name, note in report.maintenance.items()},
         "vips": {vip: asdict(vip_report) for vip, vip_report in report.vips.items()},
         "checks": [
             {

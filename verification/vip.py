@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cluster import Cluster, Node, VrrpInstance
 from verification.finding import DEPLOY, Finding, Judged, Observations, row_of, runs, unread, words
+from verification.maintenance import notes
 from verification.observe import Observation
 from verification.report import Problem, Status, VipReport
 
@@ -68,6 +69,8 @@ def _preferred(
     first, *others = sorted(instance.priorities, key=lambda node: -instance.priorities[node])
     clear = all(instance.priorities[other] < instance.priorities[first] for other in others)
     if not (clear and instance.preempt and holder != first and runs(observations[first], "keepalived")):
+        return []
+    if first in notes(cluster, observations):
         return []
     what = f"{holder} holds {instance.vip}, which {first} should take while it is up"
     return [Problem(Status.WARNING, "vip", first, what, f"`journalctl -u keepalived` on {first} tells why")]

@@ -1,0 +1,30 @@
+"""A node in maintenance: `pyinfra inventory.py maintain.py --limit stash1`.
+
+It gets no events and holds no VIP until `--data back=yes`, over reboots and deploys, or until its time is up:
+`--data hours=2`, or `--data until=2026-11-28T06:00` (in your time zone, unless it names another). The last node that takes an
+input's events stays, unless `--data last=yes` is given. See docs/maintenance.md.
+"""
+
+from datetime import datetime
+
+from pyinfra import host
+
+from cluster import ClusterError, cluster_of_host
+from desired.maintenance import request
+from operations import maintenance
+from remote import preflight
+
+asked = request(host.inventory.get_override_data(), datetime.now().astimezone())
+preflight.prepare(host)
+
+if "nodes" in host.groups:
+    cluster = cluster_of_host(host)
+    preflight.require_el(host, cluster.node(host.name))
+    if asked.back:
+        maintenance.ended(name="Back from maintenance", cluster=cluster, _serial=True)
+    else:
+        if all(host.state.is_host_in_limit(each) for each in host.inventory.get_group("nodes")):
+            raise ClusterError("nodes: all of them can't be in maintenance; name one with --limit")
+        maintenance.entered(
+            name="In maintenance", cluster=cluster, until=asked.until, last=asked.last, _serial=True
+        )

@@ -1,0 +1,238 @@
+"""A node leaves the cluster for maintenance, and comes back: no event is lost."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+
+from pyinfra import logger
+from pyinfra.api import Host, State
+
+from cluster import Cluster, Node
+from desired.health import UNIT as HEALTH
+from desired.keepalived import UNIT as KEEPALIVED
+from desired.maintenance import Note, note_file, render
+from desired.paths import MAINTENANCE
+from facts.maintenance import Maintenance
+from facts.services import ServiceStates
+from remote.commands import CommandFailed, log_error, read, run
+from remote.drain import (
+    DRAIN_BOUND,
+    WARM_BOUND,
+    comes_back_slowly,
+    connected_directors,
+    depending,
+    desired_members,
+    holds_a_vip,
+    present_members,
+    wait_until,
+)
+from remote.operator import operator
+
+RETURN_BOUND = 60.0
+"""Seconds within which a node that comes back must be in the pools: its inputs may have to be good for some time first."""
+HANDOVER_BOUND = 20
+"""Seconds within which keepalived must have given the VIP up."""
+ANNOUNCED = 6
+"""Seconds until the new MASTER has announced the VIP twice (keepalived's garp_master_delay is 5 s)."""
+
+# Senders go on sending to this node until the new MASTER has told them, so it goes on distributing what comes: with the
+# VIP on the loopback interface, for which it answers nobody (arp_ignore), and which it does not name as its own
+# (arp_announce). It runs to its end, also when the ssh connection breaks.
+_LEAVE = """\
+set -u
+trap '' HUP PIPE
+umask 022
+carried= settings=
+held() {{ ip -o addr show | grep -v '^[0-9]*: lo ' | grep -qF " $1/"; }}
+for vip in {vips}; do
+    ! held $vip || ip -o addr show dev lo | grep -qF " $vip/" || carried="$carried $vip"
+done
+if [ -n "$carried" ]; then
+    for key in arp_ignore=1 arp_announce=2; do
+        path=/proc/sys/net/ipv4/conf/all/${{key%=*}}
+        settings="$settings $path=$(cat $path)"
+        echo ${{key#*=}} >$path
+    done
+    for vip in $carried; do
+        case $vip in *:*) ip addr add $vip/128 dev lo nodad ;; *) ip addr add $vip/32 dev lo ;; esac
+    done
+fi
+mkdir -p {folder} && printf '%s\\n' {note} >{folder}/.new && mv -f {folder}/.new {file}
+status=$?
+if [ -n "$carried" ]; then
+    tries=0
+    for vip in $carried; do
+        while held $vip && [ $tries -lt {tries} ]; do sleep 0.2; tries=$((tries + 1)); done
+    done
+    sleep {announced}
+    for vip in $carried; do
+        case $vip in *:*) ip addr del $vip/128 dev lo ;; *) ip addr del $vip/32 dev lo ;; esac
+    done
+    for pair in $settings; do echo ${{pair#*=}} >${{pair%=*}}; done
+fi
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class _Others:
+    """What the other nodes do while this one is away."""
+
+    unreached: list[str]
+    dependent: list[str]
+    """The virtual servers whose events only this node takes."""
+    heirs: list[str]
+    """The nodes that can hold the VIPs."""
+
+    @property
+    def refusal(self) -> str:
+        """Why this node must not go."""
+        if self.dependent:
+            return f"no other node takes {', '.join(self.dependent)}"
+        return "" if self.heirs else "no other node can hold the VIP"
+
+
+def enter(state: State, host: Host, cluster: Cluster, until: int | None, last: bool) -> bool:
+    """Take a node out of all pools, and have another one hold its VIPs, until `leave` or a time. Whether it worked.
+
+    The last node that takes an input's events stays, unless `last` is given. One that does not get out gets its place back.
+    """
+    node = cluster.node(host.name)
+    directors = connected_directors(state, cluster)
+    present = read(host, Maintenance, folder=MAINTENANCE).get(str(node.address))
+    if present and until in (None, present["until"]):
+        note = Note(**present)
+    else:
+        note = Note(operator(), present["since"] if present else int(time.time()), until)
+    others = _look(cluster, directors, node)
+    if others.refusal and not present:
+        wait_until(lambda: not _look(cluster, directors, node).refusal, DRAIN_BOUND)
+        others = _look(cluster, directors, node)
+        if others.refusal and not last:
+            log_error(host, f"it stays: {others.refusal}; mend the others first, or add --data last=yes")
+            return False
+    if others.unreached:
+        names = ", ".join(others.unreached)
+        logger.warning(f"{names} can't be reached, and will learn from {node.name} itself that it is away")
+    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
+    try:
+        for director in directors:
+            if director is not host:
+                _write(director, node, note)
+        wait_until(
+            lambda: not present_members([each for each in holders if each is not host], node), DRAIN_BOUND
+        )
+        run(host, _leave_script(cluster, node, note))
+    except CommandFailed as failure:
+        log_error(host, f"{failure}; it stays")
+        _remove(directors, node)
+        return False
+    alone = bool(others.refusal)
+    if not wait_until(lambda: not _in_the_way(host, cluster, directors, alone), DRAIN_BOUND):
+        log_error(
+            host,
+            f"it stays, because {_in_the_way(host, cluster, directors, alone)}; is {HEALTH} up there, and of this version? "
+            "`verify.py` tells, and a deploy mends it",
+        )
+        _remove(directors, node)
+        return False
+    logger.info(f"{host.print_prefix}{note}")
+    return True
+
+
+def leave(state: State, host: Host, cluster: Cluster) -> bool:
+    """End a node's maintenance. Whether it is in the pools again, with all inputs that the cluster has."""
+    node = cluster.node(host.name)
+    directors = connected_directors(state, cluster)
+    missing = [each.name for each in cluster.nodes if each.name not in {one.name for one in directors}]
+    if missing:
+        logger.warning(f"{', '.join(missing)} can't be reached; run this again when that has changed")
+    if not _remove([host, *(director for director in directors if director is not host)], node):
+        return False
+    desired = desired_members(cluster, node)
+    balancing = [each for each in directors if _balances(each)]
+
+    def without() -> list[str]:
+        return [each.name for each in balancing if not desired <= present_members([each], node)]
+
+    if wait_until(lambda: not without(), RETURN_BOUND):
+        return True
+    log_error(
+        host,
+        f"its maintenance is over, but it is not in the pools of {', '.join(without())} after {RETURN_BOUND:.0f} s; "
+        "`verify.py` tells why",
+    )
+    return False
+
+
+def _look(cluster: Cluster, directors: list[Host], node: Node) -> _Others:
+    peers = [each for each in directors if each.name != node.name]
+    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    members = present_members(holders, node)
+    heirs = []
+    for peer in peers:
+        own = str(cluster.node(peer.name).address)
+        if _balances(peer) and own not in read(peer, Maintenance, folder=MAINTENANCE):
+            heirs.append(peer.name)
+    reached = {each.name for each in directors}
+    return _Others(
+        [each.name for each in cluster.nodes if each.name not in reached],
+        depending(cluster, holders, node, members),
+        heirs,
+    )
+
+
+def _balances(director: Host) -> bool:
+    """Whether its keepalived runs."""
+    state = (read(director, ServiceStates, units=[KEEPALIVED]) or {}).get(KEEPALIVED)
+    return bool(state and state["active"])
+
+
+def _leave_script(cluster: Cluster, node: Node, note: Note) -> str:
+    return _LEAVE.format(
+        vips=" ".join(str(vip) for vip in cluster.vips),
+        folder=MAINTENANCE,
+        file=note_file(node.address),
+        note=shlex.quote(render(note)),
+        tries=5 * HANDOVER_BOUND,
+        announced=ANNOUNCED,
+    )
+
+
+def _write(director: Host, node: Node, note: Note) -> None:
+    file = note_file(node.address)
+    run(
+        director,
+        f"umask 022; mkdir -p {MAINTENANCE} && printf '%s\\n' {shlex.quote(render(note))} >{MAINTENANCE}/.new && "
+        f"mv -f {MAINTENANCE}/.new {file}",
+    )
+
+
+def _remove(directors: list[Host], node: Node) -> bool:
+    """Whether the maintenance has ended on all of these directors."""
+    ended = True
+    for director in directors:
+        try:
+            run(director, f"rm -f {note_file(node.address)}")
+        except CommandFailed as failure:
+            log_error(director, str(failure))
+            ended = False
+    return ended
+
+
+def _in_the_way(host: Host, cluster: Cluster, directors: list[Host], alone: bool) -> str:
+    """Why this node is not away yet; nothing where it is. One that goes `alone` has nobody who takes its place."""
+    node = cluster.node(host.name)
+    if holds_a_vip(host, cluster):
+        return "it holds the VIP"
+    if alone:
+        return ""
+    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    if not holders:
+        return "no other node takes the VIP"
+    if present_members(holders, node):
+        return "it is still in a pool"
+    return ""
