@@ -31,7 +31,7 @@ from operations import (
     users,
     verification,
 )
-from remote import preflight, snapshot
+from remote import lock, preflight, snapshot
 
 preflight.prepare(host)
 
@@ -47,6 +47,7 @@ if "nodes" in host.groups:
     desired = list(desired_files(cluster, node, el, has_nftables).values())
     units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
+    lock.arm(host.state, cluster)
     snapshot.install(host, compared_facts(cluster, node, names, desired))
     preflight.require_able_services(host, cluster, desired)
     new_version = partial(packages.version_change, cluster, el)

@@ -12,7 +12,7 @@ from pyinfra import host
 from cluster import ClusterError, cluster_of_host
 from desired.maintenance import request
 from operations import maintenance
-from remote import preflight
+from remote import lock, preflight
 
 asked = request(host.inventory.get_override_data(), datetime.now().astimezone())
 preflight.prepare(host)
@@ -20,6 +20,7 @@ preflight.prepare(host)
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     preflight.require_el(host, cluster.node(host.name))
+    lock.arm(host.state, cluster)
     if asked.back:
         maintenance.ended(name="Back from maintenance", cluster=cluster, _serial=True)
     else:

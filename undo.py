@@ -10,13 +10,15 @@ from cluster import cluster_of_host
 from desired.packages import manager
 from desired.units import EVER_MANAGED
 from operations import activation, record, undo
-from remote import preflight
+from remote import lock, preflight, snapshot
 
 preflight.prepare(host)
 
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
     el = preflight.require_el(host, cluster.node(host.name))
+    lock.arm(host.state, cluster)
+    snapshot.install(host, [])
 
     activation.retired(
         name="11. Logstash and keepalived stopped, with the others taking the events",

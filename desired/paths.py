@@ -23,6 +23,8 @@ pools, and the node itself from holding a VIP, until an operator ends it (`desir
 KEY_NOTE = f"{STATE}/key"
 """The note on Elastic's key: the SHA-256 of its file, and the names that rpm gave to the keys in it."""
 
+LOCK_FOLDER = "/run/logstash-ha"
+"""The folder of the lock of the run that changes the node (`remote.lock`): a reboot ends it."""
 CLONE = f"{STATE}/clone"
 """The folder of a clone's change of identity; its files `unconfirmed` and `confirmed` say how far that is."""
 CLONE_REBOOT = "/run/logstash-ha-clone"

@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from desired import health
-from desired.paths import DRAINED, RECORD, STATE
+from desired.paths import DRAINED, LOCK_FOLDER, RECORD, STATE
 from facts.record import Record
 
 
@@ -37,4 +37,4 @@ def removed() -> Generator[StringCommand]:
     if not host.get_fact(Record, path=RECORD):
         host.noop("there is no record")
         return
-    yield StringCommand(f"rm -rf {STATE} {DRAINED} {health.FOLDER}")
+    yield StringCommand(f"rm -rf {STATE} {DRAINED} {health.FOLDER} {LOCK_FOLDER}")

@@ -10,7 +10,7 @@ from pyinfra.api import FactBase, Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.facts import get_fact
 
-from remote.snapshot import reading
+from remote.snapshot import reading, refused
 
 READ_TIMEOUT = 40
 """Seconds for a fact."""
@@ -36,8 +36,10 @@ def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **a
 def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> list[str]:
     """Run a shell command as root, in the way that the inventory sets. Returns the lines that it prints, which are not logged.
 
-    Raises `CommandFailed`.
+    Raises `CommandFailed`, also where this run may change nothing (`remote.lock`).
     """
+    if refusal := refused(host.state):
+        raise CommandFailed([refusal])
     arguments, _ = pop_global_arguments(host.state, host, {})
     connector = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
     connector |= {"_stdin": stdin, "_timeout": timeout}

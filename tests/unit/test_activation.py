@@ -52,6 +52,8 @@ class SimulatedNode:
     """The addresses of the nodes whose drain flags it has."""
     pool: set[str] = field(default_factory=set)
     """The names of the nodes in its pools."""
+    maintenance: set[str] = field(default_factory=set)
+    """The addresses of the nodes that it knows to be in maintenance."""
     sick: bool = False
     """Whether its Logstash runs without its inputs."""
     has: str = "old"
@@ -107,8 +109,18 @@ class SimulatedCluster:
                 if "logstash" in member.up
                 and not member.sick
                 and member.has == director.asks
-                and str(member.node.address) not in director.flags
+                and str(member.node.address) not in director.flags | director.maintenance
             }
+        own = str(director.node.address)
+        heirs = [name for name, each in self.members.items() if name != director.node.name and self.fit(each)]
+        if director.holds_vip and own in director.maintenance:
+            director.holds_vip = False
+            if heirs:
+                self.members[heirs[0]].holds_vip = True
+
+    def fit(self, member: SimulatedNode) -> bool:
+        """Whether its keepalived can hold the VIP."""
+        return "keepalived" in member.up and str(member.node.address) not in member.maintenance
 
     # What the deploy does
 
@@ -118,10 +130,25 @@ class SimulatedCluster:
         for text, end in member.breaks.items():
             if text in command:
                 raise end if isinstance(end, Exception) else Refused(end)
+        if match := re.search(r"(\.new|rm -f) /var/lib/logstash-ha/maintenance/([\d.]+)", command):
+            (member.maintenance.discard if match[1] == "rm -f" else member.maintenance.add)(match[2])
+            self.events.append(f"{name}: {'back' if match[1] == 'rm -f' else 'away'} {match[2]}")
+            return []
         if "ip -o addr" in command:
             return [*(["2: eth0 inet 10.77.0.10/32"] if member.holds_vip else []), "end 10.77.0.10"]
         if "ipvsadm -ln" in command:
             return self.pools(member)
+        if "for file in /var/lib/logstash-ha/maintenance/" in command:
+            note = '{"by": "alice@laptop", "since": 1795788120, "until": null}'
+            return [f"1795788180 {address} {note}" for address in sorted(member.maintenance)]
+        if "systemctl show" in command and "keepalived.service" in command and "logstash" not in command:
+            active = "active" if "keepalived" in member.up else "inactive"
+            return [
+                "Id=keepalived.service",
+                "UnitFileState=enabled",
+                f"ActiveState={active}",
+                "NeedDaemonReload=no",
+            ]
         if "systemctl show" in command:
             return self.units(member)
         if match := re.search(r"(touch|rm -f) /etc/keepalived/drained/(\S+)", command):

@@ -128,6 +128,10 @@ class Machine:
         """What firewalld says of zones with sources, after its a{sa{sas}}."""
         self.sets: dict[str, dict[str, list[str]]] = {"runtime": {}, "permanent": {}}
         self.flags: set[str] = set()
+        self.locked = ""
+        """What it says of the lock of another run."""
+        self.maintenance: set[str] = set()
+        """The addresses of the nodes that it knows to be in maintenance."""
 
     def run(self, command: str, stdin: str) -> list[str]:
         """What it answers; raises what it breaks with."""
@@ -243,7 +247,10 @@ class Machine:
                 forward = "Route" if server.forwarding == "dr" else "Masq"
                 for real in server.real_servers:
                     peer = self.world.machines[real.node.name]
-                    if peer.units["logstash"].active and str(real.node.address) not in self.flags:
+                    if (
+                        peer.units["logstash"].active
+                        and str(real.node.address) not in self.flags | self.maintenance
+                    ):
                         lines.append(
                             f"  -> {socket_name(real.address, real.port)}  {forward}  {real.weight}  0  0"
                         )
@@ -258,10 +265,16 @@ class Machine:
         for address in found(r"for address in (.*?);", command).split():
             up = self.world.machines[names[address]].units["logstash"].active
             verdict = {"state": "up"} if up else {"state": "down", "reason": "connection_refused"}
+            if address in self.maintenance:
+                verdict = {"state": "maintenance", "reason": "maintenance"}
             for input in inputs:
                 said = {"input": input, "address": address, "message": "as it is in memory", **verdict}
                 lines.append(f"{address}\t{json.dumps(said)}")
         return lines
+
+    def tell_maintenance(self, *_: str) -> list[str]:
+        note = '{"by": "alice@laptop", "since": 1795788120, "until": null}'
+        return [f"1795788180 {address} {note}" for address in sorted(self.maintenance)]
 
     def tell_peers(self, *_: str) -> list[str]:
         """The health services that this machine's hears."""
@@ -440,6 +453,9 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "for flag in /etc/keepalived/drained": lambda machine, *_: sorted(machine.flags),
     "! test -f": lambda machine, *_: ["authentication {", "    auth_pass ********", "}"],  # a file's text, for --diff
     "rpm --dbpath": lambda machine, *_: machine.has.add("gpg-pubkey-1"),
+    "lock=/run/logstash-ha/lock": lambda machine, *_: [machine.locked] if machine.locked else ["taken"],
+    "for file in /var/lib/logstash-ha/maintenance/*": Machine.tell_maintenance,
+    "rm -f /var/lib/logstash-ha/maintenance/": lambda machine, command, _: machine.maintenance.discard(command.rpartition("/")[2]),
     "for file in /var/lib/logstash-ha/packages/*": lambda *_: None,
     "the copy is not whole": Machine.take_copy,
     "sha256sum --check": Machine.put,
@@ -751,6 +767,53 @@ def test_a_health_service_that_can_not_ask_a_secured_api_is_replaced_first(
         steps = run.changes(name)
         known = steps.index("8. Health script and service")
         assert known < next(steps.index(step) for step in steps if step in (BACKUPS, MASTER))
+
+
+def test_a_node_in_maintenance_stays_so(world: World) -> None:
+    """Its services get their files; it is not waited for in the pools, and the cluster counts as whole."""
+    world.deploy()
+    for machine in world.machines.values():
+        machine.maintenance.add("10.77.0.11")
+    world.holder, world.settings = 2, {"inputs": [{"id": "other", "port": 5516}]}
+    run = world.deploy()
+    assert run.failed == []
+    assert "logstash on stash1" in world.activated
+    assert [machine.maintenance for machine in world.machines.values()] == [{"10.77.0.11"}] * 2
+    assert world.clock.now == 0
+    assert run.says("stash1", "10.77.0.11") == []
+    assert world.deploy().changes("stash1") == []
+    assert len(world.machines["stash1"].commands) == 3
+
+
+@pytest.mark.parametrize("limit", [None, "stash2"])
+def test_a_second_run_at_the_same_time_changes_nothing(world: World, limit: str | None) -> None:
+    """Whichever nodes it is for; and the first run's lock is all that it needs to know."""
+    note = '{"by": "alice@laptop", "command": "deploy.py", "pid": 4711, "since": 1795788120, "token": "a"}'
+    world.machines["stash1"].locked = f"held 812 {note}"
+    run = world.deploy(limit=limit)
+    assert run.failed == ([limit] if limit else ["stash1", "stash2"])
+    assert run.says(
+        "another run changes stash1: alice@laptop (deploy.py, process 4711 there) has had it since "
+        "2026-11-27 14:02 UTC; wait until it ends",
+        "`kill 812` on stash1",
+    )
+    assert all(machine.files == {} and machine.packages == set() for machine in world.machines.values())
+    world.machines["stash1"].locked = f"stale 812 {note}"
+    run = world.deploy()
+    assert run.failed == []
+    assert run.says("the lock of a run that is over is taken", "alice@laptop")
+
+
+def test_a_lock_costs_one_command_a_node_and_none_where_nothing_changes(world: World) -> None:
+    world.deploy()
+    takes = [[each for each in machine.commands if "lock=" in each] for machine in world.machines.values()]
+    assert [len(each) for each in takes] == [1, 1]
+    for dry in (True, False):
+        world.deploy(dry=dry)
+        assert not any("lock=" in each for machine in world.machines.values() for each in machine.commands)
+    world.settings = {"inputs": [{"id": "other", "port": 5516}]}
+    world.deploy(dry=True)
+    assert not any("lock=" in each for machine in world.machines.values() for each in machine.commands)
 
 
 @pytest.mark.parametrize("master", [1, 2])
