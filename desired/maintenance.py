@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ class Note:
     by: str
     since: int
     until: int | None = None
+    patch: int | None = None
+    """When the run of `patch.py` began that has it; None where an operator has it."""
 
     def __str__(self) -> str:
         end = f", until {date_of(self.until)}" if self.until else ""
@@ -48,7 +50,7 @@ def note_file(address: object) -> str:
 
 def render(note: Note) -> str:
     """The file's line."""
-    return json.dumps({"by": note.by, "since": note.since, "until": note.until}, sort_keys=True)
+    return json.dumps(asdict(note), sort_keys=True)
 
 
 def date_of(seconds: int) -> str:

@@ -9,11 +9,13 @@ from pyinfra.api import FactBase
 
 
 class MaintenanceState(TypedDict):
-    """Who has a node in maintenance; `since` and `until` in seconds of the epoch, `until` None where it has no end of its own."""
+    """Who has a node in maintenance; `since` and `until` in seconds of the epoch, `until` None where it has no end of its own;
+    `patch`: when the run of `patch.py` began that has it, None where an operator has it."""
 
     by: str
     since: int
     until: int | None
+    patch: int | None
 
 
 def parse_maintenance(output: list[str]) -> dict[str, MaintenanceState]:
@@ -27,12 +29,15 @@ def parse_maintenance(output: list[str]) -> dict[str, MaintenanceState]:
         except ValueError:
             note = {}
         note = note if isinstance(note, dict) else {}
-        by, since, until = note.get("by"), note.get("since"), note.get("until")
+        by, since, until, patch = (note.get(name) for name in ("by", "since", "until", "patch"))
         until = until if isinstance(until, int) and until > 0 else None
         if until and until <= int(now):
             continue
         found[address] = MaintenanceState(
-            by=by if isinstance(by, str) else "", since=since if isinstance(since, int) else 0, until=until
+            by=by if isinstance(by, str) else "",
+            since=since if isinstance(since, int) else 0,
+            until=until,
+            patch=patch if isinstance(patch, int) else None,
         )
     return found
 
@@ -43,7 +48,7 @@ class Maintenance(FactBase[dict[str, MaintenanceState]]):
 
     .. code:: python
 
-        {"192.0.2.11": {"by": "alice@laptop", "since": 1795874520, "until": None}}
+        {"192.0.2.11": {"by": "alice@laptop", "since": 1795874520, "until": None, "patch": None}}
     """
 
     default = dict

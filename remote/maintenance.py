@@ -94,10 +94,18 @@ class _Others:
         return "" if self.heirs else "no other node can hold the VIP"
 
 
-def enter(state: State, host: Host, cluster: Cluster, until: int | None, last: bool) -> bool:
+def enter(
+    state: State,
+    host: Host,
+    cluster: Cluster,
+    until: int | None = None,
+    last: bool = False,
+    patch: int | None = None,
+) -> bool:
     """Take a node out of all pools, and have another one hold its VIPs, until `leave` or a time. Whether it worked.
 
     The last node that takes an input's events stays, unless `last` is given. One that does not get out gets its place back.
+    `patch`: when the run of `patch.py` began that does this.
     """
     node = cluster.node(host.name)
     directors = connected_directors(state, cluster)
@@ -105,13 +113,15 @@ def enter(state: State, host: Host, cluster: Cluster, until: int | None, last: b
     if present and until in (None, present["until"]):
         note = Note(**present)
     else:
-        note = Note(operator(), present["since"] if present else int(time.time()), until)
+        by = operator() if patch is None else f"{operator()} (patch.py)"
+        note = Note(by, present["since"] if present else int(time.time()), until, patch)
     others = _look(cluster, directors, node)
     if others.refusal and not present:
         wait_until(lambda: not _look(cluster, directors, node).refusal, DRAIN_BOUND)
         others = _look(cluster, directors, node)
         if others.refusal and not last:
-            log_error(host, f"it stays: {others.refusal}; mend the others first, or add --data last=yes")
+            insist = "" if patch else ", or add --data last=yes"
+            log_error(host, f"it stays: {others.refusal}; mend the others first{insist}")
             return False
     if others.unreached:
         names = ", ".join(others.unreached)

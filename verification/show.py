@@ -25,8 +25,8 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
 
     - `version`: 2; `error`: null; `ok`: the verdict
     - `nodes`: all names
-    - `maintenance`: by name of a node in maintenance, `by`, and `since` and `until` in seconds of the epoch (`until` is null
-      where an operator has to end it)
+    - `maintenance`: by name of a node in maintenance, `by`, and `since`, `until` and `patch` in seconds of the epoch: `until` is
+      null where an operator has to end it, and `patch` where no run of `patch.py` has it
     - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
       nodes that events are spread over
     - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`, `tls`,

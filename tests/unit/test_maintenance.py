@@ -29,7 +29,7 @@ from verification.show import document
 from .observations import all_well, change, fail_check, pop_real, shown, status, stop
 
 NOW = datetime(2026, 11, 27, 14, 2, tzinfo=timezone(timedelta(hours=1)))
-NOTE: Any = {"by": "alice@laptop", "since": int(NOW.timestamp()), "until": None}
+NOTE: Any = {"by": "alice@laptop", "since": int(NOW.timestamp()), "until": None, "patch": None}
 
 
 def test_what_is_asked_for() -> None:
