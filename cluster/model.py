@@ -392,8 +392,12 @@ class Cluster(_Model):
     """Whether Elastic's repository is enabled only during a deploy, so that no other package upgrade changes Logstash."""
     firewall: Literal["firewalld", "none"] = "firewalld"
     """`firewalld`, which must be running, or `none`: the firewall is yours."""
-    notification_email: Email | None = "root@localhost"
-    """Who gets keepalived's e-mails about changes of state (the recipe's step 7); `None` for nobody."""
+    notification_email: Email | None = None
+    """Who gets keepalived's e-mails about changes of state (the recipe's step 7); `smtp_server` is needed then (default:
+    nobody)."""
+    smtp_server: OneAddress | None = None
+    """The address of the mail server that takes these e-mails from each node, at port 25; `127.0.0.1` where each node runs one
+    (default: none, and keepalived sends no e-mail)."""
     pipelines: Path | None = None
     """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others.
     A relative path begins at the inventory's folder."""
