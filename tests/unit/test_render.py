@@ -149,7 +149,8 @@ def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
 def test_keepalived_sends_no_mail_by_default(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path)
     conf = desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
-    assert "smtp" not in conf and "email" not in conf
+    assert "smtp" not in conf
+    assert "email" not in conf
 
 
 def test_mail_goes_to_the_server_that_the_inventory_names(tmp_path: Path) -> None:
