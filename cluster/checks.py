@@ -106,6 +106,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_logstash(cluster)
     _check_packages(cluster)
     _check_mail(cluster)
+    _check_metrics(cluster)
 
 
 def _unique(field: str, part: str, values: Iterable[Hashable]) -> None:
@@ -392,6 +393,19 @@ def _check_mail(cluster: Cluster) -> None:
         raise ValueError(
             f"smtp_server: {cluster.smtp_server} has nobody to send e-mails to; "
             "add notification_email='root@localhost', or take it out"
+        )
+
+
+_PRIVATE = ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev")
+"""What systemd hides from the health service (ProtectHome=, PrivateTmp= and PrivateDevices= of systemd.exec(5))."""
+
+
+def _check_metrics(cluster: Cluster) -> None:
+    folder = cluster.metrics
+    if folder and any(f"{folder}/".startswith(f"{private}/") for private in _PRIVATE):
+        raise ValueError(
+            f"metrics: {folder} can't be seen by the health service, whose /home and /tmp are its own; "
+            "choose a folder below /var/lib"
         )
 
 

@@ -36,6 +36,7 @@ from cluster.types import (
     Count,
     Email,
     Fingerprints,
+    Folder,
     InputId,
     Interface,
     JvmOption,
@@ -436,6 +437,9 @@ class Cluster(_Model):
     """Who else may read Logstash's API, such as Metricbeat or an exporter for Prometheus: addresses and networks. With
     `127.0.0.1` it listens at all addresses of the node, so that an agent there finds `localhost:9600` (default: the nodes
     alone)."""
+    metrics: Folder | None = None
+    """The folder on each node where node_exporter's textfile collector reads metrics, such as
+    `/var/lib/node_exporter/textfile_collector`: the health service writes its own there (default: none are written)."""
     api: Api | None = None
     """TLS and a login for Logstash's API: a dictionary with the path of its `secrets`, and more (default: neither; the
     firewall lets only the nodes ask it)."""

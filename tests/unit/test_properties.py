@@ -454,6 +454,7 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "pipeline_workers": COUNTS,
         "support_escapes": st.booleans(),
         "start_timeout": st.integers(30, 3600),
+        "metrics": st.just("/var/lib/node_exporter/textfile_collector"),
         "cold_start_rate": COUNTS,
         "logstash_settings": st.dictionaries(
             st.sampled_from(["node.name", "config.reload.automatic", "xpack.monitoring.enabled"]),

@@ -152,6 +152,7 @@ DIFFERENCES = [
             "8 file /etc/keepalived/logstash_ha_health.py",
             "8 file /etc/keepalived/logstash_ha_channel.py",
             "8 file /etc/keepalived/logstash_ha_listeners.py",
+            "8 file /etc/keepalived/logstash_ha_metrics.py",
             "8 file /etc/keepalived/logstash_ha_slow_start.py",
             "8 file /etc/keepalived/logstash_ha_health.json",
             "8 file /etc/keepalived/logstash_ha_api.json",
