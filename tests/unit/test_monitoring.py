@@ -101,13 +101,13 @@ CASES: dict[str, tuple[str, Series, list[str]]] = {
         {holder("stash1"): "1x10 0x400", holder("stash2"): "0x10 1x400"},
         ['LogstashHaVipMoved{vip="192.0.2.10",severity="info"}'],
     ),
-    "the VIP has moved": ("6m", {holder("stash1"): "1x10 0x400", holder("stash2"): "0x10 1x400"}, []),
+    "the VIP has moved": ("9m", {holder("stash1"): "1x10 0x400", holder("stash2"): "0x10 1x400"}, []),
     "an input goes down and comes up": (
         "4m",
         {CHANGES: "0x9 2x400"},
         [f'LogstashHaInputChanged{{{ON_STASH2},severity="info"}}'],
     ),
-    "an input went down and came up": ("6m", {CHANGES: "0x9 2x400"}, []),
+    "an input went down and came up": ("9m", {CHANGES: "0x9 2x400"}, []),
     "an input is slow": (
         "4m",
         {why("queue_full"): "1x400"},
