@@ -23,6 +23,7 @@ from operations import (
     files,
     firewalld,
     logstash,
+    metrics,
     modules,
     nftables,
     packages,
@@ -78,6 +79,7 @@ if "nodes" in host.groups:
     users.system(name="8. User of the health script", user=USER)
     channel.key(name="8. Key of the health services", cluster=cluster, files=desired, user=USER)
     files.put(name="8. Health script and service", files=desired, step=8)
+    metrics.writable(name="8. Folder of the health service's metrics", cluster=cluster, user=USER)
     existing.adopted(name="7. Others' blocks in keepalived.conf are adopted", cluster=cluster)
     files.put(name="7. keepalived.conf", files=desired, step=7)
 

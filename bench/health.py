@@ -38,6 +38,8 @@ EL = 9
 """The version of Enterprise Linux whose files the service has."""
 NETWORK, INTERFACE = "192.0.2.", "eth0"
 """The cluster's: a cluster can't be on the loopback interface."""
+METRICS = "/var/lib/node_exporter/textfile_collector"
+"""Where the service writes metrics, which is a part of what it costs."""
 LOOPBACK = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}."
 """The first three numbers of the addresses where the nodes are simulated; random, so that two benchmarks can run at once."""
 READY_LIMIT = 10.0
@@ -91,6 +93,7 @@ def simulated_cluster(nodes: int, inputs: int) -> Iterator[Cluster]:
                 "vip": f"{NETWORK}200",
                 "inputs": [{"id": f"udp-{port}", "port": port} for port in ports],
                 "senders": [f"{NETWORK}201"],
+                "metrics": METRICS,
             }
         )
         for host in hosts:
@@ -100,7 +103,12 @@ def simulated_cluster(nodes: int, inputs: int) -> Iterator[Cluster]:
 
 def relocated(text: str, folder: Path) -> str:
     """A file that the deploy writes, with this folder and the loopback interface for those of a node."""
-    replacements = {health.FOLDER: str(folder), NETWORK: LOOPBACK, f'"{INTERFACE}"': '"lo"'}
+    replacements = {
+        health.FOLDER: str(folder),
+        METRICS: str(folder),
+        NETWORK: LOOPBACK,
+        f'"{INTERFACE}"': '"lo"',
+    }
     for old, new in replacements.items():
         text = text.replace(old, new)
     return text

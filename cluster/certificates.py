@@ -46,6 +46,11 @@ class TlsFiles:
     client: SecretStr | None = None
     """The certificate and the key, as PEM, that `verify.py --send` shows; the nodes do not get it."""
 
+    @property
+    def ends(self) -> datetime:
+        """When the first of the input's certificates ends."""
+        return earliest_end(self.certificate)
+
 
 @dataclass(frozen=True)
 class ApiFiles:

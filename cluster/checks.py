@@ -105,6 +105,8 @@ def check_cluster(cluster: Cluster) -> None:
     _check_reach(cluster)
     _check_logstash(cluster)
     _check_packages(cluster)
+    _check_mail(cluster)
+    _check_metrics(cluster)
 
 
 def _unique(field: str, part: str, values: Iterable[Hashable]) -> None:
@@ -377,6 +379,33 @@ def _check_forwarding(cluster: Cluster) -> None:
         raise ValueError(
             "firewall: with 'none' nothing translates the source addresses for 'snat'; "
             "choose 'firewalld', or forwarding 'dr' for TCP inputs"
+        )
+
+
+def _check_mail(cluster: Cluster) -> None:
+    """keepalived logs an error for each e-mail that no mail server takes, so both are said or none."""
+    if cluster.notification_email and not cluster.smtp_server:
+        raise ValueError(
+            f"notification_email: {cluster.notification_email} gets no e-mail without a mail server; "
+            "add smtp_server='127.0.0.1', or take it out"
+        )
+    if cluster.smtp_server and not cluster.notification_email:
+        raise ValueError(
+            f"smtp_server: {cluster.smtp_server} has nobody to send e-mails to; "
+            "add notification_email='root@localhost', or take it out"
+        )
+
+
+_PRIVATE = ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev")
+"""What systemd hides from the health service (ProtectHome=, PrivateTmp= and PrivateDevices= of systemd.exec(5))."""
+
+
+def _check_metrics(cluster: Cluster) -> None:
+    folder = cluster.metrics
+    if folder and any(f"{folder}/".startswith(f"{private}/") for private in _PRIVATE):
+        raise ValueError(
+            f"metrics: {folder} can't be seen by the health service, whose /home and /tmp are its own; "
+            "choose a folder below /var/lib"
         )
 
 

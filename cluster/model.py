@@ -36,6 +36,7 @@ from cluster.types import (
     Count,
     Email,
     Fingerprints,
+    Folder,
     InputId,
     Interface,
     JvmOption,
@@ -392,8 +393,12 @@ class Cluster(_Model):
     """Whether Elastic's repository is enabled only during a deploy, so that no other package upgrade changes Logstash."""
     firewall: Literal["firewalld", "none"] = "firewalld"
     """`firewalld`, which must be running, or `none`: the firewall is yours."""
-    notification_email: Email | None = "root@localhost"
-    """Who gets keepalived's e-mails about changes of state (the recipe's step 7); `None` for nobody."""
+    notification_email: Email | None = None
+    """Who gets keepalived's e-mails about changes of state (the recipe's step 7); `smtp_server` is needed then (default:
+    nobody)."""
+    smtp_server: OneAddress | None = None
+    """The address of the mail server that takes these e-mails from each node, at port 25; `127.0.0.1` where each node runs one
+    (default: none, and keepalived sends no e-mail)."""
     pipelines: Path | None = None
     """A local folder with your own pipeline files: `*.conf` for the pipeline `main`, `NAME/*.conf` for others.
     A relative path begins at the inventory's folder."""
@@ -432,6 +437,9 @@ class Cluster(_Model):
     """Who else may read Logstash's API, such as Metricbeat or an exporter for Prometheus: addresses and networks. With
     `127.0.0.1` it listens at all addresses of the node, so that an agent there finds `localhost:9600` (default: the nodes
     alone)."""
+    metrics: Folder | None = None
+    """The folder on each node where node_exporter's textfile collector reads metrics, such as
+    `/var/lib/node_exporter/textfile_collector`: the health service writes its own there (default: none are written)."""
     api: Api | None = None
     """TLS and a login for Logstash's API: a dictionary with the path of its `secrets`, and more (default: neither; the
     firewall lets only the nodes ask it)."""

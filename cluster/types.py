@@ -148,6 +148,13 @@ def _check_name(value: object) -> object:
 
 
 Names = Annotated[tuple[Annotated[str, BeforeValidator(_check_name)], ...], BeforeValidator(in_a_list)]
+Folder = Annotated[
+    str,
+    _matching(
+        r"(/[A-Za-z0-9][A-Za-z0-9._-]*)+",
+        "a folder on the nodes; write its whole path, such as /var/lib/node_exporter/textfile_collector",
+    ),
+]
 Interface = Annotated[
     str,
     _matching(r"\w[\w.-]{0,14}", "an interface name; use one that `ip link` shows, 15 characters at most"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cluster import Cluster, Node
 from cluster.errors import listed
 from desired import keepalived, keepalived_conf, logstash
+from desired.health import metrics_file
 from facts.others import OthersState
 
 
@@ -46,7 +47,8 @@ def objections(cluster: Cluster, node: Node, others: OthersState, ours: Collecti
 
 def kept_files(cluster: Cluster) -> list[str]:
     """The files that the deploy makes and leaves to others then."""
-    return [keepalived.ADOPTED] if cluster.existing == "adopt" else []
+    adopted = keepalived.ADOPTED if cluster.existing == "adopt" else None
+    return [path for path in (adopted, metrics_file(cluster)) if path]
 
 
 def takes_keepalived(others: OthersState) -> bool:

@@ -16,7 +16,7 @@ from desired.health_script import (
     check_script,
     starts,
 )
-from desired.paths import DRAINED, STATE, staged
+from desired.paths import DRAINED, STATE, VERSION_FILE, staged
 from desired.render import program, render
 from desired.textfile import TextFile
 from desired.unit import Unit
@@ -25,7 +25,9 @@ UNIT = "logstash-ha-health"
 FILE = f"/etc/systemd/system/{UNIT}.service"
 SERVICE = "/etc/keepalived/logstash_ha_health.py"
 """Beside the health script, whose module it is built on."""
-MODULES = tuple(f"/etc/keepalived/logstash_ha_{name}.py" for name in ("channel", "listeners", "slow_start"))
+MODULES = tuple(
+    f"/etc/keepalived/logstash_ha_{name}.py" for name in ("channel", "listeners", "metrics", "slow_start")
+)
 """What the service is built on, beside the health script."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"
 KEY = f"{STATE}/health.key"
@@ -126,6 +128,7 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
         "reload": RELOAD,
         "maintenance": MAINTENANCE_FLAG,
         "cold": {"rate": cluster.cold_start_rate, "seconds": COLD_SECONDS},
+        "metrics": _metrics(cluster),
         "nodes": {
             str(member.address): {
                 input_id: {
@@ -141,6 +144,29 @@ def settings(cluster: Cluster, node: Node, el: int) -> dict[str, object]:
                 for input_id, (input, plugin) in inputs.items()
             }
             for member in cluster.nodes
+        },
+    }
+
+
+def metrics_file(cluster: Cluster) -> str | None:
+    """The file that the service writes for node_exporter's textfile collector; None where the inventory names no folder."""
+    return f"{cluster.metrics}/logstash_ha.prom" if cluster.metrics else None
+
+
+def _metrics(cluster: Cluster) -> dict[str, object] | None:
+    file = metrics_file(cluster)
+    if file is None:
+        return None
+    return {
+        "file": file,
+        "names": {str(node.address): node.name for node in cluster.nodes},
+        "version": VERSION_FILE,
+        "certificates": {
+            input.plugin_id(protocols[0]): int(cluster.tls_files[input.id].ends.timestamp())
+            for input in cluster.inputs
+            if input.tls
+            for protocols in input.plugins.values()
+            if "tcp" in protocols
         },
     }
 
@@ -177,6 +203,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         el=el,
         user=USER,
         command=f"{PYTHON[el]} {SERVICE} {SETTINGS}",
+        metrics=cluster.metrics,
     )
     verdicts = render(
         "health.tmpfiles.j2",

@@ -1,4 +1,5 @@
-"""Others than the nodes read Logstash's API: an exporter for Prometheus, and an agent on each node.
+"""Others than the nodes read Logstash's API: an exporter for Prometheus, and an agent on each node. The health service writes
+metrics for node_exporter's textfile collector.
 
 The agent, such as Metricbeat or Elastic Agent, asks `localhost:9600`: with `127.0.0.1` among the monitors the API listens at
 all addresses of its node, and the firewall lets only the nodes and the monitors in from other machines.
@@ -21,5 +22,6 @@ nodes = define(
         "main": {"pipeline.workers": 4, "pipeline.batch.size": 500, "pipeline.batch.delay": 20},
         "netflow": {"pipeline.workers": 1, "pipeline.ordered": "auto"},
     },
+    metrics="/var/lib/node_exporter/textfile_collector",
     jvm_options=["-Duser.timezone=UTC"],
 )

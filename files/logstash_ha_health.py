@@ -10,6 +10,8 @@ SETTINGS is a JSON file, which names all files that the service writes:
      "reasons": "/run/keepalived-health/reasons", "peers": "/run/keepalived-health/peers",
      "reload": "/run/keepalived-health/reload/keepalived", "maintenance": "/run/keepalived-health/maintenance",
      "cold": {"rate": 1000, "seconds": 12},
+     "metrics": {"file": "/var/lib/node_exporter/textfile_collector/logstash_ha.prom", "names": {"192.0.2.11": "stash1"},
+                 "version": "/var/lib/logstash-ha/version", "certificates": {"syslog-tls": 1830000000}},
      "nodes": {"192.0.2.11": {"udp-5514": {
          "sockets": [{"protocol": "udp", "port": 5514, "probe": true}],
          "verdict": "/run/keepalived-health/192.0.2.11/udp-5514",
@@ -22,7 +24,8 @@ address. `links` are the interfaces that the cluster uses here, the one with `ow
 must have. `vips` are the cluster's, which also name it in what its services tell each other, and `key` is the file of their
 common key. `cold` is how many events a second a Logstash takes that has just started, and for how many seconds. `weight` is the
 node's by the inventory, and `holds` how many events wait in the input's socket until one is lost; null where senders wait.
-`fault` and `reduction` may be null: keepalived does not follow them then.
+`fault` and `reduction` may be null: keepalived does not follow them then. `metrics` may be null, or says where metrics are
+written to (logstash_ha_metrics.py), the nodes' names by address, and when the certificates of inputs end, in seconds of the epoch.
 The files must exist (systemd's tmpfiles.d makes them), but for `reload`, and for the key's, without which the services
 tell each other nothing. They outlive the service, and its next run starts from them.
 
@@ -59,7 +62,7 @@ kernel answers no connection either, is gone, and its inputs are down.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: UP010, UP020, UP024, UP031, UP041
+# ruff: noqa: RUF005, UP010, UP020, UP024, UP031, UP041
 
 from __future__ import unicode_literals
 
@@ -79,6 +82,7 @@ import time
 import check_logstash_input as script
 import logstash_ha_channel as channel
 import logstash_ha_listeners as listeners
+import logstash_ha_metrics as metrics
 import logstash_ha_slow_start as slow_start
 
 FAILURES = 3
@@ -290,6 +294,10 @@ class InputState(object):  # noqa: UP004
         """The percent of its weight that it gets by its slow start."""
         if before[1] == "slow_start" and self.reduction is not None:
             self.share = 100 - self.reduction.percent
+        self.changes = 0
+        """How often it has gone up or down since this service started."""
+        self.changed_at = self.down_flag.written
+        """When it last did, in seconds of the epoch: the file of the verdict outlives the service."""
         self.opposing_polls = 0
         """Polls in a row that say otherwise."""
         self.opposed_since = 0.0
@@ -388,6 +396,7 @@ class InputState(object):  # noqa: UP004
         else:
             self.hold = 0.0
         self.up, self.opposing_polls = up, 0
+        self.changes, self.changed_at = self.changes + 1, time.time()
         return True
 
     def unreported(self):
@@ -1429,6 +1438,8 @@ class NodePoller(threading.Thread):
         """Of this service's own node: the inputs at whose ports something listens, by the kernel's list of sockets."""
         self.decided = False
         """Whether each input has had a verdict that no poll opposed."""
+        self.polls, self.poll_seconds = 0, 0.0
+        """How many polls there have been, and how long they have taken."""
         self.due = threading.Event()
         """Set when the next poll should not wait."""
         self.last_poll = script.clock()
@@ -1460,9 +1471,11 @@ class NodePoller(threading.Thread):
 
     def poll(self):
         # What a node's own service says of its maintenance counts more than the file here, which may have been left behind.
+        start = script.clock()
         outcomes = script.check_inputs(
             self.ip, list(self.states), self.probes, self.timeout, self.api.ask, in_maintenance=self.relaxed
         )
+        self.polls, self.poll_seconds = self.polls + 1, self.poll_seconds + script.clock() - start
         for input_id, state in self.states.items():
             vouched = self.relaxed or input_id in self.bound
             outcomes[input_id] = state.weigh(outcomes[input_id], vouched)
@@ -1550,8 +1563,11 @@ def main(arguments):
         reasons.keep(state for poller in pollers for state in poller.states.values())
         own, links = settings["links"][0], settings["links"][1:]
         titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in links]
-        others = [Channel(settings, pollers), Maintenance(settings["own"], settings["maintenance"])]
-        others += [LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled]
+        own_channel = Channel(settings, pollers)
+        monitors = [LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled]
+        others = [own_channel, Maintenance(settings["own"], settings["maintenance"])] + monitors
+        if settings["metrics"] is not None:
+            others.append(metrics.Writer(settings, verdicts, pollers, own_channel, monitors))
     except KeyError as error:
         script.print_line("%s: the setting %s is missing" % (arguments[0], error.args[0]), to=2)
         return 1

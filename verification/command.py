@@ -20,7 +20,8 @@ from cluster import ClusterError
 from desired.version import VERSION
 from remote.connect import CONNECT_TIMEOUT, connect_hosts, connect_to_nodes, describe_failures
 from remote.inventory import cluster_of_inventory, find_sender, load_cluster, load_inventory
-from verification import drift, monitor, page, watch
+from verification import activity, drift, monitor, page, watch
+from verification.activity import Activity
 from verification.delivery import check_size, deliver
 from verification.exposed import find_exposed
 from verification.inspection import PATIENCE, inspect
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
             return _drift(options)
         if options.watch:
             watch.watch(options.inventory)
-        report, delivery = _verify(options)
+        report, delivery, goes_on = _verify(options)
     except PyinfraError as error:
         return _not_seen(options, str(error))
     except KeyboardInterrupt:
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         return _write(monitor.metrics(report, delivery), options.prometheus)
     if options.report:
         try:
-            page.write(page.page(report, delivery, datetime.now().astimezone()), options.report)
+            page.write(page.page(report, delivery, goes_on, datetime.now().astimezone()), options.report)
         except OSError as error:
             return _not_written("--report", options.report, error)
     elif options.json:
@@ -177,7 +178,8 @@ def _drift(options: argparse.Namespace) -> int:
     return GOOD if found.none else WRONG
 
 
-def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None]:
+def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None, Activity]:
+    """The report, what became of events that were sent, and what goes on, which only a page shows."""
     state, inventory, cluster = load_cluster(options.inventory)
     sender = None
     if options.send is not None:
@@ -185,9 +187,10 @@ def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None]:
         sender = find_sender(inventory, cluster, options.sender)
     reasons = connect_to_nodes(state, inventory, cluster, sender)
     report = inspect(state, cluster, reasons, settling=PATIENCE)
+    goes_on = activity.look(state, cluster) if options.report else Activity({}, ())
     if sender is None:
-        return report, None
+        return report, None, goes_on
     with Console(stderr=True).status(f"sending {options.send} events to each input at each VIP, and waiting"):
         delivery = deliver(state, cluster, report, sender, options.send, options.rate)
         problems = (*delivery.problems, *find_exposed(sender, cluster))
-        return report, replace(delivery, problems=problems)
+        return report, replace(delivery, problems=problems), goes_on

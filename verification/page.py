@@ -8,16 +8,20 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from verification.report import Delivery, Report, Row, Status
+from verification.activity import Activity
+from verification.report import Delivery, Report, Row, Status, VipReport
 from verification.show import good, grouped, row_label
 
-WIDTH = 960
-"""Of the picture, in its own units."""
-_MARGIN, _GAP = 20, 24
+_BOX = 216
+"""Width of a box, in the picture's own units."""
+_MARGIN, _GAP = 4, 24
 _LINE = 20
 """Height of a line of text."""
-_VIP_TOP, _VIP_HEIGHT = 96, 44
-_NODE_TOP = 200
+_SENDERS = 36
+"""Height of the box of the senders."""
+_VIP_TOP, _VIP_HEIGHT = 84, 58
+_FLOW_TOP, _FLOW_HEIGHT, _FLOW_WIDTH = 206, 28, 148
+_NODE_TOP = 270
 _SHOWN = 8
 """Inputs that a node's box names."""
 _RANKS = [Status.OK, Status.WARNING, Status.UNKNOWN, Status.WRONG]
@@ -49,20 +53,48 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Arrow:
+    """The way of events from a box to another one."""
+
+    start: Box
+    end: Box
+    status: Status
+    """`ok` where all that goes this way does, `warning` where only some inputs' do, and `wrong` where none do: the node is out."""
+
+    @property
+    def path(self) -> str:
+        """As SVG draws it: down from the middle of the one box to that of the other one."""
+        top, bottom = self.start.y + self.start.height, self.end.y
+        half = (top + bottom) / 2
+        return (
+            f"M{self.start.middle:g} {top:g} C{self.start.middle:g} {half:g} "
+            f"{self.end.middle:g} {half:g} {self.end.middle:g} {bottom:g}"
+        )
+
+
+@dataclass(frozen=True)
 class Picture:
-    """Who is MASTER of which VIP, and which nodes get events: boxes, and lines between them."""
+    """The way of events: from the senders to the VIPs, each on its MASTER, and from there to the nodes."""
 
+    width: float
     height: float
+    senders: Box
     vips: tuple[Box, ...]
+    flows: tuple[Box, ...]
+    """Above each node: how many events it takes."""
     nodes: tuple[Box, ...]
-    held: tuple[tuple[Box, Box], ...]
-    """A VIP and a node that holds it."""
+    out: frozenset[str]
+    """The nodes that get nothing."""
+    arrows: tuple[Arrow, ...]
 
 
-def _columns(count: int, height: float, top: float) -> list[tuple[float, float, float, float]]:
-    width = min(280, (WIDTH - 2 * _MARGIN - (count - 1) * _GAP) / count)
-    left = (WIDTH - count * width - (count - 1) * _GAP) / 2
-    return [(left + column * (width + _GAP), top, width, height) for column in range(count)]
+def _columns(
+    count: int, place: tuple[float, float, float], width: float
+) -> list[tuple[float, float, float, float]]:
+    """Boxes of this top, width and height side by side in the middle of the picture, each in a column of its own."""
+    top, box, height = place
+    left = (width - count * _BOX - (count - 1) * _GAP) / 2 + (_BOX - box) / 2
+    return [(left + column * (_BOX + _GAP), top, box, height) for column in range(count)]
 
 
 def _worst(report: Report, name: str) -> Status:
@@ -105,12 +137,49 @@ def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
     return tuple(shown)
 
 
-def picture(report: Report) -> Picture:
+def _passes(vip_report: VipReport, name: str) -> Status:
+    """Which of a VIP's inputs the node gets: all, some or none."""
+    inside = [name in members for members in vip_report.pool.values()]
+    if vip_report.holders and inside and all(inside):
+        return Status.OK
+    return Status.WARNING if vip_report.holders and any(inside) else Status.WRONG
+
+
+def _flow(activity: Activity, name: str, out: bool) -> str:
+    """How many events a node takes, in a few words."""
+    rate, share = activity.rates.get(name), activity.share(name)
+    if rate is None:
+        return "out" if out else "not known"
+    amount = f"{rate:.0f}/s" if rate >= 10 or rate == 0 else f"{rate:.1f}/s"
+    text = amount if share is None else f"{share:.0%} · {amount}"
+    return f"out · {amount}" if out else text
+
+
+def picture(report: Report, activity: Activity) -> Picture:
     """Where everything is drawn."""
+    columns = max(len(report.nodes), len(report.vips))
+    width = 2 * _MARGIN + columns * _BOX + (columns - 1) * _GAP
+    senders = Box(width / 2 - 70, _MARGIN, 140, _SENDERS, "senders", Status.UNKNOWN)
     vips = tuple(
-        Box(*column, vip, Status.OK if len(vip_report.holders) == 1 else Status.WRONG)
+        Box(*column, vip, Status.OK if len(vip_report.holders) == 1 else Status.WRONG, (_master(vip_report),))
         for column, (vip, vip_report) in zip(
-            _columns(len(report.vips), _VIP_HEIGHT, _VIP_TOP), report.vips.items(), strict=True
+            _columns(len(report.vips), (_VIP_TOP, _BOX, _VIP_HEIGHT), width), report.vips.items(), strict=True
+        )
+    )
+    passes = {
+        name: [_passes(vip_report, name) for vip_report in report.vips.values()] for name in report.nodes
+    }
+    out = frozenset(name for name, found in passes.items() if set(found) == {Status.WRONG})
+    flows = tuple(
+        Box(
+            *column,
+            _flow(activity, name, name in out),
+            max(passes[name], key=_RANKS.index, default=Status.OK),
+        )
+        for column, name in zip(
+            _columns(len(report.nodes), (_FLOW_TOP, _FLOW_WIDTH, _FLOW_HEIGHT), width),
+            report.nodes,
+            strict=True,
         )
     )
     texts = {}
@@ -119,18 +188,34 @@ def picture(report: Report) -> Picture:
     height = _LINE * (max(map(len, texts.values())) + 2)
     nodes = tuple(
         Box(*column, name, _worst(report, name), texts[name])
-        for column, name in zip(_columns(len(report.nodes), height, _NODE_TOP), report.nodes, strict=True)
+        for column, name in zip(
+            _columns(len(report.nodes), (_NODE_TOP, _BOX, height), width), report.nodes, strict=True
+        )
     )
-    lines = tuple(
-        (vip, node)
-        for vip, vip_report in zip(vips, report.vips.values(), strict=True)
-        for node in nodes
-        if node.title in vip_report.holders
-    )
-    return Picture(_NODE_TOP + height + _MARGIN, vips, nodes, lines)
+    arrows = [
+        *(Arrow(senders, vip, vip.status) for vip in vips),
+        *(
+            Arrow(vip, flow, passes[node.title][place])
+            for place, vip in enumerate(vips)
+            for flow, node in zip(flows, nodes, strict=True)
+        ),
+        *(Arrow(flow, node, flow.status) for flow, node in zip(flows, nodes, strict=True)),
+    ]
+    arrows.sort(
+        key=lambda arrow: arrow.status is not Status.WRONG
+    )  # what goes on is drawn over what does not
+    return Picture(width, _NODE_TOP + height + _MARGIN, senders, vips, flows, nodes, out, tuple(arrows))
 
 
-def page(report: Report, delivery: Delivery | None, when: datetime) -> str:
+def _master(vip_report: VipReport) -> tuple[str, Status]:
+    """A line on who holds a VIP."""
+    if not vip_report.holders:
+        return "no MASTER", Status.WRONG
+    status = Status.OK if len(vip_report.holders) == 1 else Status.WRONG
+    return f"MASTER: {', '.join(vip_report.holders)}", status
+
+
+def page(report: Report, delivery: Delivery | None, activity: Activity, when: datetime) -> str:
     """The page's text. Whatever comes from outside is escaped."""
     problems = grouped([*report.problems, *(delivery.problems if delivery else ())])
 
@@ -142,8 +227,9 @@ def page(report: Report, delivery: Delivery | None, when: datetime) -> str:
         delivery=delivery,
         good=good(report, delivery),
         problems=problems,
-        picture=picture(report),
-        width=WIDTH,
+        picture=picture(report, activity),
+        activity=activity,
+        moment=lambda seconds: datetime.fromtimestamp(seconds, when.tzinfo).strftime("%m-%d %H:%M:%S"),
         line=_LINE,
         name=name,
         when=when.strftime("%Y-%m-%d %H:%M:%S %Z").strip(),

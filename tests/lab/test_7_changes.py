@@ -19,7 +19,8 @@ EVERYTHING = {
     "senders": ["10.77.0.101", "10.77.0.103"],
     "heap": "300m",
     "pipeline_workers": 2,
-    "notification_email": None,
+    "notification_email": "root@localhost",
+    "smtp_server": "127.0.0.1",
     "vrrp": 2,
     "version": "8.19.17",
 }

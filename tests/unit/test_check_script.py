@@ -398,6 +398,7 @@ def test_each_reason_is_documented_and_used() -> None:
             "logstash_ha_health.py",
             "logstash_ha_channel.py",
             "logstash_ha_listeners.py",
+            "logstash_ha_metrics.py",
             "logstash_ha_slow_start.py",
         )
     ]

@@ -425,7 +425,12 @@ BAD: list[tuple[Settings, str]] = [
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
     ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
     ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),
+    ({"metrics": "textfile"}, "metrics: 'textfile' is not a folder on the nodes; write its whole path, such as /var/lib/node_exporter/textfile_collector"),
+    ({"metrics": "/tmp/textfile"}, "metrics: /tmp/textfile can't be seen by the health service, whose /home and /tmp are its own; choose a folder below /var/lib"),
     ({"notification_email": "root@localhost }"}, "notification_email: 'root@localhost }' is not a mail address; write it as root@localhost"),
+    ({"notification_email": "ops@example.com"}, "notification_email: ops@example.com gets no e-mail without a mail server; add smtp_server='127.0.0.1', or take it out"),
+    ({"smtp_server": "192.0.2.25"}, "smtp_server: 192.0.2.25 has nobody to send e-mails to; add notification_email='root@localhost', or take it out"),
+    ({"notification_email": "ops@example.com", "smtp_server": "mail.example.com"}, "smtp_server: 'mail.example.com' is not an IP address; write it as 192.0.2.11 or 2001:db8::11"),
     *(
         (_input(codec=codec), f"inputs.0.codec: {codec!r} is not a codec; write its name, such as json_lines, or the name with options, such as {{\"json\": {{\"charset\": \"CP1252\"}}}}")
         for codec in WRONG_CODECS

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ from desired import (
 from desired.paths import VERSION_FILE, staged
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
+from operations import metrics
 from remote import drain, repository
 from tests.packages import Signer
 from tests.unit.clusters import write_api
@@ -132,6 +134,8 @@ class Machine:
         """What it says of the lock of another run."""
         self.maintenance: set[str] = set()
         """The addresses of the nodes that it knows to be in maintenance."""
+        self.metrics: list[str] = []
+        """The entry in its record of the file with the health service's metrics."""
 
     def run(self, command: str, stdin: str) -> list[str]:
         """What it answers; raises what it breaks with."""
@@ -440,7 +444,9 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "nft --file -": Machine.fill_table,
     "nft --file /etc/nftables": Machine.replace_table,
     "nft delete table": Machine.drop_table,
-    "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [f"sysctl {key}={value}" for key, value in machine.before.items()],
+    "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [*(f"sysctl {key}={value}" for key, value in machine.before.items()), *machine.metrics],
+    " -- test -w ": lambda machine, command, _: machine.metrics.append(found(r"grep -qsxF '(file .*?)'", command)),
+    "grep -vxF 'file ": lambda machine, *_: machine.metrics.clear(),
     "echo end 10.77.0.10": lambda machine, *_: [
         *(["3: eth0 inet 10.77.0.10/32"] if machine.world.holder == machine.number else []),
         "end 10.77.0.10",
@@ -933,6 +939,48 @@ def test_direct_routing_comes_and_goes(world: World) -> None:
     assert not machine.units[vip.UNIT].active
     assert machine.kernel["net.ipv4.vs.backup_only"] == "0"
     assert world.deploy().changes("stash1") == []
+
+
+def test_the_folder_for_metrics_is_looked_at_once_and_their_file_goes_with_the_setting(world: World) -> None:
+    file = "/var/lib/node_exporter/logstash_ha.prom"
+    world.settings = {"metrics": "/var/lib/node_exporter"}
+    run = world.deploy()
+    assert "8. Folder of the health service's metrics" in run.changes("stash1")
+    assert world.deploy().changes("stash1") == []
+    machine = world.machines["stash1"]
+    assert machine.metrics == [f"file {file}"]
+    world.settings = {}
+    assert "12. No file of an earlier deploy" in world.deploy().changes("stash1")
+    assert [command for command in machine.commands if f"for file in {file}; do" in command]
+    assert world.deploy().changes("stash1") == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "mode", "said"),
+    [
+        ("there", "777", ""),
+        ("there", "755", "metrics: the health service can not write into {}: setfacl -m u:nobody:rwx {}"),
+        (
+            "gone",
+            "755",
+            "metrics: there is no folder {}: install node_exporter with its textfile collector, or make it",
+        ),
+    ],
+)
+def test_a_folder_for_metrics_that_is_not_usable_is_said_with_the_command_that_mends_it(
+    tmp_path: Path, folder: str, mode: str, said: str
+) -> None:
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:-1]:
+        if parent != Path("/tmp"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there").chmod(int(mode, 8))
+    path = tmp_path / folder
+    script = metrics.LOOK.format(folder=path, user="nobody", add_entry=f"touch {tmp_path}/recorded")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == said.format(path, path)
+    assert (tmp_path / "recorded").exists() == (not said) == (done.returncode == 0)
 
 
 def test_secrets_are_in_standard_input_only(world: World, tmp_path: Path) -> None:

@@ -216,6 +216,7 @@ def running(
     interval: float = 0.05,
     interface: str = "lo",
     within: tuple[str, ...] = (),
+    metrics: dict[str, object] | None = None,
 ) -> Iterator[Running]:
     """The service of the node at `own`, with its files in this folder; `within` is the command that starts it."""
     (folder / "peers").touch()
@@ -242,6 +243,7 @@ def running(
                 "links": [{"interface": interface, "addresses": [own], "fault": fault}],
                 "reload": str(folder / "reload" / "keepalived"),
                 "cold": COLD,
+                "metrics": metrics,
                 "nodes": nodes,
             }
         )
@@ -972,6 +974,7 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "peers",
         "reload",
         "cold",
+        "metrics",
         "access",
         "previous_access",
         "nodes",
@@ -992,6 +995,7 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "peers": f"{tmp_path}/peers",
         "reload": f"{tmp_path}/reload/keepalived",
         "cold": COLD,
+        "metrics": None,
         "access": f"{tmp_path}/access.json",
         "previous_access": f"{tmp_path}/previous.json",
         "nodes": {"127.0.0.1": {}},

@@ -203,6 +203,7 @@ SENDERS = {
     4: ["0.0.0.0/0", "198.51.100.7", "198.51.100.0/25", "192.0.2.64/26", "10.0.0.0/8", "203.0.113.255"],
     6: ["::/0", "2001:db8:1::/48", "2001:db8::7", "fd00::/8", "2001:db8:0:0:1::/80"],
 }
+MAIL_SERVERS = ["127.0.0.1", "192.0.2.25", "2001:db8::25"]
 MONITORS = {
     4: ["127.0.0.1", "198.51.100.20", "203.0.113.0/28"],
     6: ["::1", "2001:db8::20", "2001:db8:2::/48"],
@@ -447,13 +448,13 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         "artifacts_url": st.sampled_from(["http://192.0.2.1:8080/mirror/elastic", "https://mirror.example"]),
         **_package_sources(draw(st.sampled_from(["elastic", "repository", "rpms", "managed"]))),
         "firewall": st.just("firewalld") if snat else st.sampled_from(["firewalld", "none"]),
-        "notification_email": st.sampled_from([None, "ops+ha@mail.example"]),
         "environment_file": st.just("environment"),
         "pipelines": st.just("pipelines"),
         "heap": st.sampled_from(["512m", "4g"]),
         "pipeline_workers": COUNTS,
         "support_escapes": st.booleans(),
         "start_timeout": st.integers(30, 3600),
+        "metrics": st.just("/var/lib/node_exporter/textfile_collector"),
         "cold_start_rate": COUNTS,
         "logstash_settings": st.dictionaries(
             st.sampled_from(["node.name", "config.reload.automatic", "xpack.monitoring.enabled"]),
@@ -467,6 +468,11 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         **({"queue_max_bytes": st.sampled_from(["100m", "8g"])} if persisted else {}),
     }
     made |= draw(_sometimes(optional))
+    if draw(st.booleans()):
+        made |= {
+            "notification_email": "ops+ha@mail.example",
+            "smtp_server": draw(st.sampled_from(MAIL_SERVERS)),
+        }
     if "rpms" in made:
         made |= {"version": f"{logstash}.1.3", **SIGNED}
     if "certificate" in (made.get("repository") or {}) or "url" in (made.get("repository") or {}):

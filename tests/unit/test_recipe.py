@@ -125,6 +125,17 @@ DIFFERENCES = [
         come=("7 global_defs > router_id stash*",),
     ),
     Difference(
+        "keepalived sends e-mails to `root@localhost`, by a mail server on the node",
+        "none; with `notification_email` and `smtp_server` in the inventory it sends them",
+        "there is rarely a mail server, and keepalived logs an error for each change of state then; "
+        "[metrics and alerts](monitoring.md) are what monitoring is for",
+        gone=(
+            "7 global_defs > notification_email > root@localhost",
+            "7 global_defs > smtp_server localhost",
+            "7 global_defs > smtp_connect_timeout 30",
+        ),
+    ),
+    Difference(
         "script run by root",
         "with `enable_script_security`, and by `keepalived_script`; on EL 7 by root",
         "it is `/usr/bin/test` alone; EL 7's SELinux policy does not let keepalived become another user",
@@ -141,6 +152,7 @@ DIFFERENCES = [
             "8 file /etc/keepalived/logstash_ha_health.py",
             "8 file /etc/keepalived/logstash_ha_channel.py",
             "8 file /etc/keepalived/logstash_ha_listeners.py",
+            "8 file /etc/keepalived/logstash_ha_metrics.py",
             "8 file /etc/keepalived/logstash_ha_slow_start.py",
             "8 file /etc/keepalived/logstash_ha_health.json",
             "8 file /etc/keepalived/logstash_ha_api.json",

@@ -146,9 +146,20 @@ def test_vrrp_3_has_no_password_and_hundredths(tmp_path: Path) -> None:
     assert "authentication" not in [each[0] for each in instance if isinstance(each, tuple)]
 
 
-def test_mail_for_nobody(tmp_path: Path) -> None:
-    cluster = make_cluster(tmp_path, notification_email=None)
-    assert "smtp" not in desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
+def test_keepalived_sends_no_mail_by_default(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    conf = desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content
+    assert "smtp" not in conf
+    assert "email" not in conf
+
+
+def test_mail_goes_to_the_server_that_the_inventory_names(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path, notification_email="ops@example.com", smtp_server="192.0.2.25")
+    conf = parse_keepalived(desired_files(cluster, cluster.nodes[1], 9)[keepalived.CONF].content)
+    definitions = only(conf, "global_defs")
+    assert "smtp_server 192.0.2.25" in definitions
+    assert only(definitions, "notification_email") == ["ops@example.com"]
+    assert "smtp_alert false" in only(conf, "virtual_server fwmark 1819501665")
 
 
 def test_several_vips_are_shared_out(tmp_path: Path) -> None:

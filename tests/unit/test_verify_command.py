@@ -18,6 +18,7 @@ from pyinfra.context import ctx_host
 from cluster import ClusterError
 from desired.version import VERSION
 from verification import command, drift
+from verification.activity import Activity
 from verification.command import main, verify_host
 from verification.drift import Drift
 from verification.report import Problem, Report, Status, VipReport
@@ -202,7 +203,7 @@ def test_the_verdict_is_the_exit_status(
     problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
     vips = {"10.77.0.10": VipReport(("stash1",), {"udp-5514": ("stash1",)})}
     report = Report(("stash1",), vips, (), problems)
-    monkeypatch.setattr(command, "_verify", lambda options: (report, None))
+    monkeypatch.setattr(command, "_verify", lambda options: (report, None, Activity({}, ())))
     assert main([]) == status
     assert ("ALL GOOD" if ok else "WRONG, 1 thing to fix") in capsys.readouterr().out
     assert main(["--json"]) == status

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster import ClusterError
 from verification import command
+from verification.activity import Activity
 from verification.command import main
 from verification.monitor import metrics, metrics_failure, plugin, plugin_failure, worst
 from verification.report import (
@@ -111,7 +112,9 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
 def test_verify_answers_as_a_plug_in(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "_verify", lambda options: (report(problem(Status.WARNING)), None))
+    monkeypatch.setattr(
+        command, "_verify", lambda options: (report(problem(Status.WARNING)), None, Activity({}, ()))
+    )
     assert main(["--nagios"]) == 1
     assert capsys.readouterr().out.startswith("LOGSTASH-HA WARNING - 1 thing to look at; ")
 
@@ -120,7 +123,7 @@ def test_verify_writes_metrics(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What it found is in the file, not in the exit status, which is for the writing."""
-    monkeypatch.setattr(command, "_verify", lambda options: (report(WRONG), None))
+    monkeypatch.setattr(command, "_verify", lambda options: (report(WRONG), None, Activity({}, ())))
     file = tmp_path / "logstash_ha.prom"
     assert main(["--prometheus", str(file)]) == 0
     assert "logstash_ha_status 2.0" in file.read_text()

@@ -372,6 +372,8 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "/etc/keepalived/.logstash_ha_channel.py.staged",
             "/etc/keepalived/logstash_ha_listeners.py",
             "/etc/keepalived/.logstash_ha_listeners.py.staged",
+            "/etc/keepalived/logstash_ha_metrics.py",
+            "/etc/keepalived/.logstash_ha_metrics.py.staged",
             "/etc/keepalived/logstash_ha_slow_start.py",
             "/etc/keepalived/.logstash_ha_slow_start.py.staged",
             "/etc/keepalived/logstash_ha_health.py",
