@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import logging
 import socket
+from typing import Any
 
+import click
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import Host, output
 
 from cluster import ClusterError
 from facts.files import mask
 
 
 class _PasswordFilter(logging.Filter):
-    """Hides keepalived's password in everything that pyinfra logs, such as a failed command's output."""
+    """Hides passwords in everything that pyinfra logs, such as a failed command's output."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if "auth_pass" in (message := record.getMessage()):
-            record.msg, record.args = mask(message), None
+        message = record.getMessage()
+        if (masked := mask(message)) != message:
+            record.msg, record.args = masked, None
         return True
 
 
+def _echo(message: Any = None, **options: Any) -> None:
+    click.echo(mask(message) if isinstance(message, str) else message, **options)
+
+
 def hide_passwords() -> None:
-    """Hide passwords in pyinfra's log from now on."""
+    """Hide passwords from now on in pyinfra's log, and in the commands and output that it shows with `-v` as they come."""
     if not any(isinstance(present, _PasswordFilter) for present in logger.filters):
         logger.addFilter(_PasswordFilter())
+    if output.is_output_active():
+        output.set_echo(_echo)
 
 
 def send_at_once(host: Host) -> None:
