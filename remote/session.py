@@ -10,8 +10,9 @@ import click
 from pyinfra import logger
 from pyinfra.api import Host, output
 
-from cluster import ClusterError
+from cluster import ClusterError, is_node
 from facts.files import mask
+from remote import sudo
 
 
 class _PasswordFilter(logging.Filter):
@@ -36,6 +37,12 @@ def hide_passwords() -> None:
         output.set_echo(_echo)
 
 
+def prepare(host: Host) -> None:
+    """Make a connected host's session as all that follows needs it: no command waits, and sudo gets a password by stdin."""
+    sudo.use_stdin(host)
+    send_at_once(host)
+
+
 def send_at_once(host: Host) -> None:
     """Set TCP_NODELAY: without it each command waits some 40 ms for an acknowledgement.
 
@@ -47,13 +54,13 @@ def send_at_once(host: Host) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def require_all_connected(host: Host, group: str) -> None:
-    """Raise `ClusterError` when a host that is in this group and in the run's limit could not be reached.
+def require_all_connected(host: Host) -> None:
+    """Raise `ClusterError` when a node that is in the run's limit could not be reached.
 
     With `-y`, pyinfra would go on without it.
     """
     state = host.state
-    for member in host.inventory.get_group(group):
+    for member in filter(is_node, host.inventory):
         if state.is_host_in_limit(member) and member not in state.activated_hosts:
             raise ClusterError(
                 f"{member.name}: can't be reached by ssh (the reason is above); fix that, "

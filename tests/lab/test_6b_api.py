@@ -1,13 +1,11 @@
 """Logstash's API gets TLS and a login on a running cluster, and gives them back: no event is lost, and no secret is told."""
 
 import secrets
-import shlex
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -15,10 +13,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from tests.certificates import Authority
 from tests.lab.conftest import ADDRESSES, NODES, Cluster
+from tests.lab.processes import sampled
 from tests.until import until
-
-SAMPLE = "while sleep 0.2; do ps -eo args; done"
-"""What everybody on a machine can see of its processes, again and again."""
 
 
 def api(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -33,36 +29,6 @@ def api(folder: Path) -> tuple[dict[str, str], list[str]]:
     lines = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode().splitlines()
     setting = {"secrets": "api.secrets", "keystore": "api.p12", "ca": "ca.pem"}
     return {name: str(folder / file) for name, file in setting.items()}, [password, opening, lines[1]]
-
-
-@contextmanager
-def sampled(cluster: Cluster) -> Iterator[list[str]]:
-    """Meanwhile the processes of this machine and of the nodes are looked at. Afterwards the list has what was seen."""
-    commands = [["sh", "-c", SAMPLE]] + [
-        [*cluster.lab.ssh_command(name), f"timeout 600 sh -c {shlex.quote(SAMPLE)}"] for name in NODES
-    ]
-    seen: list[str] = []
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    readers = [
-        threading.Thread(target=lambda stream=process.stdout: seen.append(stream.read()))
-        for process in processes
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        yield seen
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
-        for reader in readers:
-            reader.join()
-        for process in processes:
-            if process.stdout:
-                process.stdout.close()
 
 
 def holding(cluster: Cluster, name: str, texts: list[str]) -> dict[str, str]:

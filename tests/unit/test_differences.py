@@ -17,7 +17,7 @@ from desired.textfile import TextFile
 from facts.files import FileText, mask, mask_file
 from operations import files
 from remote import session
-from tests.unit.clusters import example, make_cluster
+from tests.unit.clusters import example_clusters, make_cluster
 from tests.unit.machine import ShellMachine
 from tests.unit.test_examples import NAMES
 
@@ -136,10 +136,10 @@ def test_secrets_in_what_commands_say_are_masked(
 def test_a_file_that_not_everybody_may_read_is_secret_or_has_passwords_of_known_forms(
     name: str, tmp_path: Path
 ) -> None:
-    cluster = example(name, tmp_path)
-    for file in desired_files(cluster, cluster.nodes[0], 9).values():
-        if not int(file.mode, 8) & 0o004 and not file.secret:
-            assert file.path in {keepalived.CONF, nftables.RULES}
+    for cluster in example_clusters(name, tmp_path).values():
+        for file in desired_files(cluster, cluster.nodes[0], 9).values():
+            if not int(file.mode, 8) & 0o004 and not file.secret:
+                assert file.path in {keepalived.CONF, nftables.RULES}
 
 
 @pytest.mark.parametrize("path", [health_script.ACCESS, logstash.ENVIRONMENT])
