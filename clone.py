@@ -8,16 +8,17 @@ its source, which is powered off. See docs/clone.md.
 
 from pyinfra import host
 
-from cluster import cluster_of_host
+from cluster import cluster_of_host, is_node
 from operations import clone
 from remote import preflight
 from remote.clone import inspect
 
 preflight.prepare(host)
 
-if "nodes" in host.groups:
+if is_node(host):
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
+    preflight.require_el(host, node)
     clone.become(
         name=f"10. Clone: becomes {node.name}",
         plan=inspect(host, cluster, node),

@@ -4,7 +4,7 @@ from functools import partial
 
 from pyinfra import host, logger
 
-from cluster import cluster_of_host
+from cluster import cluster_of_host, cluster_prefix, is_node
 from desired.compared import compared_facts
 from desired.existing import kept_files
 from desired.files import desired_files
@@ -36,21 +36,22 @@ from remote import lock, preflight, snapshot
 
 preflight.prepare(host)
 
-if "nodes" in host.groups:
+if is_node(host):
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
-    preflight.require_valid_certificates(cluster)
+    preflight.require_valid_certificates(cluster, cluster_prefix(host))
     cluster, el, has_nftables = preflight.examine(host, cluster, node)
     with_table = own_table(cluster, el, has_nftables)
     if node == cluster.nodes[0]:
         for warning in cluster.warnings:
-            logger.warning(warning)
+            logger.warning(f"{cluster_prefix(host)}{warning}")
     desired = list(desired_files(cluster, node, el, has_nftables).values())
     units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
     lock.arm(host.state, cluster)
     snapshot.install(host, compared_facts(cluster, node, names, desired))
     preflight.require_able_services(host, cluster, desired)
+    preflight.require_all_to_know(host, cluster, desired)
     new_version = partial(packages.version_change, cluster, el)
 
     # 9 first: nothing is changed on a node that would not get its packets.

@@ -6,7 +6,7 @@ Everything that the deploy has put there is removed, and nothing else. Then take
 
 from pyinfra import host
 
-from cluster import cluster_of_host
+from cluster import cluster_of_host, is_node
 from desired.packages import manager
 from desired.units import EVER_MANAGED
 from operations import activation, record, undo
@@ -14,7 +14,7 @@ from remote import lock, preflight, snapshot
 
 preflight.prepare(host)
 
-if "nodes" in host.groups:
+if is_node(host):
     cluster = cluster_of_host(host)
     el = preflight.require_el(host, cluster.node(host.name))
     lock.arm(host.state, cluster)

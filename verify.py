@@ -1,12 +1,13 @@
 """Is the cluster as it should be? `python verify.py`, or `pyinfra inventory.py verify.py`.
 
-    python verify.py [--inventory FILE] [--json | --watch | --report FILE | --nagios | --prometheus FILE]
+    python verify.py [--inventory FILE] [--cluster NAME]
+                     [--json | --watch | --report FILE | --nagios | --prometheus FILE]
                      [--send N [--rate R] [--from HOST]]
-    python verify.py [--inventory FILE] [--json] --drift [--diff]
-    python verify.py drill [NAME [--on NODE] [--dry | --yes]]
+    python verify.py [--inventory FILE] [--cluster NAME] [--json] --drift [--diff]
+    python verify.py drill [NAME [--cluster NAME] [--on NODE] [--dry | --yes]]
     python verify.py --version
 
-Looks at every node of the inventory's group `nodes` and changes nothing. Exit status 0: all is good;
+Looks at every node of the inventory's clusters, or of one, and changes nothing. Exit status 0: all is good;
 1: something is wrong, and it says what to do; 2: nothing could be looked at. `verification.show.document`
 describes the JSON.
 

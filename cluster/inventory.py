@@ -1,24 +1,33 @@
-"""From an inventory to pyinfra and back: `define` makes a group of hosts, `cluster_of_host` finds a host's cluster."""
+"""From an inventory to pyinfra and back: `define` makes a group of hosts, which is a cluster; `cluster_of_host` finds a host's one."""
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from cluster.clusters import check_clusters
 from cluster.errors import ClusterError, explain, shorten, shown
 from cluster.model import Api, Cluster, Input, Node, Repository, Tls, Vip
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from pyinfra.api.host import Host
+    from pyinfra.api.inventory import Inventory
+
+SINGLE = "nodes"
+"""The group of an inventory's only cluster, which messages need not name."""
 
 
 def define(
     *, nodes: dict[str, Any] | None = None, connection: dict[str, Any] | None = None, **settings: Any
 ) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
-    """A pyinfra group of the cluster's nodes, for `inventory.py`.
+    """A pyinfra group of the cluster's nodes, for `inventory.py`: `nodes = define(…)`, or, with several clusters, a group for each of
+    them, whose name is the cluster's.
 
     `nodes` maps names to addresses, or to dictionaries of `Node`'s fields; `settings` are `Cluster`'s other fields. A
     relative path in them begins at the folder of the file that calls `define`, and `~` is the user's home.
@@ -28,7 +37,18 @@ def define(
 
     Raises `ClusterError`.
     """
-    folder = Path(sys._getframe(1).f_code.co_filename).parent.resolve()
+    caller = sys._getframe(1)
+    folder = Path(caller.f_code.co_filename).parent.resolve()
+    try:
+        return _group(folder, nodes, connection, settings)
+    except ClusterError as error:
+        raise ClusterError(f"{_prefix(_assigned_name(caller))}{error}") from None
+
+
+def _group(
+    folder: Path, nodes: dict[str, Any] | None, connection: dict[str, Any] | None, settings: dict[str, Any]
+) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+    """As `define`, for an inventory in this folder."""
     if not isinstance(nodes, dict):
         raise ClusterError(
             f'nodes: {shown(nodes)} is not a dictionary; write it as {{"stash1": "192.0.2.11", …}}'
@@ -68,14 +88,56 @@ def define(
     return hosts, {"cluster": cluster.model_dump(mode="json", by_alias=True), **(connection or {})}
 
 
+def _assigned_name(caller: FrameType) -> str:
+    """The variable that an inventory gives its call of `define` to: the name that pyinfra has for the group."""
+    try:
+        statements = ast.parse(Path(caller.f_code.co_filename).read_text()).body
+    except (OSError, SyntaxError, ValueError):
+        return SINGLE
+    for statement in statements:
+        lines = range(statement.lineno, (statement.end_lineno or 0) + 1)
+        if isinstance(statement, ast.Assign) and caller.f_lineno in lines:
+            target = statement.targets[0]
+            return target.id if isinstance(target, ast.Name) else SINGLE
+    return SINGLE
+
+
+def _prefix(name: str) -> str:
+    """What a message begins with that is about the cluster of this name."""
+    return "" if name == SINGLE else f"{name}: "
+
+
+def is_node(host: Host) -> bool:
+    """Whether this host is a node of a cluster, or is meant to be one, and not a sender or a host of other deploys."""
+    return SINGLE in host.groups or bool(host.data.get("cluster"))
+
+
 def cluster_of_host(host: Host) -> Cluster:
-    """The cluster that this host of the group `nodes` belongs to. Raises `ClusterError`."""
+    """The cluster that this node belongs to. Raises `ClusterError`."""
     data = host.data.get("cluster")
     if not isinstance(data, dict):
         raise ClusterError(
             f"nodes: {host.name} is not of a group with a cluster; define it as `nodes = define(…)`"
         )
     return _validate(data)
+
+
+def cluster_prefix(host: Host) -> str:
+    """What a message begins with that is about this node's cluster: its name, where there may be several."""
+    groups = (name for name in host.groups if "cluster" in host.inventory.get_group_data(name))
+    return _prefix(next(groups, SINGLE))
+
+
+def clusters_of_inventory(inventory: Inventory) -> dict[str, Cluster]:
+    """An inventory's clusters by name: each group that `define` has made is one. Raises `ClusterError`."""
+    names = [name for name in inventory.groups if "cluster" in inventory.get_group_data(name)]
+    if not names and inventory.groups.get(SINGLE):
+        cluster_of_host(inventory.get_group(SINGLE)[0])
+    found = {name: _validate(inventory.get_group_data(name)["cluster"]) for name in names}
+    if not found:
+        raise ClusterError("nodes: no such group in the inventory; define it as `nodes = define(…)`")
+    check_clusters(found)
+    return found
 
 
 def with_major(cluster: Cluster, major: int) -> Cluster:

@@ -514,6 +514,11 @@ class Cluster(_Model):
         return read_rpms(self.rpms, self.signing_keys, self.key_fingerprints) if self.rpms else ()
 
     @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of its nodes, which tell it from the other clusters of its inventory."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
     def major(self) -> int:
         """Logstash's major version: the inventory's, or else 9, where `remote.majors` has not looked what the nodes have."""
         if self.logstash:

@@ -15,7 +15,7 @@ from cluster.errors import shorten
 from desired.requirements import SUPPORTED
 from desired.tree import TreeFile, tree
 from desired.version import VERSION
-from remote.inventory import load_cluster
+from remote.inventory import load_clusters
 
 DEFAULT_EL = 9
 LIST = ".rendered"
@@ -26,15 +26,18 @@ def main(arguments: list[str]) -> int:
     """Render as the command line says; the exit status: 0 it is written, 1 it is not."""
     options = _parse(arguments)
     try:
-        _, _, cluster = load_cluster(options.inventory)
-        files = tree(cluster, options.el)
+        _, _, clusters = load_clusters(options.inventory)
+        files = {
+            name: file for cluster in clusters.values() for name, file in tree(cluster, options.el).items()
+        }
         replace(options.to, files)
     except PyinfraError as error:
         print(f"desired: {error}", file=sys.stderr)
         return 1
-    for warning in cluster.warnings:
-        print(f"desired: warning: {warning}", file=sys.stderr)
-    nodes = ", ".join(node.name for node in cluster.nodes)
+    for name, cluster in clusters.items():
+        for warning in cluster.warnings:
+            print(f"desired: warning: {f'{name}: ' if len(clusters) > 1 else ''}{warning}", file=sys.stderr)
+    nodes = ", ".join(node for cluster in clusters.values() for node in cluster.node_names)
     print(
         f"{len(files)} files in {options.to}: what a deploy puts on {nodes} with Enterprise Linux {options.el}"
     )

@@ -34,7 +34,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
             f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
         ]
     return [
-        *_root(node, machine),
+        *root_problems(node, machine),
         *_firewall(cluster, node, machine, el),
         *_modules(cluster, node, machine, el),
         *_release(cluster, node, el),
@@ -69,7 +69,8 @@ def asked_modules(cluster: Cluster) -> list[str]:
     return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
 
 
-def _root(node: Node, machine: MachineState) -> Iterator[str]:
+def root_problems(node: Node, machine: MachineState) -> Iterator[str]:
+    """Why the user that logs in can't be root there."""
     if needs_terminal(machine):
         yield (
             f"{node.name}: no sudo without a terminal ({machine['root']}); add a line `Defaults:USER !requiretty` with visudo "
@@ -78,7 +79,8 @@ def _root(node: Node, machine: MachineState) -> Iterator[str]:
     elif machine["root"] != "yes":
         yield (
             f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
-            "let the user that logs in run sudo without a password, or log in as root"
+            "run this on a terminal, which asks for the password, or give `_sudo_password` in `connection`; or let the user that "
+            "logs in run sudo without a password, or log in as root"
         )
 
 

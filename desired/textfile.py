@@ -30,7 +30,8 @@ class TextFile:
     then: str = ":"
     """A shell command to run as soon as the file is in place."""
     secret: bool = False
-    """Whether its content must not be shown."""
+    """Whether its content must not be shown: nor what it replaces on a node. Files with another mode than this one that not
+    everybody there may read are not shown either (`operations.files`)."""
     in_base64: bool = False
     """Whether `content` is what the file holds in base64: a file that is not text."""
     previous: str = ""

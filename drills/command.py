@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return GOOD
     try:
         drill = find(options.name)
-        plan = prepare(options.inventory, drill, options.on, options.sender, options.rate)
+        plan = prepare(options.inventory, drill, options.on, options.sender, options.rate, options.cluster)
         if not options.json:
             console.print("\n".join(_plan(plan)), soft_wrap=True)
         if options.dry:
@@ -65,6 +65,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("name", nargs="?", help="which drill")
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
     parser.add_argument("--on", metavar="NODE", help="where (default: the node that holds the VIP)")
     parser.add_argument(
         "--rate", type=float, default=RATE, help=f"events a second meanwhile (default: {RATE})"

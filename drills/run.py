@@ -86,6 +86,8 @@ class Plan:
     target: Target
     sender: str
     rate: float
+    cluster_name: str | None = None
+    """Which of the inventory's clusters it is; None where it has one."""
 
     @property
     def lasts(self) -> int:
@@ -98,11 +100,18 @@ class Plan:
         return LEAD + self.lasts + heal_bound(self.cluster) + TAIL
 
 
-def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, rate: float) -> Plan:
+def prepare(
+    file: str,
+    drill: Drill,
+    on: str | None,
+    sender_name: str | None,
+    rate: float,
+    cluster_name: str | None = None,
+) -> Plan:
     """What is to be done where. Raises `ClusterError` when the cluster is not whole, or can't be drilled."""
     if not 1 <= rate <= MAX_RATE:
         raise ClusterError(f"--rate: {rate:g} is out of range; choose 1 to {MAX_RATE} events a second")
-    state, inventory, cluster = load_cluster(file)
+    state, inventory, cluster = load_cluster(file, cluster_name)
     sender = find_sender(inventory, cluster, sender_name)
     targets = [
         target for target in choose_targets(cluster, 1) if target.numbered and target.server.protocol == "UDP"
@@ -124,12 +133,12 @@ def prepare(file: str, drill: Drill, on: str | None, sender_name: str | None, ra
     if drill.needs:
         _run(inventory.get_host(node.name), needs(drill, cluster, node, el))
     role = "MASTER" if node.name == holder else "BACKUP"
-    return Plan(file, drill, cluster, node, role, el, targets[0], sender.name, rate)
+    return Plan(file, drill, cluster, node, role, el, targets[0], sender.name, rate, cluster_name)
 
 
 def run(plan: Plan, progress: Progress) -> Outcome:
     """The drill. Whatever ends it, also Ctrl-C, it is undone. Raises `ClusterError` when it can't begin."""
-    state, inventory, cluster = load_cluster(plan.file)
+    state, inventory, cluster = load_cluster(plan.file, plan.cluster_name)
     sender = inventory.get_host(plan.sender)
     connect_to_nodes(state, inventory, cluster, sender)
     host = inventory.get_host(plan.node.name)
@@ -170,7 +179,7 @@ def _run(host: Host, command: str) -> None:
 
 def _undo(plan: Plan, name: str) -> None:
     """End the drill on the node now, and the sending; what can't be reached ends by itself."""
-    state, inventory, cluster = load_cluster(plan.file)
+    state, inventory, cluster = load_cluster(plan.file, plan.cluster_name)
     sender = inventory.get_host(plan.sender)
     connect_to_nodes(state, inventory, cluster, sender)
     host = inventory.get_host(plan.node.name)
@@ -179,8 +188,8 @@ def _undo(plan: Plan, name: str) -> None:
     stop_sending(sender, name)
 
 
-def _inspect(file: str) -> Report:
-    state, inventory, cluster = load_cluster(file)
+def _inspect(plan: Plan) -> Report:
+    state, inventory, cluster = load_cluster(plan.file, plan.cluster_name)
     return inspect(state, cluster, connect_to_nodes(state, inventory, cluster))
 
 
@@ -188,7 +197,7 @@ def _watch(plan: Plan, host: Host, started: float) -> tuple[Problem, ...]:
     """What verify.py reports while the drill lasts, until it reports what it should. That may end the drill."""
     seen: dict[Problem, None] = {}
     while plan.drill.sees and time.monotonic() < started + plan.lasts:
-        seen |= dict.fromkeys(_inspect(plan.file).problems)
+        seen |= dict.fromkeys(_inspect(plan).problems)
         if plan.drill.sees in {problem.reason for problem in seen}:
             if plan.drill.until_seen:
                 _run(host, STOP)
@@ -208,7 +217,7 @@ def _wait_until_whole(plan: Plan, bound: int) -> float | None:
     start = time.monotonic()
     while time.monotonic() < start + bound:
         try:
-            if _inspect(plan.file).ok:
+            if _inspect(plan).ok:
                 return time.monotonic() - start
         except ClusterError:  # no node can be reached
             pass
@@ -218,7 +227,7 @@ def _wait_until_whole(plan: Plan, bound: int) -> float | None:
 
 def _count(plan: Plan, name: str, sent: int, positions: dict[str, dict[str, FilePosition]]) -> Loss:
     """The events that have arrived, once no more come."""
-    state, inventory, cluster = load_cluster(plan.file)
+    state, inventory, cluster = load_cluster(plan.file, plan.cluster_name)
     connect_to_nodes(state, inventory, cluster)
 
     def read_arrived(node: Node) -> Arrived:

@@ -8,12 +8,30 @@ from typing import TypedDict
 
 from pyinfra.api import FactBase
 
-_SED_MASK = r"s/\(auth_pass[[:space:]]\+\)[^[:space:]]\+/\1********/"
+_AUTH_PASS = r"(auth_pass[ \t]+)[^ \t\n\x1b]+", r"\1********"
+_URL = r"(://[^/@ \t\n]*:)[^/@ \t\n]+@", r"\1********@"
+_NAMED = r"([a-z0-9_.-]*(password|passwd|passphrase|secret|token|api_key|cloud_auth)[a-z0-9_.-]*[\"']?[ \t]*"
+# A variable such as ${NAME} is no secret.
+_VALUE = r"[ \t]*[\"']?)([^$>\"' \t\n\x1b]|\$[^{\n])[^\n\x1b]*", r"\1********"
+_IN_LOGS = (_AUTH_PASS, _URL, (f"{_NAMED}=>{_VALUE[0]}", _VALUE[1]))
+_IN_FILES = (_AUTH_PASS, _URL, (f"{_NAMED}(=>|=|:){_VALUE[0]}", _VALUE[1]))
+"""Extended regular expressions that Python and GNU sed read alike, and what takes their place."""
+
+
+def _masked(text: str, rules: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in rules:
+        text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
+    return text
 
 
 def mask(text: str) -> str:
-    """The text with keepalived's passwords hidden."""
-    return re.sub(r"(auth_pass\s+)[^\s\x1b]+", r"\1********", text)
+    """A message with its passwords hidden: keepalived's, those in URLs, and the values of a pipeline's options for secrets."""
+    return _masked(text, _IN_LOGS)
+
+
+def mask_file(text: str) -> str:
+    """A file's text with its passwords hidden: also the values of all settings whose names say that they are secret."""
+    return _masked(text, _IN_FILES)
 
 
 class FileState(TypedDict):
@@ -72,7 +90,7 @@ class Files(FactBase[dict[str, FileState]]):
 
 class FileText(FactBase[list[str]]):
     """
-    The lines of the file at `path`. keepalived's passwords are hidden before they leave the machine.
+    The lines of the file at `path`. Passwords are hidden (`mask_file`) before they leave the machine.
 
     .. code:: python
 
@@ -83,7 +101,8 @@ class FileText(FactBase[list[str]]):
 
     def command(self, path: str) -> str:
         quoted = shlex.quote(path)
-        return f"! test -f {quoted} || sed '{_SED_MASK}' {quoted}"
+        script = "; ".join(f"s#{pattern}#{replacement}#gI" for pattern, replacement in _IN_FILES)
+        return f"! test -f {quoted} || sed -r {shlex.quote(script)} {quoted}"
 
     def process(self, output: list[str]) -> list[str]:
         return output

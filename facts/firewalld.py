@@ -5,10 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypedDict
 
 from pyinfra.api import FactBase
+
+from facts.batch import split
 
 _NAME = "org.fedoraproject.FirewallD1"
 _PATH = "/org/fedoraproject/FirewallD1"
@@ -187,6 +189,7 @@ def _direct_rules(values: list[str]) -> list[str]:
 
 # Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
 _CALL = f"busctl call {_NAME} {_PATH}"
+_ZONE = "zone "
 _UNQUOTE = 'zone=${zone#*\\"} && zone=${zone%\\"}'
 
 
@@ -325,14 +328,17 @@ class ZoneState(TypedDict):
     permanent: ZoneOpenings
 
 
-def parse_zone(output: list[str]) -> ZoneState | None:
-    """busctl's answers, a line each: the settings of a zone in force, and those of the next start. None where one is
-    missing."""
-    try:
-        runtime, permanent = [_openings(_values(line)) for line in output]
-    except (ValueError, StopIteration):
-        return None
-    return ZoneState(runtime=runtime, permanent=permanent)
+def parse_zones(output: list[str]) -> dict[str, ZoneState] | None:
+    """Of each zone, a line `zone NAME`, and two of busctl's answers: its settings in force, and those of the next start. None
+    where one is missing."""
+    zones = {}
+    for name, lines in split(output, _ZONE).items():
+        try:
+            runtime, permanent = [_openings(_values(line)) for line in lines]
+        except (ValueError, StopIteration):
+            return None
+        zones[name] = ZoneState(runtime=runtime, permanent=permanent)
+    return zones or None
 
 
 def _openings(values: list[str]) -> ZoneOpenings:
@@ -363,24 +369,31 @@ def _openings(values: list[str]) -> ZoneOpenings:
     )
 
 
-class ZoneSettings(FactBase[ZoneState | None]):
+class ZoneSettings(FactBase[dict[str, ZoneState] | None]):
     """
-    What the zone of an interface lets in beside its rich rules. None where firewalld does not run. Needs root.
+    What the zones of these interfaces let in beside their rich rules, by zone. None where firewalld does not run. Needs root.
 
     .. code:: python
 
         {
-            "runtime": {"target": "default", "ports": ["9600 tcp"], "protocols": [], "forwards": []},
-            "permanent": {"target": "default", "ports": [], "protocols": [], "forwards": []},
+            "public": {
+                "runtime": {"target": "default", "ports": ["9600 tcp"], "protocols": [], "forwards": []},
+                "permanent": {"target": "default", "ports": [], "protocols": [], "forwards": []},
+            },
         }
     """
 
-    def command(self, interface: str) -> str:
-        return (
-            f"{_find_zone(interface)} && {_UNQUOTE}"
-            f' && {_CALL} {_NAME} getZoneSettings s "$zone"'
-            f" && {_ask_kept_zone('getSettings')} || true"
-        )
+    def command(self, interfaces: Sequence[str]) -> str:
+        read = f"""echo "{_ZONE}$zone" && {_CALL} {_NAME} getZoneSettings s "$zone" && {_ask_kept_zone("getSettings")}"""
+        first, *others = [f"{_find_zone(interface)} && {_UNQUOTE}" for interface in interfaces]
+        commands = [f"{first} && {read}"]
+        if others:
+            commands[0] = f'{first} && seen=" $zone " && {read}'
+        commands += [
+            f"""{find} && case $seen in *" $zone "*) ;; *) seen="$seen$zone "; {read} ;; esac"""
+            for find in others
+        ]
+        return f"{' && '.join(commands)} || true"
 
-    def process(self, output: list[str]) -> ZoneState | None:
-        return parse_zone(output)
+    def process(self, output: list[str]) -> dict[str, ZoneState] | None:
+        return parse_zones(output)

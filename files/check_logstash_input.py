@@ -113,6 +113,8 @@ REASONS = {
     "probe_refused": "the input is up, but a probe of its port is refused: a firewall rejects it",
 }
 """All values of `reason`, for programs, and what they stand for. The last eight only come from the health service."""
+OVER_TLS = ("certificate", "login", "tls")
+"""The reasons that show that an API speaks TLS, where it was asked over TLS."""
 OTHER_ACCESS = (
     "closed",
     "network_error",

@@ -1392,6 +1392,8 @@ class NodeApi(object):  # noqa: UP004
         deadline = script.clock() + timeout
         first = None
         for number, access in enumerate(candidates):
+            if first is not None and access.login and not access.ca and first.reason in script.OVER_TLS:
+                continue  # it has changed to TLS: the login of before would go there where everybody can read it
             share = (deadline - script.clock()) / (len(candidates) - number)
             try:
                 stats = script.ask(ip, max(share, script.CONNECT_TIMEOUT), access)

@@ -28,7 +28,7 @@ RETURN_BOUND = 30.0
 
 NEVER_UP = UnitState(service=ABSENT, fingerprint=[], package="", files={}, good=[])
 
-_stopped_at: WeakKeyDictionary[State, str] = WeakKeyDictionary()
+_stopped_at: WeakKeyDictionary[State, dict[tuple[str, ...], str]] = WeakKeyDictionary()
 """By run: the node that did not come up. No other node is touched after it."""
 
 
@@ -133,11 +133,12 @@ def _restart(
 ) -> bool:
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     failed = [member.name for member in members if member in state.failed_hosts]
-    stopped_at = _stopped_at.get(state) or (failed[0] if failed else None)
+    of_run = _stopped_at.setdefault(state, {})
+    stopped_at = of_run.get(cluster.node_names) or (failed[0] if failed else None)
     if stopped_at:
         log_error(host, f"left as it was, because {stopped_at} has failed; fix that and run the deploy again")
         return False
-    _stopped_at[state] = host.name  # until it is up: an exception stops the others, too
+    of_run[cluster.node_names] = host.name  # until it is up: an exception stops the others, too
     directors = connected_directors(state, cluster)
     node = cluster.node(host.name)
     desired = desired_members(cluster, node)
@@ -170,7 +171,7 @@ def _restart(
         ]
 
     if wait_until(lambda: not still_without(), RETURN_BOUND):
-        del _stopped_at[state]
+        del of_run[cluster.node_names]
         return True
     log_error(
         host,

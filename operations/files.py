@@ -17,7 +17,7 @@ from pyinfra.operations.util.files import generate_color_diff
 from desired.compared import compared_paths
 from desired.paths import ORIGINALS, RECORD
 from desired.textfile import TextFile, of_step
-from facts.files import Files, FileState, FileText, mask
+from facts.files import Files, FileState, FileText, mask_file
 from facts.record import Record
 from operations.record import add_entry, remove_entry
 
@@ -119,15 +119,21 @@ def _show_difference(file: TextFile, present: FileState | None) -> None:
         for key in ("mode", "user", "group"):
             if present[key] != desired[key]:
                 logger.info(f"  {key} {present[key]} becomes {desired[key]}")
-    if file.secret:
+    if file.secret or (present and _was_secret(file, present)):
         logger.info("  its content is secret")
         return
     old = [f"{line}\n" for line in host.get_fact(FileText, path=file.path)] if present else []
-    new = mask(file.content).splitlines(keepends=True)
+    new = mask_file(file.content).splitlines(keepends=True)
     for line in generate_color_diff(old, new):
         logger.info(f"  {line}")
     if present and old == new and present["sha256"] != file.sha256:
         logger.info("  only what is not shown differs: a password, or the end of the last line")
+
+
+def _was_secret(file: TextFile, present: FileState) -> bool:
+    """Whether what is on the node may not be shown: not everybody there may read it, and its mode is not the one that this
+    file has always had."""
+    return not int(present["mode"], 8) & 0o004 and present["mode"] != file.mode
 
 
 _PRUNE = """\

@@ -206,8 +206,8 @@ mv -f {record}.new {record}
 """
 
 
-_failed_at: WeakKeyDictionary[State, str] = WeakKeyDictionary()
-"""By run: the node whose firewalld was not reloaded as it should. No other one is reloaded after it."""
+_failed_at: WeakKeyDictionary[State, dict[tuple[str, ...], str]] = WeakKeyDictionary()
+"""By run, and by cluster: the node whose firewalld was not reloaded as it should. No other one is reloaded after it."""
 
 
 @operation()
@@ -374,13 +374,14 @@ def _unloaded(cluster: Cluster, present: RulesState) -> list[str]:
 def _reload(state: State, host: Host, cluster: Cluster) -> bool:
     members = [state.inventory.get_host(node.name) for node in cluster.nodes]
     failed = [member.name for member in members if member in state.failed_hosts]
-    if failed_at := _failed_at.get(state) or (failed[0] if failed else None):
+    of_run = _failed_at.setdefault(state, {})
+    if failed_at := of_run.get(cluster.node_names) or (failed[0] if failed else None):
         log_error(
             host,
             f"firewalld is not reloaded, because {failed_at} has failed; fix that and run the deploy again",
         )
         return False
-    _failed_at[state] = host.name  # until it is done: an exception stops the others, too
+    of_run[cluster.node_names] = host.name  # until it is done: an exception stops the others, too
     if not succeeds(host, _RELOADABLE):
         return False
     node = cluster.node(host.name)
@@ -389,7 +390,7 @@ def _reload(state: State, host: Host, cluster: Cluster) -> bool:
         if not succeeds(host, _RELOAD):
             return False
     if wait_until(lambda: before <= present_members([host], node), RETURN_BOUND):
-        del _failed_at[state]
+        del of_run[cluster.node_names]
         return True
     log_error(
         host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -40,8 +40,11 @@ class ChannelKey:
         return key
 
 
-_agreed: WeakKeyDictionary[State, dict[StateStage | None, ChannelKey]] = WeakKeyDictionary()
-_new = f"{secrets.token_hex(32)}\n"
+_agreed: WeakKeyDictionary[State, dict[tuple[StateStage | None, tuple[str, ...]], ChannelKey]] = (
+    WeakKeyDictionary()
+)
+_new: dict[tuple[str, ...], str] = defaultdict(lambda: f"{secrets.token_hex(32)}\n")
+"""By cluster: the key that it gets where it has none."""
 _lock = RLock()
 
 
@@ -50,9 +53,10 @@ def agreed_key(state: State, cluster: Cluster) -> ChannelKey:
     none has one. It is looked for once a stage of the run."""
     with _lock:
         agreed = _agreed.setdefault(state, {})
-        if state.current_stage not in agreed:
-            agreed[state.current_stage] = _find(state, cluster)
-        return agreed[state.current_stage]
+        key = state.current_stage, cluster.node_names
+        if key not in agreed:
+            agreed[key] = _find(state, cluster)
+        return agreed[key]
 
 
 def _find(state: State, cluster: Cluster) -> ChannelKey:
@@ -61,6 +65,7 @@ def _find(state: State, cluster: Cluster) -> ChannelKey:
     keys = [file["sha256"] if file and file["sha256"] != _EMPTY else None for file in present]
     counted = Counter(key for key in keys if key)
     if not counted:
-        return ChannelKey(hashlib.sha256(_new.encode()).hexdigest(), None, _new)
+        new = _new[cluster.node_names]
+        return ChannelKey(hashlib.sha256(new.encode()).hexdigest(), None, new)
     most = max(counted, key=lambda key: (counted[key], -keys.index(key)))
     return ChannelKey(most, members[keys.index(most)])

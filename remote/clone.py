@@ -15,7 +15,7 @@ from pyinfra.api import Host, State, StringCommand
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
-from cluster import Cluster, ClusterError, Node
+from cluster import Cluster, ClusterError, Node, is_node
 from desired.clone import WINDOW, Plan, check_conflicts, other_addresses, plan
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
 from facts.clone import AddressConflicts, AddressMentions, HostKeys, Identity
@@ -36,7 +36,7 @@ def inspect(host: Host, cluster: Cluster, node: Node) -> Plan | None:
     if changes is None or changes.begun:
         return changes
     limited_to = [
-        member.name for member in host.inventory.get_group("nodes") if host.state.is_host_in_limit(member)
+        member.name for member in filter(is_node, host.inventory) if host.state.is_host_in_limit(member)
     ]
     if len(limited_to) > 1:
         raise ClusterError(f"nodes.{node.name}: one clone at a time; add --limit {node.name}")

@@ -8,6 +8,7 @@ from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.exceptions import ConnectError
 
 from cluster import Cluster, ClusterError
+from remote import session
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a machine's ssh port."""
@@ -26,6 +27,7 @@ def connect_hosts(hosts: list[Host]) -> dict[str, str]:
             return str(error)
         except Timeout:
             return f"no connection by ssh within {LOGIN_TIMEOUT} s"
+        session.prepare(host)
         return None
 
     reasons = Group().map(connect, hosts)

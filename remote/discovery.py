@@ -17,7 +17,6 @@ from facts.clone import AddressConflicts
 from facts.machine import Machine, MachineState
 from facts.network import Network, NetworkState
 from facts.packages import Packages
-from remote import session
 from remote.commands import read
 from remote.connect import CONNECT_TIMEOUT, connect_hosts, describe_failures
 
@@ -65,7 +64,6 @@ def discover(hosts: list[Host]) -> list[Discovered]:
 
 
 def _discover(host: Host) -> Discovered | None:
-    session.send_at_once(host)
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "user": (User, {}),
         "machine": (Machine, {"modules": BASIC}),

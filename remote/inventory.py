@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pyinfra.api import Host, Inventory, State
-from pyinfra.api.exceptions import NoGroupError
 from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.inventory import make_inventory
 
-from cluster import Cluster, ClusterError, cluster_of_host
+from cluster import Cluster, ClusterError, cluster_prefix, clusters_of_inventory
+from cluster.errors import listed, shown
 from desired.files import desired_files
 from desired.health_script import PYTHON
 
@@ -28,40 +28,56 @@ def load_inventory(file: str) -> Inventory:
     return found
 
 
-def cluster_of_inventory(inventory: Inventory) -> Cluster:
-    """The cluster of the inventory's group `nodes`. Raises `ClusterError`."""
-    try:
-        cluster = cluster_of_host(inventory.get_group("nodes")[0])
-    except (NoGroupError, IndexError):
+def chosen_clusters(inventory: Inventory, name: str | None = None) -> dict[str, Cluster]:
+    """The inventory's clusters by name, or the one of this name. Raises `ClusterError`."""
+    clusters = clusters_of_inventory(inventory)
+    if name is not None and name not in clusters:
         raise ClusterError(
-            "nodes: no such group in the inventory; define it as `nodes = define(…)`"
-        ) from None
-    for node in cluster.nodes:
-        # A pipeline file of the user's that can't be rendered is reported before any machine is touched.
-        desired_files(cluster, node, max(PYTHON))
-    return cluster
+            f"--cluster: {shown(name)} is not a cluster of the inventory; choose one of {listed(clusters)}"
+        )
+    chosen = clusters if name is None else {name: clusters[name]}
+    for cluster in chosen.values():
+        for node in cluster.nodes:
+            # A pipeline file of the user's that can't be rendered is reported before any machine is touched.
+            try:
+                desired_files(cluster, node, max(PYTHON))
+            except ClusterError as error:
+                raise ClusterError(f"{cluster_prefix(inventory.get_host(node.name))}{error}") from None
+    return chosen
 
 
-def load_cluster(file: str) -> tuple[State, Inventory, Cluster]:
-    """The inventory in this file, its cluster, and a pyinfra state for them alone. Raises `ClusterError`."""
+def load_clusters(file: str, name: str | None = None) -> tuple[State, Inventory, dict[str, Cluster]]:
+    """The inventory in this file, its clusters by name, or the one of this name, and a pyinfra state for them alone.
+    Raises `ClusterError`."""
     state = State(check_for_changes=False)
     ctx_state.set(state)  # pyinfra's loader of inventories needs one
     inventory = load_inventory(file)
-    return state, inventory, cluster_of_inventory(inventory)
+    return state, inventory, chosen_clusters(inventory, name)
+
+
+def load_cluster(file: str, name: str | None = None) -> tuple[State, Inventory, Cluster]:
+    """As `load_clusters`, for one cluster: that of this name, or the only one. Raises `ClusterError`."""
+    state, inventory, clusters = load_clusters(file, name)
+    if len(clusters) > 1:
+        raise ClusterError(f"--cluster: the inventory has {listed(clusters)}; name one of them")
+    return state, inventory, next(iter(clusters.values()))
 
 
 def find_sender(inventory: Inventory, cluster: Cluster, name: str | None) -> Host:
-    """The host of this name, or the first of the group `senders`, to send events from. Raises `ClusterError`.
+    """The host of this name, or the first of the cluster's senders, to send events from. These are the group `CLUSTER_senders`,
+    or else `senders`. Raises `ClusterError`.
 
     It can't be a node: a director drops what it schedules back to itself.
     """
     if name is None:
-        try:
-            name = inventory.get_group("senders")[0].name
-        except (NoGroupError, IndexError):
+        prefix = cluster_prefix(inventory.get_host(cluster.nodes[0].name)).removesuffix(": ")
+        groups = [f"{prefix}_senders", "senders"] if prefix else ["senders"]
+        hosts = [host for group in groups for host in inventory.groups.get(group, [])]
+        if not hosts:
             raise ClusterError(
-                "senders: no such group in the inventory; add it, or name a host with --from"
-            ) from None
+                f"{groups[0]}: no such group in the inventory; add it, or name a host with --from"
+            )
+        name = hosts[0].name
     if name in {node.name for node in cluster.nodes}:
         raise ClusterError(
             f"--from: {name} is a node, whose own events to the VIP can be lost; choose another host"

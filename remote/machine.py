@@ -6,19 +6,19 @@ from weakref import WeakKeyDictionary
 
 from pyinfra.api import Host
 
-from facts.machine import Machine, MachineState, needs_terminal
+from facts.machine import Machine, MachineState
+from remote import sudo
 from remote.commands import read
 
 _known: WeakKeyDictionary[Host, MachineState] = WeakKeyDictionary()
 
 
 def known(host: Host, machine: MachineState) -> MachineState:
-    """What `Machine` has found on the host, for a user whose password for sudo may be given: `root` is `yes` then.
+    """What `Machine` has found on the host, with `root` as it is with the user's password for sudo, where there is one.
 
     A machine on which all is well is remembered for `read_machine` until the run ends.
     """
-    if host.data.get("_sudo_password") and not needs_terminal(machine):
-        machine["root"] = "yes"
+    machine = sudo.allowed(host, machine)
     if machine["root"] == "yes" and machine["os"]:
         _known[host] = machine
     return machine

@@ -12,9 +12,9 @@ from gevent.pool import Group
 from pyinfra import logger
 from pyinfra.api import FactBase, Host, State
 
-from cluster import Cluster, ClusterError, Node
+from cluster import Cluster, ClusterError, Node, cluster_prefix, clusters_of_inventory
 from cluster.certificates import out_of_date
-from cluster.errors import shorten
+from cluster.errors import listed, shorten
 from desired.compared import compared_paths
 from desired.conflicts import conflicts, others_arguments
 from desired.existing import objections
@@ -24,7 +24,7 @@ from desired.health import SERVICE
 from desired.health_script import ACCESS
 from desired.majors import undecided, with_installed_major
 from desired.packages import all_packages, check_managed
-from desired.requirements import asked_modules, problems, supported_release
+from desired.requirements import asked_modules, problems, root_problems, supported_release
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
 from facts.files import Files
@@ -41,13 +41,20 @@ from remote.machine import known, read_machine
 def prepare(host: Host) -> None:
     """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached."""
     session.hide_passwords()
-    session.require_all_connected(host, "nodes")
-    session.send_at_once(host)
+    session.require_all_connected(host)
+    session.prepare(host.state.inventory.get_host(host.name))  # itself, where pyinfra's current host is given
 
 
-def require_valid_certificates(cluster: Cluster) -> None:
+def require_valid_certificates(cluster: Cluster, prefix: str = "") -> None:
     """Raise `ClusterError` where a certificate of an input with TLS is not valid now: senders would refuse it; or one with
-    which the nodes ask the repository."""
+    which the nodes ask the repository. `prefix` names the cluster."""
+    try:
+        _check_certificates(cluster)
+    except ClusterError as error:
+        raise ClusterError(f"{prefix}{error}") from None
+
+
+def _check_certificates(cluster: Cluster) -> None:
     found = cluster.repository_files
     if cluster.repository:
         for setting, path, text in (
@@ -94,9 +101,41 @@ def require_able_services(host: Host, cluster: Cluster, files: list[TextFile]) -
         )
 
 
+def require_all_to_know(host: Host, cluster: Cluster, files: list[TextFile]) -> None:
+    """Raise `ClusterError` where it changes how the APIs are asked, and a node that the run leaves out would go on asking as before:
+    it would take each node that changes out of its pools."""
+    state = host.state
+    if all(state.is_host_in_limit(state.inventory.get_host(name)) for name in cluster.node_names):
+        return
+    desired = next(file.state for file in files if file.path == ACCESS)
+    present = host.get_fact(Files, paths=compared_paths(files)).get(ACCESS)
+    if present and present["sha256"] == desired["sha256"]:
+        return
+    left_out = [
+        member for member in connected_directors(state, cluster) if not state.is_host_in_limit(member)
+    ]
+    paths = [ACCESS, SERVICE]
+    found = Group().map(lambda member: read(member, Files, paths=paths) or {}, left_out)
+    asking = [
+        member.name
+        for member, present in zip(left_out, found, strict=True)
+        if SERVICE in present
+        and (present[ACCESS]["sha256"] != desired["sha256"] if ACCESS in present else cluster.api)
+    ]
+    if asking:
+        raise ClusterError(
+            f"{cluster_prefix(host)}api: it changes, and {listed(asking)}, which this run leaves out, would ask as before and send "
+            "no events to the nodes that have changed; run the deploy without --limit and --exclude"
+        )
+
+
 def require_el(host: Host, node: Node) -> int:
-    """The node's major version of Enterprise Linux. Raises `ClusterError` where it has none that is supported."""
-    el = supported_release(read_machine(host))
+    """The node's major version of Enterprise Linux. Raises `ClusterError` where it has none that is supported, or lets the
+    user not be root."""
+    machine = read_machine(host)
+    for problem in root_problems(node, machine):
+        raise ClusterError(problem)
+    el = supported_release(machine)
     if el is None:
         raise ClusterError(f"{node.name}: is not an Enterprise Linux that a deploy can have been made to")
     return el
@@ -113,8 +152,10 @@ class _Examined:
     warnings: list[str]
 
 
-_examined: WeakKeyDictionary[State, tuple[Cluster, dict[str, _Examined]]] = WeakKeyDictionary()
-"""By run: the cluster with the major version of Logstash that its nodes have, and what was found on each of them."""
+_examined: WeakKeyDictionary[State, dict[tuple[str, ...], tuple[Cluster, dict[str, _Examined]]]] = (
+    WeakKeyDictionary()
+)
+"""By run, and by cluster: the cluster with the major version of Logstash that its nodes have, and what was found on each of them."""
 _lock = RLock()
 
 
@@ -132,8 +173,11 @@ def examine(host: Host, cluster: Cluster, node: Node) -> tuple[Cluster, int, boo
     state = host.state
     with _lock:
         if state not in _examined:
-            _examined[state] = _examine_all(state, cluster)
-    cluster, examined = _examined[state]
+            clusters_of_inventory(state.inventory)  # each may be right, and not both of them
+        of_run = _examined.setdefault(state, {})
+        if cluster.node_names not in of_run:
+            of_run[cluster.node_names] = _examine_all(state, cluster)
+    cluster, examined = of_run[cluster.node_names]
     if refused := _refusals(examined):
         raise ClusterError(refused[-1])
     el = examined[node.name].el
@@ -244,7 +288,7 @@ def _without_packages(host: Host, cluster: Cluster, node: Node, packages: dict[s
         elif repository.is_needed(cluster, packages.get("logstash")):
             repository.look_once(host.state, cluster)
     except ClusterError as error:
-        return [str(error)]
+        return [f"{'' if str(error).startswith(node.name) else cluster_prefix(host)}{error}"]
     return []
 
 

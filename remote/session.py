@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import logging
 import socket
+from typing import Any
 
+import click
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import Host, output
 
-from cluster import ClusterError
+from cluster import ClusterError, is_node
 from facts.files import mask
+from remote import sudo
 
 
 class _PasswordFilter(logging.Filter):
-    """Hides keepalived's password in everything that pyinfra logs, such as a failed command's output."""
+    """Hides passwords in everything that pyinfra logs, such as a failed command's output."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if "auth_pass" in (message := record.getMessage()):
-            record.msg, record.args = mask(message), None
+        message = record.getMessage()
+        if (masked := mask(message)) != message:
+            record.msg, record.args = masked, None
         return True
 
 
+def _echo(message: Any = None, **options: Any) -> None:
+    click.echo(mask(message) if isinstance(message, str) else message, **options)
+
+
 def hide_passwords() -> None:
-    """Hide passwords in pyinfra's log from now on."""
+    """Hide passwords from now on in pyinfra's log, and in the commands and output that it shows with `-v` as they come."""
     if not any(isinstance(present, _PasswordFilter) for present in logger.filters):
         logger.addFilter(_PasswordFilter())
+    if output.is_output_active():
+        output.set_echo(_echo)
+
+
+def prepare(host: Host) -> None:
+    """Make a connected host's session as all that follows needs it: no command waits, and sudo gets a password by stdin."""
+    sudo.use_stdin(host)
+    send_at_once(host)
 
 
 def send_at_once(host: Host) -> None:
@@ -38,13 +54,13 @@ def send_at_once(host: Host) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def require_all_connected(host: Host, group: str) -> None:
-    """Raise `ClusterError` when a host that is in this group and in the run's limit could not be reached.
+def require_all_connected(host: Host) -> None:
+    """Raise `ClusterError` when a node that is in the run's limit could not be reached.
 
     With `-y`, pyinfra would go on without it.
     """
     state = host.state
-    for member in host.inventory.get_group(group):
+    for member in filter(is_node, host.inventory):
         if state.is_host_in_limit(member) and member not in state.activated_hosts:
             raise ClusterError(
                 f"{member.name}: can't be reached by ssh (the reason is above); fix that, "

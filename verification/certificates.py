@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cluster import Cluster, Input, Node
-from cluster.certificates import earliest_end
+from cluster.certificates import ApiFiles, earliest_end
 from desired import logstash
 from verification.finding import Finding, Judged, Observations, row_of, unread
 from verification.observe import Observation
@@ -16,9 +16,46 @@ NOTICE = 30
 
 
 def certificates(cluster: Cluster, observations: Observations, now: datetime | None = None) -> list[Judged]:
-    """A row for each input with TLS: how many days its certificates are valid on each node."""
+    """A row for each input with TLS, and for the API where it has TLS: how many days the certificates are valid on each node."""
     now = now or datetime.now(UTC)
-    return [_row(cluster, observations, input, now) for input in cluster.inputs if input.tls]
+    rows = [_row(cluster, observations, input, now) for input in cluster.inputs if input.tls]
+    if cluster.api_files and cluster.api_files.keystores:
+        rows.append(_api_row(cluster, observations, cluster.api_files, now))
+    return rows
+
+
+def _api_row(cluster: Cluster, observations: Observations, files: ApiFiles, now: datetime) -> Judged:
+    """Of the API: what is in the keystore is known where the node has the one of the inventory. Otherwise its unit's row says so."""
+    assert cluster.api
+    sources = {str(cluster.api.keystore): files.certificates, str(cluster.api.ca): {}}
+
+    def judge_node(node: Node, seen: Observation) -> Finding:
+        if seen.units is None or logstash.UNIT not in seen.units:
+            return unread("the API's certificate", f"openssl pkcs12 -in {logstash.KEYSTORE} -nokeys")
+        desired = next(file for file in logstash.files(cluster, node) if file.path == logstash.KEYSTORE)
+        if seen.units[logstash.UNIT]["files"].get(logstash.KEYSTORE) != desired.sha256:
+            return Finding(Status.OK, "not this one")
+        ends = {
+            source: earliest_end(texts.get(node.name) or files.ca or "") for source, texts in sources.items()
+        }
+        source = min(ends, key=lambda source: ends[source])
+        do = f"put a new one into {source}, and run the deploy again: node after node gets it, and no event is lost"
+        end, what = ends[source], "the API's certificate"
+        if files.ca and source == str(cluster.api.ca if cluster.api else ""):
+            what = "the certificate of the API's CA"
+        return _judged(end, now, what, do)
+
+    return row_of(cluster, observations, "api-tls", judge_node)
+
+
+def _judged(end: datetime, now: datetime, what: str, do: str) -> Finding:
+    """The finding on a certificate that ends then."""
+    days = (end - now).days
+    if end < now:
+        return Finding(Status.WRONG, "expired", f"{what} has expired, on {end:%Y-%m-%d}", do)
+    if days < NOTICE:
+        return Finding(Status.WARNING, _days(days), f"{what} expires in {_days(days)}, on {end:%Y-%m-%d}", do)
+    return Finding(Status.OK, _days(days))
 
 
 def _row(cluster: Cluster, observations: Observations, input: Input, now: datetime) -> Judged:
@@ -44,16 +81,7 @@ def _row(cluster: Cluster, observations: Observations, input: Input, now: dateti
                 return Finding(Status.WRONG, "none", what, "run the deploy again")
             if first is not None and end >= first:
                 continue
-            first, days = end, (end - now).days
-            if end < now:
-                worst = Finding(
-                    Status.WRONG, "expired", f"a certificate in {path} has expired, on {end:%Y-%m-%d}", do
-                )
-            elif days < NOTICE:
-                what = f"a certificate in {path} expires in {_days(days)}, on {end:%Y-%m-%d}"
-                worst = Finding(Status.WARNING, _days(days), what, do)
-            else:
-                worst = Finding(Status.OK, _days(days))
+            first, worst = end, _judged(end, now, f"a certificate in {path}", do)
         return worst
 
     return row_of(cluster, observations, "tls", judge_node, input.id)

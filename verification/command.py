@@ -16,17 +16,19 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
 from rich.console import Console
 
-from cluster import ClusterError
+from cluster import ClusterError, cluster_prefix
+from cluster.errors import listed
 from desired.version import VERSION
+from remote import session
 from remote.connect import CONNECT_TIMEOUT, connect_hosts, connect_to_nodes, describe_failures
-from remote.inventory import cluster_of_inventory, find_sender, load_cluster, load_inventory
+from remote.inventory import chosen_clusters, find_sender, load_cluster, load_clusters, load_inventory
 from verification import activity, drift, monitor, page, watch
 from verification.activity import Activity
 from verification.delivery import check_size, deliver
 from verification.exposed import find_exposed
 from verification.inspection import PATIENCE, inspect
 from verification.report import Delivery, Report
-from verification.show import document, failure, good, show
+from verification.show import document, documents, failure, good, show_all
 
 GOOD, WRONG, NOT_SEEN = 0, 1, 2
 """Exit status."""
@@ -42,14 +44,15 @@ def main(arguments: list[str]) -> int:
         if options.drift:
             return _drift(options)
         if options.watch:
-            watch.watch(options.inventory)
-        report, delivery, goes_on = _verify(options)
+            watch.watch(options.inventory, options.cluster)
+        found, goes_on = _verify(options)
     except PyinfraError as error:
         return _not_seen(options, str(error))
     except KeyboardInterrupt:
         if options.watch:
             return GOOD
         raise
+    report, delivery = next(iter(found.values()))  # the only one, where the form can't show several
     if options.nagios:
         status, text = monitor.plugin(report, delivery)
         print(text)
@@ -62,10 +65,10 @@ def main(arguments: list[str]) -> int:
         except OSError as error:
             return _not_written("--report", options.report, error)
     elif options.json:
-        print(json.dumps(document(report, delivery), indent=2))
+        print(json.dumps(documents(found) if len(found) > 1 else document(report, delivery), indent=2))
     else:
-        show(Console(highlight=False), report, delivery)
-    return GOOD if good(report, delivery) else WRONG
+        show_all(Console(highlight=False), found)
+    return GOOD if all(good(*each) for each in found.values()) else WRONG
 
 
 def _not_seen(options: argparse.Namespace, error: str) -> int:
@@ -111,9 +114,18 @@ def verify_host(state: State, host: Host) -> None:
     first = next(member for member in state.inventory if member in state.activated_hosts)
     if host != first:
         return
-    report = inspect(state, cluster_of_inventory(state.inventory), {}, settling=PATIENCE)
-    show(Console(highlight=False), report, None)
-    sys.exit(GOOD if report.ok else WRONG)
+    for member in state.activated_hosts:
+        session.prepare(member)
+    clusters = {
+        name: cluster
+        for name, cluster in chosen_clusters(state.inventory).items()
+        if any(state.is_host_in_limit(state.inventory.get_host(node)) for node in cluster.node_names)
+    }
+    found = {
+        name: (inspect(state, cluster, {}, settling=PATIENCE), None) for name, cluster in clusters.items()
+    }
+    show_all(Console(highlight=False), found)
+    sys.exit(GOOD if all(report.ok for report, _ in found.values()) else WRONG)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -125,6 +137,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=VERSION, help="print this project's version")
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument(
+        "--cluster", metavar="NAME", help="one of several clusters in the inventory (default: all)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     form.add_argument("--nagios", action="store_true", help="a plug-in's answer for Nagios and Icinga")
@@ -165,7 +180,8 @@ def _drift(options: argparse.Namespace) -> int:
     state = State()
     ctx_state.set(state)
     inventory = load_inventory(options.inventory)
-    hosts = [inventory.get_host(node.name) for node in cluster_of_inventory(inventory).nodes]
+    clusters = chosen_clusters(inventory, options.cluster)
+    hosts = [inventory.get_host(name) for cluster in clusters.values() for name in cluster.node_names]
     config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT, DIFF=options.diff)
     state.init(inventory, config, initial_limit=hosts)
     if reasons := connect_hosts(hosts):
@@ -178,14 +194,34 @@ def _drift(options: argparse.Namespace) -> int:
     return GOOD if found.none else WRONG
 
 
-def _verify(options: argparse.Namespace) -> tuple[Report, Delivery | None, Activity]:
-    """The report, what became of events that were sent, and what goes on, which only a page shows."""
-    state, inventory, cluster = load_cluster(options.inventory)
+def _verify(options: argparse.Namespace) -> tuple[dict[str, tuple[Report, Delivery | None]], Activity]:
+    """By cluster: the report on it, and what arrived where events were sent. And what goes on, which only a page shows."""
+    _, _, clusters = load_clusters(options.inventory, options.cluster)
+    if len(clusters) > 1 and (form := _form_of_one(options)):
+        raise ClusterError(f"{form}: shows one cluster; name one of {listed(clusters)} with --cluster")
+    found, goes_on = {}, Activity({}, ())
+    for name in clusters:
+        report, delivery, goes_on = _verify_cluster(options, name)
+        found[name] = report, delivery
+    return found, goes_on
+
+
+def _form_of_one(options: argparse.Namespace) -> str | None:
+    """The option that asks for a form which has room for one cluster alone."""
+    forms = {"--nagios": options.nagios, "--prometheus": options.prometheus, "--report": options.report}
+    return next((name for name, chosen in forms.items() if chosen), None)
+
+
+def _verify_cluster(options: argparse.Namespace, name: str) -> tuple[Report, Delivery | None, Activity]:
+    state, inventory, cluster = load_cluster(options.inventory, name)
     sender = None
     if options.send is not None:
         check_size(options.send, options.rate, len(cluster.virtual_servers))
         sender = find_sender(inventory, cluster, options.sender)
-    reasons = connect_to_nodes(state, inventory, cluster, sender)
+    try:
+        reasons = connect_to_nodes(state, inventory, cluster, sender)
+    except ClusterError as error:
+        raise ClusterError(f"{cluster_prefix(inventory.get_host(cluster.nodes[0].name))}{error}") from None
     report = inspect(state, cluster, reasons, settling=PATIENCE)
     goes_on = activity.look(state, cluster) if options.report else Activity({}, ())
     if sender is None:

@@ -320,7 +320,7 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
         if extra := nftables.extra(translating, seen.table or []):
             what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(extra)}"
             return Finding(Status.WRONG, text, what, DEPLOY)
-        if seen.zone is None:
+        if seen.zones is None:
             return unread(f"zone {zone}", f"firewall-cmd --zone={zone} --list-all")
         if seen.chains is None:
             return unread("the rules of iptables", "iptables-save")

@@ -78,7 +78,8 @@ class Observation:
     """`RUNNING`, or `FAILED`."""
     table: list[str] | None = None
     """The rules of the table of our own."""
-    zone: ZoneState | None = None
+    zones: dict[str, ZoneState] | None = None
+    """By name: the zones that the cluster's interfaces are in."""
     chains: list[str] | None = None
     """The rules in the kernel's own chains that come before firewalld's."""
     record: dict[str, list[str]] | None = None
@@ -195,7 +196,7 @@ def _facts(
     if cluster.firewall != "none":
         facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster, node))
         facts["firewalld_state"] = (FirewalldState, {})
-        facts["zone"] = (ZoneSettings, {"interface": cluster.interface_of(node)})
+        facts["zones"] = (ZoneSettings, {"interfaces": list(cluster.interfaces_of(node))})
         facts["chains"] = (OwnChains, {"families": list(cluster.families)})
     if with_table:
         facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cluster import API_PORT, Cluster, Node
 from desired.packets import Rule, keeps_out, opens_api, parse_iptables, parse_rich, port_rule
-from facts.firewalld import RulesState
+from facts.firewalld import RulesState, ZoneState
 from verification.exposed import openness
 from verification.finding import Finding
 from verification.observe import Observation
@@ -59,14 +59,19 @@ def _rules(seen: Observation, others: list[str]) -> Iterator[tuple[str, Rule, st
                 rule,
                 f"`{program} -t {table} -D {specification}`",
             )
-    if seen.firewall is None or seen.zone is None:
+    if seen.firewall is None or seen.zones is None:
         return
     for text in others:
         if rule := parse_rich(text) if text.startswith("rule") else parse_iptables(text):
             yield text, rule, removal(text, seen.firewall)
-    zone = seen.firewall["zone"]
+    for zone, state in seen.zones.items():
+        yield from _openings(zone, state)
+
+
+def _openings(zone: str, state: ZoneState) -> Iterator[tuple[str, Rule, str]]:
+    """What a zone opens beside its rich rules, as rules."""
     for side, option in _SIDES.items():
-        openings = seen.zone[side]  # type: ignore[literal-required]
+        openings = state[side]  # type: ignore[literal-required]
         command = f"firewall-cmd{option} --zone={zone}"
         for port in openings["ports"]:
             number, protocol = port.split(" ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ DOCUMENT_VERSION = 2
 """The version of the JSON documents; a change that could break a reader raises it."""
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.WRONG: "bold red", Status.UNKNOWN: "magenta"}
-_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS", "tls": "TLS"}
+_LABELS = {"selinux": "SELinux", "vip": "VIP", "ipvs": "IPVS", "tls": "TLS", "api-tls": "TLS API"}
 
 
 def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     - `vips`: by address, `holders` (names of the nodes that hold it) and `pool`: by input id, names of the
       nodes that events are spread over
     - `checks`: a list of `check` (`ssh`; a service: one of `desired.units.unit_names`; `sysctl`, `selinux`, `tls`,
-      `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
+      `api-tls`, `firewall`, `health`, `ipvs`, `vip`), `input` (an id or null), `vip` (an address or null), and `nodes`: by
       name, `status` (`ok`, `warning`, `wrong`, `unknown`) and `text`
     - `problems`: a list of `status`, `check` (one of those, `maintenance`, `send` or `inventory`), `node` (a name, or null for
       the cluster), `what` and `do`, in words, and `reason`: a word of the health script's `REASONS`, or null
@@ -64,6 +64,14 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     }
 
 
+def documents(found: Mapping[str, tuple[Report, Delivery | None]]) -> dict[str, Any]:
+    """The JSON document on several clusters: `version`, `error` (null), `ok` of all of them, and `clusters`: by name, the document on
+    each."""
+    each = {name: document(*seen) for name, seen in found.items()}
+    ok = all(one["ok"] for one in each.values())
+    return {"version": DOCUMENT_VERSION, "error": None, "ok": ok, "clusters": each}
+
+
 def failure(error: str) -> dict[str, Any]:
     """The JSON document when nothing could be looked at: `version`, `error` in one line, `ok` false."""
     return {"version": DOCUMENT_VERSION, "error": error, "ok": False}
@@ -78,6 +86,14 @@ def show(console: Console, report: Report, delivery: Delivery | None) -> None:
     """Print for a person: the verdict, a table of the checks, what arrived, and what is wrong."""
     for part in parts(report, delivery):
         console.print(part)
+
+
+def show_all(console: Console, found: Mapping[str, tuple[Report, Delivery | None]]) -> None:
+    """Print this of each cluster, with its name before it where there are several."""
+    for name, seen in found.items():
+        if len(found) > 1:
+            console.print(Text(name, "bold"))
+        show(console, *seen)
 
 
 def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]:

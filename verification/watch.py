@@ -40,9 +40,9 @@ class Snapshot:
     """Seconds on a clock that nobody sets."""
 
 
-def take_snapshot(file: str) -> Snapshot:
-    """The cluster of this inventory now. Raises `ClusterError` when no node can be reached."""
-    state, inventory, cluster = load_cluster(file)
+def take_snapshot(file: str, name: str | None = None) -> Snapshot:
+    """The cluster of this inventory now: the only one, or that of this name. Raises `ClusterError` when no node can be reached."""
+    state, inventory, cluster = load_cluster(file, name)
     reasons = connect_to_nodes(state, inventory, cluster)
     report = judge(cluster, observe(state, cluster, reasons))
     hosts = {node: inventory.get_host(node.name) for node in cluster.nodes if node.name not in reasons}
@@ -90,10 +90,10 @@ def views(snapshot: Callable[[], Snapshot], clock: Callable[[], str]) -> Iterato
         before = now
 
 
-def watch(file: str) -> None:
-    """Show the cluster of this inventory until Ctrl-C. Raises `ClusterError` for an inventory that can't be used."""
-    load_cluster(file)
+def watch(file: str, name: str | None = None) -> None:
+    """Show the cluster of this inventory, the only one or that of this name, until Ctrl-C. Raises `ClusterError` for an inventory that can't be used."""
+    load_cluster(file, name)
     with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
-        for view in views(lambda: take_snapshot(file), lambda: time.strftime("%H:%M:%S")):
+        for view in views(lambda: take_snapshot(file, name), lambda: time.strftime("%H:%M:%S")):
             live.update(view, refresh=True)
             time.sleep(INTERVAL)

@@ -1,12 +1,12 @@
 """The clusters that the unit tests speak of."""
 
 import re
-import runpy
 import shutil
 from pathlib import Path
 from typing import Any
 
 from cluster import Cluster
+from remote.inventory import load_clusters
 from tests.certificates import Authority
 from tests.packages import Signer
 
@@ -53,9 +53,16 @@ def write_api(folder: Path, *addresses: str, login: bool = True, keystore: bool 
 
 
 def example(name: str, folder: Path) -> Cluster:
-    """The cluster of `examples/NAME.py`, read as the deploy reads it, from a copy in `folder` with the secrets that it names."""
+    """The only cluster of `examples/NAME.py`, as `example_clusters` has it."""
+    (cluster,) = example_clusters(name, folder).values()
+    return cluster
+
+
+def example_clusters(name: str, folder: Path) -> dict[str, Cluster]:
+    """The clusters of `examples/NAME.py`, read as the deploy reads them, from a copy in `folder` with the secrets that it names."""
     copy = shutil.copytree(EXAMPLES, folder / "examples")
     (copy / "auth_pass").write_text(PASSWORD)
+    (copy / "sudo_password").write_text(f"{PASSWORD}\n")
     (copy / "logstash.env").write_text('# Elasticsearch\nES_PASSWORD=a "b" $c `d` \\e\n')
     write_api(copy, "192.0.2.11", "192.0.2.12")
     text = (copy / f"{name}.py").read_text()
@@ -65,8 +72,8 @@ def example(name: str, folder: Path) -> Cluster:
         authority.issue("verify", "verify.example.com")
     if keys := re.search(r'signing_keys="(.*)"', text):
         _sign_as_in(copy, copy / f"{name}.py", keys[1])
-    _, data = runpy.run_path(str(copy / f"{name}.py"))["nodes"]
-    return Cluster.model_validate(data["cluster"])
+    _, _, clusters = load_clusters(str(copy / f"{name}.py"))
+    return clusters
 
 
 def _sign_as_in(folder: Path, inventory: Path, keys: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api import FactBase, FileUploadCommand, StringCommand
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra_testing.util import FakeHost, FakeState
@@ -118,3 +119,6 @@ class _Host(FakeHost):  # type: ignore[misc]
 
     def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
         return self.machine.fact(fact, **arguments)
+
+    def log(self, message: str) -> None:
+        logger.info(message)

@@ -99,7 +99,7 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
             for unit in unit_names(cluster, with_table)
         },
         pipeline_files=[logstash.own_file(cluster, pipeline) for pipeline in cluster.pipeline_ids],
-        zone={"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)},
+        zones={"public": {"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)}},
         chains=[],
         raised=[],
         firewall={

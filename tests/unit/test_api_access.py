@@ -222,6 +222,21 @@ def test_the_login_goes_only_the_way_that_it_belongs_to(
     assert asked.asked == [NEW, PLAIN]
 
 
+@pytest.mark.parametrize("reason", ["certificate", "login", "tls"])
+def test_a_login_of_before_without_tls_does_not_go_to_a_node_that_has_tls_now(
+    reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has not changed yet is asked with it, as ever."""
+    api = node_api(tmp_path, {"ca": "CA", **LOGIN}, LOGIN)
+    asked = Asked(monkeypatch, (None, HEADER))
+    assert api.ask("192.0.2.11", 2.0) == "answer"
+    assert asked.asked == [NEW, (None, HEADER)]
+    asked.answering, asked.asked, asked.reason = set(), [], reason
+    with pytest.raises(script.Down):
+        api.ask("192.0.2.11", 2.0)
+    assert asked.asked == [NEW, PLAIN]
+
+
 def test_a_cluster_without_a_secured_api_is_asked_in_one_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

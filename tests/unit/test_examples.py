@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Api, Cluster, Input, Node, Repository, Tls
-from tests.unit.clusters import EXAMPLES, example
+from tests.unit.clusters import EXAMPLES, example_clusters
 from tests.unit.judges import objections
 
 NAMES = sorted(file.stem for file in EXAMPLES.glob("*.py"))
@@ -17,10 +17,10 @@ NAMES = sorted(file.stem for file in EXAMPLES.glob("*.py"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_works(name: str, tmp_path: Path) -> None:
-    cluster = example(name, tmp_path)
-    assert cluster.warnings == ()
-    for number, node in enumerate(cluster.nodes):
-        assert objections(cluster, node, 7 + number % 4, tmp_path) == []
+    for cluster in example_clusters(name, tmp_path).values():
+        assert cluster.warnings == ()
+        for number, node in enumerate(cluster.nodes):
+            assert objections(cluster, node, 7 + number % 4, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

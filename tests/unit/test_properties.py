@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cluster import Cluster, ClusterError, Input, Node, Repository, Vip, define
+from cluster.clusters import check_clusters
 from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
 from desired import firewalld, keepalived, logstash
@@ -756,6 +757,33 @@ def test_any_cluster_is_refused_in_one_line_or_rendered_well(case: Case, data: s
             assert len(case.password) < 4 or case.password not in line or case.password in repr(case.settings)
             return
         assert objections(cluster, cluster.nodes[0], data.draw(st.sampled_from(ELS)), folder) == []
+
+
+@examples(40)
+@given(good_cases(), good_cases(), st.integers(0, 2))
+def test_two_clusters_share_nothing_that_each_needs_for_itself(one: Case, other: Case, alike: int) -> None:
+    """Or it is said in one line. Most of these do share something; `alike` takes away first the names, then the addresses."""
+    with _folder(one) as first_folder, _folder(other) as second_folder:
+        first, second = one.cluster(first_folder), other.cluster(second_folder)
+    if alike:
+        names = {node.name: f"other{number}" for number, node in enumerate(second.nodes)}
+        nodes = tuple(node.model_copy(update={"name": names[node.name]}) for node in second.nodes)
+        second = second.model_copy(update={"nodes": nodes})
+    if alike == 2:
+        second = second.model_copy(update={"virtual_router_id": 200})
+    try:
+        check_clusters({"first": first, "second": second})
+    except ClusterError as error:
+        (line,) = error.args
+        assert line.startswith("second: ")
+        assert "first" in line
+        assert "; " in line
+        assert line.isprintable()
+        return
+    assert {*first.node_names}.isdisjoint(second.node_names)
+    assert {*first.vips}.isdisjoint(second.vips)
+    addresses = [{address for node in each.nodes for address in node.addresses} for each in (first, second)]
+    assert addresses[0].isdisjoint(addresses[1])
 
 
 def test_those_who_judge_can_refuse(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_file_in_the_folders_place_is_refused(
         ('vip="192.0.2.10"', 'vip="192.0.2.11"', "vip: 192.0.2.11 is stash1's own address;"),
         ('"auth_pass"', '"nowhere"', "auth_pass_file: "),
         ("vrrp=2", "vrrp=3", "auth_pass_file: VRRP 3 has no password;"),
-        ("nodes = define(", "machines = define(", "nodes: no such group in the inventory;"),
+        ("nodes = define(", "_nodes = define(", "nodes: no such group in the inventory;"),
     ],
 )
 def test_a_wrong_inventory_is_refused_and_nothing_is_written(

@@ -97,7 +97,7 @@ def test_a_machine_that_meets_the_requirements_is_accepted(
     [
         ({}, 11, {}, "stash1: its system is Rocky; take a machine with Enterprise Linux 7 to 10"),
         ({}, 9, {"os": {}}, "stash1: its system is unknown; take a machine with Enterprise Linux 7 to 10"),
-        ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); let the user that logs in run sudo without a password, or log in as root"),
+        ({}, 9, {"root": "sudo: a password is required"}, "stash1: no sudo (sudo: a password is required); run this on a terminal, which asks for the password, or give `_sudo_password` in `connection`; or let the user that logs in run sudo without a password, or log in as root"),
         ({"vrrp": 2}, 7, {"root": "sudo: sorry, you must have a tty to run sudo"}, "stash1: no sudo without a terminal (sudo: sorry, you must have a tty to run sudo); add a line `Defaults:USER !requiretty` with visudo there, with the name of the user that logs in, or log in as root"),
         (STICKY, 8, without("ip_vs_mh"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs_mh); run `dnf install {EXTRA}` there, or, where no repository has that version any more, update the kernel, install kernel-modules-extra, and reboot"),
         (TCP, 10, without("ip_vs", "ip_vs_wrr", "nf_conntrack", "xt_nat", packages="kernel-core"), f"stash1: its kernel 4.18.0-553.el8_10.x86_64 does not have all modules that this cluster needs (missing: ip_vs, ip_vs_wrr, nf_conntrack); run `dnf install {EXTRA.replace('-extra', '')}` there, or, where no repository has that version any more, update the kernel, install kernel-modules, and reboot"),

@@ -20,7 +20,7 @@ from desired.textfile import TextFile
 from desired.tree import tree
 from remote.preflight import require_valid_certificates
 from tests.certificates import Authority
-from tests.unit.clusters import make_cluster
+from tests.unit.clusters import make_cluster, write_api
 from tests.unit.observations import all_well, status
 from verification.certificates import certificates
 from verification.finding import Observations
@@ -382,6 +382,44 @@ def test_the_first_certificate_that_ends_counts(authority: Authority, tmp_path: 
     ((row, problems),) = certificates(made, seeing(made, files))
     assert {cell.text for cell in row.cells.values()} == {"5 days"}
     assert early["certificate"] in problems[0].do
+
+
+@pytest.mark.parametrize(
+    ("days", "ca_days", "expected", "what"),
+    [
+        (400, 500, (Status.OK, "400 days"), None),
+        (29, 500, (Status.WARNING, "29 days"), "the API's certificate expires in 29 days"),
+        (-1, 500, (Status.WRONG, "expired"), "the API's certificate has expired"),
+        (400, 7, (Status.WARNING, "7 days"), "the certificate of the API's CA expires in 7 days"),
+    ],
+)
+def test_verify_tells_how_long_the_apis_certificate_is_valid(
+    days: int, ca_days: int, expected: tuple[Status, str], what: str | None, tmp_path: Path
+) -> None:
+    made = make_cluster(tmp_path, api=write_api(tmp_path, "10.77.0.11", "10.77.0.12"))
+    assert made.api_files
+    begin = NOW - timedelta(days=600)
+    authority = Authority(tmp_path)
+    leaf, ca = (
+        Path(
+            authority.issue(
+                name, "10.77.0.11", not_after=NOW + timedelta(days=left, hours=1), not_before=begin
+            )["certificate"]
+        ).read_text()
+        for name, left in (("leaf", days), ("ca", ca_days))
+    )
+    vars(made)["api_files"] = replace(
+        made.api_files, certificates=dict.fromkeys(made.node_names, leaf), ca=ca
+    )
+    seen = all_well(made)
+    report = judge(made, seen)
+    assert status(report, "api-tls", "stash1") == expected
+    told = [problem for problem in report.problems if problem.check == "api-tls" and problem.node == "stash1"]
+    assert [problem.what.partition(", on")[0] for problem in told] == ([what] if what else [])
+    units = seen["stash1"].units
+    assert units
+    units[logstash.UNIT]["files"][logstash.KEYSTORE] = "0" * 64
+    assert status(judge(made, seen), "api-tls", "stash1") == (Status.OK, "not this one")
 
 
 def test_a_cluster_without_tls_has_no_such_row_and_no_such_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pyinfra.context import ctx_host
 
 from cluster import ClusterError
 from desired.version import VERSION
+from remote import session
 from verification import command, drift
 from verification.activity import Activity
 from verification.command import main, verify_host
@@ -121,7 +122,7 @@ def test_a_missing_inventory_is_reported_in_one_line(capsys: pytest.CaptureFixtu
             "vip: 10.77.0.11 is stash1's own address; choose a free address",
         ),
         ("from cluster", "from clusters", "ModuleNotFoundError: No module named 'clusters'"),
-        ("nodes = define(", "machines = define(", "nodes: no such group in the inventory;"),
+        ("nodes = define(", "_nodes = define(", "nodes: no such group in the inventory;"),
     ],
 )
 def test_a_bad_inventory_is_reported_in_one_line(
@@ -203,7 +204,7 @@ def test_the_verdict_is_the_exit_status(
     problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
     vips = {"10.77.0.10": VipReport(("stash1",), {"udp-5514": ("stash1",)})}
     report = Report(("stash1",), vips, (), problems)
-    monkeypatch.setattr(command, "_verify", lambda options: (report, None, Activity({}, ())))
+    monkeypatch.setattr(command, "_verify", lambda options: ({"nodes": (report, None)}, Activity({}, ())))
     assert main([]) == status
     assert ("ALL GOOD" if ok else "WRONG, 1 thing to fix") in capsys.readouterr().out
     assert main(["--json"]) == status
@@ -235,15 +236,28 @@ def test_the_drift_is_the_exit_status(
     assert json.loads(capsys.readouterr().out)["drift"] == {"stash1": steps}
 
 
+class Hosts(list[Any]):
+    """pyinfra's inventory."""
+
+    def get_host(self, name: str) -> Any:
+        return next(host for host in self if host.name == name)
+
+
 def pyinfra_run(
     monkeypatch: pytest.MonkeyPatch, *, ok: bool = True, **changes: Any
 ) -> tuple[State, list[Host]]:
     """pyinfra's state with three hosts, of which the first was not reached, and what they are found to be."""
     hosts = [SimpleNamespace(name=name) for name in ("sender", "stash1", "stash2")]
-    state = SimpleNamespace(**{"op_meta": {}, "inventory": hosts, "activated_hosts": hosts[1:], **changes})
-    monkeypatch.setattr(command, "cluster_of_inventory", lambda inventory: None)
+    monkeypatch.setattr(session, "prepare", lambda host: None)
+    state = SimpleNamespace(
+        **{"op_meta": {}, "inventory": Hosts(hosts), "activated_hosts": hosts[1:], **changes},
+        is_host_in_limit=lambda host: True,
+    )
+    monkeypatch.setattr(
+        command, "chosen_clusters", lambda inventory: {"nodes": SimpleNamespace(node_names=["stash1"])}
+    )
     monkeypatch.setattr(command, "inspect", lambda *_, settling: SimpleNamespace(ok=ok))
-    monkeypatch.setattr(command, "show", lambda *_: print("the table"))
+    monkeypatch.setattr(command, "show_all", lambda *_: print("the table"))
     return cast(State, state), cast(list[Host], hosts)
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from pyinfra.api import FactBase, State
+from pyinfra.api import Config, FactBase, State
 
 from cluster import Cluster
 from facts.batch import BatchFacts, split
@@ -274,6 +274,7 @@ class Nodes:
         self.data: dict[str, Any] = {}
         self.connector = None
         self.state = self
+        self.config = Config()
 
     def get_host(self, name: str) -> "Nodes":
         return self
@@ -338,7 +339,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "firewall": "FirewallRules",
         "firewalld_state": "FirewalldState",
         "table": None,
-        "zone": "ZoneSettings",
+        "zones": "ZoneSettings",
         "chains": "OwnChains",
         "record": "Record",
         "others": "Others",
@@ -356,7 +357,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     assert facts["health"][1]["python"] == "/usr/libexec/platform-python"
     assert facts["health"][1]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert facts["firewall"][1] == {"interface": "eth0", "others": [], "sets": []}
-    assert facts["zone"][1] == {"interface": "eth0"}
+    assert facts["zones"][1] == {"interfaces": ["eth0"]}
     assert facts["chains"][1] == {"families": [4]}
     assert facts["pipeline_files"][1] == {"patterns": ["/etc/logstash/conf.d/*.conf"]}
     assert facts["raised"][1] == {

@@ -8,8 +8,9 @@ import pytest
 
 from cluster import Cluster
 from desired.packets import Rule, keeps_out, opens_api, parse_iptables, parse_rich
+from facts.firewalld import ZoneOpenings, ZoneState
 from facts.iptables import parse_own_rules
-from tests.unit.observations import SYSLOG, all_well, change, shaped
+from tests.unit.observations import SYSLOG, ZONE, all_well, change, shaped
 from verification.judge import judge
 from verification.report import Status
 
@@ -163,7 +164,9 @@ def test_what_a_zone_opens_beside_our_rules(
     cluster: Cluster, opening: dict[str, Any], verdict: Status | None, what: str, do: str, side: str
 ) -> None:
     observations = all_well(cluster)
-    observations["stash1"] = change(observations["stash1"], zone=lambda it: it[side].update(opening))
+    observations["stash1"] = change(
+        observations["stash1"], zones=lambda it: it["public"][side].update(opening)
+    )
     problems = judge(cluster, observations).problems
     assert [(problem.status, problem.node, problem.what) for problem in problems] == (
         [(verdict, "stash1", what)] if verdict else []
@@ -171,9 +174,23 @@ def test_what_a_zone_opens_beside_our_rules(
     assert all(do in problem.do for problem in problems)
 
 
+def test_the_zone_of_each_interface_counts(cluster: Cluster) -> None:
+    """That of a VIP elsewhere, too: the node's own address is reached there as well."""
+    observations = all_well(cluster)
+    opened: ZoneOpenings = {**ZONE, "ports": ["9600 tcp"]}
+    zones: dict[str, ZoneState] = {
+        "public": {"runtime": ZONE, "permanent": ZONE},
+        "dmz": {"runtime": opened, "permanent": ZONE},
+    }
+    observations["stash1"] = replace(observations["stash1"], zones=zones)
+    (problem,) = judge(cluster, observations).problems
+    assert problem.what == f"{API}port 9600/tcp in zone dmz"
+    assert "`firewall-cmd --zone=dmz --remove-port=9600/tcp`" in problem.do
+
+
 def test_what_can_not_be_read_is_not_good(cluster: Cluster) -> None:
     seen = all_well(cluster)
-    for unread in (replace(seen["stash1"], zone=None), replace(seen["stash1"], chains=None)):
+    for unread in (replace(seen["stash1"], zones=None), replace(seen["stash1"], chains=None)):
         (problem,) = judge(cluster, {**seen, "stash1": unread}).problems
         assert (problem.status, problem.check) == (Status.UNKNOWN, "firewall")
 

@@ -66,7 +66,7 @@ def test_it_goes_on_when_nothing_is_seen(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(file: str) -> None:
+    def interrupted(file: str, name: str | None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "watch", interrupted)

@@ -1,12 +1,11 @@
 """Logstash's API gets TLS and a login on a running cluster, and gives them back: no event is lost, and no secret is told."""
 
 import secrets
-import shlex
 import subprocess
 import sys
-import threading
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -14,10 +13,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from tests.certificates import Authority
 from tests.lab.conftest import ADDRESSES, NODES, Cluster
+from tests.lab.processes import sampled
 from tests.until import until
-
-SAMPLE = "while sleep 0.2; do ps -eo args; done"
-"""What everybody on a machine can see of its processes, again and again."""
 
 
 def api(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -34,36 +31,6 @@ def api(folder: Path) -> tuple[dict[str, str], list[str]]:
     return {name: str(folder / file) for name, file in setting.items()}, [password, opening, lines[1]]
 
 
-@contextmanager
-def sampled(cluster: Cluster) -> Iterator[list[str]]:
-    """Meanwhile the processes of this machine and of the nodes are looked at. Afterwards the list has what was seen."""
-    commands = [["sh", "-c", SAMPLE]] + [
-        [*cluster.lab.ssh_command(name), f"timeout 600 sh -c {shlex.quote(SAMPLE)}"] for name in NODES
-    ]
-    seen: list[str] = []
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    readers = [
-        threading.Thread(target=lambda stream=process.stdout: seen.append(stream.read()))
-        for process in processes
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        yield seen
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
-        for reader in readers:
-            reader.join()
-        for process in processes:
-            if process.stdout:
-                process.stdout.close()
-
-
 def holding(cluster: Cluster, name: str, texts: list[str]) -> dict[str, str]:
     """The files of a node that hold any of these texts, with their modes."""
     patterns = "\n".join(texts)
@@ -77,8 +44,23 @@ def holding(cluster: Cluster, name: str, texts: list[str]) -> dict[str, str]:
     return dict(line.rsplit(" ", 1) for line in found.splitlines())
 
 
+def written_since(start: Path, *folders: Path) -> Iterator[str]:
+    """The texts of this machine's files in these folders that are newer than `start`, with their paths before them."""
+    found = subprocess.run(
+        ["find", *folders, "-newer", start, "-type", "f", "-size", "-1024k"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for path in found.stdout.splitlines():
+        with suppress(OSError):  # it has gone
+            yield f"{path}\n{Path(path).read_text(errors='replace')}"
+
+
 def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_path: Path) -> None:
     setting, hidden = api(tmp_path)
+    start = tmp_path / "start"
+    start.touch()
     secured = cluster.inventory("secured", api=setting)
     said: list[str] = []
 
@@ -87,9 +69,7 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout + done.stderr)
 
-    done = cluster.deploy("-y")  # the tests before this one left another cluster there
-    assert done.returncode == 0, done.stdout + done.stderr
-    until(cluster.whole, 30, "the cluster whole")
+    until(cluster.whole, 30, "the plain cluster whole, as the tests before this one leave it")
     with sampled(cluster) as seen:
         said.append(cluster.plan(secured)[1])
         for mark, inventory in (("secured", secured), ("plain", Path("inventory.py"))):
@@ -117,8 +97,9 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
             run(sys.executable, "-m", "desired", "--inventory", str(secured), "--to", str(tmp_path / "tree"))
     for name in NODES:
         assert holding(cluster, name, hidden) == {}, name
+        said.append(cluster.get(name, "journalctl --no-pager --since -15min"))
     assert len(seen) == 1 + len(NODES)
     assert all("keepalived" in text for text in seen[1:])
-    for text in seen:
+    for text in (*seen, *said, *written_since(start, Path(tempfile.gettempdir()), cluster.lab.folder)):
         for each in hidden:
             assert each not in text, text[: text.index(each)][-300:]

@@ -1,0 +1,173 @@
+"""Several clusters in one inventory: each is a group, and what both can't have is refused with their names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyinfra.api import Config, Inventory, State
+
+from cluster import Cluster, ClusterError, cluster_prefix, clusters_of_inventory, define, is_node
+from cluster.clusters import check_clusters
+from remote.channel_key import agreed_key
+from remote.inventory import find_sender, load_cluster, load_clusters
+from tests.unit.clusters import EXAMPLES, make_cluster
+from tests.unit.observations import all_well
+from tests.unit.test_verify_command import run
+from verification import command
+from verification.judge import judge
+
+TWO = EXAMPLES / "two_clusters.py"
+
+
+def changed(folder: Path, *pairs: tuple[str, str]) -> str:
+    """A copy of the example with these texts replaced: its path."""
+    text = TWO.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    file = folder / f"inventory{len([*folder.iterdir()])}.py"  # pyinfra keeps what it has read, by its name
+    file.write_text(text)
+    return str(file)
+
+
+def test_each_group_that_define_makes_is_a_cluster(tmp_path: Path) -> None:
+    _, inventory, clusters = load_clusters(str(TWO))
+    assert {name: cluster.node_names for name, cluster in clusters.items()} == {
+        "syslog": ("log1", "log2"),
+        "netflow": ("flow1", "flow2"),
+    }
+    assert [host.name for host in inventory if is_node(host)] == ["log1", "log2", "flow1", "flow2"]
+    assert cluster_prefix(inventory.get_host("flow2")) == "netflow: "
+    _, _, cluster = load_cluster(str(TWO), "netflow")
+    assert cluster.node_names == ("flow1", "flow2")
+
+
+def test_a_single_cluster_needs_no_name() -> None:
+    nodes = define(
+        nodes={"stash1": "192.0.2.11", "stash2": "192.0.2.12"},
+        network="192.0.2.0/24",
+        interface="ens33",
+        vip="192.0.2.10",
+        inputs=[{"id": "a", "port": 5514}],
+        senders=["192.0.2.64/26"],
+    )
+    inventory = Inventory((["stash1", "stash2", "loghost"], {}), nodes=nodes)
+    State(inventory, Config())
+    assert list(clusters_of_inventory(inventory)) == ["nodes"]
+    assert cluster_prefix(inventory.get_host("stash1")) == ""
+    assert not is_node(inventory.get_host("loghost"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('vip="192.0.2.20"', 'vip="192.0.2.300"', "netflow: vip: '192.0.2.300'"),
+        ("    virtual_router_id=2,", "    #", "netflow: virtual_router_id: 1 is also syslog's in the network 192.0.2.0/24, and a router's number must be its own there; write virtual_router_id=2 in netflow"),
+        ('"flow1"', '"log1"', "netflow: nodes: log1 is a node of syslog, too; "),
+        ('"192.0.2.21"', '"192.0.2.11"', "netflow: 192.0.2.11 of flow1 is the address of log1 in syslog, too; "),
+        ('"192.0.2.22"', '"192.0.2.10"', "netflow: 192.0.2.10 of flow2 is the address of a VIP in syslog, too; "),
+        ('vip="192.0.2.20"', 'vip="192.0.2.12"', "netflow: 192.0.2.12 of a VIP is the address of log2 in syslog, too; "),
+        ('vip="192.0.2.20"', 'vip="192.0.2.10"', "netflow: 192.0.2.10 of a VIP is the address of a VIP in syslog, too; "),
+    ],
+)  # fmt: skip
+def test_what_both_clusters_have_is_refused_with_the_clusters_name(
+    tmp_path: Path, old: str, new: str, line: str
+) -> None:
+    with pytest.raises(ClusterError) as error:
+        load_clusters(changed(tmp_path, (old, new)))
+    (said,) = error.value.args
+    assert line in said
+    assert "\n" not in said
+
+
+def test_clusters_in_networks_of_their_own_may_have_the_same_number(tmp_path: Path) -> None:
+    """Also at several VIPs, of which each has the next number."""
+    here = make_cluster(tmp_path, vip=["10.77.0.10", "10.77.0.20"])
+    there: dict[str, Any] = {
+        "nodes": [{"name": f"flow{n}", "address": f"10.78.0.1{n}"} for n in (1, 2)],
+        "network": "10.78.0.0/24",
+        "vip": "10.78.0.10",
+        "senders": ["10.78.0.101"],
+    }
+    check_clusters({"here": here, "there": make_cluster(tmp_path, **there)})
+    in_a_larger_one = {**there, "network": "10.76.0.0/14", "virtual_router_id": 2}
+    with pytest.raises(
+        ClusterError, match=r"virtual_router_id: 2 is also here's .*; write virtual_router_id=3 in there"
+    ):
+        check_clusters({"here": here, "there": make_cluster(tmp_path, **in_a_larger_one)})
+
+
+def test_one_of_several_is_named_or_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="--cluster: the inventory has syslog, netflow; name one of them"):
+        load_cluster(str(TWO))
+    with pytest.raises(
+        ClusterError,
+        match="--cluster: 'sys' is not a cluster of the inventory; choose one of syslog, netflow",
+    ):
+        load_cluster(str(TWO), "sys")
+
+
+def test_each_cluster_has_senders_of_its_own_or_those_of_all(tmp_path: Path) -> None:
+    _, inventory, clusters = load_clusters(str(TWO))
+    senders = [find_sender(inventory, cluster, None).name for cluster in clusters.values()]
+    assert senders == ["loghost", "router"]
+    file = changed(tmp_path, ("netflow_senders", "senders"))
+    _, inventory, clusters = load_clusters(file)
+    senders = [find_sender(inventory, cluster, None).name for cluster in clusters.values()]
+    assert senders == ["loghost", "router"]
+    _, inventory, clusters = load_clusters(changed(tmp_path, ("netflow_senders", "others")))
+    with pytest.raises(ClusterError, match="netflow_senders: no such group"):
+        find_sender(inventory, clusters["netflow"], None)
+
+
+def test_each_cluster_gets_a_key_of_its_own() -> None:
+    _, inventory, clusters = load_clusters(str(TWO))
+    state = State(inventory, Config())
+    for host in inventory:
+        state.failed_hosts.add(host)  # none can be reached
+    keys = [agreed_key(state, cluster).sha256 for cluster in clusters.values()]
+    assert len({*keys}) == 2
+    assert keys == [agreed_key(state, cluster).sha256 for cluster in clusters.values()]
+
+
+def test_verify_looks_at_all_clusters_or_at_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def inspect(state: object, cluster: Cluster, *_: object, **__: object) -> Any:
+        return judge(cluster, all_well(cluster))
+
+    monkeypatch.setattr(command, "connect_to_nodes", lambda *_: {})
+    monkeypatch.setattr(command, "inspect", inspect)
+    assert command.main(["--inventory", str(TWO), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["ok"], [*document["clusters"]]) == (True, ["syslog", "netflow"])
+    assert document["clusters"]["netflow"]["nodes"] == ["flow1", "flow2"]
+    assert command.main(["--inventory", str(TWO), "--json", "--cluster", "netflow"]) == 0
+    assert json.loads(capsys.readouterr().out) == document["clusters"]["netflow"]
+    assert command.main(["--inventory", str(TWO)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines.index("syslog") < lines.index("netflow")
+    assert command.main(["--inventory", str(TWO), "--nagios", "--cluster", "syslog"]) == 0
+    capsys.readouterr()
+    assert command.main(["--inventory", str(TWO), "--report", "/nowhere/x"]) == 2
+    assert (
+        "--report: shows one cluster; name one of syslog, netflow with --cluster" in capsys.readouterr().err
+    )
+
+
+def test_a_tree_has_the_nodes_of_all_clusters(tmp_path: Path) -> None:
+    done = run(sys.executable, "-m", "desired", "--inventory", str(TWO), "--to", str(tmp_path / "tree"))
+    assert done.returncode == 0, done.stderr
+    assert {"log1", "log2", "flow1", "flow2"} <= {path.name for path in (tmp_path / "tree").iterdir()}
+
+
+def test_a_wrong_cluster_is_wrong_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = iter([SimpleNamespace(ok=True), SimpleNamespace(ok=False)])
+    monkeypatch.setattr(command, "_verify_cluster", lambda *_: (next(reports), None))
+    monkeypatch.setattr(command, "show_all", lambda *_: None)
+    assert command.main(["--inventory", str(TWO)]) == 1

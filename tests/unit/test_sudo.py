@@ -1,0 +1,175 @@
+"""sudo that asks for a password gets it over standard input: the commands really run, by a stand-in for sudo."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Config, Host, Inventory, State, StringCommand
+from pyinfra.connectors.util import (
+    CommandOutput,
+    OutputLine,
+    extract_control_arguments,
+    make_unix_command,
+    write_stdin,
+)
+
+from facts.machine import parse_machine
+from remote import sudo
+from tests.unit.machine import SHELLS
+
+PASSWORD = "Aa1 h'un\"ter\\22 $x"
+SUDO = """#!/bin/sh
+echo "$*" >>{folder}/arguments
+tr '\\0' '\\n' </proc/$PPID/cmdline >>{folder}/arguments
+asks={asks}
+while true; do case $1 in
+    -A) askpass=$SUDO_ASKPASS ;; -p) prompt=$2; shift ;; -H) ;; -n) ;; -u) shift ;; *) break ;;
+esac; shift; done
+[ -n "$askpass" ] || [ $asks = no ] || {{ echo 'sudo: a password is required' >&2; exit 1; }}
+[ $asks = no ] || [ "$($askpass "$prompt")" = "$(cat {folder}/password)" ] || {{
+    echo 'sudo: 3 incorrect password attempts' >&2; exit 1
+}}
+exec env -u LOGSTASH_HA_SUDO_PASSWORD "$@"
+"""
+
+
+class Connector:
+    """A way to this machine, as pyinfra's connector for ssh."""
+
+    def __init__(self, folder: Path, shell: str) -> None:
+        self.folder, self.shell = folder, shell
+        self.shown: list[str] = []
+
+    def run_shell_command(
+        self, command: StringCommand, print_output: bool = False, print_input: bool = False, **arguments: Any
+    ) -> tuple[bool, CommandOutput]:
+        stdin = extract_control_arguments(arguments).get("_stdin")  # type: ignore[arg-type]
+        text = make_unix_command(command, **arguments).get_raw_value()
+        self.shown.append(text)
+        buffer = io.BytesIO()
+        buffer.close = lambda: None  # type: ignore[method-assign]
+        if stdin:
+            write_stdin(stdin, buffer)
+        done = subprocess.run(
+            ["sh", "-c", text],
+            executable=f"/bin/{self.shell}",
+            input=buffer.getvalue(),
+            capture_output=True,
+            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+            check=False,
+        )
+        out = [OutputLine("stdout", line) for line in done.stdout.decode().splitlines()]
+        err = [OutputLine("stderr", line) for line in done.stderr.decode().splitlines()]
+        return done.returncode == 0, CommandOutput(out + err)
+
+
+@pytest.fixture(params=SHELLS)
+def connector(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connector:
+    monkeypatch.setattr(sudo, "_asked", [])
+    (tmp_path / "password").write_text(PASSWORD)
+    return Connector(tmp_path, request.param)
+
+
+def host(connector: Connector, asks: bool = True, **data: Any) -> Host:
+    """A host whose sudo asks for a password, or does not."""
+    program = connector.folder / "sudo"
+    program.write_text(SUDO.format(folder=connector.folder, asks="yes" if asks else "no"))
+    program.chmod(0o755)
+    inventory = Inventory((["stash1"], {"_sudo": True, **data}))
+    state = State(inventory, Config())
+    found = state.inventory.get_host("stash1")
+    found.connector = connector  # type: ignore[assignment]
+    sudo.use_stdin(found)
+    sudo.use_stdin(found)
+    return found
+
+
+def said(connector: Connector) -> str:
+    """All that the commands and the lists of processes had."""
+    return "\n".join(connector.shown) + (connector.folder / "arguments").read_text()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("stdin", [None, "one\ntwo\n", ["one", "two"], io.StringIO("one\ntwo\n")])
+def test_a_command_gets_its_own_standard_input_and_nobody_sees_the_password(
+    connector: Connector, asks: bool, stdin: Any
+) -> None:
+    if isinstance(stdin, io.StringIO):
+        stdin.seek(0)
+    done, output = host(connector, asks).run_shell_command(
+        StringCommand("cat; env"),
+        _sudo=True,
+        _sudo_password=PASSWORD,
+        _stdin=stdin,
+        _env={"NAME": "a b"},
+        _chdir="/",
+        _timeout=5,
+    )
+    assert done, output.stderr
+    assert output.stdout_lines[: 2 if stdin else 0] == (["one", "two"] if stdin else [])
+    assert {"NAME=a b", "PWD=/"} <= {*output.stdout_lines}
+    assert "hunter" not in said(connector) + output.stdout
+    assert 'un"ter' not in said(connector) + output.stdout
+
+
+def test_without_a_password_or_sudo_the_command_is_pyinfras_own(connector: Connector) -> None:
+    machine = host(connector, asks=False)
+    assert machine.run_shell_command(StringCommand("true"), _sudo=True)[0]
+    assert machine.run_shell_command(StringCommand("true"), _sudo=False, _sudo_password=PASSWORD)[0]
+    assert connector.shown == ["sudo -H -n sh -c true", "sh -c true"]
+
+
+def root(text: str) -> Any:
+    return parse_machine([f"root {text}"])
+
+
+REQUIRED = "sudo: a password is required"
+
+
+def test_the_inventorys_password_is_tried_once(connector: Connector) -> None:
+    right = host(connector, _sudo_password=PASSWORD)
+    assert sudo.allowed(right, root(REQUIRED))["root"] == "yes"
+    wrong = host(connector, _sudo_password="other")
+    connector.shown.clear()
+    assert sudo.allowed(wrong, root(REQUIRED))["root"] == "sudo: 3 incorrect password attempts"
+    assert len(connector.shown) == 1
+
+
+def test_the_user_is_asked_once_for_all_hosts_and_only_on_a_terminal(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def getpass(prompt: str) -> str:
+        asked.append(prompt)
+        return PASSWORD
+
+    monkeypatch.setattr(sudo, "getpass", getpass)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert sudo.allowed(host(connector), root(REQUIRED))["root"] == REQUIRED
+    assert asked == connector.shown == []
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    for _ in range(2):
+        machine = host(connector)
+        assert sudo.allowed(machine, root(REQUIRED))["root"] == "yes"
+        assert machine.run_shell_command(StringCommand("true"), _sudo=True)[0]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("text", ["yes", "", "sudo: sorry, you must have a tty to run sudo"])
+def test_where_a_password_does_not_help_nothing_is_tried(connector: Connector, text: str) -> None:
+    machine = host(connector, _sudo_password=PASSWORD)
+    assert sudo.allowed(machine, root(text))["root"] == text
+    assert connector.shown == []
+
+
+def test_who_logs_in_without_sudo_is_not_asked(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    machine = host(connector, _sudo=False)
+    assert sudo.allowed(machine, root(REQUIRED))["root"] == REQUIRED
+    assert connector.shown == []
