@@ -13,6 +13,7 @@ import pty
 import re
 import struct
 import termios
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -75,11 +76,9 @@ def lines(session: bytes) -> list[Text]:
     pyte.ByteStream(screen).feed(session)
     shown = []
     for number, text in enumerate(screen.display):
-        row = screen.buffer[number]
-        line = Text(no_wrap=True)
-        for column in range(len(text.rstrip())):
-            line.append(row[column].data, style(row[column]))
-        shown.append(line)
+        row = [screen.buffer[number][column] for column in range(len(text.rstrip()))]
+        runs = [(look, "".join(char.data for char in run)) for look, run in groupby(row, style)]
+        shown.append(Text.assemble(*((run, look) for look, run in runs), no_wrap=True))
     while shown and not shown[-1].plain:
         shown.pop()
     return shown
