@@ -10,7 +10,7 @@ DEBIAN := python3-venv mmdebstrap patchelf e2fsprogs rpm createrepo-c gnupg ipro
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help packages init demo test drills unit lint down clean
+.PHONY: help packages init demo test drills unit lint site down clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,8 +63,11 @@ lint: $(VENV)/ready  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
+site: $(VENV)/ready  ## Make the pages of docs/ into a site: site/index.html
+	$(BIN)/zensical build --strict --clean
+
 down: $(VENV)/ready  ## Remove the demo's lab
 	$(BIN)/python -m lab down
 
-clean: down  ## Remove the lab, its cached images and the Python environment
-	rm -rf "$${LAB_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/logstash-ha-lab}" $(VENV)
+clean: down  ## Remove the lab, its cached images, the site and the Python environment
+	rm -rf site .cache "$${LAB_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/logstash-ha-lab}" $(VENV)

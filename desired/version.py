@@ -1,4 +1,4 @@
 """The version of this project."""
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 """A semantic version; CHANGELOG.md lists the changes. Each deploy writes it on the nodes (`VERSION_FILE`)."""

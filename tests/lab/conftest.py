@@ -84,12 +84,16 @@ class Cluster:
     """The lab, and the project's commands run as a user runs them."""
 
     lab: Lab
+    checkout: Path = ROOT
+    """The folder of the project; an earlier release is in another one."""
+    python: str = sys.executable
+    """Of the environment whose programs run there."""
 
     def start(self, *command: str) -> "subprocess.Popen[str]":
         """A command in the project's folder, with this lab as its lab."""
         return subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=self.checkout,
             env={**os.environ, "LAB_DIR": str(self.lab.folder), "COLUMNS": "120"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -108,7 +112,8 @@ class Cluster:
         return Done(command, process.returncode, output, errors)
 
     def deploy(self, *options: str, inventory: str | Path = "inventory.py") -> Done:
-        return self.run(tool("pyinfra"), *options, str(inventory), "deploy.py")
+        pyinfra = str(Path(self.python).with_name("pyinfra"))
+        return self.run(pyinfra, *options, str(inventory), "deploy.py")
 
     def inventory(self, name: str, **settings: Any) -> Path:
         """An inventory of the lab's machines: its path. What is not set is as in the project's own."""
@@ -149,7 +154,7 @@ class Cluster:
 
     def verify(self, *options: str) -> dict[str, Any]:
         """verify.py's JSON, with its exit status as ``status``."""
-        done = self.run(sys.executable, "verify.py", "--json", *options)
+        done = self.run(self.python, "verify.py", "--json", *options)
         document: dict[str, Any] = json.loads(done.stdout)
         return {**document, "status": done.returncode}
 

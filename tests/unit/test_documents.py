@@ -48,3 +48,22 @@ def test_verify_explains_each_unit() -> None:
 def test_drills_shows_what_was_seen_of_each_drill() -> None:
     names = [cell.partition(",")[0] for cell in first_cells(section("drills.md", "What was seen"))]
     assert set(names) >= {drill.name for drill in DRILLS}
+
+
+def cells() -> set[str]:
+    """What the code of verify.py writes into the cells of its table, but for those that are figures or names."""
+    found = set()
+    for path in (PROJECT / "verification").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Finding" and len(call.args) > 1:
+                text = call.args[1]
+                if isinstance(text, ast.Constant) and text.value:
+                    found.add(str(text.value))
+    return found
+
+
+def test_findings_explains_each_cell_of_the_table() -> None:
+    page = (DOCS / "findings.md").read_text()
+    named = {name for cell in first_cells(page) for name in re.findall(r"`([^`]+)`", cell)}
+    assert {"running", "stopped", "stale", "?"} <= cells()
+    assert cells() <= named

@@ -19,8 +19,15 @@ def test_the_package_has_the_version_of_the_one_place() -> None:
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    versions = re.findall(
-        r"^## \[(.*?)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    headings = re.findall(r"^## .*$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    versions = [
+        match[1]
+        for match in map(re.compile(r"## \[(.*?)\] - (?:unreleased|\d{4}-\d\d-\d\d)").fullmatch, headings)
+        if match
+    ]
+    assert len(versions) == len(headings)
+    assert not [heading for heading in headings[1:] if "unreleased" in heading], (
+        "only the newest is not out yet"
     )
     assert versions[0] == VERSION
     assert versions == sorted(set(versions), reverse=True)
