@@ -5,6 +5,7 @@
     python verify.py [--inventory FILE] [--json] --drift [--diff]
     python verify.py why ADDRESS [INPUT] [--seconds S] [--json]
     python verify.py why [ADDRESS [INPUT]] --send [--from HOST] [--seconds S] [--json]
+    python verify.py capacity [INPUT] [--most RATE] [--seconds S] [--from HOST] [--yes [--json]]
     python verify.py drill [NAME [--on NODE] [--dry | --yes]]
     python verify.py --version
 
@@ -20,6 +21,8 @@ nothing else. `--nagios` and `--prometheus` are for monitoring; `verification.mo
 
 `python verify.py why` follows one sender's events from step to step, and names the step that is wrong.
 
+`python verify.py capacity` sends faster and faster until the first event is lost, and says where that was.
+
 `python verify.py drill` lets something fail on purpose and counts every event; `drills/catalogue.py` lists
 what can fail.
 
@@ -34,10 +37,11 @@ from pyinfra import host, state
 from pyinfra.context import ctx_host
 
 from drills.command import main as drill
+from verification.capacity.command import main as capacity
 from verification.command import main, verify_host
 from verification.why.command import main as why
 
-SUBCOMMANDS = {"drill": drill, "why": why}
+SUBCOMMANDS = {"capacity": capacity, "drill": drill, "why": why}
 
 if ctx_host.isset():  # pyinfra runs this file for a host
     verify_host(state, host)

@@ -5,6 +5,7 @@ Usage: trace_sender.py SETTINGS
 SETTINGS is a JSON object:
 - `sender`: its IP address
 - `seconds`: how long
+- `settling`: seconds between the last packet that is counted and the counters afterwards
 - `interfaces`: names of the interfaces on which its packets are counted
 - `ask`: a list of [IPv4 ADDRESS, INTERFACE]: which MAC addresses answer there for that address, by ARP
 - `files`: paths, and `commands`: lists of words by name, which are read and run before and after
@@ -46,9 +47,6 @@ SNAP = 128
 ASKED = 3
 """So many times each address is asked for, at intervals of `ASK_EVERY` seconds: an answer can be lost."""
 ASK_EVERY = 0.4
-
-SETTLING = 2.2
-"""Seconds until all counters have what was seen: IPVS adds its packets up every 2 s, and Logstash works in batches."""
 
 clock = getattr(time, "monotonic", time.time)  # Python 2.7 has no time.monotonic
 
@@ -226,7 +224,7 @@ def main(settings):
     before = counters(settings)
     follower = Follower(settings)
     follower.follow(settings["seconds"])
-    time.sleep(SETTLING)
+    time.sleep(settings["settling"])
     print(
         json.dumps(
             {

@@ -31,6 +31,7 @@ def follow(source: str, destination: str, **changes: Any) -> dict[str, Any]:
     settings = {
         "sender": source,
         "seconds": 0.5,
+        "settling": 0,
         "interfaces": ["lo", "gone0"],
         "ask": [],
         "files": ["/proc/net/udp", "/nowhere"],

@@ -11,7 +11,9 @@ import pytest
 
 from tests.unit.clusters import make_cluster
 from verification.why.trace import (
+    BACKLOG,
     CONNECTIONS,
+    DEVICES,
     NETSTAT,
     TCP_TABLES,
     UDP_TABLES,
@@ -20,6 +22,7 @@ from verification.why.trace import (
     SocketState,
     packed,
     parse_api,
+    parse_card,
     parse_counters,
     parse_ipvs_stats,
     parse_sockets,
@@ -51,6 +54,16 @@ TCP = """\
    1: 0B004D0A:158A 6500 4D0A:D431 01 00000000:00000000 02:0000A8C0 00000000   999        0 5071 2 0000000012d3a1c6 20 4 30 10 -1
 """
 NETSTATS = "TcpExt: SyncookiesSent IPReversePathFilter TCPTimeWaitOverflow\nTcpExt: 0 7 0\n"
+DEV = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 1184740    6101    0    9    0     0          0         0  1184740    6101    0    0    0     0       0          0
+  eth0: 3424148   21554    0    5    2     0          0         0   564306    3031    0   77    0     0       0          0
+"""
+SOFTNET = """\
+00005432 00000003 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000
+00001234 0000000a 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000001
+"""
 VS_CONNECTIONS = "TCP 0A4D0065 D431 0A4D000A 158A 0A4D000B 158A ESTABLISHED     899\n"
 
 
@@ -100,9 +113,22 @@ def test_no_answer_of_the_api_is_told_from_no_events(text: str) -> None:
     assert parse_api(text) == (None, {})
 
 
+def test_what_the_card_and_the_queue_behind_it_had_no_room_for_is_counted() -> None:
+    """Loopback and what was sent do not count."""
+    assert parse_card(DEV, SOFTNET) == 5 + 2 + 3 + 10
+    assert parse_card("", "") == 0
+
+
 def test_counters_are_put_together() -> None:
     files: dict[str, str | None] = dict.fromkeys([*UDP_TABLES.values(), *TCP_TABLES.values()], "")
-    files |= {UDP_TABLES[4]: UDP, TCP_TABLES[6]: None, NETSTAT: NETSTATS, CONNECTIONS: VS_CONNECTIONS}
+    files |= {
+        UDP_TABLES[4]: UDP,
+        TCP_TABLES[6]: None,
+        NETSTAT: NETSTATS,
+        CONNECTIONS: VS_CONNECTIONS,
+        DEVICES: DEV,
+        BACKLOG: SOFTNET,
+    }
     files[UDP_TABLES[4]] = "\n".join(UDP.splitlines()[1:])
     found = parse_counters({"files": files, "commands": {"ipvs": IPVS, "api": None}})
     assert found.packets["UDP", "10.77.0.10:5514"] == 44
@@ -112,7 +138,9 @@ def test_counters_are_put_together() -> None:
 
 def test_the_programs_document_is_read() -> None:
     moment = {
-        "files": dict.fromkeys([*UDP_TABLES.values(), *TCP_TABLES.values(), NETSTAT, CONNECTIONS]),
+        "files": dict.fromkeys(
+            [*UDP_TABLES.values(), *TCP_TABLES.values(), NETSTAT, CONNECTIONS, DEVICES, BACKLOG]
+        ),
         "commands": {"ipvs": None, "api": None},
     }
     document = {

@@ -18,6 +18,9 @@ from verification.why.ruleset import Table
 UDP_TABLES = {4: "/proc/net/udp", 6: "/proc/net/udp6"}
 TCP_TABLES = {4: "/proc/net/tcp", 6: "/proc/net/tcp6"}
 NETSTAT, CONNECTIONS = "/proc/net/netstat", "/proc/net/ip_vs_conn"
+DEVICES, BACKLOG = "/proc/net/dev", "/proc/net/softnet_stat"
+SETTLING = 2.2
+"""Seconds until all counters have what was seen: IPVS adds its packets up every 2 s, and Logstash works in batches."""
 _LISTENS = "0A"
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 
@@ -69,6 +72,8 @@ class Counters:
     """By protocol and port."""
     filtered: int = 0
     """Packets that the reverse-path filter has dropped."""
+    card: int = 0
+    """Packets for which the interfaces, or the kernel's queue behind them, had no room."""
     connections: list[str] = field(default_factory=list)
     """IPVS's states of the sender's connections."""
     inputs: dict[str, int] | None = None
@@ -105,9 +110,10 @@ def settings(cluster: Cluster, node: Node, sender: Address, seconds: float) -> d
     return {
         "sender": str(sender),
         "seconds": seconds,
+        "settling": SETTLING,
         "interfaces": list(interfaces),
         "ask": [[str(vip), cluster.vip_interface(vip, node)] for vip in cluster.vips if vip.version == 4],
-        "files": [*tables, NETSTAT, CONNECTIONS],
+        "files": [*tables, NETSTAT, CONNECTIONS, DEVICES, BACKLOG],
         "commands": {"ipvs": ["ipvsadm", "-ln", "--stats", "--exact"], "api": ["sh", "-c", python]},
         "lines": {
             **dict.fromkeys(tables, socket_lines),
@@ -201,6 +207,7 @@ def parse_counters(document: dict[str, Any]) -> Counters:
         forwarded=forwarded,
         sockets=sockets,
         filtered=_reverse_path(files[NETSTAT] or ""),
+        card=parse_card(files[DEVICES] or "", files[BACKLOG] or ""),
         connections=[line.split()[7] for line in (files[CONNECTIONS] or "").splitlines()],
         inputs=inputs,
         pipelines=pipelines,
@@ -248,6 +255,18 @@ def _reverse_path(text: str) -> int:
         if "IPReversePathFilter" in names:
             return int(values[names.index("IPReversePathFilter")])
     return 0
+
+
+def parse_card(devices: str, backlog: str) -> int:
+    """What was dropped on its way in, by /proc/net/dev (`drop` and `fifo` of all interfaces) and by the second column of
+    /proc/net/softnet_stat (all CPUs, hexadecimal)."""
+    dropped = 0
+    for line in devices.splitlines():
+        name, colon, numbers = line.partition(":")
+        if colon and name.strip() != "lo":
+            words = numbers.split()
+            dropped += int(words[3]) + int(words[4])
+    return dropped + sum(int(line.split()[1], 16) for line in backlog.splitlines())
 
 
 def parse_api(text: str) -> tuple[dict[str, int] | None, dict[str, PipelineCounts]]:
