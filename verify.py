@@ -4,6 +4,9 @@
                      [--json | --watch | --report FILE | --nagios | --prometheus FILE]
                      [--send N [--rate R] [--from HOST]]
     python verify.py [--inventory FILE] [--cluster NAME] [--json] --drift [--diff]
+    python verify.py why ADDRESS [INPUT] [--cluster NAME] [--seconds S] [--json]
+    python verify.py why [ADDRESS [INPUT]] --send [--from HOST] [--cluster NAME] [--seconds S] [--json]
+    python verify.py capacity [INPUT] [--cluster NAME] [--most RATE] [--seconds S] [--from HOST] [--yes [--json]]
     python verify.py drill [NAME [--cluster NAME] [--on NODE] [--dry | --yes]]
     python verify.py --version
 
@@ -16,6 +19,10 @@ input at each VIP, and each event must arrive on one of the nodes, once.
 
 `--watch` shows the report again and again, with rates. `--report` writes it as one HTML page that needs
 nothing else. `--nagios` and `--prometheus` are for monitoring; `verification.monitor` describes their output.
+
+`python verify.py why` follows one sender's events from step to step, and names the step that is wrong.
+
+`python verify.py capacity` sends faster and faster until the first event is lost, and says where that was.
 
 `python verify.py drill` lets something fail on purpose and counts every event; `drills/catalogue.py` lists
 what can fail.
@@ -31,9 +38,14 @@ from pyinfra import host, state
 from pyinfra.context import ctx_host
 
 from drills.command import main as drill
+from verification.capacity.command import main as capacity
 from verification.command import main, verify_host
+from verification.why.command import main as why
+
+SUBCOMMANDS = {"capacity": capacity, "drill": drill, "why": why}
 
 if ctx_host.isset():  # pyinfra runs this file for a host
     verify_host(state, host)
 elif __name__ == "__main__":
-    sys.exit(drill(sys.argv[2:]) if sys.argv[1:2] == ["drill"] else main(sys.argv[1:]))
+    name = next(iter(sys.argv[1:]), "")
+    sys.exit(SUBCOMMANDS[name](sys.argv[2:]) if name in SUBCOMMANDS else main(sys.argv[1:]))

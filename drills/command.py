@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import signal
 import sys
 from dataclasses import asdict
@@ -17,9 +16,8 @@ from rich.table import Table
 
 from drills.catalogue import DRILLS, find
 from drills.run import RATE, TAIL, Outcome, Plan, prepare, run
+from verification.commandline import GOOD, NOT_SEEN, WRONG, confirmed, silence_libraries
 
-GOOD, WRONG, NOT_DONE = 0, 1, 2
-"""Exit status."""
 DOCUMENT_VERSION = 1
 """The version of the JSON document."""
 
@@ -27,9 +25,7 @@ DOCUMENT_VERSION = 1
 def main(arguments: list[str]) -> int:
     """List the drills, or do one as the command line says; the exit status."""
     options = _parse(arguments)
-    for name in ("pyinfra", "paramiko"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
-        logging.getLogger(name).propagate = False
+    silence_libraries()
     console = Console(highlight=False)
     if options.name is None:
         console.print(_catalogue())
@@ -41,14 +37,14 @@ def main(arguments: list[str]) -> int:
             console.print("\n".join(_plan(plan)), soft_wrap=True)
         if options.dry:
             return GOOD
-        if not options.yes and not _confirmed():
-            return NOT_DONE
+        if not options.yes and not confirmed():
+            return NOT_SEEN
         for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
             gevent.signal_handler(number, gevent.getcurrent().throw, KeyboardInterrupt)
         outcome = run(plan, (lambda line: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
         print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
-        return NOT_DONE
+        return NOT_SEEN
     if options.json:
         print(json.dumps(document(outcome), indent=2))
     else:
@@ -105,13 +101,6 @@ def _plan(plan: Plan) -> list[str]:
         f"and until the cluster is whole again, for {plan.seconds} s at most."
     )
     return lines
-
-
-def _confirmed() -> bool:
-    try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def _show(console: Console, outcome: Outcome) -> None:

@@ -9,8 +9,8 @@ CLIENT is whether the target is shown a certificate of the sender's own. Where a
 certificate and its key, in PEM, by TARGET-NUMBER: so they are in no list of processes.
 
 Prints a JSON object for each target, in their order, one a line: `sent`; `refused` (datagrams, by ICMP); `source` (the
-address that they came from); and `error` (why it stopped early) with its `errno`, both null where nothing failed. SIGTERM ends the sending
-early, and is no error.
+address that they came from); `error` (why it stopped early) with its `errno`, both null where nothing failed; and `seconds` that the
+sending to all took. SIGTERM ends the sending early, and is no error.
 
 One file, standard library only, for Python 2.7 and 3.
 """
@@ -132,6 +132,8 @@ for event_number in range(1, count + 1):
             time.sleep(max(0, start + scheduled / rate - clock()))
             scheduled += 1
             target.send(event_number)
+seconds = clock() - start
 for target in targets:
     target.close()
-    print(json.dumps({key: getattr(target, key) for key in ("sent", "refused", "source", "error", "errno")}))
+    result = {key: getattr(target, key) for key in ("sent", "refused", "source", "error", "errno")}
+    print(json.dumps(dict(result, seconds=seconds)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -24,22 +23,18 @@ from remote.connect import CONNECT_TIMEOUT, connect_hosts, connect_to_nodes, des
 from remote.inventory import chosen_clusters, find_sender, load_cluster, load_clusters, load_inventory
 from verification import activity, drift, monitor, page, watch
 from verification.activity import Activity
+from verification.commandline import GOOD, NOT_SEEN, WRONG, silence_libraries
 from verification.delivery import check_size, deliver
 from verification.exposed import find_exposed
 from verification.inspection import PATIENCE, inspect
 from verification.report import Delivery, Report
 from verification.show import document, documents, failure, good, show_all
 
-GOOD, WRONG, NOT_SEEN = 0, 1, 2
-"""Exit status."""
-
 
 def main(arguments: list[str]) -> int:
     """Verify as the command line says; the exit status."""
     options = _parse(arguments)
-    for name in ("pyinfra", "paramiko"):  # what they log is in the report
-        logging.getLogger(name).addHandler(logging.NullHandler())
-        logging.getLogger(name).propagate = False
+    silence_libraries()
     try:
         if options.drift:
             return _drift(options)

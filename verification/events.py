@@ -38,6 +38,7 @@ class Sent(NamedTuple):
     source: str | None = None
     error: str | None = None
     errno: int | None = None
+    seconds: float = 0
 
 
 @dataclass

@@ -29,7 +29,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
     desired = {socket_name(real.address, real.port): real for real in server.real_servers}
 
     def judge_node(_: Node, seen: Observation) -> Finding:
-        found = _find(server, seen)
+        found = find_server(server, seen)
         if found is None:
             if not runs(seen, "keepalived"):  # reported already
                 return Finding(Status.WRONG, "none")
@@ -160,14 +160,15 @@ def unmanaged(cluster: Cluster, observations: Observations) -> list[Problem]:
 
 def pool(server: VirtualServer, director: Observation) -> tuple[str, ...]:
     """The nodes that this director spreads a virtual server's events over."""
-    found = _find(server, director)
+    found = find_server(server, director)
     taking = {real["address"] for real in found["real_servers"] if real["weight"] > 0} if found else set()
     return tuple(
         real.node.name for real in server.real_servers if socket_name(real.address, real.port) in taking
     )
 
 
-def _find(server: VirtualServer, seen: Observation) -> VirtualServerState | None:
+def find_server(server: VirtualServer, seen: Observation) -> VirtualServerState | None:
+    """A virtual server as IPVS has it on this node; None where it has none."""
     address = socket_name(server.vip, server.port)
     return next(
         (

@@ -1,0 +1,167 @@
+"""What became of events that were sent at one rate, and where they were lost. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cluster import Cluster, VirtualServer
+from facts.ipvs import socket_name
+from verification.why.trace import Counters
+
+PLACES = {
+    "card": "the MASTER's network card, or the kernel's queue behind it",
+    "before_ipvs": "between the sender and the MASTER's IPVS",
+    "ipvs": "IPVS, which had no node to send them to",
+    "network": "between IPVS and the nodes' sockets",
+    "socket": "the nodes' sockets, whose buffer was full",
+    "queue": "the pipelines' queues, where they still waited",
+    "output": "after the inputs: a filter, or the output",
+}
+"""Where events can be lost, in the order of their way."""
+MENDS = {
+    "card": "`ethtool -g` shows its ring buffer, which `ethtool -G` enlarges; then `net.core.netdev_max_backlog`",
+    "before_ipvs": "look at the network's own counters, and at the card's on the sender; a sender nearer to the VIP tells more",
+    "ipvs": "`python verify.py` says why no node was in the pool",
+    "network": "look at the nodes' own cards and firewalls: `ethtool -S`, `nstat -az`",
+    "socket": "a larger buffer holds longer bursts (`events_per_second`); what lasts needs more CPU for Logstash, or more nodes",
+    "queue": "the output or the filters are the limit: more of `pipeline_workers`, a faster destination, or more nodes",
+    "output": "the output or a filter discards them: /var/log/logstash/logstash-plain.log on the nodes",
+}
+"""By place: what to do to get further."""
+KEEPS_PACE = 0.9
+"""The part of the chosen rate that the sender must reach."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What all nodes have counted at one moment, by node."""
+
+    counters: dict[str, Counters]
+    master: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of the events at one rate."""
+
+    rate: float
+    """As it was chosen, in events a second."""
+    sent: int
+    seconds: float
+    """How long the sending took."""
+    received: dict[str, int]
+    """By node: the events that its output has written, or its input has taken where they can't be told."""
+    places: dict[str, int] = field(default_factory=dict)
+    """Where events were lost: a number by each key of `PLACES` that has one."""
+    waiting: dict[str, int] = field(default_factory=dict)
+    """By node: the bytes that waited in its socket when the sending ended."""
+
+    @property
+    def real_rate(self) -> float:
+        """Events a second, as they were sent."""
+        return self.sent / self.seconds if self.seconds else 0
+
+    @property
+    def lost(self) -> int:
+        """Events that did not come."""
+        return max(0, self.sent - sum(self.received.values()))
+
+    @property
+    def paced(self) -> bool:
+        """Whether the sender reached the rate."""
+        return self.real_rate >= KEEPS_PACE * self.rate
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether Logstash took events as fast as they came: nothing lost, and nothing waiting at the end."""
+        return not self.lost and not any(self.waiting.values())
+
+    @property
+    def place(self) -> str | None:
+        """Where most were lost; None where none was."""
+        if not self.lost:
+            return None
+        order = list(PLACES)
+        return max(
+            self.places, key=lambda place: (self.places[place], -order.index(place)), default="network"
+        )
+
+
+def places(
+    cluster: Cluster, server: VirtualServer, before: Moment, after: Moment, sent: int, received: int
+) -> dict[str, int]:
+    """Where the events that are missing were lost, from what the nodes have counted meanwhile.
+
+    What other senders send is counted, too, and hides as many that are lost before it is counted.
+    """
+    master, was = after.counters[after.master], before.counters[after.master]
+    key = server.protocol, socket_name(server.vip, server.port)
+    counted = master.packets.get(key, 0) - was.packets.get(key, 0)
+    given = sum(
+        number - was.forwarded.get(real, 0) for real, number in master.forwarded.items() if real[:2] == key
+    )
+    dropped = taken = out = held = 0
+    for real in server.real_servers:
+        name = real.node.name
+        if name not in after.counters or name not in before.counters:
+            continue
+        now, then = after.counters[name], before.counters[name]
+        port = server.protocol, real.port
+        dropped += sum(state.drops for state in now.sockets.get(port, []))
+        dropped -= sum(state.drops for state in then.sockets.get(port, []))
+        taken += (now.inputs or {}).get(server.input_id, 0) - (then.inputs or {}).get(server.input_id, 0)
+        pipeline = server.input.pipeline
+        if pipeline in now.pipelines and pipeline in then.pipelines:
+            out += now.pipelines[pipeline].out - then.pipelines[pipeline].out
+            held += max(0, now.pipelines[pipeline].taken - now.pipelines[pipeline].out)
+    before_ipvs = max(0, sent - counted)
+    card = min(before_ipvs, max(0, master.card - was.card))
+    lost = max(0, sent - received)
+    found = {
+        "card": card,
+        "before_ipvs": before_ipvs - card,
+        "ipvs": max(0, counted - given),
+        "network": max(0, given - dropped - taken),
+        "socket": dropped,
+        "queue": min(held, lost),
+        "output": max(0, taken - held - received),
+    }
+    return {place: number for place, number in found.items() if number}
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a ramp has shown."""
+
+    sender: str
+    input: str
+    vip: str
+    steps: tuple[Step, ...]
+
+    @property
+    def lossless(self) -> Step | None:
+        """The last rate at which nothing was lost."""
+        return next((step for step in reversed(self.steps) if not step.lost), None)
+
+    @property
+    def kept_up(self) -> Step | None:
+        """The last rate that Logstash kept up with."""
+        return next((step for step in reversed(self.steps) if step.kept_up), None)
+
+    @property
+    def end(self) -> str:
+        """Why it ended: `loss`, `sender` (which can't send faster) or `most` (the highest rate that was allowed)."""
+        last = self.steps[-1]
+        if last.lost:
+            return "loss"
+        return "most" if last.paced else "sender"
+
+
+def rates(first: float, most: float) -> list[float]:
+    """The rates of a ramp: each twice the one before, and the highest that is allowed."""
+    found = []
+    rate = first
+    while rate < most:
+        found.append(rate)
+        rate *= 2
+    return [*found, most]
