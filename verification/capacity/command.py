@@ -28,7 +28,14 @@ def main(arguments: list[str]) -> int:
     silence_libraries()
     console = Console(highlight=False)
     try:
-        plan = prepare(options.inventory, options.input, options.sender, options.most, options.seconds)
+        plan = prepare(
+            options.inventory,
+            options.input,
+            options.sender,
+            options.most,
+            options.seconds,
+            options.cluster,
+        )
         if not options.json:
             console.print(_question(plan), soft_wrap=True)
         if not options.yes and not confirmed():
@@ -59,6 +66,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("input", nargs="?", help="the input's id (default: the first that takes text by UDP)")
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
     parser.add_argument(
         "--most",
         type=float,

@@ -56,13 +56,20 @@ class Plan:
         return round(sum(rate * self.seconds for rate in self.rates))
 
 
-def prepare(file: str, input: str | None, sender_name: str | None, most: float, seconds: float) -> Plan:
-    """What is to be sent to whom. Raises `ClusterError` when the cluster is not whole, or can't be measured."""
+def prepare(
+    file: str,
+    input: str | None,
+    sender_name: str | None,
+    most: float,
+    seconds: float,
+    cluster_name: str | None = None,
+) -> Plan:
+    """What is to be sent to whom, in this one of several clusters in the inventory. Raises `ClusterError` when the cluster is not whole, or can't be measured."""
     if not FIRST <= most <= LIMIT:
         raise ClusterError(f"--most: {most:g} is out of range; choose {FIRST:g} to {LIMIT:g} events a second")
     if not 1 <= seconds <= MAX_SECONDS:
         raise ClusterError(f"--seconds: {seconds:g} is out of range; choose 1 to {MAX_SECONDS:g}")
-    state, inventory, cluster = load_cluster(file)
+    state, inventory, cluster = load_cluster(file, cluster_name)
     sender = find_sender(inventory, cluster, sender_name)
     target = _target(cluster, input)
     reasons = connect_to_nodes(state, inventory, cluster, sender)

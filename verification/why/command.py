@@ -34,7 +34,13 @@ def main(arguments: list[str]) -> int:
     silence_libraries()
     try:
         seen = look(
-            options.inventory, options.address, options.input, options.seconds, options.send, options.sender
+            options.inventory,
+            options.address,
+            options.input,
+            options.seconds,
+            options.send,
+            options.sender,
+            options.cluster,
         )
     except (PyinfraError, KeyboardInterrupt) as error:
         what = str(error) or "interrupted"
@@ -63,6 +69,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("input", nargs="?", help="the input's id (default: those that the sender sends to)")
     parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
+    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
     parser.add_argument(
         "--seconds",
         type=float,

@@ -37,17 +37,24 @@ _LONGER = 40
 
 
 def look(
-    file: str, sender: str | None, input: str | None, seconds: float, send: bool, sender_host: str | None
+    file: str,
+    sender: str | None,
+    input: str | None,
+    seconds: float,
+    send: bool,
+    sender_host: str | None,
+    cluster_name: str | None = None,
 ) -> Seen:
     """What is seen of a sender within `seconds`. Raises `ClusterError` when it can't be looked for.
 
     + sender: its address; with `send` it may be left out
     + input: the id of one input, or None for all
     + sender_host: with `send`, who sends
+    + cluster_name: which of several clusters in the inventory
     """
     if not 1 <= seconds <= MAX_SECONDS:
         raise ClusterError(f"--seconds: {seconds:g} is out of range; choose 1 to {MAX_SECONDS:g}")
-    state, inventory, cluster = load_cluster(file)
+    state, inventory, cluster = load_cluster(file, cluster_name)
     _check_input(cluster, input)
     host = find_sender(inventory, cluster, sender_host) if send else None
     reasons = connect_to_nodes(state, inventory, cluster, host)
