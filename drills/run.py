@@ -16,6 +16,7 @@ from desired import logstash
 from drills.catalogue import STOP, Drill, duration, needs, script
 from drills.result import Loss, count
 from facts.events import ArrivedEvents, FileEnds, FilePosition
+from remote import lock
 from remote.commands import CommandFailed, read
 from remote.commands import run as run_command
 from remote.connect import connect_to_nodes
@@ -141,6 +142,7 @@ def run(plan: Plan, progress: Progress) -> Outcome:
     state, inventory, cluster = load_cluster(plan.file, plan.cluster_name)
     sender = inventory.get_host(plan.sender)
     connect_to_nodes(state, inventory, cluster, sender)
+    lock.take(state, cluster)
     host = inventory.get_host(plan.node.name)
     name, paths = secrets.token_hex(4), [logstash.events_file(plan.target.server.input.pipeline)]
     positions = {

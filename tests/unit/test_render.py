@@ -252,7 +252,7 @@ def test_in_a_sync_group_it_is_the_group_that_follows_the_link(tmp_path: Path) -
         vip=vips,
     )
     conf = parse_keepalived(desired_files(cluster, cluster.nodes[0], 8)[keepalived.CONF].content)
-    follows = ("track_file", ["link_fault weight 0"])
+    follows = ("track_file", ["maintenance weight 0", "link_fault weight 0"])
     assert only(conf, "vrrp_sync_group VG_1") == [("group", ["VI_1", "VI6_1"]), follows]
     found = {name: follows in only(conf, f"vrrp_instance {name}") for name in ("VI_1", "VI6_1", "VI_2")}
     assert found == {"VI_1": False, "VI6_1": False, "VI_2": True}
@@ -309,6 +309,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
     assert set(re.findall("^    file (.*)$", files[keepalived.CONF].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
+        health.MAINTENANCE_FLAG,
         health.SPARE_VERDICT,
     }
     assert settings["nodes"]["10.77.0.11"]["udp-5514"] | {"sockets": []} == {
@@ -324,10 +325,12 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
         {"interface": "eth0", "addresses": ["10.77.0.11"], "fault": health.LINK_FAULT}
     ]
     assert (settings["reasons"], settings["peers"]) == (health.REASONS, health.PEERS)
+    assert settings["maintenance"] == health.MAINTENANCE_FLAG
     assert (settings["vips"], settings["key"]) == (["10.77.0.10"], health.KEY)
     assert set(re.findall("^f (\\S+) ", files[health.TMPFILES].content, re.MULTILINE)) == {
         *written,
         health.LINK_FAULT,
+        health.MAINTENANCE_FLAG,
         health.SPARE_VERDICT,
         health.REASONS,
         health.PEERS,

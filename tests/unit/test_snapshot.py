@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from pyinfra.api import FactBase, Host
+from pyinfra.api import FactBase, Host, State
 from pyinfra.api.state import StateStage
 
 from facts.batch import BatchFacts
-from remote.snapshot import install, reading
+from remote.snapshot import before_first_change, install, reading
 
 
 class Word(FactBase[str]):
@@ -29,6 +29,7 @@ class FakeHost:
         self.asked: list[str] = []
         self.commands: list[str] = []
         self.broken = False
+        self.is_executing = False
 
     @property
     def state(self) -> FakeHost:
@@ -52,6 +53,10 @@ class FakeHost:
 
     def run_shell_command(self, command: str) -> None:
         self.commands.append(command)
+
+    def put_file(self, path: str) -> bool:
+        self.commands.append(path)
+        return True
 
 
 @pytest.fixture
@@ -101,3 +106,27 @@ def test_where_all_facts_at_once_fail_each_is_read_by_itself(host: FakeHost) -> 
     host.broken = True
     assert words(host, "one", "two") == ["one", "two"]
     assert host.asked == ["all", "one", "two"]
+
+
+@pytest.mark.parametrize("refusal", ["", "another run has the lock"])
+def test_before_the_first_change_the_run_is_prepared_once_and_may_be_refused(
+    host: FakeHost, refusal: str
+) -> None:
+    """While it executes, and not for facts; a file that is copied is a change, too."""
+    prepared: list[str] = []
+
+    def prepare() -> str:
+        prepared.append("lock")
+        return refusal
+
+    before_first_change(cast(State, host), prepare)
+    host.run_shell_command("as it is prepared")
+    host.is_executing = True
+    words(host, "one")
+    assert prepared == []
+    before = [*host.commands]
+    for _ in range(2):
+        assert host.put_file("a file") is not bool(refusal)
+        host.run_shell_command("a change")
+    assert prepared == ["lock"]
+    assert host.commands == before + ([] if refusal else ["a file", "a change"] * 2)

@@ -96,6 +96,8 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
         ("problems", "unknown"): 0,
         ("check", "ipvs", "udp-5514", "stash1", VIP): 2,
         ("check", "ipvs", "udp-5514", "stash2", VIP): 0,
+        ("maintenance", "stash1"): 0,
+        ("maintenance", "stash2"): 0,
         ("holder", "stash1", VIP): 1,
         ("holder", "stash2", VIP): 0,
         ("pool", "udp-5514", "stash1", VIP): 0,

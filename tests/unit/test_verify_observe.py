@@ -334,6 +334,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "pipeline_files": "MatchingFiles",
         "heartbeat": "FileAge",
         "peers": "HeardPeers",
+        "maintenance": "Maintenance",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
         "firewall": "FirewallRules",

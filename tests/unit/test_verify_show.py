@@ -152,6 +152,9 @@ def test_the_json_keeps_its_shape(cluster: Cluster) -> None:
     """What readers rely on; see DOCUMENT_VERSION before this changes."""
     observations = all_well(cluster)
     observations["stash1"] = change(observations["stash1"], services=stop("firewalld"))
+    address = str(cluster.nodes[0].address)
+    note = {"by": "alice@laptop", "since": 1795788120, "until": None, "patch": None}
+    observations["stash1"] = replace(observations["stash1"], maintenance={address: note})  # type: ignore[dict-item]
     text = json.dumps(document(judge(cluster, observations), delivery()))
     cell = {"status": "str", "text": "str"}
     assert shape(json.loads(text)) == {
@@ -159,6 +162,7 @@ def test_the_json_keeps_its_shape(cluster: Cluster) -> None:
         "error": "NoneType",
         "ok": "bool",
         "nodes": ["str"],
+        "maintenance": {"stash1": {"by": "str", "since": "int", "until": "NoneType", "patch": "NoneType"}},
         "vips": {"10.77.0.10": {"holders": ["str"], "pool": {"udp-5514": ["str"]}}},
         "checks": [
             {

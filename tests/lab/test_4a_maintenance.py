@@ -1,0 +1,144 @@
+"""A node leaves for maintenance and comes back, and all nodes are patched, while 1,000 events a second are sent."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from desired.paths import LOCK_FOLDER
+from remote.lock import _TAKE
+from tests.lab.conftest import ADDRESSES, NODES, Cluster, Done, tool
+from tests.until import until
+
+RATE = 1000
+LEAD = 1
+"""Seconds of events before something happens."""
+
+
+def maintain(cluster: Cluster, name: str, *data: str) -> Done:
+    options = [word for each in data for word in ("--data", each)]
+    return cluster.run(tool("pyinfra"), "-y", "inventory.py", "maintain.py", "--limit", name, *options)
+
+
+@contextmanager
+def none_lost(cluster: Cluster, meanwhile: str) -> Iterator[None]:
+    """Events are sent meanwhile, and all come. The row of docs/maintenance.md is printed."""
+    mark = meanwhile.split()[0].lower()
+    with cluster.stream(mark, RATE) as sent:
+        time.sleep(LEAD)
+        yield
+    lost = cluster.lost(mark, sent[0])
+    print(f"\n| {meanwhile} | {sent[0]:,} | {len(lost):,} |")
+    assert lost == []
+
+
+def roles(cluster: Cluster) -> tuple[str, str]:
+    """The MASTER, and the BACKUP."""
+    (master,) = cluster.holders()
+    (backup,) = (name for name in NODES if name != master)
+    return master, backup
+
+
+def test_a_master_leaves_for_maintenance_and_comes_back_and_no_event_is_lost(cluster: Cluster) -> None:
+    master, backup = roles(cluster)
+    with none_lost(cluster, "MASTER into maintenance, and back"):
+        done = maintain(cluster, master)
+        assert done.returncode == 0, done.stderr
+        assert cluster.holders() == [backup]
+        assert {director: cluster.pool(director) for director in NODES} == dict.fromkeys(
+            NODES, [ADDRESSES[backup]]
+        )
+        document = cluster.verify()
+        assert (document["status"], list(document["maintenance"])) == (0, [master])
+        refused = maintain(cluster, backup)
+        assert refused.returncode == 1
+        assert "it stays: no other node takes UDP" in refused.stdout + refused.stderr
+        done = maintain(cluster, master, "back=yes")
+        assert done.returncode == 0, done.stderr
+    for director in NODES:
+        assert sorted(cluster.pool(director)) == sorted(ADDRESSES.values())
+        assert cluster.get(director, "ip -o addr show dev lo | grep -c 10.77.0.10 || true") == "0"
+    assert cluster.plan()[0] == {}
+
+
+def test_a_run_that_goes_on_is_not_disturbed_by_another(cluster: Cluster) -> None:
+    """The first one is a session on a node that has taken the lock, as a run does."""
+    _, backup = roles(cluster)
+    note = '{"by": "alice@laptop", "command": "deploy.py", "pid": 4711, "since": 1795788120, "token": "a"}'
+    script = _TAKE.format(folder=LOCK_FOLDER, mine=f"'{note}'", token="a")
+    command = (
+        *cluster.lab.ssh_command(backup),
+        "sudo sh -c 'cat >/tmp/take; sh /tmp/take; read -r _ </dev/null; sleep 60'",
+    )
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdin
+        assert first.stdout
+        first.stdin.write(script)
+        first.stdin.close()
+        assert first.stdout.readline() == "taken\n"
+        done = maintain(cluster, backup)
+        assert done.returncode == 1
+        assert (
+            "alice@laptop (deploy.py, process 4711 there) has had it since 2026-11-27"
+            in done.stdout + done.stderr
+        )
+        assert len(cluster.pool(backup)) == 2
+        first.kill()
+    ended = f"read -r pid _ <{LOCK_FOLDER}/lock; [ ! -d /proc/$pid ]"
+    until(lambda: cluster.on(backup, ended).returncode == 0, 20, "the session's end")
+    done = maintain(cluster, backup, "hours=1")
+    assert done.returncode == 0, done.stderr
+    assert "the lock of a run that is over is taken" in done.stdout + done.stderr
+    assert maintain(cluster, backup, "back=yes").returncode == 0
+
+
+def serves(cluster: Cluster, name: str) -> bool:
+    """Whether the node's services run again after a boot."""
+    if not cluster.lab.guest(name).running():
+        return False
+    done = cluster.on(name, "systemctl is-active logstash-ha-health logstash keepalived")
+    return done.stdout.split() == ["active"] * 3
+
+
+@pytest.mark.long
+def test_a_maintenance_lasts_over_a_reboot_and_a_deploy(cluster: Cluster) -> None:
+    master, backup = roles(cluster)
+    with none_lost(cluster, "Reboot of the MASTER in maintenance"):
+        assert maintain(cluster, master).returncode == 0
+        boot = cluster.get(master, "cat /proc/sys/kernel/random/boot_id")
+        cluster.on(master, "systemctl reboot")
+        until(
+            lambda: (
+                cluster.on(master, "cat /proc/sys/kernel/random/boot_id").stdout.strip() not in ("", boot)
+            ),
+            120,
+            "another boot",
+        )
+        until(lambda: serves(cluster, master), 120, "the services of the node")
+        done = cluster.deploy("-y")
+        assert done.returncode == 0, done.stderr
+        assert cluster.holders() == [backup]
+        assert cluster.pool(backup) == cluster.pool(master) == [ADDRESSES[backup]]
+        assert maintain(cluster, master, "back=yes").returncode == 0
+    until(cluster.whole, 60, "the cluster whole")
+
+
+@pytest.mark.long
+def test_all_nodes_are_patched_and_rebooted_and_no_event_is_lost(cluster: Cluster) -> None:
+    """Logstash is one of the packages: it was of an older version before."""
+    older = cluster.inventory("older", version="8.19.17")
+    assert cluster.deploy("-y", inventory=older).returncode == 0
+    patch = (tool("pyinfra"), "-y", "inventory.py", "patch.py", "--data", "hold=keepalived")
+    with none_lost(cluster, "Patch of both nodes, each with a reboot"):
+        done = cluster.run(*patch, "--data", "reboot=always", timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for name in NODES:
+        assert cluster.get(name, "rpm -q logstash").startswith("logstash-8.19.18")
+        assert float(cluster.get(name, "cut -d' ' -f1 /proc/uptime")) < 500
+    assert cluster.whole()
+    again = cluster.run(*patch)
+    assert again.returncode == 0
+    assert (again.stdout + again.stderr).count("there is nothing to do") == len(NODES)
+    assert cluster.plan()[0] == {}
