@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,10 @@ from cluster import Cluster
 from desired import health
 from desired.files import desired_files
 from tests.unit.clusters import make_cluster
-from tests.unit.test_check_script import OLDEST_AND_NEWEST, ROOT, serving
+from tests.unit.judges import debian
+from tests.unit.test_check_script import OLDEST_AND_NEWEST, ROOT, loopback, serving
 from tests.unit.test_health import GONE, ID, UNWEIGHED, UP, Running, Script, listening, running
+from tests.until import until
 
 sys.path.append(str(ROOT / "files"))
 import logstash_ha_metrics as metrics  # type: ignore[import-not-found]
@@ -180,3 +186,36 @@ def test_the_service_may_write_into_the_folder_only_where_it_has_one(
     unit, settings = rendered(make_cluster(tmp_path, vrrp=3), el)
     assert "ReadWrite" not in unit
     assert '"metrics": null' in settings
+
+
+def test_node_exporter_passes_on_what_is_written() -> None:
+    """The real one, of Debian."""
+    program = debian("prometheus-node-exporter") / "usr/bin/prometheus-node-exporter"
+
+    def use(service: Running, file: Path) -> None:
+        service.wait(file.exists)
+        address = f"{loopback()}:9100"
+        options = ("--collector.disable-defaults", "--collector.textfile")
+        command = (
+            program,
+            *options,
+            f"--collector.textfile.directory={file.parent}",
+            f"--web.listen-address={address}",
+        )
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as exporter:
+            try:
+                text = until(lambda: fetched(f"http://{address}/metrics"), 10, "an answer of node_exporter")
+            finally:
+                exporter.terminate()
+        assert "node_textfile_scrape_error 0\n" in text
+        assert f'node_textfile_mtime_seconds{{file="{file}"}}' in text
+        (line,) = re.findall(r"^logstash_ha_node_info.*", text, re.M)
+        assert line == 'logstash_ha_node_info{node="stash1",version="0.2.0"} 1'
+
+    assert watched(use) == []
+
+
+def fetched(url: str) -> str:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+    return ""
