@@ -25,7 +25,7 @@ from rich.text import Text
 
 PICTURE = Path(__file__).with_name("demo.svg")
 COMMAND = ("make", "demo")
-COLUMNS = 110
+COLUMNS = 112
 ROWS = 50
 """Of the pseudo-terminal."""
 LONGEST = 4000
@@ -85,12 +85,16 @@ def lines(session: bytes) -> list[Text]:
 
 
 def shortened(shown: list[Text]) -> list[Text]:
-    """Without the middle of the deploy: two steps of its run, and then how it ends."""
+    """Without the middle of the deploy: two steps of its run and its verification, and of its results only the sum."""
     plain = [line.plain.strip() for line in shown]
     steps = [number for number, text in enumerate(plain) if text.startswith("--> Starting ")]
     begin, end = steps[2], steps[-1]
-    left_out = Text(f"    … {len(steps) - 3} more steps …", "dim")
-    return [*shown[:begin], left_out, Text(), *shown[end:]]
+    results, total = (
+        plain.index("--> Results:"),
+        next(n for n, text in enumerate(plain) if text.startswith("Grand total")),
+    )
+    more = Text(f"    … {len(steps) - 3} more steps …", "dim")
+    return [*shown[:begin], more, Text(), *shown[end : results + 2], *shown[total:]]
 
 
 def drawn(shown: list[Text]) -> str:

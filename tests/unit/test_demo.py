@@ -29,10 +29,12 @@ def test_colors_are_kept() -> None:
 
 
 def test_the_middle_of_the_deploy_is_left_out() -> None:
-    session = b"".join(b"--> Starting operation: %d\r\n    [stash1] Success\r\n" % step for step in range(9))
-    assert [line.plain.strip() for line in shortened(lines(session))] == [
+    steps = [f"--> Starting operation: {step}\r\n    [stash1] Success\r\n" for step in range(9)]
+    results = "--> Results:\r\n    Operation  Hosts\r\n    0   2\r\n    Grand total  18\r\n$ verify\r\n"
+    assert [line.plain.strip() for line in shortened(lines("".join((*steps, results)).encode()))] == [
         *("--> Starting operation: 0", "[stash1] Success", "--> Starting operation: 1", "[stash1] Success"),
         *("… 6 more steps …", "", "--> Starting operation: 8", "[stash1] Success"),
+        *("--> Results:", "Operation  Hosts", "Grand total  18", "$ verify"),
     ]
 
 
