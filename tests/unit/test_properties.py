@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster import Cluster, ClusterError, Input, Node, Repository, Vip, define
+from cluster import Api, Cluster, ClusterError, Input, Node, Repository, Vip, define
 from cluster.clusters import check_clusters
 from cluster.errors import shorten
 from cluster.plugins import PLUGINS, UNKNOWN
@@ -676,7 +676,7 @@ CHOICES: dict[str, list[Any]] = {
 }
 FIELDS: dict[type[BaseModel], list[str]] = {
     model: [info.alias or name for name, info in model.model_fields.items()]
-    for model in (Cluster, Input, Node, Repository, Vip)
+    for model in (Api, Cluster, Input, Node, Repository, Vip)
 }
 PARTS: list[type[BaseModel]] = [Cluster, Cluster, Input, Input, Node]
 
@@ -732,6 +732,8 @@ def names_a_field(place: str, case: Case) -> bool:
         return rest.removesuffix(".0").removesuffix(".1") in FIELDS[Repository]
     if field == "vip" and rest:
         return _is_of(Vip, rest)
+    if field == "api" and rest:
+        return _is_of(Api, rest)
     if field == "logstash_settings" and rest:
         return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
