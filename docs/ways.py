@@ -7,7 +7,7 @@ from pathlib import Path
 from docs.broken import row
 from docs.marked import with_part
 from tests.lab.ways import FAULTS
-from verification.why.steps import STEPS
+from verification.why.way import STEPS
 
 PAGE = Path(__file__).with_name("why.md")
 BEGIN = "<!-- ways: written by `python -m docs.ways` -->\n"

@@ -13,7 +13,7 @@ from tests.lab.conftest import NODES, Cluster
 from tests.lab.ways import BACKUP, BURST, FAULTS, MASTER, Fault
 from tests.until import until
 
-SECONDS = "2"
+SECONDS = "1"
 
 
 @pytest.fixture(scope="module", autouse=True)

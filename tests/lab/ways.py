@@ -34,7 +34,7 @@ class Fault:
     what: str
     """In words, for docs/why.md."""
     step: str
-    """The step that must be named, a key of `verification.why.steps.STEPS`."""
+    """The step that must be named, a key of `verification.why.way.STEPS`."""
     seen: str
     """Words of what `verify.py why` reports of it."""
     mend: str

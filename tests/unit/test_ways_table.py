@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from docs.ways import BEGIN, END, PAGE, renewed
 from tests.lab.ways import FAULTS
-from verification.why.steps import STEPS
+from verification.why.way import STEPS
 
 
 def test_the_page_has_todays_table() -> None:

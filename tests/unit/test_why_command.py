@@ -13,7 +13,7 @@ from tests.unit.clusters import make_cluster
 from tests.unit.test_why_steps import all_well_seen, nothing_came
 from verification.why import command
 from verification.why.run import _address, _check_input, look
-from verification.why.steps import Seen
+from verification.why.way import Seen
 
 INVENTORY = str(Path(__file__).parents[2] / "inventory.py")
 

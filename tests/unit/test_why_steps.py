@@ -21,8 +21,9 @@ from tests.unit.observations import all_well, fail_check, hold
 from tests.unit.test_why_rules import ruleset
 from verification.report import Status
 from verification.why.command import _show, document
-from verification.why.steps import STEPS, Seen, SentEvents, Way, ways
+from verification.why.steps import ways
 from verification.why.trace import Counters, Frames, PipelineCounts, SocketState, Trace
+from verification.why.way import STEPS, Seen, SentEvents, Way
 
 SENDER, VIP = ip_address("10.77.0.101"), ip_address("10.77.0.10")
 MACS = {"stash1": "52:54:00:4d:00:0b", "stash2": "52:54:00:4d:00:0c"}

@@ -17,7 +17,8 @@ from verification.commandline import GOOD, NOT_SEEN, WRONG, silence_libraries
 from verification.report import Status
 from verification.show import failure
 from verification.why.run import MAX_SECONDS, SECONDS, look
-from verification.why.steps import STEPS, Step, Way, ways
+from verification.why.steps import ways
+from verification.why.way import STEPS, Step, Way
 
 DOCUMENT_VERSION = 1
 """The version of the JSON document."""
@@ -97,7 +98,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def document(sender: str, found: list[Way]) -> dict[str, Any]:
     """The JSON document: `version` 1, `error` null, `ok`, `sender` and `ways`: a list of `input`, `vip`, `protocol`, `port`,
     `broken` (the name of the first step that is wrong by itself, or null), `do` (what to do about it, or null) and `steps`: a
-    list of `step` (a key of `verification.why.steps.STEPS`), `status` (`ok`, `wrong`, or `unknown`: not looked at), `seen` and
+    list of `step` (a key of `verification.why.way.STEPS`), `status` (`ok`, `wrong`, or `unknown`: not looked at), `seen` and
     `do`, in words, and `follows` (wrong only because of a later step)."""
     return {
         "version": DOCUMENT_VERSION,

@@ -21,8 +21,8 @@ from remote.connect import connect_to_nodes
 from remote.inventory import find_sender, load_cluster
 from verification.delivery import choose_targets, python_command, send_events, stop_sending
 from verification.observe import observe
-from verification.why.steps import Seen, SentEvents
 from verification.why.trace import Trace, parse_trace, settings
+from verification.why.way import Seen, SentEvents
 
 SECONDS = 10.0
 """How long the sender's packets are looked for, unless the user chooses another time."""
