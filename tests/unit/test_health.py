@@ -221,6 +221,7 @@ def running(
     """The service of the node at `own`, with its files in this folder; `within` is the command that starts it."""
     (folder / "peers").touch()
     (folder / "reload").mkdir(exist_ok=True)
+    (folder / "maintenance").touch()
     if with_link:
         (folder / "link_fault").touch()
         within = within or ("unshare", "--net")
@@ -242,6 +243,7 @@ def running(
                 "peers": str(folder / "peers"),
                 "links": [{"interface": interface, "addresses": [own], "fault": fault}],
                 "reload": str(folder / "reload" / "keepalived"),
+                "maintenance": str(folder / "maintenance"),
                 "cold": COLD,
                 "metrics": metrics,
                 "nodes": nodes,
@@ -255,6 +257,7 @@ import sys, time
 sys.path.insert(0, {str(SERVICE.parent)!r})
 import logstash_ha_health as service
 service.script.DRAINED = {str(drained)!r}
+service.script.MAINTENANCE = {str(drained / "maintenance")!r}
 own, folder = {own!r}, {str(folder)!r}
 {patch}
 sys.exit(service.main([{str(settings)!r}]))
@@ -799,6 +802,64 @@ def test_a_drained_node_is_out_of_the_pools(tmp_path: Path) -> None:
         assert service.lines()[0] == f"{ID} at {address} is down: drained, to be restarted or stopped"
 
 
+NOTE = {"by": "alice@laptop", "since": 1795788120, "until": None}
+IN_MAINTENANCE = "in maintenance since 2026-11-27 14:02 UTC, by alice@laptop"
+
+
+def note(folder: Path, address: str, **parts: object) -> Path:
+    """The file that says that this node is in maintenance, where `health` looks with `drained=folder`."""
+    (folder / "maintenance").mkdir(exist_ok=True)
+    file = folder / "maintenance" / address
+    file.write_text(json.dumps({**NOTE, **parts}))
+    return file
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_node_in_maintenance_is_out_and_holds_no_vip_from_the_start(tmp_path: Path, python: str) -> None:
+    """keepalived starts when this service says that it is ready: as after a reboot."""
+    with serving(UP) as address:
+        file = note(tmp_path, address)
+        with health(address, drained=tmp_path, own=address, python=python) as service:
+            service.wait_for_systemd(b"READY=1")
+            flag = service.folder / "maintenance"
+            assert (flag.read_text(), service.verdict(address)) == ("1\n", "1\n")
+            listed = verdict(address, "maintenance", IN_MAINTENANCE, state="maintenance")
+            assert service.reasons() == [listed]
+            file.unlink()
+            service.wait(lambda: (flag.read_text(), service.verdict(address)) == ("", ""))
+            lines = service.lines()
+            assert f"this node is {IN_MAINTENANCE}: keepalived takes no part" in lines
+            assert "the maintenance of this node is over: keepalived takes part again" in lines
+
+
+def test_a_maintenance_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    with serving(UP) as address:
+        note(tmp_path, address, until=int(time.time()) + 600)
+        with health(address, drained=tmp_path, own=address) as service:
+            service.wait_for_systemd(b"READY=1")
+            assert service.reasons_for(address) == ["maintenance"]
+            note(tmp_path, address, until=int(time.time()) + 1)
+            service.wait(lambda: (service.folder / "maintenance").read_text() == "")
+            service.wait(lambda: service.verdict(address) == "")
+
+
+def test_a_node_in_maintenance_is_not_the_last_one_that_stays(tmp_path: Path) -> None:
+    """The other one has failed before: it stays, as somebody wants this one out."""
+    failing = Script(UP)
+    with (
+        serving(UP) as one,
+        serving(failing) as two,
+        health(one, two, alone=True, drained=tmp_path) as service,
+    ):
+        service.wait_for_systemd(b"READY=1")
+        failing.now(GONE)
+        service.wait(lambda: service.verdict(two) == "1\n")
+        note(tmp_path, one)
+        service.wait(lambda: (service.verdict(one), service.verdict(two)) == ("1\n", ""))
+        kept = {each["address"]: each.get("kept") for each in service.reasons()}
+        assert kept == {one: None, two: True}
+
+
 def test_the_last_one_stays_until_another_is_up() -> None:
     first, second = Script(UP), Script(UP)
     with serving(first) as one, serving(second) as two, health(one, two, alone=True) as service:
@@ -973,6 +1034,7 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
         "reasons",
         "peers",
         "reload",
+        "maintenance",
         "cold",
         "metrics",
         "access",
@@ -982,7 +1044,7 @@ def test_settings_that_can_not_be_used_are_refused_in_one_line(settings: str | N
 )
 def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
-    for name in ("reasons", "link_fault"):
+    for name in ("reasons", "link_fault", "maintenance"):
         (tmp_path / name).touch()
     settings = {
         "interval": 0.5,
@@ -994,6 +1056,7 @@ def test_a_setting_that_is_missing_is_named(setting: str, tmp_path: Path) -> Non
         "reasons": f"{tmp_path}/reasons",
         "peers": f"{tmp_path}/peers",
         "reload": f"{tmp_path}/reload/keepalived",
+        "maintenance": f"{tmp_path}/maintenance",
         "cold": COLD,
         "metrics": None,
         "access": f"{tmp_path}/access.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ class Keepalived:
     def __init__(self, cluster: Cluster, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.cluster, self.process = cluster, process
         self.flag, self.log = folder / "link_fault", folder / "log"
+        self.maintenance = folder / "maintenance"
 
     def held(self) -> int:
         """How many VIPs it holds."""
@@ -50,6 +52,8 @@ def started(cluster: Cluster, folder: Path) -> Iterator[Keepalived]:
     conf = desired_files(cluster, node, 9)[keepalived.CONF].content
     flag = folder / "link_fault"
     flag.write_text(DOWN)
+    (folder / "maintenance").write_text(UP)
+    conf = conf.replace(health.MAINTENANCE_FLAG, str(folder / "maintenance"))
     conf = conf.replace(health.LINK_FAULT, str(flag)).replace(f"script_user {USER}", "script_user root")
     (folder / "keepalived.conf").write_text(conf)
     link = cluster.interface_of(node)
@@ -94,4 +98,15 @@ def test_a_keepalived_that_starts_takes_no_part_until_the_flag_is_cleared(shape:
         running.until_held(0)
         running.flag.write_text(UP)
         running.until_held(len(cluster.vips))
+        # A maintenance does the same, and neither ends the other.
+        for first, second in ((running.flag, running.maintenance), (running.maintenance, running.flag)):
+            first.write_text(DOWN)
+            running.until_held(0)
+            second.write_text(DOWN)
+            first.write_text(UP)
+            end = time.monotonic() + 2  # in which it would have become MASTER
+            while time.monotonic() < end:
+                assert running.held() == 0
+            second.write_text(UP)
+            running.until_held(len(cluster.vips))
         assert running.said("died") == running.said("Respawn") == 0

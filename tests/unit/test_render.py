@@ -242,6 +242,19 @@ def test_a_keepalived_that_starts_is_kept_in_fault_by_the_link_flag(
     assert raised == (el > 7 and vrrp == 3)
 
 
+def test_a_keepalived_that_follows_no_file_runs_a_script_for_a_maintenance(tmp_path: Path) -> None:
+    """1.3.5 of EL 7. The others follow the file (`test_link_flag`)."""
+    cluster = make_cluster(tmp_path, vrrp=2)
+    conf = parse_keepalived(desired_files(cluster, cluster.nodes[0], 7)[keepalived.CONF].content)
+    assert only(conf, "vrrp_script maintenance") == [
+        'script "/usr/bin/test ! -s /run/keepalived-health/maintenance"',
+        "interval 1",
+        "weight 0",
+    ]
+    assert ("track_script", ["maintenance"]) in only(conf, "vrrp_instance VI_1")
+    assert "track_file" not in str(conf)
+
+
 def test_in_a_sync_group_it_is_the_group_that_follows_the_link(tmp_path: Path) -> None:
     """2.1.5 drops the `track_file` of an instance in a group, and does not say so."""
     vips = ["10.77.0.20", "10.77.0.30", "fd00:77::20"]

@@ -23,6 +23,7 @@ class FakeHost:
     """pyinfra's host: it reads facts by commands, and has a run that is in some stage."""
 
     name = "stash1"
+    print_prefix = "[stash1] "
 
     def __init__(self) -> None:
         self.current_stage = StateStage.Prepare
