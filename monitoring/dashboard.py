@@ -144,7 +144,9 @@ def _panel(graph: Graph, place: int) -> Panel:
         }
         panel = statetimeline.Panel().mappings([ValueMap(options=mapping)]).show_value(VisibilityMode.NEVER)
     elif graph.now:
+        last = common.ReduceDataOptions().calcs(["lastNotNull"])
         panel = stat.Panel().text_mode(BigValueTextMode.VALUE_AND_NAME).graph_mode(BigValueGraphMode.NONE)
+        panel = panel.reduce_options(last)
     else:
         legend = (
             common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
