@@ -201,8 +201,11 @@ class Writer(threading.Thread):
             with io.open(new, "w", encoding="utf-8") as file:
                 file.write(text)
             os.rename(new, self.path)
-        except EnvironmentError as error:
-            complaint = "metrics can't be written to %s: %s" % (self.path, error.strerror or error)
+        except Exception as error:  # whatever it is: the verdicts matter more
+            complaint = "metrics can't be written to %s: %s" % (
+                self.path,
+                getattr(error, "strerror", None) or error,
+            )
             if complaint != self.complaint:
                 script.print_line(complaint, to=2)
             self.complaint = complaint

@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grafana_foundation_sdk.builders import common, prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
+    BigValueTextMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    VisibilityMode,
+)
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     GridPos,
@@ -135,11 +142,16 @@ def _panel(graph: Graph, place: int) -> Panel:
             str(number): ValueMappingResult(text=text, color=color, index=number)
             for number, (text, color) in enumerate(graph.states)
         }
-        panel = statetimeline.Panel().mappings([ValueMap(options=mapping)])
+        panel = statetimeline.Panel().mappings([ValueMap(options=mapping)]).show_value(VisibilityMode.NEVER)
     elif graph.now:
-        panel = stat.Panel()
+        last = common.ReduceDataOptions().calcs(["lastNotNull"])
+        panel = stat.Panel().text_mode(BigValueTextMode.VALUE_AND_NAME).graph_mode(BigValueGraphMode.NONE)
+        panel = panel.reduce_options(last)
     else:
-        panel = timeseries.Panel().min(0)
+        legend = (
+            common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+        )
+        panel = timeseries.Panel().min(0).legend(legend.show_legend(True))
     query = prometheus.Dataquery().expr(graph.expression).legend_format(graph.legend).ref_id("A")
     column, line = place % 2 * _WIDTH, place // 2 * _HEIGHT
     return (

@@ -48,6 +48,7 @@ def watched(
     python: str = sys.executable,
     own_answer: Any = UP,
     folder: str = "textfile",
+    patch: str = "",
 ) -> list[str]:
     """Runs the service of a node `own`, beside one named `peer` that has the input; returns what the journal has."""
     with (
@@ -77,7 +78,7 @@ def watched(
         }
         with running(
             work, nodes, {own: own_socket}, own, systemd, python=python, metrics=settings,
-            patch="service.metrics.INTERVAL = 0.1",
+            patch=f"service.metrics.INTERVAL = 0.1\n{patch}",
         ) as service:  # fmt: skip
             use(service, file)
         return service.lines()
@@ -125,15 +126,29 @@ def test_a_change_is_counted_with_its_time_and_its_reason() -> None:
     watched(use, own_answer=Script(UP, UP, UP, GONE))
 
 
-def test_a_folder_that_is_gone_is_said_once_and_the_service_goes_on() -> None:
+@pytest.mark.parametrize(
+    ("folder", "patch", "said"),
+    [
+        ("gone", "", "/gone/logstash_ha.prom: No such file or directory"),
+        (
+            "textfile",
+            "service.metrics.udp_sockets = lambda: int('x')",
+            "/textfile/logstash_ha.prom: invalid literal for int() with base 10: 'x'",
+        ),
+    ],
+    ids=["folder gone", "kernel speaks differently"],
+)
+def test_what_can_not_be_written_is_said_once_and_the_service_goes_on(
+    folder: str, patch: str, said: str
+) -> None:
     def use(service: Running, file: Path) -> None:
         service.wait(lambda: service.lines() != [])
         before = service.sign_of_life
         service.wait(lambda: service.sign_of_life > before + 1)
 
-    (line,) = watched(use, folder="gone")
+    (line,) = watched(use, folder=folder, patch=patch)
     assert line.startswith("metrics can't be written to ")
-    assert line.endswith("/gone/logstash_ha.prom: No such file or directory")
+    assert line.endswith(said)
 
 
 def test_dropped_datagrams_are_those_of_the_inputs_socket(
