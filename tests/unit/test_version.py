@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from desired.version import VERSION
+from tests.release import git, previous
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,3 +32,20 @@ def test_the_changelog_begins_with_the_version() -> None:
     )
     assert versions[0] == VERSION
     assert versions == sorted(set(versions), reverse=True)
+
+
+def section(changelog: str, version: str) -> str:
+    """What a changelog says of a version."""
+    _, _, text = changelog.partition(f"\n## [{version}] - ")
+    assert text, f"CHANGELOG.md has no {version}"
+    return text.partition("\n## [")[0].partition("\n")[2].strip()
+
+
+def test_what_the_changelog_says_of_a_release_stays() -> None:
+    released = git(ROOT, "show", f"{previous()}:CHANGELOG.md")
+    version = re.findall(r"^## \[(.*?)\]", released, re.M)[0]
+    now = section((ROOT / "CHANGELOG.md").read_text(), version)
+    new = set(now.splitlines()) - set(section(released, version).splitlines())
+    assert now == section(released, version), (
+        f"{version} is out: what is new belongs to {VERSION}: {sorted(new)}"
+    )
