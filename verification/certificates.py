@@ -26,8 +26,8 @@ def certificates(cluster: Cluster, observations: Observations, now: datetime | N
 
 def _api_row(cluster: Cluster, observations: Observations, files: ApiFiles, now: datetime) -> Judged:
     """Of the API: what is in the keystore is known where the node has the one of the inventory. Otherwise its unit's row says so."""
-    assert cluster.api
-    sources = {str(cluster.api.keystore): files.certificates, str(cluster.api.ca): {}}
+    api = cluster.api
+    assert api
 
     def judge_node(node: Node, seen: Observation) -> Finding:
         if seen.units is None or logstash.UNIT not in seen.units:
@@ -35,14 +35,12 @@ def _api_row(cluster: Cluster, observations: Observations, files: ApiFiles, now:
         desired = next(file for file in logstash.files(cluster, node) if file.path == logstash.KEYSTORE)
         if seen.units[logstash.UNIT]["files"].get(logstash.KEYSTORE) != desired.sha256:
             return Finding(Status.OK, "not this one")
-        ends = {
-            source: earliest_end(texts.get(node.name) or files.ca or "") for source, texts in sources.items()
-        }
-        source = min(ends, key=lambda source: ends[source])
+        end, what, source = min(
+            (earliest_end(files.certificates[node.name]), "the API's certificate", api.keystore),
+            (earliest_end(files.ca or ""), "the certificate of the API's CA", api.ca),
+            key=lambda found: found[0],
+        )
         do = f"put a new one into {source}, and run the deploy again: node after node gets it, and no event is lost"
-        end, what = ends[source], "the API's certificate"
-        if files.ca and source == str(cluster.api.ca if cluster.api else ""):
-            what = "the certificate of the API's CA"
         return _judged(end, now, what, do)
 
     return row_of(cluster, observations, "api-tls", judge_node)

@@ -14,7 +14,7 @@ SAMPLE = "while sleep 0.2; do ps -eo args; done"
 
 @contextmanager
 def sampled(cluster: Cluster) -> Iterator[list[str]]:
-    """Meanwhile the processes of this machine and of the nodes are looked at. Afterwards the list has what was seen."""
+    """Meanwhile the processes of this machine and of the nodes are looked at. Afterwards the list has what was seen: first here."""
     commands = [["sh", "-c", SAMPLE]] + [
         [*cluster.lab.ssh_command(name), f"timeout 600 sh -c {shlex.quote(SAMPLE)}"] for name in NODES
     ]
@@ -23,10 +23,13 @@ def sampled(cluster: Cluster) -> Iterator[list[str]]:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         for command in commands
     ]
-    readers = [
-        threading.Thread(target=lambda stream=process.stdout: seen.append(stream.read()))
-        for process in processes
-    ]
+    output = [""] * len(processes)
+
+    def read(number: int, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout
+        output[number] = process.stdout.read()
+
+    readers = [threading.Thread(target=read, args=each) for each in enumerate(processes)]
     for reader in readers:
         reader.start()
     try:
@@ -37,6 +40,7 @@ def sampled(cluster: Cluster) -> Iterator[list[str]]:
             process.wait()
         for reader in readers:
             reader.join()
+        seen += output
         for process in processes:
             if process.stdout:
                 process.stdout.close()

@@ -420,6 +420,19 @@ def test_a_node_that_failed_earlier_in_the_run_stops_all_others(make: Make) -> N
     assert any("left as it was, because stash1 has failed" in line for line in simulation.log)
 
 
+def test_a_node_that_fails_stops_its_own_cluster_only(make: Make) -> None:
+    """Another cluster of the same inventory goes on."""
+    simulation = make(master="stash2")
+    activation._stopped_at[simulation.state] = {("flow1", "flow2"): "flow1"}
+    simulation.restart()
+    assert simulation.failed == []
+    assert order(simulation, "logstash") == ["stash1", "stash2"]
+    simulation = make(master="stash2")
+    activation._stopped_at[simulation.state] = {("stash1", "stash2"): "stash1"}
+    simulation.restart()
+    assert any("left as it was, because stash1 has failed" in line for line in simulation.log)
+
+
 def test_a_connection_outlasts_all_waits_for_a_slow_start(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
