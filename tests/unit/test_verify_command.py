@@ -292,14 +292,7 @@ def test_the_usage_fits_a_terminal() -> None:
 def test_a_subcommand_says_in_one_line_that_no_node_can_be_reached(
     inventory: Path, arguments: list[str]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "verify.py", *arguments, "--inventory", str(inventory)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(sys.executable, "verify.py", *arguments, "--inventory", str(inventory))
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()

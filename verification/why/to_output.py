@@ -11,7 +11,6 @@ from verification.why.evidence import LOG, Evidence
 from verification.why.trace import Trace
 from verification.why.way import Look, reported, right, unseen, wrong
 
-
 ENOUGH = 10
 """Packets for each node of the pool from which on it is no chance that one got none: senders take turns."""
 
