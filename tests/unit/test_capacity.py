@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -13,10 +14,13 @@ from typing import Any, cast
 import pytest
 
 from cluster import Cluster, ClusterError
+from facts.events import FileEnds
+from remote.commands import CommandFailed
 from tests.unit.clusters import make_cluster
 from verification.capacity import command, run
 from verification.capacity.result import MENDS, PLACES, Capacity, Moment, Step, places, rates
 from verification.capacity.run import Plan, _target, prepare
+from verification.events import Sent
 from verification.why.trace import Counters, PipelineCounts, SocketState
 
 INVENTORY = str(Path(__file__).parents[2] / "inventory.py")
@@ -199,6 +203,62 @@ def test_a_ramp_ends_where_the_sender_can_not_keep_pace(
     monkeypatch.setattr(run, "_count", lambda plan, settling: moment(0))
     monkeypatch.setattr(run, "_step", lambda plan, rate, before: (next(made), before))
     assert run.ramp(plan(cluster), lambda step: None).end == "sender"
+
+
+def locally(host: object, command: str, timeout: int) -> list[str]:
+    """In the place of a command on a node: on this machine, which has none of the cluster's."""
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=timeout, check=True)
+    return done.stdout.splitlines()
+
+
+def test_one_rate_is_sent_and_counted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program for nodes really runs, and counts nothing here; of 50 events 3 do not arrive."""
+    written = {
+        "stash1": [(0, number) for number in range(1, 26)],
+        "stash2": [(0, number) for number in range(26, 48)],
+    }
+
+    def read(host: Any, fact: type, **arguments: Any) -> Any:
+        return {} if fact is FileEnds else written[host.name]
+
+    made = replace(
+        plan(cluster), hosts={node: cast(Any, SimpleNamespace(name=node.name)) for node in cluster.nodes}
+    )
+    monkeypatch.setattr(run, "run", locally)
+    monkeypatch.setattr(run, "read", read)
+    monkeypatch.setattr(run, "SETTLING", 0)
+    monkeypatch.setattr(run, "wait_for_events", lambda collect, enough: collect())
+    monkeypatch.setattr(run, "send_events", lambda *_: {0: Sent(sent=50, seconds=5.0)})
+    found, after = run._step(made, 10, run._count(made, 0))
+    assert (found.sent, found.lost, found.received) == (50, 3, {"stash1": 25, "stash2": 22})
+    assert found.places["before_ipvs"] == 50
+    assert found.waiting == {"stash1": 0, "stash2": 0}
+    assert set(after.counters) == {"stash1", "stash2"}
+
+
+def test_a_node_that_can_not_be_counted_on_ends_it(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(host: object, command: str, timeout: int) -> list[str]:
+        raise CommandFailed(["no Python there"])
+
+    made = replace(plan(cluster), hosts={cluster.nodes[0]: cast(Any, SimpleNamespace(name="stash1"))})
+    monkeypatch.setattr(run, "run", fails)
+    with pytest.raises(ClusterError, match="stash1: could not be counted on \\(no Python there\\)"):
+        run._count(made, 0)
+
+
+def test_what_is_sent_is_ended_where_it_is_interrupted(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "send_events", interrupted)
+    monkeypatch.setattr(run, "stop_sending", lambda sender, name: ended.append(name))
+    with pytest.raises(KeyboardInterrupt):
+        run._step(plan(cluster), 500, moment(0))
+    assert len(ended) == 1
 
 
 @pytest.fixture

@@ -301,3 +301,14 @@ def test_verify_py_runs_for_the_host_that_pyinfra_is_at(monkeypatch: pytest.Monk
 
 def test_the_usage_fits_a_terminal() -> None:
     assert max(map(len, (ROOT / "verify.py").read_text().splitlines())) <= 110
+
+
+@pytest.mark.parametrize("arguments", [["why", "10.77.0.101"], ["why", "--send"], ["capacity", "--yes"]])
+def test_a_subcommand_says_in_one_line_that_no_node_can_be_reached(
+    inventory: Path, arguments: list[str]
+) -> None:
+    done = run(sys.executable, "verify.py", *arguments, "--inventory", str(inventory))
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("verify: no node can be reached by ssh: stash1: ")

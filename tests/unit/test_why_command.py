@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from cluster import ClusterError
 from tests.unit.clusters import make_cluster
+from tests.unit.test_capacity import locally
 from tests.unit.test_why_steps import all_well_seen, nothing_came
-from verification.why import command
+from verification.why import command, run, trace
 from verification.why.run import _address, _check_input, look
 from verification.why.way import Seen
 
@@ -89,3 +91,21 @@ def test_the_exit_status_says_whether_a_step_is_wrong(
 def test_a_look_has_a_bound() -> None:
     with pytest.raises(ClusterError, match="choose 1 to 120"):
         look(INVENTORY, "10.77.0.101", None, 500, False, None)
+
+
+def test_the_program_for_nodes_is_run_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It really runs, on this machine, which has no such interface and no packets."""
+    monkeypatch.setattr(run, "run", locally)
+    monkeypatch.setattr(trace, "SETTLING", 0)
+    cluster = make_cluster(tmp_path, interface="gone0")
+    found = run._trace(cluster.nodes[0], cast(Any, None), cluster, ip_address("10.77.0.101"), 0.1)
+    assert found
+    assert list(found.errors) == ["gone0"]
+    assert (found.frames, found.missed, found.answers) == ([], 0, {})
+    assert "all" in found.rp_filter
+
+
+def test_a_node_on_which_it_can_not_run_has_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = make_cluster(tmp_path)
+    monkeypatch.setattr(run, "run", lambda *_, **__: ["Killed"])
+    assert run._trace(cluster.nodes[0], cast(Any, None), cluster, ip_address("10.77.0.101"), 0.1) is None

@@ -11,6 +11,9 @@ from verification.why.evidence import LOG, Evidence
 from verification.why.trace import Trace
 from verification.why.way import Look, reported, right, unseen, wrong
 
+ENOUGH = 10
+"""Packets for each node of the pool from which on it is no chance that one got none: senders take turns."""
+
 
 def ipvs(evidence: Evidence) -> Look:
     if evidence.holder is None:
@@ -77,7 +80,7 @@ def real_server(evidence: Evidence) -> Look:
                 'against forged addresses do: allow it there, or set forwarding="snat" for the input'
             )
             return wrong(what, do)
-        if given and not left and not arrived and evidence.came >= 2 * len(evidence.pool):
+        if given and not left and not arrived and evidence.came >= ENOUGH * len(evidence.pool):
             what = f"IPVS on {evidence.holder.name} gave {given} to {node.name}, and none of the sender's left it"
             do = (
                 f"on {evidence.holder.name}: a rule in a chain of OUTPUT or POSTROUTING drops them (`nft list ruleset`), "

@@ -21,6 +21,9 @@ NETSTAT, CONNECTIONS = "/proc/net/netstat", "/proc/net/ip_vs_conn"
 DEVICES, BACKLOG = "/proc/net/dev", "/proc/net/softnet_stat"
 SETTLING = 2.2
 """Seconds until all counters have what was seen: IPVS adds its packets up every 2 s, and Logstash works in batches."""
+_IPVS = "[ ! -e /proc/net/ip_vs ] || exec ipvsadm -ln --stats --exact"
+_IPSET = "[ ! -e /sys/module/ip_set ] || exec ipset save"
+"""Both programs would load their kernel modules, and nothing is to be changed."""
 _LISTENS = "0A"
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 
@@ -114,7 +117,7 @@ def settings(cluster: Cluster, node: Node, sender: Address, seconds: float) -> d
         "interfaces": list(interfaces),
         "ask": [[str(vip), cluster.vip_interface(vip, node)] for vip in cluster.vips if vip.version == 4],
         "files": [*tables, NETSTAT, CONNECTIONS, DEVICES, BACKLOG],
-        "commands": {"ipvs": ["ipvsadm", "-ln", "--stats", "--exact"], "api": ["sh", "-c", python]},
+        "commands": {"ipvs": ["sh", "-c", _IPVS], "api": ["sh", "-c", python]},
         "lines": {
             **dict.fromkeys(tables, socket_lines),
             NETSTAT: "^TcpExt: ",
@@ -124,7 +127,7 @@ def settings(cluster: Cluster, node: Node, sender: Address, seconds: float) -> d
             "nft": ["nft", "-nn", "-a", "list", "ruleset"],
             "iptables": ["iptables-save"],
             "ip6tables": ["ip6tables-save"],
-            "ipset": ["ipset", "save"],
+            "ipset": ["sh", "-c", _IPSET],
             "route": ["sh", "-c", f"ip route get {sender} 2>&1"],
             "rp_filter": [
                 "sh",
