@@ -39,8 +39,9 @@ from remote.machine import known, read_machine
 
 
 def prepare(host: Host) -> None:
-    """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached."""
+    """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached, or nodes would not take turns."""
     session.hide_passwords()
+    session.require_turns()
     session.require_all_connected(host)
     session.prepare(host.state.inventory.get_host(host.name))  # itself, where pyinfra's current host is given
 

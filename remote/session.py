@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from typing import Any
 
 import click
@@ -52,6 +53,15 @@ def send_at_once(host: Host) -> None:
     transport = client.get_transport() if client else None
     if transport and hasattr(transport.sock, "setsockopt"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def require_turns() -> None:
+    """Raise `ClusterError` where nodes would not wait for each other: pyinfra's `--no-wait` takes no notice of `_serial`.
+
+    An option is in the command line alone: pyinfra keeps it nowhere.
+    """
+    if "--no-wait" in sys.argv:
+        raise ClusterError("--no-wait: all nodes would restart at the same time; leave it out")
 
 
 def require_all_connected(host: Host) -> None:

@@ -9,6 +9,7 @@ import logging
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -829,6 +830,16 @@ def test_a_lock_costs_one_command_a_node_and_none_where_nothing_changes(world: W
     world.settings = {"inputs": [{"id": "other", "port": 5516}]}
     world.deploy(dry=True)
     assert not any("lock=" in each for machine in world.machines.values() for each in machine.commands)
+
+
+def test_nodes_that_would_not_wait_for_each_other_are_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyinfra's `--no-wait` takes no notice of `_serial`."""
+    monkeypatch.setattr(sys, "argv", ["pyinfra", "-y", "--no-wait", "inventory.py", "deploy.py"])
+    with pytest.raises(ClusterError, match="--no-wait: all nodes would restart at the same time"):
+        world.deploy()
+    assert all(machine.files == {} for machine in world.machines.values())
 
 
 def test_how_the_api_is_asked_changes_on_all_nodes_or_on_none(world: World, tmp_path: Path) -> None:

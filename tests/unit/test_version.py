@@ -5,6 +5,8 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from desired.version import VERSION
 from tests.release import git, previous
 
@@ -41,6 +43,7 @@ def section(changelog: str, version: str) -> str:
     return text.partition("\n## [")[0].partition("\n")[2].strip()
 
 
+@pytest.mark.long  # a shallow clone, which CI may have, has no earlier release
 def test_what_the_changelog_says_of_a_release_stays() -> None:
     released = git(ROOT, "show", f"{previous()}:CHANGELOG.md")
     version = re.findall(r"^## \[(.*?)\]", released, re.M)[0]
