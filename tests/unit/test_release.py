@@ -36,6 +36,7 @@ def test_the_newest_tag_before_the_present_commit_is_the_previous_release(reposi
     assert previous(repository) == "v0.9.0"
 
 
+@pytest.mark.long  # a shallow clone, which CI may have, does not have it
 def test_without_a_tag_it_is_a_commit_of_this_project(repository: Path) -> None:
     git(repository, "tag", "v0.2.0")
     untagged = previous(repository)
