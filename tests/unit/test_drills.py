@@ -22,6 +22,7 @@ from drills import command
 from drills.catalogue import DRILLS, STOP, Drill, find, needs, script
 from drills.result import Loss, count
 from drills.run import Outcome, Plan, heal_bound
+from remote import lock
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS
 from tests.until import until
@@ -344,7 +345,7 @@ def test_events_are_sent_until_the_cluster_is_whole_again(
     monkeypatch.setattr(drills.run, "gevent", SimpleNamespace(sleep=sleep, spawn=sending))
     monkeypatch.setattr(drills.run, "load_cluster", lambda file, name: (None, inventory, cluster))
     monkeypatch.setattr(drills.run, "connect_to_nodes", lambda *_: {})
-    monkeypatch.setattr(drills.run.lock, "take", lambda *_: None)
+    monkeypatch.setattr(lock, "take", lambda *_: None)
     monkeypatch.setattr(drills.run, "read", lambda *_, **__: {})
     monkeypatch.setattr(drills.run, "send_events", send)
     monkeypatch.setattr(drills.run, "stop_sending", lambda sender, run: stopped.set())

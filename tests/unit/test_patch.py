@@ -31,6 +31,7 @@ from desired.unit import Unit
 from facts.drops import parse_drops
 from operations import patch
 from remote import patch as patching
+from remote import soak
 from remote.commands import CommandFailed
 from remote.soak import Figures, compare
 from tests.unit.clusters import make_cluster
@@ -254,7 +255,7 @@ def test_a_canary_that_does_worse_stops_the_others(
     patched: Callable[..., Patching], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = patched()
-    monkeypatch.setattr(patching.soak, "watch", lambda *_: "it has left the pools again")
+    monkeypatch.setattr(soak, "watch", lambda *_: "it has left the pools again")
     go(world, Request(canary="stash3", soak=1))
     assert world.events == ["stash3"]
     own = str(world.simulation.members["stash3"].node.address)
@@ -273,7 +274,7 @@ def test_a_canary_that_does_well_is_followed_by_the_others(
         assert world.events == ["stash3"]
         return ""
 
-    monkeypatch.setattr(patching.soak, "watch", watch)
+    monkeypatch.setattr(soak, "watch", watch)
     go(world, Request(canary="stash3", soak=1))
     assert (world.events, seconds) == (["stash3", "stash1", "stash2"], [60])
 
