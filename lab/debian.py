@@ -39,6 +39,15 @@ JAVA = {
 SYSTEM = "system.tar"
 """The name of the base system in the folder of `fetch_debian`."""
 
+SEMODULE = "/usr/sbin/semodule"
+NO_POLICY = (
+    f'--essential-hook=chroot "$1" dpkg-divert --quiet --local --rename --add {SEMODULE}',
+    f'--essential-hook=ln -s /bin/true "$1{SEMODULE}"',
+    f'--customize-hook=rm "$1{SEMODULE}"',
+    f'--customize-hook=chroot "$1" dpkg-divert --quiet --local --rename --remove {SEMODULE}',
+)
+"""What keeps Debian's package from compiling a policy of 300 modules: an image gets a policy of those that it needs."""
+
 MERGED_USR = {"bullseye": ("--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh",)}
 """What makes /bin, /lib and /sbin links to folders of /usr, as they are on EL. Later suites do it themselves."""
 
@@ -55,7 +64,8 @@ def fetch_debian(cache: Path, suite: str, progress: Callable[[str], None]) -> Pa
     EL, where Debian's mirrors no longer have it.
     """
     names = ",".join((*PACKAGES, *LIBRARIES, *FURTHER_PACKAGES[suite]))
-    target = cache / f"debian-{suite}-{content_key(names, *repackaged(suite), *MERGED_USR.get(suite, ()))}"
+    options = (*NO_POLICY, *MERGED_USR.get(suite, ()))
+    target = cache / f"debian-{suite}-{content_key(names, *repackaged(suite), *options)}"
     if target.exists():
         return target
     progress(f"installing the base system from Debian {suite}'s packages (a minute or two)")
@@ -68,7 +78,7 @@ def fetch_debian(cache: Path, suite: str, progress: Callable[[str], None]) -> Pa
             folder / SYSTEM,
             *("--variant=minbase", f"--include={names}", "--dpkgopt=force-unsafe-io"),
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")),
-            *MERGED_USR.get(suite, ()),
+            *options,
             f"--customize-hook={download} {' '.join(repackaged(suite))}",
         )
         for name in repackaged(suite):

@@ -42,7 +42,6 @@ POLICY = (
     *("userhelper", "setrans"),
     *("xserver", "xdg"),  # base names users and types of them
     "mta",  # cron names a type of it, on bullseye
-    "guest",  # the lab's own takes its place
 )
 """The modules of Debian's SELinux policy for what a guest has; it has 300 for programs that no guest has.
 
@@ -106,8 +105,10 @@ def _configure(root: Path, el: int, kernel_modules: Path) -> None:
         f"useradd --create-home --shell /bin/bash --password '*' {UNPRIVILEGED_USER}",
         # The sources ask `ifdef` which EL they are compiled for.
         f"(cd /var/tmp/policy && M4PARAM='-D el{el}' make -s -f /usr/share/selinux/devel/Makefile NAME=default {modules})",
-        f"unused=$(semodule --list-modules | grep -vxF {' '.join(f'-e {module}' for module in POLICY)})",
-        "semodule --noreload $(printf ' --disable %s' $unused) --install /var/tmp/policy/*.pp",
+        "cd /usr/share/selinux/default",
+        f"needed=$(ls {' '.join(f'{module}.pp.bz2' for module in POLICY)} 2>/dev/null || true)",  # not all suites have all
+        "semodule --noreload --priority 100 --install $needed --priority 400 --install /var/tmp/policy/*.pp",
+        "cd /",
         *_firewall(el),
         "systemctl enable lab-seed.service network.service",
         f"systemctl mask {' '.join(MASKED)}",

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cache import ORIGINS, locked_cache, prune, register
+from lab.debian import fetch_debian
 from lab.elastic import build_logstash, version_of
 from lab.guest import Guest
 from lab.image import build_image
@@ -22,6 +24,7 @@ from lab.settings import (
     GUEST_MEMORY,
     LOGSTASH_MEMORY,
     MAX_NODES,
+    SUITES,
     USER,
     Machine,
     cache_dir,
@@ -291,13 +294,22 @@ def build_artifacts(
     """
     with locked_cache() as cache:
         needed = sorted(set(releases))
-        elastic = build_logstash(cache, logstash, progress) if logstash else build_elastic(cache, progress)
-        kernel = fetch_kernel(cache, progress)
+        suites = dict.fromkeys(SUITES[el] for el in needed)
+        with ThreadPoolExecutor() as pool:  # each of these takes a minute or two, by itself
+            elastic = (
+                pool.submit(build_logstash, cache, logstash, progress)
+                if logstash
+                else pool.submit(build_elastic, cache, progress)
+            )
+            kernel = pool.submit(fetch_kernel, cache, progress)
+            debian = [pool.submit(fetch_debian, cache, suite, progress) for suite in suites]
+            for part in (elastic, kernel, *debian):
+                part.result()
         yield Artifacts(
-            kernel,
-            {el: build_image(cache, el, modules_of(kernel), progress) for el in needed},
+            kernel.result(),
+            {el: build_image(cache, el, modules_of(kernel.result()), progress) for el in needed},
             {el: build_repository(cache, el, progress) for el in needed},
-            elastic,
+            elastic.result(),
             version_of(logstash) if logstash else None,
         )
 

@@ -9,6 +9,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LAB = ("tests/lab/", "tests/drills/")
+NICE = 5
+"""How much the tests that need no lab give way (nice(2)): those in the lab take longer, and have real time in them."""
 
 
 class LabInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -25,6 +27,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where there is only one process, those in the lab come last: meanwhile `make test` builds its image."""
     items.sort(key=lambda item: item.nodeid.startswith(LAB))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput") and not item.nodeid.startswith(LAB):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

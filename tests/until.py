@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def until(
-    condition: Callable[[], T], seconds: float = 10, what: str | Callable[[], object] = "the condition"
+    condition: Callable[[], T], seconds: float = 30, what: str | Callable[[], object] = "the condition"
 ) -> T:
     """Wait until a condition returns something true, and return that.
 

@@ -94,7 +94,7 @@ class Standin:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
 
     def launch(self, *arguments: str) -> "Standin":
@@ -126,12 +126,12 @@ class Standin:
     def wait(self) -> int:
         """Wait until the process ends, and return its exit status."""
         assert self.process is not None
-        return self.process.wait(10)
+        return self.process.wait(30)
 
     def printed(self) -> str:
         """Wait until the process ends, and return its output."""
         assert self.process is not None
-        return self.process.communicate(timeout=10)[0]
+        return self.process.communicate(timeout=30)[0]
 
     def get(self, path: str = "/_node/stats") -> tuple[int, Any]:
         """The status and body of a response, or (0, None) where there is none."""

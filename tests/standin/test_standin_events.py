@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin.standin_process import ADDRESS, MakeStandin
+from tests.standin.standin_process import ADDRESS, MakeStandin, refused
 from tests.until import until
 
 
@@ -64,6 +64,7 @@ def test_an_input_on_ipv6_any_accepts_both_families(make_standin: MakeStandin) -
         standin.pipeline_text(udp="receive_buffer_bytes => 8192").replace(f'"{ADDRESS}"', '"::"')
     )
     standin.start()
+    until(lambda: not refused(standin.udp))  # an input listens some time after its pipeline runs
     for family, target in ((socket.AF_INET, ADDRESS), (socket.AF_INET6, "::1")):
         with socket.socket(family, socket.SOCK_DGRAM) as client:
             client.sendto(b"udp", (target, standin.udp))
