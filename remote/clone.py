@@ -87,7 +87,7 @@ def wait_for_reboot(state: State, host: Host, boot_ids: list[str], old: list[str
             logger.error(f"{host.print_prefix}is not back from its reboot after {BOOT} s; see its console")
             return False
         time.sleep(1)
-    session.send_at_once(host)
+    session.adjust_transport(host)
     if old and (files := host.get_fact(AddressMentions, addresses=old)):
         logger.warning(
             f"{host.print_prefix}{', '.join(files)}: still with {' or '.join(old)}; see whether that is right"

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import click
+from paramiko import ProxyCommand
 from pyinfra import logger
 from pyinfra.api import Host, output
 
@@ -39,20 +40,38 @@ def hide_passwords() -> None:
 
 
 def prepare(host: Host) -> None:
-    """Make a connected host's session as all that follows needs it: no command waits, and sudo gets a password by stdin."""
+    """Make a connected host's session as all that follows needs it: all that is sent arrives, no command waits, and sudo gets a
+    password by stdin."""
     sudo.use_stdin(host)
-    send_at_once(host)
+    adjust_transport(host)
 
 
-def send_at_once(host: Host) -> None:
+def adjust_transport(host: Host) -> None:
+    """The part of `prepare` that each new connection to a host needs."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport:
+        send_at_once(transport.sock)
+        send_whole(transport.sock)
+
+
+def send_at_once(connection: Any) -> None:
     """Set TCP_NODELAY: without it each command waits some 40 ms for an acknowledgement.
 
     Behind a jump host or a ProxyCommand the transport has no socket, and there is nothing to set.
     """
-    client = getattr(host.connector, "client", None)
-    transport = client.get_transport() if client else None
-    if transport and hasattr(transport.sock, "setsockopt"):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(connection, "setsockopt"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def send_whole(connection: Any) -> None:
+    """Have a ProxyCommand say how much of what it was given it has taken.
+
+    gevent's pipe takes what fits, and paramiko goes on as if that were all: what is larger than the pipe has a gap, and sshd ends
+    the connection (docs/upstream.md). Told how much was taken, paramiko sends the rest.
+    """
+    if isinstance(connection, ProxyCommand):
+        connection.send = connection.process.stdin.write
 
 
 def require_turns() -> None:

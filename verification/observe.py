@@ -145,7 +145,7 @@ def release(host: Host) -> int | None:
 
 
 def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
-    session.send_at_once(host)
+    session.adjust_transport(host)
     machine = read_machine(host)
     if machine["root"] != "yes":
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")

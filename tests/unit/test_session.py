@@ -1,0 +1,20 @@
+"""What a deploy sends arrives whole, however the connection is made."""
+
+from pathlib import Path
+
+from paramiko import ProxyCommand
+
+from remote import session
+
+
+def test_a_proxy_command_that_takes_a_part_at_a_time_gets_all(tmp_path: Path) -> None:
+    """As paramiko's `Packetizer.write_all` sends: it goes by what `send` returns. The pipe holds 64 KiB."""
+    file, content = tmp_path / "taken", bytes(range(256)) * 4096
+    proxy = ProxyCommand(f"sh -c 'sleep 0.2; exec cat >{file}'")
+    session.send_whole(proxy)
+    rest = content
+    while rest:
+        rest = rest[proxy.send(rest) :]
+    proxy.process.stdin.close()
+    proxy.process.wait(10)
+    assert file.read_bytes() == content
