@@ -6,7 +6,8 @@
     python verify.py [--inventory FILE] [--cluster NAME] [--json] --drift [--diff]
     python verify.py why ADDRESS [INPUT] [--cluster NAME] [--seconds S] [--json]
     python verify.py why [ADDRESS [INPUT]] --send [--from HOST] [--cluster NAME] [--seconds S] [--json]
-    python verify.py capacity [INPUT] [--cluster NAME] [--most RATE] [--seconds S] [--from HOST] [--yes [--json]]
+    python verify.py capacity [INPUT] [--cluster NAME] [--most RATE] [--seconds S] [--from HOST]
+                     [--yes [--json]]
     python verify.py drill [NAME [--cluster NAME] [--on NODE] [--dry | --yes]]
     python verify.py --version
 

@@ -40,7 +40,7 @@ UNUSABLE = {
 }
 """Networks whose addresses a cluster can't have, and why."""
 _API = "all nodes' health checks ask the API at the node's own address; take it out"
-_SECURED = "take it out, and use api, so that the health checks can ask the API, too"
+_SECURED = "the health checks could not ask the API then; take it out, and use api"
 _PIPELINES = "the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"
 _OWNED = {
     "api.ssl.*": _SECURED,

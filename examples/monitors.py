@@ -1,5 +1,6 @@
-"""Others than the nodes read Logstash's API: an exporter for Prometheus, and an agent on each node. The health service writes
-metrics for node_exporter's textfile collector.
+"""Others than the nodes read Logstash's API: an exporter for Prometheus, and an agent on each node.
+
+The health service writes metrics for node_exporter's textfile collector, too.
 
 The agent, such as Metricbeat or Elastic Agent, asks `localhost:9600`: with `127.0.0.1` among the monitors the API listens at
 all addresses of its node, and the firewall lets only the nodes and the monitors in from other machines.

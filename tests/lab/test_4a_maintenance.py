@@ -66,8 +66,10 @@ def test_a_run_that_goes_on_is_not_disturbed_by_another(cluster: Cluster) -> Non
     _, backup = roles(cluster)
     note = '{"by": "alice@laptop", "command": "deploy.py", "pid": 4711, "since": 1795788120, "token": "a"}'
     script = _TAKE.format(folder=LOCK_FOLDER, mine=f"'{note}'", token="a")
+    ssh, *arguments = cluster.lab.ssh_command(backup)
     command = (
-        *cluster.lab.ssh_command(backup),
+        *(ssh, "-o", "ControlPath=none"),  # a connection of its own, as pyinfra's, which ends with it
+        *arguments,
         "sudo sh -c 'cat >/tmp/take; sh /tmp/take; read -r _ </dev/null; sleep 60'",
     )
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:

@@ -120,5 +120,5 @@ class _Host(FakeHost):  # type: ignore[misc]
     def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
         return self.machine.fact(fact, **arguments)
 
-    def log(self, message: str) -> None:
-        logger.info(message)
+    def log(self, message: str, log_func: Callable[[str], Any] = logger.info) -> None:
+        log_func(message)

@@ -547,7 +547,7 @@ def test_a_drain_flag_that_has_expired_or_is_not_the_deploys_leaves_the_api_to_d
             assert (status, line) == (0, f"udp-5514 at {address} is up, in pipeline main")
 
 
-USAGE = "usage: check_logstash_input.py [--json] IP INPUT-ID..., or --stats IP"
+USAGE = "usage: check_logstash_input.py [--json] [--also-in-maintenance] IP INPUT-ID..., or --stats IP"
 
 
 @pytest.mark.parametrize("arguments", [[], ["127.0.0.1"], ["--version"], ["--json"], ["--json", "127.0.0.1"]])

@@ -417,7 +417,7 @@ BAD: list[tuple[Settings, str]] = [
     ({"logstash_settings": {"Node Name": "x"}}, "logstash_settings: 'Node Name' is not the name of a setting of logstash.yml; write it in full, such as config.reload.automatic"),
     ({"logstash_settings": {"node.name": "a\nb"}}, "logstash_settings.node.name: 'a\\nb' is not a value for logstash.yml; write a number, True, False, a text of one line, or a list of such texts"),
     ({"logstash_settings": {"node.name": {}}}, "logstash_settings.node.name: {} is not a value for logstash.yml; write a number, True, False, a text of one line, or a list of such texts"),
-    ({"logstash_settings": {"api.ssl.enabled": True}}, "logstash_settings.api.ssl.enabled: take it out, and use api, so that the health checks can ask the API, too"),
+    ({"logstash_settings": {"api.ssl.enabled": True}}, "logstash_settings.api.ssl.enabled: the health checks could not ask the API then; take it out, and use api"),
     ({"logstash_settings": {"path.config": "/x"}}, "logstash_settings.path.config: the deploy says in pipelines.yml which files Logstash reads; take it out, and use pipelines"),
     ({"logstash_settings": {"xpack.management.enabled": True}}, "logstash_settings.xpack.management.enabled: with central management, Logstash does not read the cluster's pipelines; take it out"),
     ({"logstash_settings": {"queue.type": "persisted"}}, "logstash_settings.queue.type: take it out, and use queue"),

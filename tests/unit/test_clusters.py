@@ -168,6 +168,6 @@ def test_a_tree_has_the_nodes_of_all_clusters(tmp_path: Path) -> None:
 
 def test_a_wrong_cluster_is_wrong_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     reports = iter([SimpleNamespace(ok=True), SimpleNamespace(ok=False)])
-    monkeypatch.setattr(command, "_verify_cluster", lambda *_: (next(reports), None))
+    monkeypatch.setattr(command, "_verify_cluster", lambda *_: (next(reports), None, None))
     monkeypatch.setattr(command, "show_all", lambda *_: None)
     assert command.main(["--inventory", str(TWO)]) == 1

@@ -18,6 +18,7 @@ from remote.maintenance import _leave_script, leave
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS, ShellMachine
 from tests.unit.test_activation import Make, SimulatedCluster, make  # noqa: F401  a fixture
+from verification.activity import Activity
 from verification.finding import Observations
 from verification.judge import judge
 from verification.monitor import plugin
@@ -205,7 +206,7 @@ def test_a_maintenance_is_a_finding_of_its_own_and_no_failure(tmp_path: Path) ->
     assert text in shown(report, width=200)
     assert document(report, None)["maintenance"] == {"stash1": NOTE}
     assert plugin(report, None)[0] == 1
-    assert ("in maintenance", Status.WARNING) in picture(report).nodes[0].lines
+    assert ("in maintenance", Status.WARNING) in picture(report, Activity({}, ())).nodes[0].lines
     assert status(report, "logstash", "stash1")[0] is Status.WARNING
 
 

@@ -60,7 +60,7 @@ def test_without_sources_adverts_go_over_the_nodes_own_network(make: Callable[..
     assert "interface eth0 " in text
     assert "unicast_src_ip 10.77.0.11 unicast_peer { 10.77.0.12 }" in text
     assert "virtual_ipaddress { 10.78.0.10/24 dev eth1 }" in text
-    assert "track_file { link_fault weight 0 link_fault_eth1 weight 0 }" in text
+    assert "track_file { maintenance weight 0 link_fault weight 0 link_fault_eth1 weight 0 }" in text
     assert "track_interface" not in text
 
 
@@ -77,7 +77,7 @@ def test_with_sources_vrrp_runs_where_the_vip_is(make: Callable[..., Cluster]) -
     assert "interface eth1 " in text
     assert "unicast_src_ip 10.78.0.12 unicast_peer { 10.78.0.11 }" in text
     assert "virtual_ipaddress { 10.78.0.10/32 }" in text
-    assert "track_file { link_fault weight 0 link_fault_eth1 weight 0 }" in text
+    assert "track_file { maintenance weight 0 link_fault weight 0 link_fault_eth1 weight 0 }" in text
 
 
 def test_each_node_has_its_own_interfaces(make: Callable[..., Cluster]) -> None:

@@ -230,6 +230,17 @@ DIFFERENCES = [
         gone=("5 setsebool nis_enabled",),
     ),
     Difference(
+        "VRRP takes part always",
+        "not while the node is in maintenance (a `vrrp_script` on EL 7, a `track_file` later)",
+        "[an operator's node](maintenance.md) holds no VIP, over reboots, too",
+        come=(
+            '7 vrrp_script maintenance > script "/usr/bin/test ! -s /run/keepalived-health/maintenance"',
+            "7 vrrp_script maintenance > interval 1",
+            "7 vrrp_script maintenance > weight 0",
+            "7 vrrp_instance VI_1 > track_script > maintenance",
+        ),
+    ),
+    Difference(
         "no time-out",
         "3 s in the script, `misc_timeout` 4 s in keepalived",
         "a hung Logstash leaves the pool",

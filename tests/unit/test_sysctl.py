@@ -298,14 +298,12 @@ def test_the_stig_s_name_of_today_becomes_a_comment_too(machine: ShellMachine) -
 
 
 def test_files_of_others_are_named_and_left_alone(
-    machine: ShellMachine, monkeypatch: pytest.MonkeyPatch
+    machine: ShellMachine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logged: list[str] = []
-    monkeypatch.setattr(FakeHost, "log", lambda self, text, log_func: logged.append(text), raising=False)
     machine.program("sysctl", ":")
     theirs = machine.write("/etc/sysctl.d/99-hardening.conf", f"# ours\n-{FORWARD} = 0\n")
     machine.run(sysctl.effective, settings={FORWARD: "1"}, file=OURS)
-    assert logged == [
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         f"/etc/sysctl.d/99-hardening.conf, line 2: `-{FORWARD} = 0` wins over {OURS} at the next boot; "
         "take that line out"
     ]

@@ -115,7 +115,9 @@ def test_verify_answers_as_a_plug_in(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        command, "_verify", lambda options: (report(problem(Status.WARNING)), None, Activity({}, ()))
+        command,
+        "_verify",
+        lambda options: ({"nodes": (report(problem(Status.WARNING)), None)}, Activity({}, ())),
     )
     assert main(["--nagios"]) == 1
     assert capsys.readouterr().out.startswith("LOGSTASH-HA WARNING - 1 thing to look at; ")
@@ -125,7 +127,9 @@ def test_verify_writes_metrics(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What it found is in the file, not in the exit status, which is for the writing."""
-    monkeypatch.setattr(command, "_verify", lambda options: (report(WRONG), None, Activity({}, ())))
+    monkeypatch.setattr(
+        command, "_verify", lambda options: ({"nodes": (report(WRONG), None)}, Activity({}, ()))
+    )
     file = tmp_path / "logstash_ha.prom"
     assert main(["--prometheus", str(file)]) == 0
     assert "logstash_ha_status 2.0" in file.read_text()
