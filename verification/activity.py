@@ -64,7 +64,8 @@ def rates(
 
 def history(journals: dict[str, list[JournalLine]]) -> tuple[Change, ...]:
     """What the nodes' journals say, in the order of time. Each director says the same of a node: that is one change."""
-    lines = sorted((line["time"], line["text"], name) for name, found in journals.items() for line in found)
+    lines = [(line["time"], line["text"], name) for name, found in journals.items() for line in found]
+    lines.sort(key=lambda line: line[0])  # journals have whole seconds: within one, each keeps its own order
     changes: list[Change] = []
     latest: dict[str, int] = {}
     for moment, text, name in lines:

@@ -186,6 +186,15 @@ def test_one_change_that_several_nodes_tell_is_one() -> None:
     assert SHOWN >= 50
 
 
+def test_what_a_node_says_within_a_second_keeps_its_order() -> None:
+    lines = [JournalLine(time=100, text=text) for text in ("it is up", "it is down", "it comes back")]
+    assert [change.text for change in history({"stash1": lines})] == [
+        "it is up",
+        "it is down",
+        "it comes back",
+    ]
+
+
 def test_rates_are_those_of_nodes_that_count_on() -> None:
     before = {"a": {"x": 10, "y": 0}, "b": {"x": 90}, "c": {}}
     after = {"a": {"x": 30, "y": 20}, "b": {"x": 5}, "c": {"x": 1}, "d": {}}
