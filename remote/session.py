@@ -71,7 +71,9 @@ def send_whole(connection: Any) -> None:
     the connection (docs/upstream.md). Told how much was taken, paramiko sends the rest.
     """
     if isinstance(connection, ProxyCommand):
-        connection.send = connection.process.stdin.write
+        pipe = connection.process.stdin
+        assert pipe
+        connection.send = pipe.write  # type: ignore[method-assign, assignment]
 
 
 def require_turns() -> None:

@@ -15,6 +15,7 @@ def test_a_proxy_command_that_takes_a_part_at_a_time_gets_all(tmp_path: Path) ->
     rest = content
     while rest:
         rest = rest[proxy.send(rest) :]
+    assert proxy.process.stdin
     proxy.process.stdin.close()
     proxy.process.wait(10)
     assert file.read_bytes() == content

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyinfra_testing.util import FakeHost
 
 from cluster import Cluster
 from desired.modules import module_names
