@@ -9,6 +9,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LAB = ("tests/lab/", "tests/drills/")
+CACHED = "tests/namespace/"
 NICE = 5
 """How much the tests that need no lab give way (nice(2)): those in the lab take longer, and have real time in them."""
 
@@ -25,8 +26,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOn
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where there is only one process, those in the lab come last: meanwhile `make test` builds its image."""
-    items.sort(key=lambda item: item.nodeid.startswith(LAB))
+    """Those that need the lab's cache come last: meanwhile `make test` builds what is in it, and has it locked."""
+    items.sort(key=lambda item: (item.nodeid.startswith(LAB), item.nodeid.startswith(CACHED)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
