@@ -938,7 +938,7 @@ def test_about_once_a_second_it_shows_that_it_lives(python: str) -> None:
 
 def test_it_shows_no_more_that_it_lives_when_a_poll_never_ends() -> None:
     """So that systemd starts it again, and others see by the `reasons` file that nothing there is sure to be true."""
-    patch = "service.POLL_GRACE = 0; service.script.check_inputs = lambda *_: time.sleep(60)"
+    patch = "service.POLL_GRACE = 0; service.script.check_inputs = lambda *_, **__: time.sleep(60)"
     with health("127.0.0.1", patch=patch) as service:
         service.wait_for_systemd(b"WATCHDOG=1")
         assert service.sign_of_life > time.time() - LIMIT
@@ -955,8 +955,8 @@ def test_another_reason_is_no_sign_of_life(python: str) -> None:
     stuck, script = loopback(), Script(GONE)
     patch = f"""\
 service.POLL_GRACE, check_inputs = 0, service.script.check_inputs
-def stuck_for_one(ip, *arguments):
-    return time.sleep(60) if ip == {stuck!r} else check_inputs(ip, *arguments)
+def stuck_for_one(ip, *arguments, **options):
+    return time.sleep(60) if ip == {stuck!r} else check_inputs(ip, *arguments, **options)
 service.script.check_inputs = stuck_for_one
 """
     with (
