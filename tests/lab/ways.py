@@ -215,6 +215,7 @@ FAULTS = (
         do=f"mv {EVENTS} {EVENTS}.before; mkfifo -m 666 {EVENTS}",
         undo=f"timeout 5 cat {EVENTS} >/dev/null & sleep 0.1; rm {EVENTS}; mv {EVENTS}.before {EVENTS}; wait",
         heals=True,
+        long=True,
     ),
 )
 """In the order of the steps."""
