@@ -13,7 +13,7 @@ from cluster import Cluster, Node
 from desired.paths import DRAINED
 from facts.ipvs import VirtualServers, host_of, socket_name
 from facts.vrrp import VipInterfaces
-from remote import sudo
+from remote import session
 from remote.commands import read, succeeds
 
 DRAIN_BOUND = 15.0
@@ -32,7 +32,7 @@ def connected_directors(state: State, cluster: Cluster) -> list[Host]:
     for member in members:
         if not member.connected and member not in state.failed_hosts:
             member.connect(show_errors=False)
-            sudo.use_stdin(member)
+            session.prepare(member)
     return [member for member in members if member.connected and member not in state.failed_hosts]
 
 

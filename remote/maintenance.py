@@ -59,7 +59,7 @@ if [ -n "$carried" ]; then
         case $vip in *:*) ip addr add $vip/128 dev lo nodad ;; *) ip addr add $vip/32 dev lo ;; esac
     done
 fi
-mkdir -p {folder} && printf '%s\\n' {note} >{folder}/.new && mv -f {folder}/.new {file}
+{write}
 status=$?
 if [ -n "$carried" ]; then
     tries=0
@@ -204,20 +204,21 @@ def _balances(director: Host) -> bool:
 def _leave_script(cluster: Cluster, node: Node, note: Note) -> str:
     return _LEAVE.format(
         vips=" ".join(str(vip) for vip in cluster.vips),
-        folder=MAINTENANCE,
-        file=note_file(node.address),
-        note=shlex.quote(render(note)),
+        write=_write_command(node, note),
         tries=5 * HANDOVER_BOUND,
         announced=ANNOUNCED,
     )
 
 
 def _write(director: Host, node: Node, note: Note) -> None:
-    file = note_file(node.address)
-    run(
-        director,
-        f"umask 022; mkdir -p {MAINTENANCE} && printf '%s\\n' {shlex.quote(render(note))} >{MAINTENANCE}/.new && "
-        f"mv -f {MAINTENANCE}/.new {file}",
+    run(director, f"umask 022; {_write_command(node, note)}")
+
+
+def _write_command(node: Node, note: Note) -> str:
+    """Writes the file that has the node in maintenance, all at once."""
+    return (
+        f"mkdir -p {MAINTENANCE} && printf '%s\\n' {shlex.quote(render(note))} >{MAINTENANCE}/.new && "
+        f"mv -f {MAINTENANCE}/.new {note_file(node.address)}"
     )
 
 
