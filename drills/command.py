@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from dataclasses import asdict
 from typing import Any
 
-import gevent
 from pyinfra.api.exceptions import PyinfraError
 from rich.console import Console
 from rich.table import Table
 
 from drills.catalogue import DRILLS, find
 from drills.run import RATE, TAIL, Outcome, Plan, prepare, run
-from verification.commandline import GOOD, NOT_SEEN, WRONG, confirmed, silence_libraries
+from verification.commandline import (
+    GOOD,
+    NOT_SEEN,
+    WRONG,
+    add_cluster_options,
+    add_confirmation_options,
+    confirmed,
+    interrupt_on_signals,
+    parse_confirmed,
+    silence_libraries,
+)
 
 DOCUMENT_VERSION = 1
 """The version of the JSON document."""
@@ -39,8 +47,7 @@ def main(arguments: list[str]) -> int:
             return GOOD
         if not options.yes and not confirmed():
             return NOT_SEEN
-        for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
-            gevent.signal_handler(number, gevent.getcurrent().throw, KeyboardInterrupt)
+        interrupt_on_signals()
         outcome = run(plan, (lambda line: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
         print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
@@ -60,8 +67,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         epilog="Exit status: 0 all was as expected; 1 it was not; 2 it was not done.",
     )
     parser.add_argument("name", nargs="?", help="which drill")
-    parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
-    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
+    add_cluster_options(parser)
     parser.add_argument("--on", metavar="NODE", help="where (default: the node that holds the VIP)")
     parser.add_argument(
         "--rate", type=float, default=RATE, help=f"events a second meanwhile (default: {RATE})"
@@ -70,12 +76,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
     parser.add_argument("--dry", action="store_true", help="show what would be done, and do nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the result; with --yes")
-    options = parser.parse_args(arguments)
-    if options.json and not options.yes:
-        parser.error("--json can't ask whether to go on; give --yes with it")
-    return options
+    add_confirmation_options(parser)
+    return parse_confirmed(parser, arguments)
 
 
 def _catalogue() -> Table:

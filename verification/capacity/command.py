@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
-import sys
 from typing import Any
 
-import gevent
 from pyinfra.api.exceptions import PyinfraError
 from rich.console import Console
 from rich.table import Table
 
 from verification.capacity.result import MENDS, PLACES, Capacity, Step
 from verification.capacity.run import FIRST, LIMIT, MAX_SECONDS, MOST, SECONDS, Plan, prepare, ramp
-from verification.commandline import GOOD, NOT_SEEN, WRONG, confirmed, silence_libraries
-from verification.show import failure
+from verification.commandline import (
+    GOOD,
+    NOT_SEEN,
+    WRONG,
+    add_cluster_options,
+    add_confirmation_options,
+    confirmed,
+    interrupt_on_signals,
+    not_seen,
+    parse_confirmed,
+    silence_libraries,
+)
 
 DOCUMENT_VERSION = 1
 """The version of the JSON document."""
@@ -40,16 +47,11 @@ def main(arguments: list[str]) -> int:
             console.print(_question(plan), soft_wrap=True)
         if not options.yes and not confirmed():
             return NOT_SEEN
-        for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started it had them ignored
-            gevent.signal_handler(number, gevent.getcurrent().throw, KeyboardInterrupt)
+        interrupt_on_signals()
         capacity = ramp(plan, lambda step: None if options.json else console.print(_line(step)))
     except (PyinfraError, KeyboardInterrupt) as error:
         what = str(error) or "interrupted; nothing more is sent"
-        if options.json:
-            print(json.dumps({**failure(what), "version": DOCUMENT_VERSION}))
-        else:
-            print(f"verify: {what}", file=sys.stderr)
-        return NOT_SEEN
+        return not_seen(what, DOCUMENT_VERSION if options.json else None)
     if options.json:
         print(json.dumps(document(capacity), indent=2))
     else:
@@ -65,8 +67,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         epilog="Exit status: 0 none was lost up to the highest rate; 1 some were, and it says where; 2 it was not done.",
     )
     parser.add_argument("input", nargs="?", help="the input's id (default: the first that takes text by UDP)")
-    parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
-    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
+    add_cluster_options(parser)
     parser.add_argument(
         "--most",
         type=float,
@@ -83,12 +84,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="one JSON document as the result; with --yes")
-    options = parser.parse_args(arguments)
-    if options.json and not options.yes:
-        parser.error("--json can't ask whether to go on; give --yes with it")
-    return options
+    add_confirmation_options(parser)
+    return parse_confirmed(parser, arguments)
 
 
 def _question(plan: Plan) -> str:

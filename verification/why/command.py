@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from verification.commandline import GOOD, NOT_SEEN, WRONG, silence_libraries
+from verification.commandline import GOOD, WRONG, add_cluster_options, not_seen, silence_libraries
 from verification.report import Status
-from verification.show import failure
 from verification.why.run import MAX_SECONDS, SECONDS, look
 from verification.why.steps import ways
 from verification.why.way import STEPS, Step, Way
@@ -44,12 +42,7 @@ def main(arguments: list[str]) -> int:
             options.cluster,
         )
     except (PyinfraError, KeyboardInterrupt) as error:
-        what = str(error) or "interrupted"
-        if options.json:
-            print(json.dumps({**failure(what), "version": DOCUMENT_VERSION}))
-        else:
-            print(f"verify: {what}", file=sys.stderr)
-        return NOT_SEEN
+        return not_seen(str(error) or "interrupted", DOCUMENT_VERSION if options.json else None)
     found = ways(seen, options.input)
     if options.json:
         print(json.dumps(document(str(seen.sender), found), indent=2))
@@ -69,8 +62,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "address", nargs="?", help="the sender's IP address; with --send that of the host that sends"
     )
     parser.add_argument("input", nargs="?", help="the input's id (default: those that the sender sends to)")
-    parser.add_argument("--inventory", default="inventory.py", metavar="FILE", help="default: inventory.py")
-    parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
+    add_cluster_options(parser)
     parser.add_argument(
         "--seconds",
         type=float,
