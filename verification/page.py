@@ -59,7 +59,10 @@ class Arrow:
     start: Box
     end: Box
     status: Status
-    """`ok` where all that goes this way does, `warning` where only some inputs' do, and `wrong` where none do: the node is out."""
+    """`ok` where all that should go this way does, `warning` where only some inputs' events do, and `wrong` where none do. A
+    node in maintenance gets none, and that is a warning."""
+    used: bool = True
+    """Whether anything goes this way."""
 
     @property
     def path(self) -> str:
@@ -137,12 +140,17 @@ def _pools(report: Report, name: str) -> tuple[tuple[str, Status], ...]:
     return tuple(shown)
 
 
-def _passes(vip_report: VipReport, name: str) -> Status:
-    """Which of a VIP's inputs the node gets: all, some or none."""
+def _share(vip_report: VipReport, name: str) -> float:
+    """Which share of a VIP's inputs the node gets: from 0 to 1."""
     inside = [name in members for members in vip_report.pool.values()]
-    if vip_report.holders and inside and all(inside):
+    return sum(inside) / len(inside) if vip_report.holders and inside else 0
+
+
+def _passes(share: float, left: bool) -> Status:
+    """How well that is; `left`: an operator has the node in maintenance."""
+    if share == 1:
         return Status.OK
-    return Status.WARNING if vip_report.holders and any(inside) else Status.WRONG
+    return Status.WARNING if share or left else Status.WRONG
 
 
 def _flow(activity: Activity, name: str, out: bool) -> str:
@@ -166,10 +174,14 @@ def picture(report: Report, activity: Activity) -> Picture:
             _columns(len(report.vips), (_VIP_TOP, _BOX, _VIP_HEIGHT), width), report.vips.items(), strict=True
         )
     )
-    passes = {
-        name: [_passes(vip_report, name) for vip_report in report.vips.values()] for name in report.nodes
+    shares = {
+        name: [_share(vip_report, name) for vip_report in report.vips.values()] for name in report.nodes
     }
-    out = frozenset(name for name, found in passes.items() if set(found) == {Status.WRONG})
+    passes = {
+        name: [_passes(share, name in report.maintenance) for share in found]
+        for name, found in shares.items()
+    }
+    out = frozenset(name for name, found in shares.items() if not any(found))
     flows = tuple(
         Box(
             *column,
@@ -195,15 +207,16 @@ def picture(report: Report, activity: Activity) -> Picture:
     arrows = [
         *(Arrow(senders, vip, vip.status) for vip in vips),
         *(
-            Arrow(vip, flow, passes[node.title][place])
+            Arrow(vip, flow, passes[node.title][place], shares[node.title][place] > 0)
             for place, vip in enumerate(vips)
             for flow, node in zip(flows, nodes, strict=True)
         ),
-        *(Arrow(flow, node, flow.status) for flow, node in zip(flows, nodes, strict=True)),
+        *(
+            Arrow(flow, node, flow.status, node.title not in out)
+            for flow, node in zip(flows, nodes, strict=True)
+        ),
     ]
-    arrows.sort(
-        key=lambda arrow: arrow.status is not Status.WRONG
-    )  # what goes on is drawn over what does not
+    arrows.sort(key=lambda arrow: arrow.used)  # what goes on is drawn over what does not
     return Picture(width, _NODE_TOP + height + _MARGIN, senders, vips, flows, nodes, out, tuple(arrows))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from facts.journal import JournalLine
+from facts.maintenance import MaintenanceState
 from tests.unit.clusters import make_cluster
 from tests.unit.observations import all_well, change, pop_real
 from verification.activity import SHOWN, Activity, Change, history, rates
@@ -140,6 +141,20 @@ def test_a_node_that_gets_nothing_is_drawn_as_out(tmp_path: Path) -> None:
     text = page(report, None, BUSY, NOW)
     assert text.count('<rect class="out"') == 1
     assert text.count("marker-end") == 3
+
+
+def test_a_node_in_maintenance_is_out_and_that_is_only_a_warning(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    note: MaintenanceState = {"by": "alice@laptop", "since": 1, "until": None, "patch": None}
+    notes = {str(cluster.nodes[0].address): note}
+    seen = {name: replace(each, maintenance=notes) for name, each in all_well(cluster).items()}
+    report = judge(cluster, {**seen, "stash2": change(seen["stash2"], virtual_servers=pop_real(0))})
+    drawn = picture(report, BUSY)
+    assert drawn.out == {"stash1"}
+    assert drawn.flows[0].status == Status.WARNING
+    assert [arrow.status for arrow in drawn.arrows] == [*[Status.WARNING] * 2, *[Status.OK] * 3]
+    assert [arrow.used for arrow in drawn.arrows] == [*[False] * 2, *[True] * 3]
+    assert page(report, None, BUSY, NOW).count("marker-end") == 3
 
 
 def test_without_a_master_nothing_gets_through(tmp_path: Path) -> None:
