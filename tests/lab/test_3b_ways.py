@@ -53,6 +53,8 @@ def test_why_names_the_step(cluster: Cluster, fault: Fault) -> None:
     try:
         for name in names:
             cluster.get(name, fault.do)
+        if fault.settles:
+            until(cluster.whole, 60, "the cluster whole until events come")
         if fault.burst:
             cluster.get("sender", f"python3 -c {shlex.quote(BURST)}")
         with cluster.stream("why", port=fault.sends) if fault.sends else nullcontext():

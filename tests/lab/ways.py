@@ -42,6 +42,8 @@ class Fault:
     where: tuple[str, ...] = (MASTER,)
     do: str = ""
     undo: str = ""
+    settles: bool = False
+    """Whether the cluster is whole with it, until events come, and must be waited for first."""
     sends: int | None = PORT
     """The port that the sender sends to meanwhile; None where it sends nothing."""
     heals: bool = False
@@ -212,10 +214,11 @@ FAULTS = (
         "are held up in the pipeline of",
         "get its output's destination back",
         where=BOTH,
-        do=f"mv {EVENTS} {EVENTS}.before; mkfifo -m 666 {EVENTS}",
+        # A file that is open stays so where another one is put in its place; a Logstash that starts opens the new one.
+        do=f"mv {EVENTS} {EVENTS}.before; mkfifo -m 666 {EVENTS}; systemctl restart logstash",
+        settles=True,
         undo=f"timeout 5 cat {EVENTS} >/dev/null & sleep 0.1; rm {EVENTS}; mv {EVENTS}.before {EVENTS}; wait",
         heals=True,
-        long=True,
     ),
 )
 """In the order of the steps."""
