@@ -17,7 +17,9 @@ from lab.elastic import build_logstash, version_of
 from lab.guest import Guest
 from lab.image import build_image
 from lab.network import Network
-from lab.packages import build_elastic, build_repository
+from lab.packages import build_elastic, build_repository, create_keys
+from lab.python import SUITE as PYTHON_SUITE
+from lab.python import fetch_python
 from lab.settings import (
     BOOT_TIMEOUT,
     DEFAULT_RELEASE,
@@ -294,7 +296,7 @@ def build_artifacts(
     """
     with locked_cache() as cache:
         needed = sorted(set(releases))
-        suites = dict.fromkeys(SUITES[el] for el in needed)
+        create_keys(cache)
         with ThreadPoolExecutor() as pool:  # each of these takes a minute or two, by itself
             elastic = (
                 pool.submit(build_logstash, cache, logstash, progress)
@@ -302,13 +304,27 @@ def build_artifacts(
                 else pool.submit(build_elastic, cache, progress)
             )
             kernel = pool.submit(fetch_kernel, cache, progress)
-            debian = [pool.submit(fetch_debian, cache, suite, progress) for suite in suites]
-            for part in (elastic, kernel, *debian):
-                part.result()
+            suites = dict.fromkeys(SUITES[el] for el in needed)
+            python = [pool.submit(fetch_python, cache, progress)] if {*suites} - {PYTHON_SUITE} else []
+            debian = {suite: pool.submit(fetch_debian, cache, suite, progress) for suite in suites}
+
+            def image(el: int) -> Path:
+                for part in (debian[SUITES[el]], *python):
+                    part.result()
+                return build_image(cache, el, modules_of(kernel.result()), progress)
+
+            def repository(el: int) -> Path:
+                debian[SUITES[el]].result()
+                return build_repository(cache, el, progress)
+
+            # What waits comes after what it waits for: the pool begins them in this order.
+            images = {el: pool.submit(image, el) for el in needed}
+            # One after the other, as they are signed with one key, whose agent ends with each.
+            repositories = pool.submit(lambda: {el: repository(el) for el in needed})
         yield Artifacts(
             kernel.result(),
-            {el: build_image(cache, el, modules_of(kernel.result()), progress) for el in needed},
-            {el: build_repository(cache, el, progress) for el in needed},
+            {el: part.result() for el, part in images.items()},
+            repositories.result(),
             elastic.result(),
             version_of(logstash) if logstash else None,
         )

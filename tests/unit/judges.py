@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import fcntl
 import os
 import re
 import subprocess
@@ -33,12 +34,14 @@ def debian(package: str) -> Path:
     """
     unpacked = cache_dir() / "unpacked"
     unpacked.mkdir(parents=True, exist_ok=True)
-    if not (unpacked / package).exists():
-        with tempfile.TemporaryDirectory(dir=unpacked) as name:
-            work = Path(name)
-            run("apt-get", "download", "-qq", package, cwd=work)
-            run("dpkg-deb", "-x", *work.glob("*.deb"), work / "tree")
-            (work / "tree").rename(unpacked / package)
+    with (unpacked / f"{package}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
+        if not (unpacked / package).exists():
+            with tempfile.TemporaryDirectory(dir=unpacked) as name:
+                work = Path(name)
+                run("apt-get", "download", "-qq", package, cwd=work)
+                run("dpkg-deb", "-x", *work.glob("*.deb"), work / "tree")
+                (work / "tree").rename(unpacked / package)
     return unpacked / package
 
 

@@ -1,5 +1,6 @@
 """What a sender can reach and should not, tried by the script that really runs there."""
 
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.unit.clusters import make_cluster
 from tests.unit.events import pythons
 from verification.exposed import find_exposed
 from verification.report import Status
+
+
+OWN = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
+"""The addresses of these tests begin with it: other processes run them at the same time."""
 
 
 class Sender:
@@ -34,15 +39,15 @@ class Sender:
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(checks, "UNUSABLE", {})  # the nodes are this machine
-    nodes = [{"name": f"stash{n}", "address": f"127.0.7.{n}"} for n in (1, 2, 3)]
-    settings = {"nodes": nodes, "network": "127.0.0.0/8", "vip": "127.0.7.10", "senders": ["127.0.0.0/8"]}
+    nodes = [{"name": f"stash{n}", "address": f"{OWN}.{n}"} for n in (1, 2, 3)]
+    settings = {"nodes": nodes, "network": "127.0.0.0/8", "vip": f"{OWN}.10", "senders": ["127.0.0.0/8"]}
     return Cluster.model_validate(make_cluster(tmp_path).model_dump(mode="json", by_alias=True) | settings)
 
 
 @pytest.mark.parametrize("python", pythons())
 def test_an_api_that_answers_a_sender(cluster: Cluster, python: str) -> None:
     """The second one's; the first one refuses, and the third one listens elsewhere."""
-    with socket.create_server(("127.0.7.2", 9600)), socket.create_server(("127.0.7.3", 9601)):
+    with socket.create_server((f"{OWN}.2", 9600)), socket.create_server((f"{OWN}.3", 9601)):
         (problem,) = find_exposed(cast(Host, Sender(python)), cluster)
     assert (problem.status, problem.node) == (Status.WARNING, "stash2")
     assert problem.what == "Logstash's API answers sender, which only sends events"
@@ -54,7 +59,7 @@ def test_a_sender_that_is_a_monitor_may_read_the_api(cluster: Cluster) -> None:
     data = cluster.model_dump(mode="json", by_alias=True)
     monitored = Cluster.model_validate({**data, "monitors": ["127.0.0.0/28"]})
     others = Cluster.model_validate({**data, "monitors": ["127.0.9.0/24"]})
-    with socket.create_server(("127.0.7.2", 9600)):
+    with socket.create_server((f"{OWN}.2", 9600)):
         assert find_exposed(cast(Host, Sender()), monitored) == []
         assert [problem.node for problem in find_exposed(cast(Host, Sender()), others)] == ["stash2"]
 
