@@ -2,25 +2,41 @@
 
 import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.lab.conftest import NODES, Cluster
 
-SAMPLE = "while sleep 0.2; do ps -eo args; done"
-"""What everybody on a machine can see of its processes, again and again."""
+SAMPLE = """
+import os, select, sys, time
+end, seen = time.time() + 600, set()
+while time.time() < end and not select.select([sys.stdin], [], [], 0.1)[0]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as command:
+                words = command.read().replace(b"\\0", b" ").decode("utf-8", "replace")
+        except (IOError, OSError):  # it has ended
+            continue
+        if words not in seen:
+            seen.add(words)
+            print(words)
+            sys.stdout.flush()
+"""
+"""What everybody on a machine can see of its processes, until the input ends. A process for each look would take much of a
+guest's time."""
 
 
 @contextmanager
 def sampled(cluster: Cluster) -> Iterator[list[str]]:
     """Meanwhile the processes of this machine and of the nodes are looked at. Afterwards the list has what was seen: first here."""
-    commands = [["sh", "-c", SAMPLE]] + [
-        [*cluster.lab.ssh_command(name), f"timeout 600 sh -c {shlex.quote(SAMPLE)}"] for name in NODES
+    commands = [[sys.executable, "-c", SAMPLE]] + [
+        [*cluster.lab.ssh_command(name), f"python3 -c {shlex.quote(SAMPLE)}"] for name in NODES
     ]
     seen: list[str] = []
     processes = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for command in commands
     ]
     output = [""] * len(processes)
@@ -36,11 +52,11 @@ def sampled(cluster: Cluster) -> Iterator[list[str]]:
         yield seen
     finally:
         for process in processes:
-            process.terminate()
-            process.wait()
-        for reader in readers:
-            reader.join()
-        seen += output
-        for process in processes:
+            assert process.stdin
+            process.stdin.close()
+        for process, reader in zip(processes, readers, strict=True):
+            reader.join(timeout=60)
+            process.wait(timeout=60)
             if process.stdout:
                 process.stdout.close()
+        seen += output
