@@ -3,7 +3,7 @@
 import os
 
 import gevent
-import pyinfra  # noqa: F401  # first of all: threads made by what was imported before would never be joined
+import pyinfra_cli  # noqa: F401  # first of all: what takes Thread before this patches it makes threads that are never joined
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-INTERVAL = 0.02
-"""Seconds between two evaluations of the condition."""
+SHORTEST, LONGEST = 0.02, 1.0
+"""Seconds between two evaluations of the condition: twice what one takes, within these bounds. What is waited for gets most of the
+machine's time."""
 
 T = TypeVar("T")
 
@@ -18,9 +19,10 @@ def until(
     When the time is over, the test fails with `what` was waited for. It can be a function, which is called only then.
     """
     deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, (
-            f"not within {seconds:g} s: {what if isinstance(what, str) else what()}"
-        )
-        time.sleep(INTERVAL)
-    return result
+    while True:
+        start = time.monotonic()
+        if result := condition():
+            return result
+        now = time.monotonic()
+        assert now < deadline, f"not within {seconds:g} s: {what if isinstance(what, str) else what()}"
+        time.sleep(min(max(SHORTEST, 2 * (now - start)), LONGEST))

@@ -213,11 +213,12 @@ FAULTS = (
         "output",
         "are held up in the pipeline of",
         "get its output's destination back",
-        where=BOTH,
+        where=(BACKUP,),
         # A file that is open stays so where another one is put in its place; a Logstash that starts opens the new one.
         do=f"mv {EVENTS} {EVENTS}.before; mkfifo -m 666 {EVENTS}; systemctl restart logstash",
         settles=True,
-        undo=f"timeout 5 cat {EVENTS} >/dev/null & sleep 0.1; rm {EVENTS}; mv {EVENTS}.before {EVENTS}; wait",
+        undo=f"timeout 20 cat {EVENTS} >/dev/null & sleep 0.1; rm {EVENTS}; mv {EVENTS}.before {EVENTS}; "
+        "systemctl restart logstash; wait",
         heals=True,
     ),
 )
