@@ -17,7 +17,6 @@ from tests.unit.events import pythons
 from verification.exposed import find_exposed
 from verification.report import Status
 
-
 OWN = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
 """The addresses of these tests begin with it: other processes run them at the same time."""
 
