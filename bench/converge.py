@@ -60,7 +60,7 @@ COLUMNS = (
     *("run", "by", "runs", "wall, s: min", "median", "max", "controller's CPU, s"),
     *("each guest's CPU, s", "its processes", "ssh commands to it"),
 )
-LOGSTASH_START_DELAY = 2.0
+LOGSTASH_DELAY = 2.0
 """Seconds that Logstash's stand-in takes to start in a lab that is created here: the lab's own default."""
 IDLE = 20
 """Seconds for which the table shows what the guests use without any run."""
@@ -157,7 +157,7 @@ class Bench:
         def run(tool: Deploy | Ansible) -> Cost:
             self.ansible.disconnect()
             self.lab.down()
-            self.lab.up(len(NODES), LOGSTASH_START_DELAY, lambda text: None)
+            self.lab.up(len(NODES), LOGSTASH_DELAY, lambda text: None)
             self.log_commands()
             return self.run(tool, "fresh", AS_BEFORE)
 

@@ -67,6 +67,9 @@ LEAVE_TIME = 2.0
 """Seconds for which a Logstash that is to stop still takes events: until all services know, and keepalived follows, which
 looks once a second on EL 7 and 8."""
 
+DRAINED_MINUTES = 4
+"""How old a drain flag may be to be the deploy's own, which waits until the node is out of all pools: it expires after 5."""
+
 
 def verdict(node: Node, input_id: str) -> str:
     """The file that says whether this input of this node is up: it is empty then, and holds `1` otherwise."""
@@ -220,7 +223,13 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         maintenance=MAINTENANCE_FLAG,
         spare_verdict=SPARE_VERDICT,
     )
-    leave = render("leave.service.j2", folder=DRAINED, flag=f"{DRAINED}/{node.address}", seconds=LEAVE_TIME)
+    leave = render(
+        "leave.service.j2",
+        folder=DRAINED,
+        flag=f"{DRAINED}/{node.address}",
+        seconds=LEAVE_TIME,
+        minutes=DRAINED_MINUTES,
+    )
     return [
         access_file(cluster),
         check_script(el, read_by=UNIT),

@@ -40,11 +40,11 @@ def cli() -> None:
     help="Number of nodes: stash1, stash2, …",
 )
 @click.option(
-    "--logstash-start-delay",
+    "--logstash-delay",
     type=float,
     default=2.0,
     show_default=True,
-    help="Seconds that Logstash takes to start.",
+    help="Seconds that Logstash takes to start, and to stop.",
 )
 @el_option
 @click.option(
@@ -52,12 +52,12 @@ def cli() -> None:
     metavar="VERSION|FILE",
     help="Elastic's own Logstash in the stand-in's place: a version, such as 9.3.8, which is fetched, or its RPM file.",
 )
-def up(nodes: int, logstash_start_delay: float, el: tuple[int, ...], logstash: str | None) -> None:
+def up(nodes: int, logstash_delay: float, el: tuple[int, ...], logstash: str | None) -> None:
     """Build what is missing, boot the guests and wait until they are up."""
     lab = Lab.here()
     try:
         with show_progress() as progress:
-            lab.up(nodes, logstash_start_delay, progress, el, logstash)
+            lab.up(nodes, logstash_delay, progress, el, logstash)
     except KeyboardInterrupt:
         lab.down()
         raise LabError("interrupted; the lab has been removed") from None

@@ -75,7 +75,7 @@ class Guest:
     def console(self) -> Path:
         return self.folder / "console.log"
 
-    def write_seed(self, el: int, repository: Path, authorized_key: str, logstash_start_delay: float) -> str:
+    def write_seed(self, el: int, repository: Path, authorized_key: str, logstash_delay: float) -> str:
         """Write the seed for the first boot and return the guest's public ssh host key.
 
         The EL's release RPM is installed into the seed, so that the guest takes over the rpm database, too.
@@ -103,7 +103,9 @@ class Guest:
         files = {
             "etc/hostname": f"{self.name}\n",
             "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{hosts}",
-            "etc/default/logstash": f"LOGSTASH_STANDIN_START_DELAY={logstash_start_delay}\n",
+            "etc/default/logstash": "".join(
+                f"LOGSTASH_STANDIN_{name}_DELAY={logstash_delay}\n" for name in ("START", "STOP")
+            ),
             f"home/{USER}/.ssh/authorized_keys": authorized_key,
             f"home/{UNPRIVILEGED_USER}/.ssh/authorized_keys": authorized_key,
             network_path: network_text,

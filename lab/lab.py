@@ -128,7 +128,7 @@ class Lab:
     def up(
         self,
         nodes: int,
-        logstash_start_delay: float,
+        logstash_delay: float,
         progress: Callable[[str], None],
         el: Sequence[int] = (DEFAULT_RELEASE,),
         logstash: str | None = None,
@@ -143,7 +143,7 @@ class Lab:
         if not self.guests:
             releases = dict(zip(machines(nodes), itertools.cycle(el), strict=False))
             with build_artifacts(releases.values(), progress, logstash) as artifacts:
-                self._create(releases, logstash_start_delay, artifacts)
+                self._create(releases, logstash_delay, artifacts)
                 register(cache_dir(), self.folder)
                 prune(cache_dir())
         elif version != self.logstash:
@@ -243,16 +243,14 @@ class Lab:
         """The file that names the version of Elastic's own Logstash; the lab's inventory reads it, too."""
         return self.folder / "logstash"
 
-    def _create(
-        self, releases: Mapping[Machine, int], logstash_start_delay: float, artifacts: Artifacts
-    ) -> None:
+    def _create(self, releases: Mapping[Machine, int], logstash_delay: float, artifacts: Artifacts) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.folder / "key")
         public = (self.folder / "key.pub").read_text()
         known_hosts, config = [], []
         for machine, el in releases.items():
             guest = Guest(machine, self.network, self.folder / "guests" / machine.name)
-            host_key = guest.write_seed(el, artifacts.repositories[el], public, logstash_start_delay)
+            host_key = guest.write_seed(el, artifacts.repositories[el], public, logstash_delay)
             guest.image.write_text(str(artifacts.images[el]))
             known_hosts.append(f"{machine.name},{machine.address} {host_key}")
             config.append(

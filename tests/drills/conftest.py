@@ -58,7 +58,7 @@ def three() -> Iterator[Three]:
     lab = Lab(ROOT / ".lab-test")
     lab.down()
     try:
-        lab.up(nodes=3, el=(9, 10, 8), logstash_start_delay=2.0, progress=lambda text: None)
+        lab.up(nodes=3, el=(9, 10, 8), logstash_delay=2.0, progress=lambda text: None)
         cluster = Three(lab)
         cluster.inventory("three", nodes=ALL_ADDRESSES, vrrp=3)
         done = cluster.deploy("-y", inventory=cluster.file)

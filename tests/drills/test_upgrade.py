@@ -29,7 +29,7 @@ def old(release: Path) -> Iterator[Cluster]:
     lab = Lab(ROOT / ".lab-test")
     lab.down()
     try:
-        lab.up(nodes=2, el=(9, 8), logstash_start_delay=2.0, progress=lambda text: None)
+        lab.up(nodes=2, el=(9, 8), logstash_delay=2.0, progress=lambda text: None)
         cluster = Cluster(lab, release, python_for(release))
         done = cluster.deploy("-y", inventory=cluster.inventory("upgrade"))
         assert done.returncode == 0, done.stdout + done.stderr
