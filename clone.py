@@ -10,7 +10,7 @@ from pyinfra import host
 
 from cluster import cluster_of_host, is_node
 from operations import clone
-from remote import preflight
+from remote import lock, preflight, snapshot
 from remote.clone import inspect
 
 preflight.prepare(host)
@@ -19,6 +19,9 @@ if is_node(host):
     cluster = cluster_of_host(host)
     node = cluster.node(host.name)
     preflight.require_el(host, node)
+    # With `ssh_hostname`, each node's name leads to this machine.
+    lock.arm(host.state, cluster, only=host.state.inventory.get_host(host.name))
+    snapshot.install(host, [])
     clone.become(
         name=f"10. Clone: becomes {node.name}",
         plan=inspect(host, cluster, node),

@@ -17,6 +17,7 @@ from cluster.plugins import (
     CODECS,
     STICKY_PORTS,
     CodecRow,
+    release_of,
     tls_options,
 )
 from cluster.types import Address, Network
@@ -427,6 +428,13 @@ def _check_logstash(cluster: Cluster) -> None:
             "would count as down; choose 7.4.0 or later, or one pipeline for all inputs"
         )
     for index, input in enumerate(cluster.inputs):
+        for protocol in input.protocols:
+            since = input.known.since.get(protocol)
+            if since and release_of(cluster.major, version) < since:
+                raise ValueError(
+                    f"inputs.{index}.protocol: Logstash's {input.plugin} input listens on {protocol} from "
+                    f"{since[0]}.{since[1]} on only; choose that or a newer one with version or logstash, or take it out"
+                )
         names = tls_options(next(iter(input.plugins)), cluster.major, version) if input.tls else None
         if input.tls and names and input.tls.clients not in names.values:
             raise ValueError(

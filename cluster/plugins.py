@@ -66,6 +66,8 @@ class Plugin:
     """`udp`, `tcp` or `both`: what it listens on, unless the inventory says otherwise; None where that is unknown."""
     select: Mapping[str, Options] = field(default_factory=dict)
     """By the inventory's `protocol`: the options that make it listen on that."""
+    since: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By protocol: the first Logstash in which it can listen on that, where not all of them can."""
     sticky: str | None = None
     """What it takes over UDP, where several datagrams belong together."""
     probe: bool = False
@@ -119,7 +121,6 @@ PLUGINS = {
         ipv6=False,  # its UDP socket is one of IPv4, whatever `host` says
         reserved=("port_udp", "port_tcp"),
     ),
-    # TCP since Logstash 8.15.
     "snmptrap": Plugin(
         ("udp", "tcp"),
         "udp",
@@ -127,6 +128,7 @@ PLUGINS = {
             "tcp": {"supported_transports": ["tcp"]},
             "both": {"supported_transports": ["udp", "tcp"]},
         },
+        since={"tcp": (8, 15)},  # its integration with `snmp`
     ),
     "ganglia": Plugin(("udp",), "udp"),
 }
@@ -136,9 +138,14 @@ UNKNOWN = Plugin()
 def tls_options(plugin: str, logstash: int, version: str | None) -> TlsOptions | None:
     """A plugin's options for TLS in this Logstash: its major version, and the exact one where the inventory names it."""
     known = PLUGINS.get(plugin, UNKNOWN)
+    return known.old_tls if known.old_tls and release_of(logstash, version) < STANDARD_SINCE else known.tls
+
+
+def release_of(logstash: int, version: str | None) -> tuple[int, ...]:
+    """Logstash's release, to be compared: the exact version where the inventory names it, or else the newest one of its major
+    version."""
     exact = version not in (None, "latest")
-    release = tuple(map(int, str(version).split("."))) if exact else (logstash, sys.maxsize)
-    return known.old_tls if known.old_tls and release < STANDARD_SINCE else known.tls
+    return tuple(map(int, str(version).split("."))) if exact else (logstash, sys.maxsize)
 
 
 FETCHING = {

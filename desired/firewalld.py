@@ -217,7 +217,7 @@ def _may_meet(rule: str, sources: list[str], sets: dict[str, list[str]]) -> bool
     """Whether a packet that this rule accepts may come from one of a zone's sources."""
     kind, value = _FROM.findall(rule)[0]
     accepted = [_network(text) for text in (sets[value] if kind == "ipset" else [value])]
-    for source in map(_bound, sources):
+    for source in map(bound_network, sources):
         # Anybody may be behind a MAC address or in an ipset, and the next day somebody else.
         if source is None or any(source.version == one.version and source.overlaps(one) for one in accepted):
             return True
@@ -230,7 +230,7 @@ def _network(text: str) -> Network:
 
 
 @cache
-def _bound(source: str) -> Network | None:
+def bound_network(source: str) -> Network | None:
     """The network of a zone's source; None for a MAC address or an ipset."""
     try:
         return ip_network(source, strict=False)
@@ -268,7 +268,7 @@ def denied_sources(cluster: Cluster, present: RulesState) -> list[Denied]:
     own = [address for node in cluster.nodes for address in (*node.addresses, *cluster.sources_of(node))]
     ours = dict.fromkeys([*own, *inputs])
     zones = [(name, zone) for name, zone in present["source_zones"].items() if zone["target"] in _DENYING]
-    bound = [(name, text, _bound(text)) for name, zone in zones for text in zone["sources"]]
+    bound = [(name, text, bound_network(text)) for name, zone in zones for text in zone["sources"]]
     return [
         Denied(_spelled(source), name, text)
         for source in ours
@@ -299,17 +299,28 @@ def _present(present: RulesState, zone: str) -> dict[str, set[str] | None]:
     return {name: None if rules is None else set(rules) for name, rules in both.items()}
 
 
-def unmanaged(rules: list[str], present: RulesState, record: dict[str, list[str]]) -> list[str]:
-    """The rules in the interface's zone that are neither desired nor in the record: others have put them there."""
-    ours = {*rules, *record.get("direct", []), *(value.split(" ", 1)[1] for value in record.get("rich", []))}
-    return [rule for rule in dict.fromkeys(present["permanent"] + present["runtime"]) if rule not in ours]
+def unmanaged(
+    placed: dict[str, list[str]], present: RulesState, record: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """By zone, the interface's own first: the rules that are neither desired nor in the record, so that others have put them
+    there."""
+    ours = {*record.get("direct", []), *(value.split(" ", 1)[1] for value in record.get("rich", []))}
+    zones = {present["zone"]: present, **present["source_zones"]}
+    return {
+        name: [
+            rule
+            for rule in dict.fromkeys([*(zone["permanent"] or []), *(zone["runtime"] or [])])
+            if rule not in ours and rule not in placed.get(name, [])
+        ]
+        for name, zone in zones.items()
+    }
 
 
 def obsolete(
     placed: dict[str, list[str]], present: RulesState, record: dict[str, list[str]]
 ) -> dict[str, list[str]]:
     """By zone: the rules of an earlier deploy that are no longer desired there."""
-    others = unmanaged(placed[present["zone"]], present, record)
+    others = unmanaged(placed, present, record)[present["zone"]]
     recorded = {*record.get("rich", [])}
     found = {
         present["zone"]: [

@@ -26,7 +26,8 @@ FILE = f"/etc/systemd/system/{UNIT}.service"
 SERVICE = "/etc/keepalived/logstash_ha_health.py"
 """Beside the health script, whose module it is built on."""
 MODULES = tuple(
-    f"/etc/keepalived/logstash_ha_{name}.py" for name in ("channel", "listeners", "metrics", "slow_start")
+    f"/etc/keepalived/logstash_ha_{name}.py"
+    for name in ("api", "channel", "flags", "links", "listeners", "metrics", "peers", "slow_start")
 )
 """What the service is built on, beside the health script."""
 SETTINGS = "/etc/keepalived/logstash_ha_health.json"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from cluster import API_PORT, Address, Cluster, Network, Node
+from cluster import API_PORT, Address, Cluster, Network, Node, VirtualServer
 from desired.firewalld import SYNC_PORT
 
+Bound = Sequence[Network] | None
+"""The networks that a zone of firewalld is for, where its sources decide; None where an interface does."""
+EVERYONE: dict[int, Network] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 DENY = {"DROP", "REJECT", "DNAT", "REDIRECT"}
 """What keeps a packet from its destination (iptables-extensions(8))."""
 _PROTOCOLS = {"112": "vrrp", "6": "tcp", "17": "udp", "all": None, "0": None}
@@ -71,11 +74,14 @@ def parse_rich(text: str) -> Rule | None:
 def parse_iptables(text: str) -> Rule | None:
     """A direct rule, or a rule in a chain of the kernel: `FAMILY TABLE`, and what iptables-save(8) writes.
 
-    None for one that decides nothing, that picks single packets, or that is for what the machine forwards.
+    None for one that decides nothing, that picks single packets, or that is for what the machine forwards; and for one that
+    accepts what the machine sends, or what has yet to pass the table `filter`: it opens nothing.
     """
-    family, _, *words = shlex.split(text)
+    family, table, *words = shlex.split(text)
     chain = words.pop(words.index("-A") + 1 if "-A" in words else 0)
     if "-j" not in words[:-1] or _NOTHING_OF_OURS & set(words) or chain == "FORWARD":
+        return None
+    if words[words.index("-j") + 1] == "ACCEPT" and (table != "filter" or chain.startswith("OUTPUT")):
         return None
     here, there = ("-s", "-d") if chain in ("OUTPUT", "POSTROUTING") else ("-d", "-s")
     options: dict[str, str] = {}
@@ -105,8 +111,13 @@ def parse_iptables(text: str) -> Rule | None:
         return None
 
 
-def keeps_out(cluster: Cluster, node: Node, rule: Rule | None) -> bool:
-    """Whether a rule denies or diverts packets that this node needs from other nodes or from senders."""
+def keeps_out(cluster: Cluster, node: Node, rule: Rule | None, bound: Bound = None) -> bool:
+    """Whether a rule denies or diverts packets that this node needs from other nodes or from senders.
+
+    + bound: the networks that the rule's zone is for; everyone, if None
+    """
+    if rule and bound is not None and rule.source is None:
+        return any(keeps_out(cluster, node, replace(rule, source=network)) for network in bound)
     return bool(
         rule
         and rule.verdict in DENY
@@ -118,17 +129,70 @@ def keeps_out(cluster: Cluster, node: Node, rule: Rule | None) -> bool:
     )
 
 
-def opens_api(cluster: Cluster, node: Node, rule: Rule | None) -> bool:
-    """Whether a rule lets everyone reach Logstash's API."""
-    return bool(
-        rule
-        and rule.verdict == "ACCEPT"
-        and rule.for_everyone
-        and rule.interface in (None, *cluster.interfaces_of(node))
-        and rule.version in (None, node.address.version)
-        and _overlaps(rule.destination, [node.address])
-        and _covers(rule, "tcp", API_PORT)
+def opens_api(cluster: Cluster, node: Node, rule: Rule | None, bound: Bound = None) -> Network | None:
+    """The first network that a rule lets reach Logstash's API, of those that it is for: neither nodes nor monitors.
+
+    + bound: the networks that the rule's zone is for; everyone, if None
+    """
+    allowed = [*(member.at(node.address.version) for member in cluster.nodes), *cluster.monitors]
+    return _lets_in(cluster, node, rule, bound, node.address, API_PORT, "tcp", allowed)
+
+
+def opens_input(
+    cluster: Cluster, node: Node, rule: Rule | None, bound: Bound = None
+) -> tuple[Network, VirtualServer] | None:
+    """The first network that a rule lets send to an input, of those that it is for: neither nodes nor senders of it."""
+    for server in cluster.virtual_servers:
+        nodes = [address for member in cluster.nodes for address in member.addresses]
+        allowed = [*nodes, *cluster.senders_of(server.input, server.vip)]
+        at = [(real.address, real.port) for real in server.real_servers if real.node == node]
+        for address, port in [(server.vip, server.port), *at]:
+            protocol = server.protocol.lower()
+            if network := _lets_in(cluster, node, rule, bound, address, port, protocol, allowed):
+                return network, server
+    return None
+
+
+def _lets_in(
+    cluster: Cluster,
+    node: Node,
+    rule: Rule | None,
+    bound: Bound,
+    address: Address,
+    port: int,
+    protocol: str,
+    allowed: Iterable[Address | Network],
+) -> Network | None:
+    """The first network, of those that a rule accepts at this address and port, that is not wholly inside an allowed one."""
+    version = address.version
+    if (
+        rule is None
+        or rule.verdict != "ACCEPT"
+        or not rule.for_everyone
+        or rule.interface not in (None, *cluster.interfaces_of(node))
+        or rule.version not in (None, version)
+        or not _overlaps(rule.destination, [address])
+        or not _covers(rule, protocol, port)
+    ):
+        return None
+    networks = [ip_network(one) for one in allowed]
+    candidates = [EVERYONE[version]] if bound is None else bound
+    return next(
+        (
+            one
+            for one in candidates
+            if one.version == version
+            and not any(one.version == each.version and _inside(one, each) for each in networks)
+        ),
+        None,
     )
+
+
+def _inside(network: Network, other: Network) -> bool:
+    """Whether a network is wholly inside another one of its family."""
+    return int(other.network_address) <= int(network.network_address) and int(
+        network.broadcast_address
+    ) <= int(other.broadcast_address)
 
 
 def port_rule(text: str, verdict: str = "ACCEPT") -> Rule:

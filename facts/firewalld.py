@@ -193,12 +193,40 @@ _ZONE = "zone "
 _UNQUOTE = 'zone=${zone#*\\"} && zone=${zone%\\"}'
 
 
-def _find_zone(interface: str) -> str:
-    """A shell command that sets `zone` to firewalld's answer, the zone that `interface` is in."""
-    return (
-        f"zone=$({_CALL} {_NAME}.zone getZoneOfInterface s {shlex.quote(interface)})"
-        f' && {{ [ "$zone" != \'s ""\' ] || zone=$({_CALL} {_NAME} getDefaultZone); }}'
-    )
+def _find_zones(interface: str, others: Iterable[str]) -> list[str]:
+    """Lines of shell that set `active` to all active zones, `zone` to that of `interface`, `others` to those that have sources,
+    and `more` to those of the further interfaces, which are `others` here."""
+    name = shlex.quote(f'"{interface}"')
+    further = [shlex.quote(f'"interfaces" "{other}"') for other in others]
+    lines = [
+        f"active=$({_CALL} {_NAME}.zone getActiveZones) && {{ set -f; set -- $active; set +f; }}",
+        f"&& zone= && others={' && more= && found=0' if further else ''} && shift 2",
+        "&& while [ $# -gt 1 ]; do name=$1 kinds=$2; shift 2;",
+        "while [ $kinds -gt 0 ] && [ $# -gt 1 ]; do kind=$1 left=$2 kinds=$((kinds - 1)); shift 2;",
+        """[ "$kind" != '"sources"' ] || others="$others $name";""",
+        f"""while [ $left -gt 0 ] && [ $# -gt 0 ]; do [ "$kind $1" != '"interfaces" '{name} ] || zone="s $name";""",
+    ]
+    if further:
+        lines.append(
+            f"""case "$kind $1" in {"|".join(further)}) more="$more $name" found=$((found + 1)) ;; esac;"""
+        )
+    lines.append("left=$((left - 1)); shift; done; done; done")
+    if further:
+        lines.append(
+            f'&& {{ [ $found -ge {len(further)} ] || {{ kept=$({_CALL} {_NAME} getDefaultZone) && more="$more ${{kept#s }}"; }}; }}'
+        )
+    return [*lines, f'&& {{ [ -n "$zone" ] || zone=$({_CALL} {_NAME} getDefaultZone); }}']
+
+
+_FIND_KEPT_SOURCES = [
+    # A rich rule has an element `source` of its own.
+    f"&& files= && set -- {_ZONES} && {{ [ ! -e $1 ] || files=$("
+    "sed -sn 's/<rule.*<\\/rule>//; /<rule/,/<\\/rule>/d; /<source /{F;p}' $*); }",
+    """&& for file in $files; do case $file in /*) file=${file##*/}; others="$others ${file%.xml}" ;; esac; done""",
+]
+"""Lines of shell that set `files` to the paths of zones' files with their elements `source`, and add the zones to `others`."""
+_EACH_NAME = 'do name=${name#\\"}; name=${name%\\"}; case $seen in *" $name "*) continue ;; esac; seen="$seen$name "; echo "zone $name";'
+"""The beginning of a loop over zones, in quotes or not, that does each of them once."""
 
 
 def _ask_kept_zone(method: str) -> str:
@@ -254,45 +282,19 @@ class FirewallRules(FactBase[RulesState | None]):
     """
 
     def command(self, interface: str, sets: Iterable[str] = (), others: Iterable[str] = ()) -> str:
-        name = shlex.quote(f'"{interface}"')
-        further = [shlex.quote(f'"interfaces" "{other}"') for other in others]
+        further = list(others)
         lines = [
-            f"active=$({_CALL} {_NAME}.zone getActiveZones) && {{ set -f; set -- $active; set +f; }}",
-            f"&& zone= && others={' && more= && found=0' if further else ''} && shift 2",
-            "&& while [ $# -gt 1 ]; do name=$1 kinds=$2; shift 2;",
-            "while [ $kinds -gt 0 ] && [ $# -gt 1 ]; do kind=$1 left=$2 kinds=$((kinds - 1)); shift 2;",
-            """[ "$kind" != '"sources"' ] || others="$others $name";""",
-            f"""while [ $left -gt 0 ] && [ $# -gt 0 ]; do [ "$kind $1" != '"interfaces" '{name} ] || zone="s $name";""",
-            *(
-                [
-                    f"""case "$kind $1" in {"|".join(further)}) more="$more $name" found=$((found + 1)) ;; esac;"""
-                ]
-                if further
-                else []
-            ),
-            "left=$((left - 1)); shift; done; done; done",
-            *(
-                [
-                    f'&& {{ [ $found -ge {len(further)} ] || {{ kept=$({_CALL} {_NAME} getDefaultZone) && more="$more ${{kept#s }}"; }}; }}'
-                ]
-                if further
-                else []
-            ),
-            f'&& {{ [ -n "$zone" ] || zone=$({_CALL} {_NAME} getDefaultZone); }}',
+            *_find_zones(interface, further),
             f'&& echo "$zone" && {_UNQUOTE}',
             f'&& {_CALL} {_NAME}.zone getRichRules s "$zone"',
             f"&& {_CALL} {_NAME}.direct getAllRules",
             f"&& {_ask_kept_zone('getRichRules')}",
             f"&& {_CALL}/config {_NAME}.config.direct getAllRules",
             '&& echo "$active"',
-            # A rich rule has an element `source` of its own.
-            f"&& files= && set -- {_ZONES} && {{ [ ! -e $1 ] || files=$("
-            "sed -sn 's/<rule.*<\\/rule>//; /<rule/,/<\\/rule>/d; /<source /{F;p}' $*); }",
-            """&& for file in $files; do case $file in /*) file=${file##*/}; others="$others ${file%.xml}" ;; esac; done""",
+            *_FIND_KEPT_SOURCES,
             '&& { [ -z "$files" ] || echo "$files"; } && seen=" $zone "',
             *(['&& echo "interfaces$more" && others="$others$more"'] if further else []),
-            '&& for name in $others; do name=${name#\\"}; name=${name%\\"};',
-            'case $seen in *" $name "*) continue ;; esac; seen="$seen$name "; echo "zone $name";',
+            f"&& for name in $others; {_EACH_NAME}",
             f"{_CALL} {_NAME}.zone getRichRules s $name 2>/dev/null || echo -;",
             f'kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}',
             f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getTarget',
@@ -322,20 +324,22 @@ class ZoneOpenings(TypedDict):
 
 
 class ZoneState(TypedDict):
-    """A zone in force, and as firewalld's next start makes it."""
+    """A zone in force, and as firewalld's next start makes it. None where a configuration does not have the zone."""
 
-    runtime: ZoneOpenings
-    permanent: ZoneOpenings
+    runtime: ZoneOpenings | None
+    permanent: ZoneOpenings | None
 
 
 def parse_zones(output: list[str]) -> dict[str, ZoneState] | None:
-    """Of each zone, a line `zone NAME`, and two of busctl's answers: its settings in force, and those of the next start. None
-    where one is missing."""
+    """Of each zone, a line `zone NAME`, and two of busctl's answers, its settings in force and those of the next start; `-`
+    stands for an error. None where an answer is missing, or both are errors."""
     zones = {}
     for name, lines in split(output, _ZONE).items():
         try:
-            runtime, permanent = [_openings(_values(line)) for line in lines]
+            runtime, permanent = [None if line == "-" else _openings(_values(line)) for line in lines]
         except (ValueError, StopIteration):
+            return None
+        if runtime is None and permanent is None:
             return None
         zones[name] = ZoneState(runtime=runtime, permanent=permanent)
     return zones or None
@@ -371,7 +375,8 @@ def _openings(values: list[str]) -> ZoneOpenings:
 
 class ZoneSettings(FactBase[dict[str, ZoneState] | None]):
     """
-    What the zones of these interfaces let in beside their rich rules, by zone. None where firewalld does not run. Needs root.
+    What zones let in beside their rich rules, by zone: those of these interfaces, and those that sources are bound to, now
+    or after firewalld's next start. None where firewalld does not run. Needs root.
 
     .. code:: python
 
@@ -384,16 +389,16 @@ class ZoneSettings(FactBase[dict[str, ZoneState] | None]):
     """
 
     def command(self, interfaces: Sequence[str]) -> str:
-        read = f"""echo "{_ZONE}$zone" && {_CALL} {_NAME} getZoneSettings s "$zone" && {_ask_kept_zone("getSettings")}"""
-        first, *others = [f"{_find_zone(interface)} && {_UNQUOTE}" for interface in interfaces]
-        commands = [f"{first} && {read}"]
-        if others:
-            commands[0] = f'{first} && seen=" $zone " && {read}'
-        commands += [
-            f"""{find} && case $seen in *" $zone "*) ;; *) seen="$seen$zone "; {read} ;; esac"""
-            for find in others
+        first, *others = interfaces
+        lines = [
+            *_find_zones(first, others),
+            *_FIND_KEPT_SOURCES,
+            f"""&& seen=' ' && for name in ${{zone#s }}{" $more" if others else ""} $others; {_EACH_NAME}""",
+            f"{_CALL} {_NAME} getZoneSettings s $name 2>/dev/null || echo -;",
+            f'{{ kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}',
+            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getSettings; }} || echo -; done',
         ]
-        return f"{' && '.join(commands)} || true"
+        return " ".join([*lines, "|| true"])
 
     def process(self, output: list[str]) -> dict[str, ZoneState] | None:
         return parse_zones(output)

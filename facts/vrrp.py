@@ -78,7 +78,7 @@ class AdvertSockets(FactBase[list[int] | None]):
     """
     The IP versions for which a program has a raw socket for VRRP, protocol 112 (0x70), in this network.
 
-    keepalived closes its own when its interface goes, and may never open them again (`logstash_ha_health.py`).
+    keepalived closes its own when its interface goes, and may never open them again (`logstash_ha_links.py`).
 
     .. code:: python
 

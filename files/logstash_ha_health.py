@@ -55,34 +55,33 @@ Its sign of life: while no poll takes longer than it may, about once a second, i
 it is more than a few seconds ago, the service is frozen, stuck or dead, and all of these files may be out of date.
 systemd is also notified when each input has its first verdict.
 
-The services also tell each other what they find on their own nodes (logstash_ha_channel.py): ten times a second, and at
+The services also tell each other what they find on their own nodes (logstash_ha_peers.py): ten times a second, and at
 once when an input there goes down: the kernel says when the port of an input on this node is closed. So all directors know within a tenth of a second that an input has gone, and poll a node that
 tells them so much only every `RELAXED` seconds. A node whose service has been silent for three messages, and whose
 kernel answers no connection either, is gone, and its inputs are down.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
-# ruff: noqa: RUF005, UP010, UP020, UP024, UP031, UP041
+# ruff: noqa: RUF005, UP010, UP020, UP024, UP031
 
 from __future__ import unicode_literals
 
 import collections
-import errno
-import fcntl
 import io
 import json
 import os
-import select
 import socket
-import struct
 import sys
 import threading
 import time
 
 import check_logstash_input as script
-import logstash_ha_channel as channel
+import logstash_ha_api as api
+import logstash_ha_flags as flags
+import logstash_ha_links as links
 import logstash_ha_listeners as listeners
 import logstash_ha_metrics as metrics
+import logstash_ha_peers as peers
 import logstash_ha_slow_start as slow_start
 
 FAILURES = 3
@@ -93,22 +92,8 @@ FIRST_HOLD = 1.0
 """Seconds of that while, the first time; each time after it takes twice as long."""
 LONGEST_HOLD = 60.0
 """The longest it gets, in seconds."""
-TICK = 0.1
-"""Seconds between two messages to another node's service."""
-ASK_AFTER = 0.2
-"""Seconds of a service's silence after which its node's kernel is asked for a sign of life."""
-SILENT_AFTER = 0.3
-"""Seconds of silence after which a node counts as gone: three messages are missing, and no answer has come."""
-QUESTIONS = 3
-"""Connections that are tried then: packets may be lost."""
 RELAXED = 2.0
 """Seconds between two polls of a node whose service tells this one what it finds, as long as all is well there."""
-MOST_DATAGRAMS = 500
-"""How many are taken in before the next look at the ports."""
-KEY_CHECK = 1.0
-"""Seconds after which the key's file is looked at again."""
-IP_FREEBIND, SO_REUSEPORT = 15, 15
-"""ip(7), socket(7); Python, or an old one, has no names for them."""
 BLOCKED_AFTER = 10.0
 """Seconds without an event that leaves a full queue, until its pipeline counts as blocked."""
 NOT_BLOCKED = 0.5
@@ -134,29 +119,6 @@ REFUSED_AFTER = 15.0
 ports some seconds before its API."""
 REFUSED_APART = 10.0
 """Seconds between two refusals that still count as one: a kernel does not answer each probe."""
-LINK_HOLD = 3.0
-"""Seconds for which the link and the node's address have to be there until the node takes part again: the firewall's
-zone comes back with them, and the MASTER's adverts. As long keepalived has its sockets for adverts before it takes part."""
-START_TIME = 20.0
-"""Seconds that keepalived may take, after its unit has raised the flag, until it opens these sockets."""
-LOOK = 0.5
-"""Seconds between two looks at keepalived's sockets, and at whether its unit has raised the flag."""
-DEAF_AFTER = 6.0
-"""Seconds without a socket for adverts after which keepalived has none: it takes some time to start or to reload."""
-RELOAD_AGAIN = 60.0
-"""Seconds until a reload that has not helped is tried again."""
-RELOAD_TIME = 60.0
-"""Seconds that a reload may take: it waits for a keepalived that has just started."""
-VRRP = ":0070"
-"""VRRP's protocol number, 112, as a socket's port in /proc/net/raw and raw6."""
-PROCESSES = (
-    "/sys/fs/cgroup/system.slice/keepalived.service/cgroup.procs",
-    "/sys/fs/cgroup/systemd/system.slice/keepalived.service/cgroup.procs",
-)
-"""Where the processes of keepalived's unit are listed: cgroups v2, and v1 (EL 7 and 8)."""
-RTM_NEWLINK, RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 16, 1, 0x10, 0x100
-IFF_RUNNING, SIOCGIFFLAGS, SIOCGIFINDEX = 0x40, 0x8913, 0x8933
-"""rtnetlink(7), netdevice(7); Python has no names for them."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
 
@@ -164,48 +126,6 @@ POLL_GRACE = 5.0
 def kind_of(reason):
     """What the journal judges by: the reasons that a start or a stop goes through are of one kind."""
     return "not_running" if reason in START_REASONS else reason
-
-
-class FlagFile(object):  # noqa: UP004
-    """A file that keepalived follows: `1`, or empty. It is written in place, since a new file would have another owner
-    and SELinux label."""
-
-    def __init__(self, path):
-        self.path = path
-        self.written = None
-        """Its modification time, as this service knows it."""
-        self.read()
-
-    def read(self):
-        """Whether another program has raised it since this service last read or wrote it."""
-        before, found = self.written, os.stat(self.path)
-        self.written, self.raised = found.st_mtime, found.st_size > 0
-        return self.raised and self.written != before
-
-    def write(self, raised):
-        self._write(b"1\n" if raised else b"")
-
-    def _write(self, content):
-        self.raised = content != b""
-        with io.open(self.path, "r+b", buffering=0) as file:
-            file.write(content)  # nobody finds the file empty meanwhile
-            file.truncate(len(content))
-            self.written = os.fstat(file.fileno()).st_mtime
-
-
-class PercentFile(FlagFile):
-    """A file with a percent that keepalived follows; empty for 0."""
-
-    def __init__(self, path):
-        super(PercentFile, self).__init__(path)  # noqa: UP008
-        with io.open(path, "rb") as file:
-            content = file.read().strip()
-        self.percent = int(content) if content.isdigit() else 0
-
-    def write(self, percent):
-        if percent != self.percent:
-            self.percent = percent
-            self._write(b"" if percent == 0 else ("%d\n" % percent).encode("ascii"))
 
 
 class Slowness(object):  # noqa: UP004
@@ -277,9 +197,9 @@ class InputState(object):  # noqa: UP004
         self.weight = settings["weight"]
         self.holds = settings["holds"]
         self.intake = intake
-        self.down_flag = FlagFile(settings["verdict"])
+        self.down_flag = flags.FlagFile(settings["verdict"])
         path = settings["reduction"]
-        self.reduction = PercentFile(path) if path is not None else None
+        self.reduction = flags.PercentFile(path) if path is not None else None
         was_kept = listed is not None and listed["state"] != "slow" and listed.get("kept") is True
         self.kept = was_kept and not self.down_flag.raised
         """Whether keepalived hears that it is up, though it is down: it is up on no other node."""
@@ -754,659 +674,6 @@ class InputPool(object):  # noqa: UP004
                 self._tell(other, "out of the pool")
 
 
-class PeersFile(object):  # noqa: UP004
-    """Which of the other nodes' services this one hears."""
-
-    def __init__(self, path):
-        self.path = path
-        self.lines = None
-
-    def write(self, peers):
-        lines = sorted("%s %s\n" % (peer.ip, "heard" if peer.heard else "silent") for peer in peers)
-        if lines == self.lines:
-            return
-        self.lines = lines
-        with io.open(self.path, "r+b", buffering=0) as file:
-            file.truncate(0)
-            file.write("".join(lines).encode("ascii"))
-
-
-class KernelProbe(object):  # noqa: UP004
-    """Whether a node's kernel answers connections to its API's port, which it does however busy the node is."""
-
-    def __init__(self, ip):
-        self.target = (ip, script.API_PORT)
-        self.connections = []
-
-    def start(self):
-        """Tries some connections at once."""
-        for _ in range(QUESTIONS):
-            connection = socket.socket(script.family_of(self.target[0]), socket.SOCK_STREAM)
-            connection.setblocking(False)
-            connection.connect_ex(self.target)
-            self.connections.append(connection)
-
-    def answered(self):
-        """Whether any of them has been accepted or refused by now."""
-        if not self.connections:
-            return False
-        _, done, _ = select.select([], self.connections, [], 0)
-        errors = [connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for connection in done]
-        return any(error in (0, errno.ECONNREFUSED) for error in errors)
-
-    def close(self):
-        while self.connections:
-            self.connections.pop().close()
-
-
-class Peer(object):  # noqa: UP004
-    """The health service on another node."""
-
-    def __init__(self, link, poller):
-        self.ip = poller.ip
-        self.link = link
-        self.poller = poller
-        self.connection = None
-        """For what it sends and gets regularly."""
-        self.kernel_probe = KernelProbe(self.ip)
-        self.heard = False
-        """Whether it tells this service what it finds."""
-        self.silence = 0.0
-        """Seconds for which it has told nothing, and this service would have heard it."""
-        self.spoke = False
-        """Whether it has told anything since the last tick."""
-        self.answered = False
-        """Whether it has had an answer since the last tick, to a message without the right `echo`."""
-
-    def hear(self, down):
-        """Takes in a message of it."""
-        self.silence, self.spoke = 0.0, True
-        self.kernel_probe.close()
-        self.poller.hear({input_id: self._outcome(*why) for input_id, why in down.items()})
-        if not self.heard:
-            self.heard = self.poller.relaxed = True
-
-    def _outcome(self, reason, message):
-        if reason == "drained":
-            return script.DefinitelyDown("leaving", "its Logstash is about to stop")
-        return script.DefinitelyDown(reason, message)
-
-    def wait(self, seconds):
-        """So much time has passed."""
-        self.answered = False
-        if not self.heard:
-            return
-        if self.spoke:
-            self.spoke = False
-            return
-        self.silence += seconds
-        if self.silence >= SILENT_AFTER:
-            gone = not self.kernel_probe.answered()
-            self.kernel_probe.close()
-            self.heard = self.poller.relaxed = False
-            self.poller.lose(gone)
-        elif self.silence >= ASK_AFTER and not self.kernel_probe.connections:
-            self.kernel_probe.start()
-
-
-class OwnPorts(object):  # noqa: UP004
-    """What listens at the ports of this node's own inputs, as its kernel says."""
-
-    def __init__(self, own, inputs, poller):
-        """`poller` is this node's, or None where it is not among the nodes."""
-        self.poller = poller
-        self.kernel = listeners.Kernel()
-        self.listeners = {
-            input_id: [
-                listeners.Listener(own, each["protocol"], each["port"])
-                for each in inputs[input_id]["sockets"]
-            ]
-            for input_id in inputs
-        }
-        self.unbound = set()
-        """The inputs whose ports nothing listens at any more."""
-
-    def look(self):
-        """Looks whether the ports are bound, and tells the poller what has changed."""
-        changed = False
-        bound = set()
-        for input_id, own in self.listeners.items():
-            vanished = [listener for listener in own if listener.vanished(self.kernel)]
-            if all(listener.seen for listener in own):
-                bound.add(input_id)
-            if vanished:
-                self.unbound.add(input_id)
-                changed = True
-            elif input_id in bound and input_id in self.unbound:
-                self.unbound.remove(input_id)
-                changed = True
-        if self.poller is not None:
-            self.poller.bound = frozenset(bound)
-        if changed:
-            closed = script.DefinitelyDown("nobody_listens", "nobody listens at its port any more")
-            self.poller.hear(dict.fromkeys(self.unbound, closed))
-
-
-class Channel(threading.Thread):
-    """Looks at this node's own inputs, and exchanges what is found with the other nodes' services."""
-
-    def __init__(self, settings, pollers):
-        super(Channel, self).__init__()  # noqa: UP008
-        self.daemon = True
-        self.own = settings["own"]
-        self.key_path = settings["key"]
-        self.peers_file = PeersFile(settings["peers"])
-        session = channel.new_session()
-        self.poller = None
-        """Of this node; None where it is not among the nodes."""
-        self.peers = []
-        for poller in pollers:
-            if poller.ip == self.own:
-                self.poller = poller
-            else:
-                link = channel.Link(" ".join(settings["vips"]), self.own, poller.ip, session)
-                self.peers.append(Peer(link, poller))
-        self.by_address = {socket.inet_pton(script.family_of(peer.ip), peer.ip): peer for peer in self.peers}
-        own_inputs = settings["nodes"].get(self.own, {})
-        self.ports = OwnPorts(self.own, own_inputs, self.poller)
-        self.own_states = list(self.poller.states.values()) if self.poller is not None else []
-        targets = [
-            (each["protocol"], each["port"])
-            for input_id in own_inputs
-            for each in own_inputs[input_id]["sockets"]
-        ]
-        self.closed_sockets = listeners.ClosedSockets(targets)
-        self.told = {}
-        """What the other services were last told."""
-        self.key = None
-        self.key_time = None
-        """The modification time of its file."""
-        self.key_due = 0.0
-        # Regular messages wait for the next tick, in a socket of their own for each node. What comes from another port is
-        # news, and wakes the service.
-        self.incoming = self._socket(script.API_PORT)
-        self.outgoing = self._socket(0)
-
-    def _socket(self, port):
-        connection = socket.socket(script.family_of(self.own), socket.SOCK_DGRAM)
-        connection.setblocking(False)
-        connection.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # at boot, the address may come later
-        connection.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
-        connection.bind((self.own, port))
-        return connection
-
-    def run(self):
-        last_tick = script.clock() - TICK
-        try:
-            while True:
-                # By Python 2.7's clock, the time may come a hundredth of a second later than by select's.
-                if self._wait(max(0.005, last_tick + TICK - script.clock())):
-                    self.ports.look()
-                self._receive(self.incoming)
-                now = script.clock()
-                if now >= last_tick + TICK:
-                    # Where this service itself had to stand still, others have not been silent in that time.
-                    self._tick(min(now - last_tick, 2 * TICK))
-                    last_tick = now
-                else:
-                    self._tell_news()
-        except EnvironmentError as error:
-            script.print_line("the verdict can't be written: %s" % error, to=2)
-
-    def _wait(self, seconds):
-        """Waits for news, and at most so long. Whether a socket of an input's port has been closed."""
-        closed = self.closed_sockets.connection
-        sockets = [self.incoming] if closed is None else [self.incoming, closed]
-        try:
-            ready = select.select(sockets, [], [], seconds)[0]
-        except select.error:  # interrupted by a signal, before Python 3.5
-            return False
-        if closed not in ready:
-            return False
-        self.closed_sockets.drain()
-        return True
-
-    def _tick(self, seconds):
-        self._read_key()
-        self.ports.look()
-        for peer in self.peers:
-            if self._connected(peer):
-                self._receive(peer.connection)
-            peer.wait(seconds)
-        self._tell_news()
-        for peer in self.peers:
-            if self.key is not None and peer.connection is not None:
-                self._send(peer.connection, peer, self.told)
-        self.peers_file.write(self.peers)
-
-    def _connected(self, peer):
-        if peer.connection is None:
-            connection = self._socket(script.API_PORT)
-            if connection.connect_ex((peer.ip, script.API_PORT)):  # there is no route to it yet
-                connection.close()
-            else:
-                peer.connection = connection
-        return peer.connection is not None
-
-    def _read_key(self):
-        now = script.clock()
-        if now < self.key_due:
-            return
-        self.key_due = now + KEY_CHECK
-        try:
-            changed = os.stat(self.key_path).st_mtime
-        except EnvironmentError:
-            changed = None
-        if changed != self.key_time or self.key is None:
-            self.key, self.key_time = channel.read_key(self.key_path), changed
-
-    def _down(self):
-        """What the other services have to know: by input id, a reason and a message."""
-        found = {}
-        for state in self.own_states:
-            why = state.why_down()
-            if why is not None:
-                found[state.input_id] = [why.reason, why.message]
-        return found
-
-    def _tell_news(self):
-        """Tells the other services at once what has changed on this node."""
-        down = self._down()
-        if down == self.told or self.key is None:
-            return
-        self.told = down
-        for peer in self.peers:
-            self._send(self.outgoing, peer, down)
-
-    def _send(self, connection, peer, down, echo=None):
-        datagram = peer.link.compose(self.key, down, echo)
-        try:
-            if connection is peer.connection:
-                connection.send(datagram)
-            else:
-                connection.sendto(datagram, (peer.ip, script.API_PORT))
-        except socket.error:  # no route to it now, or no service there: the next one follows soon
-            pass
-
-    def _receive(self, connection):
-        for _ in range(MOST_DATAGRAMS):
-            try:
-                datagram, sender = connection.recvfrom(65536)
-            except socket.error as error:
-                if error.errno == errno.ECONNREFUSED:  # the answer to what was sent: no service is there
-                    continue
-                return  # none is left
-            ip = sender[0].partition("%")[0]
-            peer = self.by_address.get(socket.inet_pton(script.family_of(ip), ip))
-            if peer is not None and self.key is not None:
-                self._take(peer, peer.link.read(self.key, datagram))
-
-    def _take(self, peer, message):
-        down = peer.link.accept(message) if message is not None else None
-        if down is not None:
-            peer.hear(down)
-        elif message is not None and peer.link.is_strange(message) and not peer.answered:
-            peer.answered = True
-            self._send(self.outgoing, peer, self.told, echo=message.session)
-
-
-class AdvertSockets(object):  # noqa: UP004
-    """keepalived's sockets for adverts. It closes them when its interface goes. When that is made anew, or was there
-    before the node's address, it fails to open them, does not try again, and can never become MASTER."""
-
-    def __init__(self, vips):
-        self.tables = sorted({"/proc/net/raw6" if ":" in vip else "/proc/net/raw" for vip in vips})
-        self.there_since = None
-        self.missing_since = None
-
-    def look(self):
-        """Looks whether there are sockets for VRRP of all families that keepalived has VIPs of, or it runs without."""
-        there = self._all_there()
-        if not there:
-            self.there_since = None
-        elif self.there_since is None:
-            self.there_since = script.clock()
-        if there or not keepalived_runs():
-            self.missing_since = None
-        elif self.missing_since is None:
-            self.missing_since = script.clock()
-
-    def missing(self):
-        return self.missing_since is not None
-
-    def missing_for_long(self):
-        return self.missing() and script.clock() >= self.missing_since + DEAF_AFTER
-
-    def _all_there(self):
-        try:
-            return all(self._is_in(table) for table in self.tables)
-        except EnvironmentError:  # then nothing is known
-            return True
-
-    def _is_in(self, table):
-        with io.open(table, encoding="ascii", errors="replace") as lines:
-            return any(VRRP in line[:60] for line in lines)
-
-
-def keepalived_runs():
-    """Whether keepalived's unit has a process of that name."""
-    for path in PROCESSES:
-        try:
-            with io.open(path, encoding="ascii") as file:
-                pids = file.read().split()
-        except EnvironmentError:
-            continue
-        for pid in pids:
-            try:
-                with io.open("/proc/%s/comm" % pid, encoding="ascii", errors="replace") as file:
-                    if file.read().strip() == "keepalived":
-                        return True
-            except EnvironmentError:  # it has just ended
-                continue
-    return False
-
-
-class LinkMonitor(threading.Thread):
-    """Keeps keepalived in FAULT while a link of this node is down, and for some time after that: the network is not ready
-    at once, and without the MASTER's adverts keepalived would become a second MASTER, with a pool of its node alone.
-    When keepalived starts, its unit raises the flag, and it is kept in FAULT for the same time.
-
-    It also has keepalived reloaded where its interface was made anew, or where it has no socket for adverts."""
-
-    def __init__(self, link, title, request, vips):
-        """`request` is the file that asks for a reload. The sockets for adverts are those for these VIPs."""
-        super(LinkMonitor, self).__init__()  # noqa: UP008
-        self.daemon = True
-        self.flag = FlagFile(link["fault"]) if link["fault"] is not None else None
-        self.reload = request
-        self.interface = link["interface"]
-        self.addresses = link["addresses"]
-        self.title = title
-        self.sockets = AdvertSockets(vips)
-        self.held = self.flag is not None and self.flag.raised
-        """Whether this node should take no part."""
-        self.ready_since = None
-        """Since when the link is up and the node has its addresses there."""
-        self.starts_since = None
-        """Since when keepalived starts: its unit has raised the flag."""
-        self.index = None
-        """The index that the interface had when it was last there."""
-        self.renewed = False
-        """Whether the interface was made anew, and keepalived must be reloaded for that."""
-        self.asked_at = None
-        """When a reload was last asked for."""
-        self.waiting = os.path.exists(self.reload)
-        """Whether it is not done yet."""
-        self.complained = False
-        self.connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self.connection.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
-        self.read_link()
-
-    def _ioctl(self, request, answer_format):
-        """netdevice(7)."""
-        name = struct.pack("16s24x", self.interface.encode("ascii"))
-        connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            answer = fcntl.ioctl(connection.fileno(), request, name)
-            return struct.unpack_from(answer_format, answer, 16)[0]
-        finally:
-            connection.close()
-
-    def _read_index(self):
-        """The interface's index now."""
-        index = self._ioctl(SIOCGIFINDEX, "=i")
-        if index != self.index:
-            self.renewed = self.renewed or self.index is not None
-            self.index, self.ready_since = index, None
-        return index
-
-    def read_link(self):
-        """Whether the link is up now."""
-        try:
-            self._read_index()
-            self.running = bool(self._ioctl(SIOCGIFFLAGS, "=H") & IFF_RUNNING)
-        except EnvironmentError:  # no such link
-            self.running = False
-
-    def receive(self, message):
-        """Whether the link is up by a message of the kernel's, so that no change is too short to be seen."""
-        if len(message) < 32:
-            return
-        _, kind, _, _, _, _, _, index, flags, _ = struct.unpack("=LHHLLBxHiLL", message[:32])
-        if index == self._read_index() and kind == RTM_NEWLINK:
-            self.running = bool(flags & IFF_RUNNING)
-
-    def missing_address(self):
-        """The first of the node's addresses that this link should have and does not; None where they are all there.
-
-        The kernel sends from an address to itself, and sends nothing here. With ip_nonlocal_bind, as the recipe sets it, a
-        socket can be bound to any address."""
-        for address in self.addresses:
-            family = script.family_of(address)
-            connection = socket.socket(family, socket.SOCK_DGRAM)
-            try:
-                connection.connect((address, script.API_PORT))
-                source = connection.getsockname()[0].partition("%")[0]
-            except socket.error:
-                return address
-            finally:
-                connection.close()
-            # From 127.0.0.1 to all addresses of the loopback interface.
-            if (
-                socket.inet_pton(family, source) != socket.inet_pton(family, address)
-                and source != "127.0.0.1"
-            ):
-                return address
-        return None
-
-    def update(self):
-        """Tells keepalived. How many seconds to wait for the next message."""
-        self._read_flag()
-        self.sockets.look()
-        if not self.running:
-            self.ready_since = None
-            self._hold("%s is down" % self.title)
-            return LOOK
-        missing = self.missing_address()
-        if self.renewed:
-            self._hold("%s was made anew" % self.interface)
-        elif missing is not None:
-            # keepalived keeps the VIP, or takes it again, and nothing that comes there can be sent on.
-            self._hold("the node does not have its address %s" % missing)
-        elif self.sockets.missing_for_long() and self._may_ask():
-            self._hold("keepalived has no socket for VRRP")
-        if not self.held:
-            return LOOK
-        if missing is not None:
-            self.ready_since = None
-            return TICK
-        now = script.clock()
-        if self.ready_since is None:
-            self.ready_since = now
-        # No advert has come in before keepalived had its sockets, however long its start takes.
-        end = max(self.ready_since, self.sockets.there_since or 0) + LINK_HOLD
-        if now < end:
-            return min(end - now, LOOK)
-        if self._starting() or self._reloading():
-            return TICK
-        self._release()
-        return LOOK
-
-    def _read_flag(self):
-        """Takes in what others have made of the flag since the last look."""
-        if self.flag is None:
-            return
-        if self.flag.read():
-            self.ready_since, self.starts_since = None, script.clock()
-            script.print_line("keepalived starts: it takes no part yet", to=2)
-        self.held = self.flag.raised
-
-    def _hold(self, why):
-        if self.held:
-            return
-        self._set(True)
-        script.print_line(why + ("" if self.flag is None else ": keepalived takes no part"), to=2)
-
-    def _release(self):
-        self._set(False)
-        script.print_line(
-            "%s is up" % self.title + ("" if self.flag is None else ": keepalived takes part again"), to=2
-        )
-
-    def _set(self, held):
-        self.held, self.ready_since, self.starts_since = held, None, None
-        if self.flag is not None:
-            self.flag.write(held)
-
-    def _may_ask(self):
-        return self.asked_at is None or script.clock() >= self.asked_at + RELOAD_AGAIN
-
-    def _starting(self):
-        """Whether keepalived has raised the flag, and does not run yet."""
-        return (
-            self.starts_since is not None
-            and self.sockets.there_since is None
-            and not self.sockets.missing()
-            and script.clock() < self.starts_since + START_TIME
-        )
-
-    def _reloading(self):
-        """Whether keepalived has to be reloaded first, and to open its sockets; asks for that."""
-        if self.waiting:
-            self.waiting = os.path.exists(self.reload)
-            if self.waiting:
-                self._complain()
-                return True
-            self.sockets.missing_since = None  # it has time to open them, from now on
-            self.sockets.look()
-        if self.renewed or (self.sockets.missing_for_long() and self._may_ask()):
-            io.open(self.reload, "wb").close()
-            script.print_line("keepalived has to be reloaded, to use %s as it is now" % self.interface, to=2)
-            self.renewed, self.waiting, self.complained = False, True, False
-            self.asked_at = script.clock()
-            return True
-        return self.sockets.missing() and not self.sockets.missing_for_long()
-
-    def _complain(self):
-        """Tells the journal, once, that a reload takes too long."""
-        late = self.asked_at is not None and script.clock() >= self.asked_at + RELOAD_TIME
-        if late and not self.complained:
-            self.complained = True
-            script.print_line("keepalived is not reloaded: is logstash-ha-reload.path active?", to=2)
-
-    def run(self):
-        try:
-            while True:
-                self.connection.settimeout(self.update())
-                try:
-                    self.receive(self.connection.recv(65536))
-                except socket.timeout:
-                    pass
-                except EnvironmentError:  # more messages than the socket can hold, or no such link
-                    self.read_link()
-        except EnvironmentError as error:
-            script.print_line("the link's state can't be written: %s" % error, to=2)
-
-
-class Maintenance(threading.Thread):
-    """Keeps keepalived in FAULT while this node is in maintenance: another one has the VIP, and keeps it over a reboot."""
-
-    def __init__(self, own, flag):
-        super(Maintenance, self).__init__()  # noqa: UP008
-        self.daemon = True
-        self.own = own
-        self.flag = FlagFile(flag)
-        self.update()  # keepalived starts after this service
-
-    def update(self):
-        text = script.maintenance_of(self.own)
-        if (text is not None) != self.flag.raised:
-            self.flag.write(text is not None)
-            script.print_line(
-                "the maintenance of this node is over: keepalived takes part again"
-                if text is None
-                else "this node is %s: keepalived takes no part" % text,
-                to=2,
-            )
-
-    def run(self):
-        try:
-            while True:
-                time.sleep(LOOK)
-                self.update()
-        except EnvironmentError as error:
-            script.print_line("the flag of the maintenance can't be written: %s" % error, to=2)
-
-
-class AccessFiles(object):  # noqa: UP004
-    """How the nodes' APIs are asked, by the files that the deploy writes: read again when they change."""
-
-    def __init__(self, path, previous):
-        self.path = path
-        self.previous = previous
-        self.lock = threading.Lock()
-        self.read_as = None
-        self.ways = []
-
-    def read(self):
-        """The ways to ask an API: as it should be; as it was before the deploy; and without TLS and a login."""
-        with self.lock:
-            try:
-                status = os.stat(self.path)
-                now = (status.st_ino, status.st_mtime)
-            except EnvironmentError:  # as before a deploy
-                now = ()
-            if now != self.read_as:
-                ways = []
-                for path in (self.path, self.previous, ""):
-                    access = self._read(path)
-                    if not any(access.same(other) for other in ways):
-                        ways.append(access)
-                self.read_as, self.ways = now, ways
-            return self.ways
-
-    def _read(self, path):
-        try:
-            return script.read_access(path)
-        except ValueError as error:
-            script.print_line("%s: %s" % (path, error), to=2)
-            return script.Access()
-
-
-class NodeApi(object):  # noqa: UP004
-    """The API of one node. While a deploy changes how APIs are asked, some nodes are still asked as before: until a node has
-    answered as it should, the other ways count, too. A login only goes the way that it belongs to."""
-
-    def __init__(self, files):
-        self.files = files
-        self.ways = None
-        self.changed = False
-        """Whether the node has answered in the way that it should."""
-
-    def ask(self, ip, timeout):
-        """The API's answer; raises `script.Down`."""
-        ways = self.files.read()
-        if ways is not self.ways:
-            self.ways, self.changed = ways, False
-        candidates = ways[:1] if self.changed else ways
-        deadline = script.clock() + timeout
-        first = None
-        for number, access in enumerate(candidates):
-            if first is not None and access.login and not access.ca and first.reason in script.OVER_TLS:
-                continue  # it has changed to TLS: the login of before would go there where everybody can read it
-            share = (deadline - script.clock()) / (len(candidates) - number)
-            try:
-                stats = script.ask(ip, max(share, script.CONNECT_TIMEOUT), access)
-            except script.Down as down:
-                first = first or down
-                if down.reason not in script.OTHER_ACCESS:
-                    raise
-                continue
-            self.changed = number == 0
-            return stats
-        raise first
-
-
 class NodePoller(threading.Thread):
     """The polls of one node: one that hangs delays no other's."""
 
@@ -1419,7 +686,7 @@ class NodePoller(threading.Thread):
         self.verdicts = verdicts
         self.states = {}
         self.probes = {}
-        self.api = NodeApi(access)
+        self.api = api.NodeApi(access)
         self.kernel = listeners.Kernel() if ip == settings["own"] else None
         intake = slow_start.Intake()
         for input_id, input_settings in settings["nodes"][ip].items():
@@ -1560,14 +827,16 @@ def main(arguments):
         reasons = ReasonsFile(settings["reasons"])
         cold = slow_start.Cold(settings["cold"]["rate"], settings["cold"]["seconds"])
         verdicts = Verdicts(reasons, cold)
-        access = AccessFiles(settings["access"], settings["previous_access"])
+        access = api.AccessFiles(settings["access"], settings["previous_access"])
         pollers = [NodePoller(settings, ip, verdicts, access) for ip in settings["nodes"]]
         reasons.keep(state for poller in pollers for state in poller.states.values())
-        own, links = settings["links"][0], settings["links"][1:]
-        titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in links]
-        own_channel = Channel(settings, pollers)
-        monitors = [LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled]
-        others = [own_channel, Maintenance(settings["own"], settings["maintenance"])] + monitors
+        own, further = settings["links"][0], settings["links"][1:]
+        titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in further]
+        own_channel = peers.Channel(settings, pollers)
+        monitors = [
+            links.LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled
+        ]
+        others = [own_channel, flags.Maintenance(settings["own"], settings["maintenance"])] + monitors
         if settings["metrics"] is not None:
             others.append(metrics.Writer(settings, verdicts, pollers, own_channel, monitors))
     except KeyError as error:

@@ -8,25 +8,24 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from lab import libraries
 from lab.content import content_key
 from lab.debian import bootstrap
-from lab.shell import run
 
 SUITE = "bookworm"
 VERSION = "3.11"
 HOME = Path("/usr/libexec/standin-python")
 """Where a guest has it; `bin/logstash` looks there first."""
 
-LOADER = "ld-linux-x86-64.so.2"
 LIBRARIES = (
-    *("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libssl.so.3", "libcrypto.so.3"),
-    LOADER,
+    *libraries.C_LIBRARY,
+    *("libm.so.6", "libz.so.1", "libexpat.so.1", "libssl.so.3", "libcrypto.so.3"),
 )
 
 
 def fetch_python(cache: Path, progress: Callable[[str], None]) -> Path:
     """Fetch the folder that belongs at `HOME`, unless the cache has it, and return its path. Raises LabError."""
-    target = cache / f"python-{content_key(Path(__file__))}"
+    target = cache / f"python-{content_key(Path(__file__), Path(libraries.__file__))}"
     if target.exists():
         return target
     progress("fetching the stand-in's Python")
@@ -40,14 +39,6 @@ def fetch_python(cache: Path, progress: Callable[[str], None]) -> Path:
         modules = folder / "lib" / program.name
         shutil.copytree(root / "usr/lib" / program.name, modules, ignore_dangling_symlinks=True)
         (modules / "sitecustomize.py").unlink(missing_ok=True)
-        for name in LIBRARIES:
-            (found,) = {path.resolve() for path in root.glob(f"**/x86_64-linux-gnu/{name}")}
-            shutil.copy(found, folder / "lib" / name)
-        libraries = HOME / "lib"
-        # A forced path counts for the libraries of modules, too.
-        run(
-            *("patchelf", "--set-interpreter", libraries / LOADER),
-            *("--force-rpath", "--set-rpath", libraries, program),
-        )
+        libraries.add(program, root, LIBRARIES, folder / "lib", HOME / "lib")
         folder.rename(target)
     return target

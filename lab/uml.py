@@ -12,13 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from lab import libraries
 from lab.content import content_key
 from lab.debian import bootstrap
 from lab.shell import LabError, run
 
 SUITE = "forky"
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
-LOADER = "ld-linux-x86-64.so.2"
 
 OPTIONS = (
     *(f"NF_TABLES_{family}=y" for family in ("INET", "NETDEV", "IPV4", "IPV6")),
@@ -55,7 +54,7 @@ def fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
 
     The program comes with the C library that it was linked to, since this machine's may be older. Raises LabError.
     """
-    target = cache / f"kernel-{content_key(Path(__file__))}"
+    target = cache / f"kernel-{content_key(Path(__file__), Path(libraries.__file__))}"
     if target.exists():
         return target
     progress("fetching the guests' kernel")
@@ -75,9 +74,7 @@ def fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
         shutil.move(root / "usr/lib/uml/modules", folder)
         program = folder / "linux.uml"
         shutil.move(root / "usr/bin/linux.uml", program)
-        for name in ("libc.so.6", LOADER):
-            shutil.copy(root / LIBRARIES / name, folder)
-        run("patchelf", "--set-interpreter", target / LOADER, "--set-rpath", target, program)
+        libraries.add(program, root, libraries.C_LIBRARY, folder, target)
         progress("compiling the kernel's modules for a firewall (a minute)")
         _add_modules(root, modules_of(folder))
         folder.rename(target)

@@ -322,7 +322,7 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
     obsolete_rich = [value for value in record.get("rich", []) if value not in wanted]
     obsolete_direct = [rule for rule in record.get("direct", []) if rule not in wanted]
     obsolete_sets = [name for name in record.get("ipset", []) if name not in sender_sets(cluster)]
-    others = unmanaged(placed[present["zone"]], present, record)
+    others = unmanaged(placed, present, record)[present["zone"]]
     show(f"Left alone, put into zone {present['zone']} by others", others)
     show("Will remove", obsolete_rich + obsolete_direct + obsolete_sets)
     entries = list(_removed_entries(cluster, present))

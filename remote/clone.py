@@ -19,7 +19,9 @@ from cluster import Cluster, ClusterError, Node, is_node
 from desired.clone import WINDOW, Plan, check_conflicts, other_addresses, plan
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE
 from facts.clone import AddressConflicts, AddressMentions, HostKeys, Identity
-from remote import known_hosts, session
+from remote import known_hosts, lock, session
+from remote.commands import CommandFailed, log_error
+from remote.snapshot import reading
 
 CHANGE = 60
 """Seconds within which the new address must be in force, or the old one again."""
@@ -60,9 +62,18 @@ def learn_host_keys(state: State, host: Host, addresses: list[str]) -> bool:
 
 
 def follow(state: State, host: Host) -> bool:
-    """Go on at the new address, by the name that ssh has for the node; log an error when that fails."""
+    """Go on at the new address, by the name that ssh has for the node; log an error when that fails.
+
+    The lock ended with the session at the old address, so that another run may have it now: then nothing is confirmed, and
+    the machine goes back by itself.
+    """
     before = host.connector.data["ssh_hostname"]
     if _connect(host, host.name, CHANGE + WINDOW):
+        try:
+            lock.take_again(state, host)
+        except CommandFailed as failure:
+            log_error(host, str(failure))
+            return False
         return True
     back = _connect(host, before, CHANGE)
     logger.error(
@@ -152,7 +163,10 @@ def _ssh(host: Host) -> SSHClient:
 def _boot_id(host: Host) -> str:
     """The kernel's id of the machine's present boot; "" where the connection broke."""
     try:
-        _, output = host.run_shell_command(StringCommand("cat /proc/sys/kernel/random/boot_id"), _timeout=10)
+        with reading():
+            _, output = host.run_shell_command(
+                StringCommand("cat /proc/sys/kernel/random/boot_id"), _timeout=10
+            )
     except (OSError, EOFError, SSHException):  # TimeoutError is an OSError
         return ""
     return str(output.stdout).strip()

@@ -1,4 +1,4 @@
-"""One run at a time: the lock that a run takes on all nodes before its first change.
+"""One run at a time: the lock that a run takes on all nodes, or on a clone, before its first change.
 
 It is a file in /run that names the run, and the process on the node that serves its ssh session. So a lock is over when that
 process is, however the run ended, and nobody has to release it.
@@ -94,34 +94,39 @@ class _Run:
 _runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
 
 
-def arm(state: State, cluster: Cluster) -> None:
-    """Have this run take the lock on all nodes that can be reached, before it changes anything on any of them."""
+def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
+    """Have this run take the lock on all nodes that can be reached, before it changes anything on any of them.
+
+    + only: take it on this machine alone
+    """
     if state not in _runs:
         token = secrets.token_hex(8)
         command = " ".join(Path(word).name for word in sys.argv[1:3]) or Path(sys.argv[0]).name
         note = {"by": operator(), "pid": os.getpid(), "since": int(time.time()), "command": command}
         _runs[state] = _Run(token, json.dumps({**note, "token": token}, sort_keys=True))
-        before_first_change(state, lambda: _take_all(state, cluster))
+        before_first_change(
+            state, lambda: _take_all(state, [only] if only else connected_directors(state, cluster))
+        )
 
 
 def take(state: State, cluster: Cluster) -> None:
     """Take the lock on all nodes that can be reached, now. Raises `ClusterError` where another run has it."""
     arm(state, cluster)
-    if refusal := _take_all(state, cluster):
+    if refusal := _take_all(state, connected_directors(state, cluster)):
         raise ClusterError(refusal)
 
 
 def take_again(state: State, host: Host) -> None:
-    """Take the lock on a node that has been rebooted, where this run has one. Raises `CommandFailed`."""
+    """Take the lock on a machine that has been connected to again, where this run has one. Raises `CommandFailed`."""
     if state in _runs and (refusal := _take(host, _runs[state])):
         raise CommandFailed([refusal])
 
 
-def _take_all(state: State, cluster: Cluster) -> str:
+def _take_all(state: State, hosts: list[Host]) -> str:
     """Why this run may change nothing; nothing where it has the lock."""
     taken: list[Host] = []
     # In the same order in each run, so that of two that begin at the same time one gets all.
-    for host in connected_directors(state, cluster):
+    for host in hosts:
         try:
             refusal = _take(host, _runs[state])
         except CommandFailed as failure:

@@ -203,12 +203,12 @@ class Replay:
             "nodes": nodes,
         }
         verdicts = service.Verdicts(reasons, service.slow_start.Cold(1000, 12))
-        access = service.AccessFiles("", "")
+        access = service.api.AccessFiles("", "")
         poller, _ = (service.NodePoller(settings, address, verdicts, access) for address in nodes)
         poller.due = _Wait(self)
         self.states = poller.states
         if self.own:
-            self._ports = service.OwnPorts(NODE, nodes[NODE], poller)
+            self._ports = service.peers.OwnPorts(NODE, nodes[NODE], poller)
             self._requests = {
                 listener.request: self.inputs[id]
                 for id, of_input in self._ports.listeners.items()

@@ -324,7 +324,7 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             return unread(f"zone {zone}", f"firewall-cmd --zone={zone} --list-all")
         if seen.chains is None:
             return unread("the rules of iptables", "iptables-save")
-        others = firewalld.unmanaged(placed[zone], present, record)
+        others = firewalld.unmanaged(placed, present, record)
         old = firewalld.obsolete(placed, present, record)
         if old:
             what = "; ".join(
@@ -335,10 +335,10 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
         if found := packets.decide(cluster, node, seen, others):
             return replace(found, text=text)
         # firewalld looks at what denies before it looks at what accepts (firewalld.richlanguage(5)).
-        deny = [rule for rule in others if {"drop", "reject", "DROP", "REJECT"} & set(rule.split())]
+        deny = [rule for rule in others[zone] if {"drop", "reject", "DROP", "REJECT"} & set(rule.split())]
         if deny:
             what = f"others' rules in zone {zone} may keep events out: {several(deny)}"
-            remove = packets.removal(deny[0], seen.firewall)
+            remove = packets.removal(deny[0], present, zone)
             return Finding(Status.WARNING, text, what, f"leave it, if somebody means it; otherwise {remove}")
         return Finding(Status.OK, text)
 

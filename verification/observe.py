@@ -79,7 +79,7 @@ class Observation:
     table: list[str] | None = None
     """The rules of the table of our own."""
     zones: dict[str, ZoneState] | None = None
-    """By name: the zones that the cluster's interfaces are in."""
+    """By name: the zones that the cluster's interfaces are in, and those that sources are bound to."""
     chains: list[str] | None = None
     """The rules in the kernel's own chains that come before firewalld's."""
     record: dict[str, list[str]] | None = None

@@ -12,7 +12,7 @@ import pytest
 from cluster import API_PORT, Cluster, Node
 from desired import nftables
 from desired.firewalld import SYNC_PORT, direct_rules
-from facts.firewalld import FirewalldState
+from facts.firewalld import FirewalldState, ZoneSettings
 from operations import files, firewalld, undo
 from operations import nftables as tables
 from tests.namespace.firewall import FirewalldMachine, Namespace, Probe, unpacked
@@ -167,6 +167,32 @@ def test_the_source_of_what_is_forwarded_by_tcp_becomes_the_directors(
     machine.run(undo.rules)
     for vip in cluster.vips:
         assert source_seen(machine, world, str(vip), str(peer.at(vip.version)), 5514) == str(vip)
+
+
+def test_zones_that_only_sources_are_bound_to_are_read_with_what_they_open(machine: FirewalldMachine) -> None:
+    """One is bound until the next start, the other one from then on."""
+    bindings = {
+        "--zone=internal": ("source=192.0.2.0/24", "port=9600/tcp"),
+        "--permanent --zone=home": ("source=198.51.100.0/24", "port=5514/udp"),
+    }
+
+    def change(verb: str) -> None:
+        for zone, parts in bindings.items():
+            for part in parts:
+                done = machine.sh(f"firewall-cmd {zone} --{verb}-{part}")
+                assert done.returncode == 0, done.stderr
+
+    change("add")
+    found = machine.fact(ZoneSettings, interfaces=["eth0"])
+    change("remove")
+    assert {
+        name: {side: openings["ports"] for side, openings in zone.items()} for name, zone in found.items()
+    } == {
+        "public": {"runtime": [], "permanent": []},
+        "internal": {"runtime": ["9600 tcp"], "permanent": []},
+        "home": {"runtime": [], "permanent": ["5514 udp"]},
+    }
+    assert [*machine.fact(ZoneSettings, interfaces=["eth0"])] == ["public"]
 
 
 def test_a_rule_that_firewalld_cant_load_leaves_it_failed_and_we_see_it(machine: FirewalldMachine) -> None:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.certificates import Authority
 from tests.lumberjack import Client, LumberjackError
 from tests.standin.standin_process import ADDRESS, MakeStandin, Standin
-from tests.traps import trap
+from tests.traps import send_over_tcp, trap
 from tests.until import until
 
 Text = Callable[[int, str], str]
@@ -335,25 +335,99 @@ def test_snmptrap_makes_an_event_of_each_notification_with_its_community(run: Ca
     assert standin.log().count("Failed to create event") == 2
 
 
+OBJECT = "1.3.6.1.4.1.8072.2.3.2.1"
+
+
+@pytest.mark.parametrize("piece", [1, 7, 65536])
+def test_snmptrap_over_tcp_takes_messages_one_after_another(run: Callable[..., Standin], piece: int) -> None:
+    """However the stream is cut; each has its length in it. A message of no notification leaves the others as they are."""
+    standin = run("snmptrap", 'supported_transports => ["tcp"]', version="8.15.0")
+    texts = ["a", "b" * 200, "c" * 300]
+    with connect(standin) as connection:
+        stranger, *ours = (
+            trap(name, {OBJECT: text})
+            for name, text in zip(("stranger", *["public"] * 3), ["x", *texts], strict=True)
+        )
+        send_over_tcp(connection, stranger, ours[0], b"\x30\x05no SN", *ours[1:], piece=piece)
+        assert [event[OBJECT] for event in standin.events(3)] == texts
+        send_over_tcp(connection, trap("public", {OBJECT: "later"}))
+        last = standin.events(4)[-1]
+    assert (last[OBJECT], last["host"]["ip"]) == ("later", ADDRESS)
+    assert standin.log().count("Failed to create event") == 1
+    assert not bound(standin.tcp)
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x30\x84\xff\xff\xff\xff", b"\x30\x80\x00\x00\x00\x00", b"\x30\x85\x00\x00\x00\x00"]
+)
+def test_snmptrap_over_tcp_ends_a_connection_whose_messages_have_no_end(
+    run: Callable[..., Standin], head: bytes
+) -> None:
+    """Too long, or without a length."""
+    standin = run("snmptrap", 'supported_transports => ["tcp"]')
+    with connect(standin) as connection:
+        send_over_tcp(connection, head)
+        assert connection.recv(1) == b""
+    with connect(standin) as connection:
+        send_over_tcp(connection, trap("public", {OBJECT: "another"}))
+        assert [event[OBJECT] for event in standin.events(1)] == ["another"]
+
+
+def test_snmptrap_listens_on_both_transports(run: Callable[..., Standin]) -> None:
+    standin = run("snmptrap", 'supported_transports => ["udp", "tcp"]')
+    with connect(standin) as connection:
+        send_over_tcp(connection, trap("public", {OBJECT: "tcp"}))
+        standin.events(1)
+    datagrams(standin, trap("public", {OBJECT: "udp"}))
+    assert [event[OBJECT] for event in standin.events(2)] == ["tcp", "udp"]
+
+
+def test_snmptrap_knows_no_transports_before_8_15(make_standin: MakeStandin) -> None:
+    standin = make_standin("8.14.3")
+    standin.configure(pipeline(standin, "snmptrap", 'supported_transports => ["tcp"]'))
+    done = standin.run()
+    assert done.returncode == 1
+    assert "Unknown setting 'supported_transports' for snmptrap" in done.stdout
+
+
 # A port that is taken
 
 
-@pytest.mark.parametrize("plugin", ["beats", "gelf", "snmptrap"])
+@pytest.mark.parametrize(
+    ("plugin", "version", "options", "kind"),
+    [
+        ("beats", "8.19.18", "", socket.SOCK_STREAM),
+        ("gelf", "8.19.18", "", socket.SOCK_DGRAM),
+        ("snmptrap", "8.14.3", "", socket.SOCK_DGRAM),
+        ("snmptrap", "8.15.0", 'supported_transports => ["tcp"]', socket.SOCK_STREAM),
+    ],
+)
 def test_a_taken_port_is_bound_once_it_is_free_and_the_api_counts_no_error(
-    make_standin: MakeStandin, plugin: str
+    make_standin: MakeStandin, plugin: str, version: str, options: str, kind: socket.SocketKind
 ) -> None:
-    standin = make_standin(RETRY=0.1)
-    standin.configure(pipeline(standin, plugin))
-    kind = socket.SOCK_STREAM if plugin == "beats" else socket.SOCK_DGRAM
+    standin = make_standin(version, RETRY=0.1)
+    standin.configure(pipeline(standin, plugin, options))
     with socket.socket(socket.AF_INET, kind) as thief:
         thief.bind((ADDRESS, standin.tcp))
-        if plugin == "beats":
+        if kind == socket.SOCK_STREAM:
             thief.listen()
         standin.start()
         until(lambda: "Errno::EADDRINUSE" in standin.log())
         assert "errors" not in standin.input_stats("it")
         assert "hash" in standin.main_stats()
-    until(lambda: (listens if plugin == "beats" else bound)(standin.tcp))
+    until(lambda: (listens if kind == socket.SOCK_STREAM else bound)(standin.tcp))
+
+
+def test_snmptrap_whose_udp_port_is_taken_keeps_its_pipeline_from_starting_from_8_15_on(
+    make_standin: MakeStandin,
+) -> None:
+    standin = make_standin("8.15.0")
+    standin.configure(pipeline(standin, "snmptrap"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        thief.bind((ADDRESS, standin.tcp))
+        done = standin.run()
+    assert done.returncode == 1
+    assert "Address already in use" in done.stdout
 
 
 def test_http_whose_port_is_taken_keeps_its_pipeline_from_starting(make_standin: MakeStandin) -> None:

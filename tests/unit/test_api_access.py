@@ -158,7 +158,7 @@ def node_api(folder: Path, new: dict[str, str], old: dict[str, str] | None = Non
     (folder / "access").write_text(json.dumps(new))
     if old is not None:
         (folder / "previous").write_text(json.dumps(old))
-    return service.NodeApi(service.AccessFiles(str(folder / "access"), str(folder / "previous")))
+    return service.api.NodeApi(service.api.AccessFiles(str(folder / "access"), str(folder / "previous")))
 
 
 NEW, OLD, PLAIN = ("CA", HEADER), ("OLD CA", None), (None, None)
@@ -240,7 +240,7 @@ def test_a_login_of_before_without_tls_does_not_go_to_a_node_that_has_tls_now(
 def test_a_cluster_without_a_secured_api_is_asked_in_one_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = service.NodeApi(service.AccessFiles(str(tmp_path / "missing"), str(tmp_path / "previous")))
+    api = service.api.NodeApi(service.api.AccessFiles(str(tmp_path / "missing"), str(tmp_path / "previous")))
     asked = Asked(monkeypatch)
     with pytest.raises(script.Down):
         api.ask("192.0.2.11", 2.0)

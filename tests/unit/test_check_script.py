@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from desired.health import MODULES
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "files" / "check_logstash_input.py"
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -396,10 +398,7 @@ def test_each_reason_is_documented_and_used() -> None:
         for name in (
             SCRIPT.name,
             "logstash_ha_health.py",
-            "logstash_ha_channel.py",
-            "logstash_ha_listeners.py",
-            "logstash_ha_metrics.py",
-            "logstash_ha_slow_start.py",
+            *(Path(path).name for path in MODULES),
         )
     ]
     listed = re.findall(r'^    "(\w+)": ', texts[0].partition("REASONS = {")[2].partition("\n}")[0], re.M)

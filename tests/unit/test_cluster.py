@@ -116,6 +116,9 @@ def _input(**change: Any) -> Settings:
         {"senders": "10.77.0.101"},
         {"inputs": [{"id": "a", "port": 1024}, {"id": "b", "port": 65535}]},
         {"inputs": [{"id": "udp", "port": 9600, "server_port": 5514}]},
+        {**_input(plugin="snmptrap"), "logstash": 7},
+        {**_input(plugin="snmptrap", protocol="tcp"), "version": "8.15.0"},
+        {**_input(plugin="snmptrap", protocol="both"), "logstash": 8},
         {"inputs": [{"id": "a", "port": 5514}, {"id": "b", "port": 5514, "protocol": "tcp"}]},
         {"inputs": [{"id": "a", "port": 514, "server_port": 5514, "senders": ["192.0.2.1"]}], "senders": []},
         {"nodes": {f"stash{n}.example.org": f"10.77.0.{n}" for n in range(1, 6)}},
@@ -446,6 +449,11 @@ BAD: list[tuple[Settings, str]] = [
     (_input(plugin="netflow"), "inputs.0.plugin: netflow is a codec and not an input; write codec='netflow'"),
     (_input(plugin="mqtt"), "inputs.0.protocol: is not known of the plugin mqtt (known are: udp, tcp, beats, elastic_agent, elastic_serverless_forwarder, logstash, http, relp, graphite, syslog, gelf, snmptrap, ganglia); write whether it listens on 'udp', 'tcp' or 'both'"),
     (_input(plugin="beats", protocol="both"), "inputs.0.protocol: Logstash's beats input listens on tcp only; take it out"),
+    *(
+        ({**_input(plugin="snmptrap", protocol=protocol), **release}, "inputs.0.protocol: Logstash's snmptrap input listens on tcp from 8.15 on only; choose that or a newer one with version or logstash, or take it out")
+        for protocol in ("tcp", "both")
+        for release in ({"version": "8.14.3"}, {"logstash": 7}, {"logstash": 7, "version": "latest"})
+    ),
     (_input(plugin="udp", protocol="tcp"), "inputs.0.protocol: Logstash's udp input listens on udp only; take it out"),
     (_input(plugin="beats", workers=4), "inputs.0.workers: Logstash's beats input has no such setting; take it out"),
     (_input(plugin="x", protocol="udp", workers=4), "inputs.0.workers: Logstash's x input has no such setting; take it out, or write it into options"),

@@ -44,10 +44,13 @@ from desired import (
     sysctl,
     vip,
 )
+from desired.clone import Plan
 from desired.paths import VERSION_FILE, staged
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
 from operations import activation, metrics
+from operations import clone as operations_clone
+from remote import clone as remote_clone
 from remote import drain, repository, sudo
 from tests.packages import Signer
 from tests.unit.clusters import write_api
@@ -478,6 +481,8 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "apply add": Machine.allow,
     "touch /etc/keepalived/drained/": Machine.drain,
     "rm -f /etc/keepalived/drained/": Machine.drain,
+    "/var/lib/logstash-ha/clone/run": lambda *_: None,
+    "kernel/random/boot_id": lambda *_: ["one"],
     "systemctl disable --now": Machine.lose,
     "rm -f ": Machine.remove,
     "systemctl show": Machine.tell_services,
@@ -502,6 +507,7 @@ class Recorder(FakeConnector):
     def connect(self) -> None:
         if not self.machine.reachable:
             raise ConnectError("no route")
+        self.data["ssh_hostname"] = self.host.name
 
     def put_file(self, filename_or_io: Any, remote_filename: str, *_: Any, **arguments: Any) -> bool:
         assert arguments["_sudo"]
@@ -517,7 +523,7 @@ class Recorder(FakeConnector):
             if command == "true":
                 return True, CommandOutput([])
         else:
-            assert arguments["_sudo"] or "/etc/os-release" in str(command)
+            assert arguments.get("_sudo") or re.search("/etc/os-release|boot_id", str(command))
         try:
             lines = self.machine.run(str(command), stdin)
         except Refused as refused:
@@ -830,6 +836,75 @@ def test_a_lock_costs_one_command_a_node_and_none_where_nothing_changes(world: W
     world.settings = {"inputs": [{"id": "other", "port": 5516}]}
     world.deploy(dry=True)
     assert not any("lock=" in each for machine in world.machines.values() for each in machine.commands)
+
+
+CLONE_STEPS = ("lock=", "run stage", "run switch", "run confirm")
+
+
+def become_stash2(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, locked: str = "", begun: bool = False
+) -> Run:
+    """Run clone.py; `locked` is what the machine says of the lock once it is at its new address."""
+
+    def connect(*_: object) -> bool:
+        world.machines["stash2"].locked = locked
+        return True
+
+    plan = Plan([], "stash2", {"10.77.0.11": "10.77.0.12"}, begun=begun)
+    monkeypatch.setattr(remote_clone, "inspect", lambda *_: plan)
+    monkeypatch.setattr(remote_clone, "_connect", connect)
+    monkeypatch.setattr(operations_clone, "learn_host_keys", lambda *_: True)
+    monkeypatch.setattr(operations_clone, "wait_for_reboot", lambda *_: True)
+    return world.deploy(file="clone.py", limit="stash2")
+
+
+def clone_steps(machine: Machine) -> list[str]:
+    return [step for each in machine.commands for step in CLONE_STEPS if step in each]
+
+
+HELD = (
+    'held 812 {"by": "alice@laptop", "command": "deploy.py", "pid": 4711, "since": 1795788120, "token": "a"}'
+)
+
+
+def test_a_clone_is_locked_at_both_addresses_and_no_other_machine_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node's name leads to the clone meanwhile. The session at its source's address ends, and its lock with it."""
+    run = become_stash2(world, monkeypatch)
+    assert run.failed == []
+    assert clone_steps(world.machines["stash2"]) == [
+        "lock=",
+        "run stage",
+        "run switch",
+        "lock=",
+        "run confirm",
+    ]
+    assert clone_steps(world.machines["stash1"]) == []
+    assert become_stash2(world, monkeypatch, begun=True).failed == []
+    assert clone_steps(world.machines["stash2"]) == ["lock=", "run confirm"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_clone_that_another_run_changes_is_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """A deploy takes it for its source."""
+    world.machines["stash2"].locked = HELD
+    run = become_stash2(world, monkeypatch, begun=begun)
+    assert run.failed == ["stash2"]
+    assert run.says("another run changes stash2: alice@laptop (deploy.py")
+    assert clone_steps(world.machines["stash2"]) == ["lock="]
+
+
+def test_a_clone_that_another_run_takes_as_it_moves_goes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since nothing confirms its new address."""
+    run = become_stash2(world, monkeypatch, locked=HELD)
+    assert run.failed == ["stash2"]
+    assert run.says("another run changes stash2: alice@laptop (deploy.py")
+    assert clone_steps(world.machines["stash2"]) == ["lock=", "run stage", "run switch", "lock="]
 
 
 def test_nodes_that_would_not_wait_for_each_other_are_left_alone(

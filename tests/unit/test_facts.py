@@ -19,7 +19,7 @@ from desired.units import managed_units
 from facts.batch import BatchFacts
 from facts.clone import Identity
 from facts.files import MatchingFiles
-from facts.firewalld import FirewallRules
+from facts.firewalld import FirewallRules, ZoneOpenings, ZoneSettings
 from facts.health import RaisedVerdicts
 from facts.iptables import OwnChains
 from facts.ipvs import DrainFlags
@@ -82,6 +82,44 @@ def test_the_zones_of_further_interfaces_are_read_with_their_rules(
     assert {name: state["source_zones"][name]["runtime"] for name in zones} == {
         name: [f"rule in {name}"] for name in zones
     }
+
+
+SETTINGS = (
+    '(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false "default" 0 1 "{}" "tcp" 0 false 0 0 0 0 0 0 false'
+)
+ZONE_SETTINGS = f"""\
+case "$*" in
+*getActiveZones) echo 'a{{sa{{sas}}}} 4 "public" 1 "interfaces" 1 "eth0" "lab" 1 "interfaces" 1 "eth9" "dmz" 2 "interfaces" 1 "eth1" "sources" 1 "192.0.2.9" "internal" 1 "sources" 1 "192.0.2.0/24"' ;;
+*getDefaultZone) echo 's "public"' ;;
+*getZoneByName*internal*) exit 1 ;;
+*getZoneByName*) echo "o \\"/of/$7\\"" ;;
+*getZoneSettings*later*) exit 1 ;;
+*getZoneSettings*) echo '{SETTINGS.format("1")}' ;;
+*getSettings) echo '{SETTINGS.format("2")}' ;;
+esac
+"""
+
+
+def test_what_zones_open_is_read_with_few_processes(machine: ShellMachine) -> None:
+    """Those of the interfaces, and those that sources are bound to, now or after the next start."""
+    calls = machine.root / "calls"
+    machine.program("busctl", f"echo busctl >>{calls}\n{ZONE_SETTINGS}")
+    one: list[ZoneOpenings | None] = [
+        {"target": "default", "ports": [f"{port} tcp"], "protocols": [], "forwards": []} for port in (1, 2)
+    ]
+    both = {"runtime": one[0], "permanent": one[1]}
+    internal = {"runtime": one[0], "permanent": None}
+    assert machine.fact(ZoneSettings, interfaces=["eth0"]) == {
+        "public": both,
+        "dmz": both,
+        "internal": internal,
+    }
+    assert len(calls.read_text().split()) == 1 + 3 + 3 + 2
+    machine.write("/etc/firewalld/zones/later.xml", '<zone>\n  <source address="198.51.100.0/24"/>\n</zone>')
+    machine.write("/etc/firewalld/zones/closed.xml", "<zone>\n</zone>")
+    found = machine.fact(ZoneSettings, interfaces=["eth7", "eth1"])
+    assert list(found) == ["public", "dmz", "internal", "later"]
+    assert found["later"] == {"runtime": None, "permanent": one[1]}
 
 
 def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachine) -> None:

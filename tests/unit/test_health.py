@@ -856,8 +856,11 @@ def test_a_node_in_maintenance_is_not_the_last_one_that_stays(tmp_path: Path) ->
         service.wait(lambda: service.verdict(two) == "1\n")
         note(tmp_path, one)
         service.wait(lambda: (service.verdict(one), service.verdict(two)) == ("1\n", ""))
-        kept = {each["address"]: each.get("kept") for each in service.reasons()}
-        assert kept == {one: None, two: True}
+
+        def kept() -> dict[str, bool | None]:
+            return {each["address"]: each.get("kept") for each in service.reasons()}
+
+        service.wait(lambda: kept() == {one: None, two: True})  # the reasons are written after the verdicts
 
 
 def test_the_last_one_stays_until_another_is_up() -> None:
@@ -1097,7 +1100,7 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python
             check=True,
         )
 
-    patch = "service.LINK_HOLD = 0.5"
+    patch = "service.links.LINK_HOLD = 0.5"
     with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
         service.wait(lambda: service.link_fault() == "1\n")
         for states in (("up",), ("down", "up"), ("down", "up", "down", "up")):
@@ -1114,7 +1117,7 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_the_link_is_back(python
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) -> None:
     """Its unit raises the flag, also while it is raised already. There is no keepalived whose sockets it could wait for."""
-    patch = "service.LINK_HOLD, service.LOOK, service.START_TIME = 2, 0.1, 0"
+    patch = "service.links.LINK_HOLD, service.flags.LOOK, service.links.START_TIME = 2, 0.1, 0"
     with health(loopback(), python=python, alone=True, with_link=True, patch=patch) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
@@ -1132,7 +1135,7 @@ def test_keepalived_is_kept_in_fault_for_some_time_after_its_start(python: str) 
 
 def test_while_the_link_is_down_the_flag_stays_raised_whatever_others_write() -> None:
     with health(
-        loopback(), alone=True, with_link=True, patch="service.LINK_HOLD = service.START_TIME = 0"
+        loopback(), alone=True, with_link=True, patch="service.links.LINK_HOLD = service.links.START_TIME = 0"
     ) as service:
         flag = service.folder / "link_fault"
         service.wait(lambda: service.link_fault() == "1\n")
@@ -1147,7 +1150,7 @@ def test_while_the_link_is_down_the_flag_stays_raised_whatever_others_write() ->
 
 
 def test_keepalived_is_kept_in_fault_until_the_link_has_the_nodes_address() -> None:
-    patch = "service.LINK_HOLD = 0"
+    patch = "service.links.LINK_HOLD = 0"
     with health(loopback(), alone=True, with_link=True, own="192.0.2.1", patch=patch) as service:
         enter = ["nsenter", f"--net=/proc/{service.process.pid}/ns/net", "ip"]
         service.wait(lambda: service.link_fault() == "1\n")

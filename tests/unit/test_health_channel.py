@@ -16,7 +16,7 @@ from tests.unit.test_health import ID, KEY, UNWEIGHED, UP, Running, Script, list
 
 NO_POLLS = 600.0
 """Seconds between two polls that no test waits for: what happens earlier, the services have told each other."""
-NO_ANSWER = "service.KernelProbe.answered = lambda self: False"
+NO_ANSWER = "service.peers.KernelProbe.answered = lambda self: False"
 """As if no node's kernel answered."""
 
 
@@ -257,7 +257,7 @@ service.listeners._attach = refused
 def test_where_the_kernel_says_that_a_port_was_closed_it_need_not_be_asked(
     python: str, tmp_path: Path
 ) -> None:
-    patch = "service.TICK = 600; service.SILENT_AFTER = 6000"
+    patch = "service.peers.TICK = 600; service.peers.SILENT_AFTER = 6000"
     with cluster(tmp_path, python, python, patch=patch) as nodes:
         service, first = nodes.services[0], nodes.addresses[0]
         service.wait_for_systemd(b"READY=1")

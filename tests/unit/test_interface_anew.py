@@ -196,7 +196,7 @@ def service(node: Node, python: str = sys.executable, patch: str = "") -> Iterat
             with_link=True,
             interface=node.network.interface,
             within=node.network.enter,
-            patch=f"service.PROCESSES = [{str(node.folder / 'cgroup.procs')!r}]\n{patch}",
+            patch=f"service.links.PROCESSES = [{str(node.folder / 'cgroup.procs')!r}]\n{patch}",
         ) as running_service,
     ):
         yield running_service
@@ -226,7 +226,7 @@ def test_a_node_whose_interface_was_made_anew_can_become_master(
 ) -> None:
     with cluster(tmp_path, kind, transport=transport) as (other, node):
         started(node, other)
-        with service(node, python, "service.LINK_HOLD = 0.5") as running_service:
+        with service(node, python, "service.links.LINK_HOLD = 0.5") as running_service:
             running_service.wait_for_systemd(b"READY=1")
             assert not running_service.request.exists()
             node.network.remove()
@@ -276,7 +276,7 @@ def test_a_master_whose_address_goes_hands_its_vip_over(tmp_path: Path, python: 
 
 def test_a_keepalived_without_sockets_for_adverts_is_reloaded(tmp_path: Path) -> None:
     """It has started before the node had its address, and nobody has seen the interface change."""
-    patch = "service.DEAF_AFTER = 1; service.LINK_HOLD = 0.2; service.LOOK = 0.2"
+    patch = "service.links.DEAF_AFTER = 1; service.links.LINK_HOLD = 0.2; service.flags.LOOK = 0.2"
     with cluster(tmp_path, "vlan") as (other, node):
         node.network.run("ip address flush dev bond0.91")
         started(node, other, "FAULT")
@@ -346,7 +346,7 @@ LAST_LOOK = 0.2
 def test_a_keepalived_that_does_not_start_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     with cluster(tmp_path, "vlan") as (other, node):
         started(node, other)
-        with service(node, patch="service.START_TIME = 5") as running_service:
+        with service(node, patch="service.links.START_TIME = 5") as running_service:
             running_service.wait_for_systemd(b"READY=1")
             node.stop()
             (node.folder / "cgroup.procs").write_text("")

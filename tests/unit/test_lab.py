@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import lab.lab
+from lab import libraries
 from lab.__main__ import cli
 from lab.cache import KEPT, ORIGINS, prune, register
 from lab.content import content_key
@@ -328,6 +329,25 @@ def test_a_failed_program_is_reported_with_the_last_lines_of_its_output() -> Non
         run("sh", "-c", "echo no room; exit 3")
     with pytest.raises(LabError, match=r"^no-such-tool: not found; run `make packages`$"):
         run("no-such-tool")
+
+
+def test_a_program_runs_with_the_c_library_that_it_brings_along(tmp_path: Path) -> None:
+    """And with no other: without it, it does not start."""
+    folder, root, program = tmp_path / "own", tmp_path / "root/usr/lib/x86_64-linux-gnu", tmp_path / "program"
+    folder.mkdir()
+    root.mkdir(parents=True)
+    shutil.copy("/bin/cat", program)
+    for name in libraries.C_LIBRARY:
+        shutil.copy(Path("/lib/x86_64-linux-gnu") / name, root / name)
+    libraries.add(program, tmp_path / "root", libraries.C_LIBRARY, folder, folder)
+    mapped = {Path(line.split()[-1]) for line in run(program, "/proc/self/maps").splitlines() if "/" in line}
+    assert {path for path in mapped if path.name in libraries.C_LIBRARY} == {
+        folder / name for name in libraries.C_LIBRARY
+    }
+    (folder / "libc.so.6").unlink()
+    (folder / libraries.LOADER).unlink()
+    with pytest.raises(LabError, match="not found"):
+        run(program, "/dev/null")
 
 
 def test_a_machine_that_cannot_run_a_lab_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from cluster import Api, Cluster, ClusterError, Input, Node, Repository, Vip, define
 from cluster.clusters import check_clusters
 from cluster.errors import shorten
-from cluster.plugins import PLUGINS, UNKNOWN
+from cluster.plugins import PLUGINS, UNKNOWN, release_of
 from desired import firewalld, keepalived, logstash
 from desired.files import desired_files
 from tests.certificates import Authority
@@ -480,6 +480,10 @@ def good_cases(draw: Callable[..., Any]) -> Case:
         made |= SIGNED
     if made.get("packages") == "managed" and made.get("version") == "latest":
         del made["version"]
+    for each in inputs:
+        since = PLUGINS.get(each.get("plugin", ""), UNKNOWN).since
+        if any(release_of(logstash, made.get("version")) < first for first in since.values()):
+            each["protocol"] = "udp"  # this Logstash does not know it over TCP
     if any("defined_in" in each for each in inputs):
         made["pipelines"] = "pipelines"
     pipelines = draw(st.lists(st.sampled_from(["main", "netflow", "audit-2"]), min_size=1, unique=True))

@@ -178,12 +178,12 @@ def test_a_cold_node_comes_back_with_what_it_can_take_and_gets_more_as_it_takes_
 
 def test_keepalived_never_hears_that_it_is_up_before_it_hears_of_its_share() -> None:
     code = """
-write = service.FlagFile._write
+write = service.flags.FlagFile._write
 def recording(flag, content):
     write(flag, content)
     with open(folder + "/writes", "a") as file:
         file.write("%s: %s\\n" % (flag.path[len(folder) + 1:], content.decode().strip()))
-service.FlagFile._write = recording
+service.flags.FlagFile._write = recording
 """
     with returning(Busy(8000, 10**7), Busy(0), INTERPRETERS[0], code) as (_, address, service, _answers):
         service.wait(lambda: service.verdict(address) == "")

@@ -1,5 +1,6 @@
 """The verdict on rules of others: what keeps the cluster's packets out, and what opens Logstash's API."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,18 @@ from typing import Any
 import pytest
 
 from cluster import Cluster
+from desired.firewalld import placed_rules
 from desired.packets import Rule, keeps_out, opens_api, parse_iptables, parse_rich
-from facts.firewalld import ZoneOpenings, ZoneState
+from facts.firewalld import RulesState, SourceZone, ZoneOpenings, ZoneState
 from facts.iptables import parse_own_rules
 from tests.unit.observations import SYSLOG, ZONE, all_well, change, shaped
 from verification.judge import judge
+from verification.observe import Observation
 from verification.report import Status
 
 API = "everyone can reach Logstash's API, port 9600, by a rule of others: "
 OUT = "a rule of others keeps out what this node needs: "
+SENDS = "everyone can send to udp-5514, by a rule of others: "
 MAYBE = "a rule of others may keep out what this node needs: "
 
 IPTABLES: list[tuple[str, Status | None, str]] = [
@@ -57,6 +61,13 @@ IPTABLES: list[tuple[str, Status | None, str]] = [
     ("-A INPUT -i lo -j ACCEPT", None, ""),
     ("-A INPUT -p udp -m udp --dport 9600 -j ACCEPT", None, ""),
     ("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", None, ""),
+    ("-A OUTPUT -p tcp -j ACCEPT", None, ""),
+    ("-A PREROUTING -p tcp -j ACCEPT", None, ""),
+    # An input.
+    ("-A INPUT -p udp -m udp --dport 5514 -j ACCEPT", Status.WARNING, SENDS),
+    ("-A INPUT -d 10.77.0.10/32 -p udp -j ACCEPT", Status.WARNING, SENDS),
+    ("-A INPUT -d 10.77.0.12/32 -p udp -j ACCEPT", None, ""),
+    ("-A INPUT -s 192.0.2.0/24 -p udp -m udp --dport 5514 -j ACCEPT", None, ""),
 ]
 
 
@@ -139,6 +150,7 @@ OPENINGS: list[tuple[dict[str, Any], Status | None, str, str]] = [
     ({"ports": ["9600 tcp"]}, Status.WARNING, f"{API}port 9600/tcp in zone public", "--remove-port=9600/tcp"),
     ({"ports": ["1-65535 tcp"]}, Status.WARNING, f"{API}port 1-65535/tcp in zone public", "--remove-port=1-65535/tcp"),
     ({"ports": ["9600 udp", "22 tcp"]}, None, "", ""),
+    ({"ports": ["5000-6000 udp"]}, Status.WARNING, f"{SENDS}port 5000-6000/udp in zone public", "--remove-port=5000-6000/udp`, or add 0.0.0.0/0 to `senders`"),
     ({"protocols": ["tcp"]}, Status.WARNING, f"{API}protocol tcp in zone public", "--remove-protocol=tcp"),
     ({"target": "ACCEPT"}, Status.WARNING, f"{API}zone public accepts everything", "--set-target=default"),
     ({"target": "DROP"}, None, "", ""),
@@ -188,6 +200,100 @@ def test_the_zone_of_each_interface_counts(cluster: Cluster) -> None:
     assert "`firewall-cmd --zone=dmz --remove-port=9600/tcp`" in problem.do
 
 
+def bind(
+    cluster: Cluster, *sources: str, rules: Sequence[str] = (), interface: bool = False, **openings: Any
+) -> Observation:
+    """All is well on the first node, with these sources bound to the zone `internal`, which opens this, now and after a reload.
+
+    + rules: rules of others in the zone
+    + interface: whether a further interface of the cluster's is in the zone
+    """
+    seen = all_well(cluster)["stash1"]
+    assert seen.firewall
+    assert seen.zones
+    assert seen.record
+    side: ZoneOpenings = {**ZONE, **openings}  # type: ignore[typeddict-item]
+    zone: SourceZone = {"target": side["target"], "sources": [*sources], "runtime": [], "permanent": []}
+    firewall: RulesState = {
+        **seen.firewall,
+        "source_zones": {"internal": zone},
+        "zones": ["internal"] if interface else [],
+    }
+    placed = placed_rules(cluster, cluster.nodes[0], firewall, seen.own_table).get("internal", [])
+    zone["runtime"] = zone["permanent"] = [*placed, *rules]
+    return replace(
+        seen,
+        firewall=firewall,
+        zones={**seen.zones, "internal": {"runtime": side, "permanent": side}},
+        record={"rich": [*seen.record["rich"], *(f"internal {rule}" for rule in placed)]},
+    )
+
+
+IN_ZONE: list[tuple[str, dict[str, Any], Status | None, str, str]] = [
+    ("10.77.0.0/24", {"ports": ["9600 tcp"]}, Status.WARNING, "all of 10.77.0.0/24 can reach Logstash's API, port 9600, by a rule of others: port 9600/tcp in zone internal", "`firewall-cmd --zone=internal --remove-port=9600/tcp`, or add 10.77.0.0/24 to `monitors`"),
+    ("10.77.0.0/24", {"rules": ['rule port port="9600" protocol="tcp" accept']}, Status.WARNING, "all of 10.77.0.0/24 can reach Logstash's API", "--zone=internal --remove-rich-rule='rule port"),
+    ("10.77.0.0/24", {"target": "ACCEPT"}, Status.WARNING, "all of 10.77.0.0/24 can reach Logstash's API, port 9600, by a rule of others: zone internal accepts everything", "`firewall-cmd --zone=internal --remove-source=10.77.0.0/24` and `firewall-cmd --permanent"),
+    ("192.0.2.1", {"ports": ["5514 udp"]}, Status.WARNING, "all of 192.0.2.1/32 can send to udp-5514, by a rule of others: port 5514/udp in zone internal", "--remove-port=5514/udp`, or add 192.0.2.1/32 to `senders`"),
+    ("10.77.0.96/28", {"forwards": ["5514 udp to 5600"]}, Status.WARNING, f"{MAYBE}port 5514 udp to 5600 in zone internal", "leave it, if somebody means it; otherwise `firewall-cmd --zone=internal --remove-forward-port"),
+    ("10.77.0.96/28", {"rules": ['rule family="ipv4" port port="5514" protocol="udp" drop']}, Status.WARNING, f'{MAYBE}rule family="ipv4" port port="5514" protocol="udp" drop in zone internal', "leave it, if somebody means it; otherwise `firewall-cmd --zone=internal --remove-rich-rule="),
+    # Who may do so, or what concerns others.
+    ("10.77.0.11", {"target": "ACCEPT"}, None, "", ""),
+    ("10.77.0.101", {"ports": ["5514 udp"]}, None, "", ""),
+    ("10.77.0.0/24", {"ports": ["22 tcp"]}, None, "", ""),
+    ("fd00::/64", {"target": "ACCEPT"}, None, "", ""),
+    ("52:54:00:00:00:01", {"target": "ACCEPT"}, None, "", ""),
+    ("ipset:management", {"ports": ["9600 tcp"]}, None, "", ""),
+    ("10.77.0.96/28", {"rules": ['rule family="ipv4" port port="22" protocol="tcp" drop']}, None, "", ""),
+    ("192.0.2.0/24", {"rules": ['rule family="ipv4" port port="5514" protocol="udp" drop'], "forwards": ["5514 udp to 5600"]}, None, "", ""),
+    ("10.77.0.0/24", {"rules": ['rule family="ipv4" source address="10.77.0.7" port port="9600" protocol="tcp" accept']}, None, "", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "opening", "verdict", "what", "do"), IN_ZONE)
+def test_what_a_zone_opens_counts_for_the_sources_that_are_bound_to_it(
+    cluster: Cluster, source: str, opening: dict[str, Any], verdict: Status | None, what: str, do: str
+) -> None:
+    observations = all_well(cluster)
+    observations["stash1"] = bind(cluster, source, **opening)
+    problems = judge(cluster, observations).problems
+    assert [(problem.status, problem.check, problem.node) for problem in problems] == (
+        [(verdict, "firewall", "stash1")] if verdict else []
+    )
+    for problem in problems:
+        assert problem.what.startswith(what)
+        assert do in problem.do
+
+
+def test_who_is_in_the_inventory_may_be_let_in_by_others_too(tmp_path: Path) -> None:
+    cluster = shaped(tmp_path, monitors=["192.0.2.0/24"], senders=["0.0.0.0/0"])
+    observations = all_well(cluster)
+    opened = bind(cluster, "192.0.2.64/26", ports=["9600 tcp", "5514 udp"])
+    observations["stash1"] = change(
+        opened, zones=lambda it: it["public"]["runtime"]["ports"].append("5514 udp")
+    )
+    assert judge(cluster, observations).problems == ()
+
+
+@pytest.mark.parametrize(("other", "option"), [("permanent", ""), ("runtime", " --permanent")])
+def test_a_zone_that_is_in_one_configuration_only_is_judged_by_that(
+    cluster: Cluster, other: str, option: str
+) -> None:
+    observations = all_well(cluster)
+    opened = bind(cluster, "10.77.0.0/24", ports=["9600 tcp"])
+    observations["stash1"] = change(opened, zones=lambda it: it["internal"].update({other: None}))
+    (problem,) = judge(cluster, observations).problems
+    assert f"`firewall-cmd{option} --zone=internal --remove-port=9600/tcp`" in problem.do
+
+
+def test_rules_of_others_in_the_zones_of_further_interfaces_are_judged_too(cluster: Cluster) -> None:
+    observations = all_well(cluster)
+    drop = 'rule family="ipv4" port port="5514" protocol="udp" drop'
+    observations["stash1"] = bind(cluster, rules=[drop], interface=True)
+    (problem,) = judge(cluster, observations).problems
+    assert (problem.status, problem.what) == (Status.WRONG, f"{OUT}{drop} in zone internal")
+    assert f"`firewall-cmd --zone=internal --remove-rich-rule='{drop}'`" in problem.do
+
+
 def test_what_can_not_be_read_is_not_good(cluster: Cluster) -> None:
     seen = all_well(cluster)
     for unread in (replace(seen["stash1"], zones=None), replace(seen["stash1"], chains=None)):
@@ -217,7 +323,7 @@ def test_both_ports_of_an_input_are_needed_in_its_own_family(tmp_path: Path) -> 
             drop = f"filter -A INPUT -p {protocol} -m {protocol} --dport {port} -j DROP"
             assert keeps_out(cluster, node, parse_iptables(f"ipv6 {drop}"))
             assert not keeps_out(cluster, node, parse_iptables(f"ipv4 {drop}"))
-    assert not opens_api(cluster, node, parse_rich('rule family="ipv4" accept'))
+    assert opens_api(cluster, node, parse_rich('rule family="ipv4" accept')) is None
     assert opens_api(cluster, node, Rule("ACCEPT", version=6))
 
 
