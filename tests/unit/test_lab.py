@@ -121,6 +121,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(lab.lab, f"build_{name}", build(name))
     monkeypatch.setattr(lab.lab, "fetch_kernel", build("kernel"))
     monkeypatch.setattr(lab.lab, "fetch_debian", lambda cache, suite, progress: cache / suite)
+    monkeypatch.setattr(lab.lab, "fetch_python", lambda cache, progress: cache / "python")
+    monkeypatch.setattr(lab.lab, "create_keys", lambda cache: cache / "keys")
     monkeypatch.setattr(lab.lab, "modules_of", lambda kernel: kernel / "modules")
     monkeypatch.setattr(lab.lab, "check_machine", lambda memory: None)
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
