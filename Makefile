@@ -49,7 +49,7 @@ demo: packages $(VENV)/ready  ## Boot the lab, deploy, verify, send four events:
 
 test: packages $(VENV)/ready  ## Run the tests, those in the lab too
 	@$(BIN)/python -m lab build --el 9,10,7 &  # the lab's tests wait for it
-	$(MAKE) lint
+	nice $(MAKE) lint
 	$(BIN)/pytest -n 3  # one process has the tests in the lab, which often wait as the others do
 
 drills: packages $(VENV)/ready  ## Run the long tests in the lab, which `test` leaves out

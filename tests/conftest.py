@@ -10,8 +10,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 LAB = ("tests/lab/", "tests/drills/")
 CACHED = "tests/namespace/"
-NICE = 5
-"""How much the tests that need no lab give way (nice(2)): those in the lab take longer, and have real time in them."""
+NICE = 10
+"""How much the tests that need no lab give way (nice(2)): those in the lab take longer, one after the other, and the others fit
+in between."""
 
 
 class LabInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -31,8 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if hasattr(item.config, "workerinput") and not item.nodeid.startswith(LAB):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    if hasattr(item.config, "workerinput") and item.nodeid.startswith(LAB):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     which nothing can happen for a mistake, and does not know of xdist's own thread. A timer is something that can happen.
     """
     if hasattr(config, "workerinput"):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)  # also while it collects: the lab is being built
         timer = gevent.get_hub().loop.timer(60, 60)
         timer.start(lambda: None)
         os.environ.pop("COLUMNS", None)  # the width of xdist's own output

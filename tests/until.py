@@ -1,5 +1,6 @@
 """How the tests wait: for a condition, and never without a bound."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,6 +8,9 @@ from typing import TypeVar
 SHORTEST, LONGEST = 0.02, 1.0
 """Seconds between two evaluations of the condition: twice what one takes, within these bounds. What is waited for gets most of the
 machine's time."""
+
+PATIENCE = 4
+"""How many times as long a process waits that gets what the others leave."""
 
 T = TypeVar("T")
 
@@ -16,8 +20,11 @@ def until(
 ) -> T:
     """Wait until a condition returns something true, and return that.
 
-    When the time is over, the test fails with `what` was waited for. It can be a function, which is called only then.
+    When the time is over, the test fails with `what` was waited for. It can be a function, which is called only then. A process
+    that gives way to others (nice(2)) waits longer.
     """
+    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+        seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         start = time.monotonic()
