@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyinfra.context import ctx_host
 
 from cluster import Cluster
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS, ShellMachine
+
+
+@pytest.fixture(autouse=True)
+def no_host_is_left() -> Iterator[None]:
+    """pyinfra keeps the host of a context that an exception ends."""
+    yield
+    ctx_host.reset()
 
 
 @pytest.fixture(params=SHELLS)
