@@ -141,7 +141,9 @@ for file in {files}; do
     rm -f "${{file%/*}}/.${{file##*/}}.staged"
     if [ -f "{originals}$file" ]; then cp -p "{originals}$file" "$file"; else rm -f "$file"; fi
     ! command -v restorecon >/dev/null || [ ! -f "$file" ] || restorecon "$file"
-    rpm -qf "${{file%/*}}" >/dev/null 2>&1 || rmdir "${{file%/*}}" 2>/dev/null || true
+    case $file in */etc/*) # elsewhere, as for metrics, folders are others'
+        rpm -qf "${{file%/*}}" >/dev/null 2>&1 || rmdir "${{file%/*}}" 2>/dev/null || true ;;
+    esac
 done
 systemctl daemon-reload
 """

@@ -62,6 +62,19 @@ def test_a_file_that_waits_for_its_unit_goes_too(deployed: ShellMachine) -> None
     assert not deployed.path(staged.staged).exists()
 
 
+def test_an_empty_folder_goes_where_the_deploy_has_made_it(machine: ShellMachine) -> None:
+    """The one with metrics is of others: node_exporter reads it."""
+    for name in ("chown", "systemctl", "restorecon"):
+        machine.program(name, ":")
+    machine.program("rpm", "false")
+    ours, metrics = "/etc/systemd/system/x.service.d/ours.conf", "/var/lib/node_exporter/logstash_ha.prom"
+    put(machine, TextFile(ours, "ours\n"), TextFile(metrics, "0\n"))
+    prune(machine)
+    assert not machine.path(ours).parent.exists()
+    assert not machine.path(metrics).exists()
+    assert machine.path(metrics).parent.is_dir()
+
+
 def test_what_is_in_no_record_stays(machine: ShellMachine) -> None:
     machine.write(OLD, "somebody's own\n")
     assert machine.commands(files.pruned, files=[], kept=[]) == []
