@@ -141,7 +141,7 @@ for file in {files}; do
     rm -f "${{file%/*}}/.${{file##*/}}.staged"
     if [ -f "{originals}$file" ]; then cp -p "{originals}$file" "$file"; else rm -f "$file"; fi
     ! command -v restorecon >/dev/null || [ ! -f "$file" ] || restorecon "$file"
-    case $file in */etc/*) # elsewhere, as for metrics, folders are others'
+    case $file in */etc/*) # elsewhere, as for metrics, it is a folder of others
         rpm -qf "${{file%/*}}" >/dev/null 2>&1 || rmdir "${{file%/*}}" 2>/dev/null || true ;;
     esac
 done
