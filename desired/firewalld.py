@@ -304,15 +304,10 @@ def unmanaged(
 ) -> dict[str, list[str]]:
     """By zone, the interface's own first: the rules that are neither desired nor in the record, so that others have put them
     there."""
-    ours = {*record.get("direct", []), *(value.split(" ", 1)[1] for value in record.get("rich", []))}
-    zones = {present["zone"]: present, **present["source_zones"]}
+    ours = _recorded(record)
     return {
-        name: [
-            rule
-            for rule in dict.fromkeys([*(zone["permanent"] or []), *(zone["runtime"] or [])])
-            if rule not in ours and rule not in placed.get(name, [])
-        ]
-        for name, zone in zones.items()
+        zone: [rule for rule in rules if rule not in ours]
+        for zone, rules in _undesired(placed, present).items()
     }
 
 
@@ -320,21 +315,31 @@ def obsolete(
     placed: dict[str, list[str]], present: RulesState, record: dict[str, list[str]]
 ) -> dict[str, list[str]]:
     """By zone: the rules of an earlier deploy that are no longer desired there."""
-    others = unmanaged(placed, present, record)[present["zone"]]
-    recorded = {*record.get("rich", [])}
+    ours, recorded = _recorded(record), {*record.get("rich", [])}
     found = {
-        present["zone"]: [
+        zone: [
             rule
-            for rule in dict.fromkeys(present["permanent"] + present["runtime"])
-            if rule not in placed[present["zone"]] and rule not in others
+            for rule in rules
+            if (rule in ours if zone == present["zone"] else f"{zone} {rule}" in recorded)
         ]
+        for zone, rules in _undesired(placed, present).items()
     }
-    for name, zone in present["source_zones"].items():
+    return {zone: rules for zone, rules in found.items() if rules}
+
+
+def _undesired(placed: dict[str, list[str]], present: RulesState) -> dict[str, list[str]]:
+    """By zone, the interface's own first: the rules in either configuration that are not desired there."""
+    found = {}
+    for name, zone in {present["zone"]: present, **present["source_zones"]}.items():
+        desired = {*placed.get(name, [])}
         rules = dict.fromkeys([*(zone["permanent"] or []), *(zone["runtime"] or [])])
-        found[name] = [
-            rule for rule in rules if rule not in placed.get(name, []) and f"{name} {rule}" in recorded
-        ]
-    return {name: rules for name, rules in found.items() if rules}
+        found[name] = [rule for rule in rules if rule not in desired]
+    return found
+
+
+def _recorded(record: dict[str, list[str]]) -> set[str]:
+    """The rules that a deploy has put into firewalld, into whatever zone."""
+    return {*record.get("direct", []), *(value.split(" ", 1)[1] for value in record.get("rich", []))}
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,8 @@ def opens_input(
     cluster: Cluster, node: Node, rule: Rule | None, bound: Bound = None
 ) -> tuple[Network, VirtualServer] | None:
     """The first network that a rule lets send to an input, of those that it is for: neither nodes nor senders of it."""
+    nodes = [address for member in cluster.nodes for address in member.addresses]
     for server in cluster.virtual_servers:
-        nodes = [address for member in cluster.nodes for address in member.addresses]
         allowed = [*nodes, *cluster.senders_of(server.input, server.vip)]
         at = [(real.address, real.port) for real in server.real_servers if real.node == node]
         for address, port in [(server.vip, server.port), *at]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -19,9 +18,9 @@ from verification.commandline import (
     NOT_SEEN,
     WRONG,
     add_cluster_options,
-    add_confirmation_options,
     confirmed,
     interrupt_on_signals,
+    not_seen,
     parse_confirmed,
     silence_libraries,
 )
@@ -50,8 +49,7 @@ def main(arguments: list[str]) -> int:
         interrupt_on_signals()
         outcome = run(plan, (lambda line: None) if options.json else console.print)
     except (PyinfraError, KeyboardInterrupt) as error:
-        print(f"verify: {str(error) or 'interrupted; it is undone'}", file=sys.stderr)
-        return NOT_SEEN
+        return not_seen(str(error) or "interrupted; it is undone", None)
     if options.json:
         print(json.dumps(document(outcome), indent=2))
     else:
@@ -76,7 +74,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
     parser.add_argument("--dry", action="store_true", help="show what would be done, and do nothing")
-    add_confirmation_options(parser)
     return parse_confirmed(parser, arguments)
 
 

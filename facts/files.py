@@ -10,22 +10,22 @@ from pyinfra.api import FactBase
 
 _AUTH_PASS = r"(auth_pass[ \t]+)[^ \t\n\x1b]+", r"\1********"
 _URL = r"(://[^/@ \t\n]*:)[^/@ \t\n]+@", r"\1********@"
-_NAMED = r"((password|passwd|passphrase|secret|token|api_key|cloud_auth)[a-z0-9_.-]*[\"']?[ \t]*"
+_NAMES = ("password", "passwd", "passphrase", "secret", "token", "api_key", "cloud_auth")
+_NAMED = rf"(({'|'.join(_NAMES)})[a-z0-9_.-]*[\"']?[ \t]*"
 # A variable such as ${NAME} is no secret.
 _VALUE = r"[ \t]*[\"']?)([^$>\"' \t\n\x1b]|\$[^{\n])[^\n\x1b]*", r"\1********"
 _IN_LOGS = (_AUTH_PASS, _URL, (f"{_NAMED}=>{_VALUE[0]}", _VALUE[1]))
 _IN_FILES = (_AUTH_PASS, _URL, (f"{_NAMED}(=>|=|:){_VALUE[0]}", _VALUE[1]))
 """Extended regular expressions that Python and GNU sed read alike, and what takes their place."""
-
-
-_HINTS = ("pass", "secret", "token", "api_key", "cloud_auth", "://")
-"""One of them is in every text that has something to hide."""
+_HINTS = (*_NAMES, "auth_pass", "://")
+"""One of them is in every text that has something to hide; but to Python some letters beyond ASCII are other spellings of these."""
 
 
 def _masked(text: str, rules: tuple[tuple[str, str], ...]) -> str:
-    folded = text.lower()
-    if not any(hint in folded for hint in _HINTS):  # as nearly all that is logged
-        return text
+    if text.isascii():
+        folded = text.lower()
+        if not any(hint in folded for hint in _HINTS):  # as in nearly all that is logged
+            return text
     for pattern, replacement in rules:
         text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
     return text

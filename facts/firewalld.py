@@ -229,12 +229,10 @@ _EACH_NAME = 'do name=${name#\\"}; name=${name%\\"}; case $seen in *" $name "*) 
 """The beginning of a loop over zones, in quotes or not, that does each of them once."""
 
 
-def _ask_kept_zone(method: str) -> str:
-    """A shell command that prints the answer of the zone `zone` as firewalld's next start makes it."""
-    return (
-        f'kept=$({_CALL}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}'
-        f' && busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone {method}'
-    )
+_FIND_KEPT = f'kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}'
+"""A shell command that sets `kept` to the object of the zone `name` as firewalld's next start makes it."""
+_CALL_KEPT = f'busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone'
+"""The beginning of a shell command that calls a method of this object."""
 
 
 class FirewalldState(FactBase[str | None]):
@@ -288,7 +286,8 @@ class FirewallRules(FactBase[RulesState | None]):
             f'&& echo "$zone" && {_UNQUOTE}',
             f'&& {_CALL} {_NAME}.zone getRichRules s "$zone"',
             f"&& {_CALL} {_NAME}.direct getAllRules",
-            f"&& {_ask_kept_zone('getRichRules')}",
+            f'&& kept=$({_CALL}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}',
+            f"&& {_CALL_KEPT} getRichRules",
             f"&& {_CALL}/config {_NAME}.config.direct getAllRules",
             '&& echo "$active"',
             *_FIND_KEPT_SOURCES,
@@ -296,9 +295,7 @@ class FirewallRules(FactBase[RulesState | None]):
             *(['&& echo "interfaces$more" && others="$others$more"'] if further else []),
             f"&& for name in $others; {_EACH_NAME}",
             f"{_CALL} {_NAME}.zone getRichRules s $name 2>/dev/null || echo -;",
-            f'kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}',
-            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getTarget',
-            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getRichRules || true; done',
+            f"{_FIND_KEPT} && {_CALL_KEPT} getTarget && {_CALL_KEPT} getRichRules || true; done",
         ]
         for each in sets:
             lines += [
@@ -395,8 +392,7 @@ class ZoneSettings(FactBase[dict[str, ZoneState] | None]):
             *_FIND_KEPT_SOURCES,
             f"""&& seen=' ' && for name in ${{zone#s }}{" $more" if others else ""} $others; {_EACH_NAME}""",
             f"{_CALL} {_NAME} getZoneSettings s $name 2>/dev/null || echo -;",
-            f'{{ kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}',
-            f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone getSettings; }} || echo -; done',
+            f"{{ {_FIND_KEPT} && {_CALL_KEPT} getSettings; }} || echo -; done",
         ]
         return " ".join([*lines, "|| true"])
 

@@ -56,9 +56,10 @@ it is more than a few seconds ago, the service is frozen, stuck or dead, and all
 systemd is also notified when each input has its first verdict.
 
 The services also tell each other what they find on their own nodes (logstash_ha_peers.py): ten times a second, and at
-once when an input there goes down: the kernel says when the port of an input on this node is closed. So all directors know within a tenth of a second that an input has gone, and poll a node that
-tells them so much only every `RELAXED` seconds. A node whose service has been silent for three messages, and whose
-kernel answers no connection either, is gone, and its inputs are down.
+once when an input there goes down: the kernel says when the port of an input on this node is closed. So all directors know
+within a tenth of a second that an input has gone, and poll a node that tells them so much only every `RELAXED` seconds. A
+node whose service has been silent for three messages, and whose kernel answers no connection either, is gone, and its
+inputs are down.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """

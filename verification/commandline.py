@@ -37,14 +37,11 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="NAME", help="which of several clusters in the inventory")
 
 
-def add_confirmation_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a subcommand that asks before it begins; `parse_confirmed` checks them."""
+def parse_confirmed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Parse the arguments of a subcommand that asks before it begins, with the options for that: nobody can be asked in a JSON
+    document."""
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="one JSON document as the result; with --yes")
-
-
-def parse_confirmed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Parse the arguments of such a subcommand: nobody can be asked in a JSON document."""
     options = parser.parse_args(arguments)
     if options.json and not options.yes:
         parser.error("--json can't ask whether to go on; give --yes with it")

@@ -109,26 +109,32 @@ def _rules(seen: Observation, others: dict[str, list[str]]) -> Iterator[_Found]:
             if rule := parse_rich(text) if text.startswith("rule") else parse_iptables(text):
                 where = "" if own else f" in zone {zone}"
                 remove = removal(text, seen.firewall, zone)
-                yield _Found(f"{text}{where}", rule, remove, _bound(zone, seen.firewall))
+                yield _Found(f"{text}{where}", rule, remove, _networks(_sources(zone, seen.firewall)))
     for zone, state in seen.zones.items():
-        bound = _bound(zone, seen.firewall)
-        for text, rule, remove in _openings(zone, state, seen.firewall):
-            yield _Found(text, rule, remove, bound)
+        sources = _sources(zone, seen.firewall)
+        for text, rule, remove in _openings(zone, state, sources):
+            yield _Found(text, rule, remove, _networks(sources))
 
 
-def _bound(zone: str, state: RulesState) -> tuple[Network, ...] | None:
-    """The networks that are bound to a zone which no interface of the cluster's is in.
+def _sources(zone: str, state: RulesState) -> list[str] | None:
+    """What is bound to a zone which no interface of the cluster's is in; None for the zone of one."""
+    if zone in state["zones"] or zone not in state["source_zones"]:
+        return None
+    return state["source_zones"][zone]["sources"]
+
+
+def _networks(sources: list[str] | None) -> tuple[Network, ...] | None:
+    """The networks among what is bound to a zone; None where an interface decides.
 
     MAC addresses and ipsets are left out, as they are in rich rules: whoever binds them means single machines.
     """
-    if zone in state["zones"] or zone not in state["source_zones"]:
+    if sources is None:
         return None
-    sources = state["source_zones"][zone]["sources"]
     return tuple(network for source in sources if (network := bound_network(source)))
 
 
-def _openings(zone: str, state: ZoneState, firewall: RulesState) -> Iterator[tuple[str, Rule, str]]:
-    """What a zone opens beside its rich rules, as rules."""
+def _openings(zone: str, state: ZoneState, sources: list[str] | None) -> Iterator[tuple[str, Rule, str]]:
+    """What a zone opens beside its rich rules, as rules; for `sources`, see `_sources`."""
     for side, option in _SIDES.items():
         openings: ZoneOpenings | None = state[side]  # type: ignore[literal-required]
         if openings is None:
@@ -158,11 +164,7 @@ def _openings(zone: str, state: ZoneState, firewall: RulesState) -> Iterator[tup
         if openings["target"] == "ACCEPT":
             text = f"zone {zone} accepts everything"
             remove = f"`firewall-cmd --permanent --zone={zone} --set-target=default && firewall-cmd --reload`"
-            if (
-                _bound(zone, firewall) is not None
-            ):  # it accepts on purpose; what is bound to it may be too much
-                unbind = " ".join(
-                    f"--remove-source={one}" for one in firewall["source_zones"][zone]["sources"]
-                )
+            if sources is not None:  # it accepts on purpose; what is bound to it may be too much
+                unbind = " ".join(f"--remove-source={one}" for one in sources)
                 remove = f"`firewall-cmd --zone={zone} {unbind}` and `firewall-cmd --permanent --zone={zone} {unbind}`"
             yield text, Rule("ACCEPT"), remove

@@ -18,14 +18,20 @@ OLD, NEW, THEIRS = "/etc/keepalived/old_name.py", "/etc/keepalived/new_name.py",
 
 
 @pytest.fixture
-def deployed(machine: ShellMachine) -> ShellMachine:
-    """A machine on which an earlier version of this project has put its files."""
+def fresh(machine: ShellMachine) -> ShellMachine:
+    """A machine whose folders no package owns."""
     for name in ("chown", "systemctl", "restorecon"):
         machine.program(name, ":")
     machine.program("rpm", "false")
-    machine.write(THEIRS, "theirs\n", mode=0o640)
-    put(machine, TextFile(OLD, "old\n", mode="755"), TextFile(THEIRS, "ours\n"))
     return machine
+
+
+@pytest.fixture
+def deployed(fresh: ShellMachine) -> ShellMachine:
+    """A machine on which an earlier version of this project has put its files."""
+    fresh.write(THEIRS, "theirs\n", mode=0o640)
+    put(fresh, TextFile(OLD, "old\n", mode="755"), TextFile(THEIRS, "ours\n"))
+    return fresh
 
 
 def put(machine: ShellMachine, *texts: TextFile) -> None:
@@ -62,17 +68,14 @@ def test_a_file_that_waits_for_its_unit_goes_too(deployed: ShellMachine) -> None
     assert not deployed.path(staged.staged).exists()
 
 
-def test_an_empty_folder_goes_where_the_deploy_has_made_it(machine: ShellMachine) -> None:
+def test_an_empty_folder_goes_where_the_deploy_has_made_it(fresh: ShellMachine) -> None:
     """The one with metrics is of others: node_exporter reads it."""
-    for name in ("chown", "systemctl", "restorecon"):
-        machine.program(name, ":")
-    machine.program("rpm", "false")
     ours, metrics = "/etc/systemd/system/x.service.d/ours.conf", "/var/lib/node_exporter/logstash_ha.prom"
-    put(machine, TextFile(ours, "ours\n"), TextFile(metrics, "0\n"))
-    prune(machine)
-    assert not machine.path(ours).parent.exists()
-    assert not machine.path(metrics).exists()
-    assert machine.path(metrics).parent.is_dir()
+    put(fresh, TextFile(ours, "ours\n"), TextFile(metrics, "0\n"))
+    prune(fresh)
+    assert not fresh.path(ours).parent.exists()
+    assert not fresh.path(metrics).exists()
+    assert fresh.path(metrics).parent.is_dir()
 
 
 def test_what_is_in_no_record_stays(machine: ShellMachine) -> None:

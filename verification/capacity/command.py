@@ -17,7 +17,6 @@ from verification.commandline import (
     NOT_SEEN,
     WRONG,
     add_cluster_options,
-    add_confirmation_options,
     confirmed,
     interrupt_on_signals,
     not_seen,
@@ -84,7 +83,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="sender", metavar="HOST", help="who sends (default: the first of the group `senders`)"
     )
-    add_confirmation_options(parser)
     return parse_confirmed(parser, arguments)
 
 
