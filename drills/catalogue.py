@@ -107,15 +107,15 @@ DRILLS = (
         "has all of keepalived's processes killed",
         "It still spreads events until another node holds the VIP. No event is lost.",
         # Stopped first, so that all end at one moment: they mind each other's end, and could be killed in the midst of it.
-        do="pkill -STOP -x keepalived; pkill -KILL -x keepalived",
+        # By systemd, which would wake the others to end in good order as soon as the first one is gone.
+        do="systemctl kill -s STOP keepalived; systemctl kill -s KILL keepalived",
         lossless=True,
     ),
     Drill(
         "keepalived-parent-killed",
         "has keepalived's first process killed",
-        "The others give the VIP up in good order, and another node takes it. No event is lost.",
+        "The others give the VIP up, and another node takes it: what comes in these milliseconds may be lost.",
         do='kill -KILL "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"',
-        lossless=True,
     ),
     Drill(
         "keepalived-checker-killed",
