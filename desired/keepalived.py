@@ -18,7 +18,7 @@ CONF = "/etc/keepalived/keepalived.conf"
 ADOPTED = "/etc/keepalived/adopted.conf"
 """The blocks of a keepalived.conf that others had written, where the inventory adopts them. They are still theirs."""
 RELEASE_VIPS = "/etc/keepalived/release_vips.py"
-"""The program that removes the VIPs from a node whose keepalived was killed."""
+"""The program that releases the VIPs of a node whose keepalived was killed, or is to stop."""
 DROP_IN = "/etc/systemd/system/keepalived.service.d/restart.conf"
 
 CRASHES = ("2.3.0", "2.3.1", "2.3.2")
@@ -56,7 +56,7 @@ fi"""
 
 
 def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
-    """keepalived.conf, and what restarts keepalived when it dies and removes the VIPs that it left behind."""
+    """keepalived.conf, and what restarts keepalived when it dies and has another node take its VIPs."""
     link_files = health.link_faults(cluster, node, el)
     track_files = {interface: posixpath.basename(file) for interface, file in link_files.items()}
     maintenance = posixpath.basename(health.MAINTENANCE_FLAG)
@@ -91,6 +91,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         link_faults=health.link_faults(cluster, node, el) if cluster.vrrp == 3 else {},
         interface=cluster.interface_of(node),
         health_unit=health.UNIT,
+        maintenance_flag=health.MAINTENANCE_FLAG,
         command=f"{PYTHON[el]} {RELEASE_VIPS}",
         vips=" ".join(_released(cluster, node, instance) for instance in cluster.vrrp_instances),
     )

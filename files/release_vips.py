@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
-"""Removes the VIPs that a killed keepalived has left on this node, each as soon as another node announces that it has it.
+"""Releases the VIPs of this node: those that a killed keepalived has left, or, with --stop, before keepalived stops.
 
-Usage: release_vips.py INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP[/PREFIX@OTHER-INTERFACE]...
+Usage: release_vips.py [--stop PID FLAG] INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP[/PREFIX@OTHER-INTERFACE]...
 
-Until a VIP is removed, the kernel goes on distributing what is sent to it here; so a VIP that no other node has stays.
-The program ends when all are removed, or after so many seconds. systemd runs it when keepalived has ended
-(ExecStopPost=). The other node announces the VIP by VRRP's adverts (RFC 5798, section 5); one with priority 0 says that
-a MASTER resigns.
+Until a VIP is removed, the kernel goes on distributing what is sent to it here. So each VIP that a killed keepalived has left is
+removed as soon as another node announces that it has it, and one that no other node has stays. systemd does this when keepalived
+has ended (ExecStopPost=).
+
+A keepalived that stops takes its VIPs and its pools away before another node has the VIPs. So with --stop (systemd's ExecStop=) it
+gives the VIPs up first: by FLAG, a file that keeps its instances in FAULT while it has a line. This node goes on distributing with
+the VIPs on its loopback interface, for which it answers nobody (arp_ignore), until another node has announced that it has
+them, and then PID, keepalived's first process, is stopped.
+
+The program ends when all are released, or after so many seconds. The other node announces a VIP by VRRP's adverts (RFC 5798,
+section 5); one with priority 0 says that a MASTER resigns.
 
 Standard library only, for Python 2.7 and 3.6 to 3.13.
 """
@@ -14,7 +21,10 @@ Standard library only, for Python 2.7 and 3.6 to 3.13.
 
 from __future__ import unicode_literals
 
+import contextlib
+import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -23,6 +33,10 @@ import time
 
 VRRP = 112
 ADVERT = 1
+ANNOUNCED = 2
+"""The advert at which a new MASTER has certainly told the senders by ARP that it has the VIP."""
+STOP_BOUND = 30
+"""Seconds within which keepalived ends; then systemd ends it."""
 GROUPS = {socket.AF_INET: "224.0.0.18", socket.AF_INET6: "ff02::12"}
 
 clock = getattr(time, "monotonic", time.time)  # Python 2.7 has no time.monotonic
@@ -34,6 +48,11 @@ def family_of(vip):
 
 def has_vip(interface, vip):
     return bool(subprocess.check_output(["ip", "-o", "address", "show", "dev", interface, "to", vip]))
+
+
+def delete(vip, interface):
+    length = "" if "/" in vip else "/128" if ":" in vip else "/32"
+    subprocess.call(["ip", "address", "delete", vip + length, "dev", interface])
 
 
 def advert_socket(family, interfaces):
@@ -61,26 +80,99 @@ def virtual_router_of(family, packet):
     return router_id if kind == ADVERT and priority else None
 
 
+class Vips(object):  # noqa: UP004
+    """The VIPs that this node holds, by family and virtual router: each with its interface."""
+
+    def __init__(self, interface, virtual_routers):
+        self.held = {}
+        interfaces = {interface}
+        for virtual_router in virtual_routers:
+            router_id, _, vip = virtual_router.partition("=")
+            vip, _, other = vip.partition("@")
+            if has_vip(other or interface, vip.partition("/")[0]):
+                self.held[family_of(vip), int(router_id)] = vip, other or interface
+                interfaces.add(other or interface)
+        self.families = {
+            advert_socket(family, interfaces): family for family in {family for family, _ in self.held}
+        }
+
+    def announced(self, times, seconds):
+        """Each VIP and its interface, when another node has announced so many times that it has it; for some seconds at most."""
+        remaining = dict.fromkeys(self.held, times)
+        end = clock() + seconds
+        while remaining and clock() < end:
+            for connection in select.select(list(self.families), [], [], max(0, end - clock()))[0]:
+                family = self.families[connection]
+                key = family, virtual_router_of(family, connection.recv(4096))
+                if key in remaining:
+                    remaining[key] -= 1
+                    if not remaining[key]:
+                        del remaining[key]
+                        yield self.held[key]
+
+
+def write(path, content):
+    """In place, since a new file would have another owner and SELinux label. keepalived reads it when it is closed."""
+    with open(path, "w") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def carried(vips):
+    """The VIPs are on the loopback interface meanwhile, and this node neither answers for them in ARP nor names them there."""
+    before, added = {}, []
+    try:
+        for key, value in (("arp_ignore", "1"), ("arp_announce", "2")):
+            path = "/proc/sys/net/ipv4/conf/all/" + key
+            with open(path) as file:
+                before[path] = file.read()
+            write(path, value)
+        for vip in vips:
+            if not has_vip("lo", vip):  # with direct routing it always is
+                subprocess.check_call(["ip", "address", "add", vip, "dev", "lo"])
+                added.append(vip)
+        yield
+    finally:
+        for vip in added:
+            delete(vip, "lo")
+        for path, value in before.items():
+            write(path, value)
+
+
+def hand_over(vips, seconds, flag):
+    """Another node has the VIPs, or so many seconds are over."""
+    with carried([vip.partition("/")[0] for vip, _ in vips.held.values()]):
+        write(flag, "1\n")
+        for _ in vips.announced(ANNOUNCED, seconds):
+            pass
+
+
+def stop(pid):
+    """Ends keepalived in good order. What is left after a time, systemd kills."""
+    os.kill(pid, signal.SIGTERM)
+    end = clock() + STOP_BOUND
+    while os.path.exists("/proc/%d" % pid) and clock() < end:
+        time.sleep(0.05)
+
+
 def main(arguments):
     """The exit status."""
-    interface, seconds, virtual_routers = arguments[0], float(arguments[1]), arguments[2:]
-    remaining = {}
-    interfaces = {interface}
-    for virtual_router in virtual_routers:
-        router_id, _, vip = virtual_router.partition("=")
-        vip, _, other = vip.partition("@")
-        if has_vip(other or interface, vip.partition("/")[0]):
-            remaining[family_of(vip), int(router_id)] = vip, other or interface
-            interfaces.add(other or interface)
-    families = {advert_socket(family, interfaces): family for family in {family for family, _ in remaining}}
-    end = clock() + seconds
-    while remaining and clock() < end:
-        for connection in select.select(list(families), [], [], max(0, end - clock()))[0]:
-            family = families[connection]
-            key = family, virtual_router_of(family, connection.recv(4096))
-            if key in remaining:
-                vip, holder = remaining.pop(key)
-                subprocess.call(["ip", "address", "delete", vip, "dev", holder])
+    pid = None
+    if arguments[0] == "--stop":
+        pid, flag, arguments = int(arguments[1]), arguments[2], arguments[3:]
+    seconds, vips = float(arguments[1]), Vips(arguments[0], arguments[2:])
+    if pid is None:
+        for vip, holder in vips.announced(1, seconds):
+            delete(vip, holder)
+        return 0
+    if not vips.held:
+        stop(pid)
+        return 0
+    try:
+        hand_over(vips, seconds, flag)
+    finally:
+        stop(pid)
+        write(flag, "")
     return 0
 
 

@@ -60,6 +60,25 @@ def test_a_killed_keepalived_hands_the_vip_over_and_no_event_is_lost(cluster: Cl
     assert [*{*NODES} - {holder}] == cluster.holders()
 
 
+def test_no_event_is_lost_while_keepalived_stops(cluster: Cluster) -> None:
+    """Also where each node takes the other one for the VIP's holder: it would forward what comes to that one, and get it back."""
+    (holder,) = cluster.holders()
+    (backup,) = (name for name in NODES if name != holder)
+    for name, other in ((holder, backup), (backup, holder)):
+        mac = cluster.get(other, "cat /sys/class/net/eth0/address").strip()
+        cluster.get(name, f"ip neighbour replace {VIP} lladdr {mac} dev eth0 nud stale")
+    with cluster.stream("stops", rate=1000) as sent:
+        until(lambda: cluster.received(backup, "stops-"), 20, "events of the stream")
+        cluster.get(holder, "systemctl stop keepalived")
+    try:
+        assert cluster.holders() == [backup]
+        assert cluster.lost("stops", *sent) == []
+        assert f" {VIP}/" not in cluster.get(holder, "ip -o addr show")
+        assert cluster.get(holder, "sysctl -n net.ipv4.conf.all.arp_ignore").strip() == "0"
+    finally:
+        cluster.get(holder, "systemctl start keepalived")
+
+
 def test_a_drill_that_is_interrupted_is_undone(cluster: Cluster) -> None:
     (holder,) = cluster.holders()
     state = "ps -o stat= -p $(systemctl show -p MainPID --value logstash)"

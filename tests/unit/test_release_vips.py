@@ -1,9 +1,10 @@
-"""The program that removes the VIPs of a node whose keepalived was killed, in a network namespace of its own."""
+"""The program that releases the VIPs of a node, in a network namespace of its own: its keepalived was killed, or is to stop."""
 
 import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,102 @@ def test_it_ends_at_once_where_no_vip_was_left(namespace: Namespace) -> None:
     namespace.run("ip", "address", "flush", "dev", "lo")
     with namespace.started(sys.executable, seconds="600") as script:
         assert script.wait(LIMIT) == 0
+
+
+KEEPALIVED = """\
+trap 'cat "$1" >"$2"; ip -o address show dev lo >>"$2"; exit' TERM
+while ! [ -s "$1" ] || [ -n "$3" ]; do sleep 0.02; done
+for vip in 192.0.2.10 192.0.2.20 2001:db8::10; do ip address delete $vip dev bridge; done
+while :; do sleep 0.02; done
+"""
+"""It gives the VIPs up at the flag ($1), unless it is deaf ($3), and writes down what it finds when it is told to end ($2)."""
+
+
+OWN_SYS = ["unshare", "--mount", "sh", "-c", 'mount -t sysfs none /sys && exec "$@"', "sh"]
+"""What starts a program that is to find the namespace's interfaces in /sys."""
+
+
+class Holder:
+    """A node whose bridge has the VIPs, and what plays its keepalived."""
+
+    def __init__(self, namespace: Namespace, folder: Path, deaf: str = "") -> None:
+        self.namespace, self.flag, self.found = namespace, folder / "flag", folder / "found"
+        namespace.run("ip", "address", "flush", "dev", "lo")
+        namespace.run("ip", "link", "add", "bridge", "type", "bridge")
+        namespace.run("ip", "link", "set", "bridge", "up")
+        namespace.run("ip", "address", "add", "127.0.0.1/8", "dev", "lo")
+        namespace.run("ip", "address", "add", "::1/128", "dev", "lo")
+        for vip in VIPS.values():
+            namespace.run("ip", "address", "add", vip, "dev", "bridge", *(["nodad"] if ":" in vip else []))
+        self.flag.write_text("")
+        self.keepalived = subprocess.Popen(
+            [*namespace.enter, "sh", "-c", KEEPALIVED, "sh", str(self.flag), str(self.found), deaf]
+        )
+
+    def stop(self, python: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
+        routers = [f"{router}={vip}" for router, vip in VIPS.items()]
+        command = [python, "-B", str(SCRIPT), "--stop", str(self.keepalived.pid), str(self.flag), "bridge"]
+        return subprocess.Popen([*self.namespace.enter, *OWN_SYS, *command, seconds, *routers])
+
+    def arp(self) -> str:
+        keys = [f"net.ipv4.conf.all.arp_{name}" for name in ("ignore", "announce")]
+        return self.namespace.run("sysctl", "-n", *keys).replace("\n", " ")
+
+    def ended(self, script: "subprocess.Popen[bytes]") -> None:
+        """All is as before, and keepalived has ended."""
+        assert (script.wait(LIMIT), self.keepalived.wait(LIMIT)) == (0, 0)
+        assert (self.flag.read_text(), self.arp()) == ("", "0 0 ")
+        assert self.namespace.held() == []
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_another_node_has_the_vips_before_keepalived_stops(
+    namespace: Namespace, tmp_path: Path, python: str
+) -> None:
+    """Meanwhile they are on the loopback interface, and it answers nobody for them."""
+    holder = Holder(namespace, tmp_path)
+    with holder.stop(python) as script:
+        until(
+            lambda: "192.0.2.10" not in namespace.run("ip", "address", "show", "dev", "bridge"), LIMIT, "VIP"
+        )
+        assert (namespace.held(), holder.arp()) == ([*VIPS], "1 2 ")
+        for router in VIPS:
+            assert holder.keepalived.poll() is None
+            namespace.advert(router)  # it may not have told the senders yet
+        assert namespace.held() == [*VIPS]
+        for router in VIPS:
+            assert holder.keepalived.poll() is None
+            namespace.advert(router)
+        holder.ended(script)
+    flag, *addresses = holder.found.read_text().splitlines()
+    assert flag == "1"
+    assert not [vip for vip in VIPS.values() if any(f" {vip}/" in line for line in addresses)]
+
+
+@pytest.mark.parametrize("deaf", ["", "deaf"])
+def test_it_stops_all_the_same_where_no_other_node_takes_the_vips(
+    namespace: Namespace, tmp_path: Path, deaf: str
+) -> None:
+    """Nor does keepalived have to follow the flag."""
+    holder = Holder(namespace, tmp_path, deaf)
+    with holder.stop(sys.executable, seconds="0.2") as script:
+        holder.ended(script)
+
+
+def test_one_without_a_vip_stops_at_once(namespace: Namespace, tmp_path: Path) -> None:
+    holder = Holder(namespace, tmp_path)
+    namespace.run("ip", "address", "flush", "dev", "bridge")
+    with holder.stop(sys.executable) as script:
+        holder.ended(script)
+    assert holder.found.read_text().splitlines()[0] != "1"  # the flag
+
+
+def test_it_stops_all_the_same_without_the_health_services_files(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    holder = Holder(namespace, tmp_path)
+    holder.flag = tmp_path / "gone" / "flag"
+    with holder.stop(sys.executable) as script:
+        assert script.wait(LIMIT) != 0
+    assert holder.keepalived.wait(LIMIT) == 0
+    assert (namespace.held(), holder.arp()) == ([], "0 0 ")
