@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import gevent
-from gevent.pool import Group
 from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
@@ -21,6 +20,7 @@ from remote.commands import CommandFailed, read
 from remote.commands import run as run_command
 from remote.connect import connect_to_nodes
 from remote.inventory import find_sender, load_cluster
+from remote.together import for_each
 from verification.delivery import choose_targets, send_events, stop_sending, wait_for_events
 from verification.events import Arrived, Target
 from verification.inspection import inspect
@@ -238,7 +238,7 @@ def _count(plan: Plan, name: str, sent: int, positions: dict[str, dict[str, File
 
     def collect() -> dict[str, Arrived]:
         names = (node.name for node in cluster.nodes)
-        return dict(zip(names, Group().map(read_arrived, cluster.nodes), strict=True))
+        return dict(zip(names, for_each(read_arrived, cluster.nodes), strict=True))
 
     found = wait_for_events(
         collect,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from gevent.lock import RLock
-from gevent.pool import Group
 from pyinfra.api import Host, State
 from pyinfra.api.state import StateStage
 
@@ -18,6 +17,7 @@ from desired.health import KEY
 from facts.files import Files
 from remote.commands import CommandFailed, read, run
 from remote.drain import connected_directors
+from remote.together import for_each
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -61,7 +61,7 @@ def agreed_key(state: State, cluster: Cluster) -> ChannelKey:
 
 def _find(state: State, cluster: Cluster) -> ChannelKey:
     members = connected_directors(state, cluster)
-    present = Group().map(lambda member: (read(member, Files, paths=[KEY]) or {}).get(KEY), members)
+    present = for_each(lambda member: (read(member, Files, paths=[KEY]) or {}).get(KEY), members)
     keys = [file["sha256"] if file and file["sha256"] != _EMPTY else None for file in present]
     counted = Counter(key for key in keys if key)
     if not counted:

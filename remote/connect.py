@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gevent import Timeout
-from gevent.pool import Group
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.exceptions import ConnectError
 
 from cluster import Cluster, ClusterError
 from remote import session
+from remote.together import for_each
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a machine's ssh port."""
@@ -30,7 +30,7 @@ def connect_hosts(hosts: list[Host]) -> dict[str, str]:
         session.prepare(host)
         return None
 
-    reasons = Group().map(connect, hosts)
+    reasons = for_each(connect, hosts)
     return {host.name: reason for host, reason in zip(hosts, reasons, strict=True) if reason}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gevent.pool import Group
 from pyinfra.api import Config, FactBase, Host, Inventory, State
 from pyinfra.context import ctx_state
 from pyinfra.facts.server import User
@@ -19,6 +18,7 @@ from facts.network import Network, NetworkState
 from facts.packages import Packages
 from remote.commands import read
 from remote.connect import CONNECT_TIMEOUT, connect_hosts, describe_failures
+from remote.together import for_each
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def connect(names: list[str], connection: dict[str, Any]) -> list[Host]:
 
 def discover(hosts: list[Host]) -> list[Discovered]:
     """What these machines are; they are read at the same time. Raises `Unreachable`."""
-    found = dict(zip((host.name for host in hosts), Group().map(_discover, hosts), strict=True))
+    found = dict(zip((host.name for host in hosts), for_each(_discover, hosts), strict=True))
     if silent := [name for name, machine in found.items() if machine is None]:
         raise Unreachable(dict.fromkeys(silent, "it can be logged in to, and then answers no command"))
     return [machine for machine in found.values() if machine]

@@ -8,7 +8,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from gevent.lock import RLock
-from gevent.pool import Group
 from pyinfra import logger
 from pyinfra.api import FactBase, Host, State
 
@@ -36,6 +35,7 @@ from remote import repository, session
 from remote.commands import read
 from remote.drain import connected_directors
 from remote.machine import known, read_machine
+from remote.together import for_each
 
 
 def prepare(host: Host) -> None:
@@ -116,7 +116,7 @@ def require_all_to_know(host: Host, cluster: Cluster, files: list[TextFile]) -> 
         member for member in connected_directors(state, cluster) if not state.is_host_in_limit(member)
     ]
     paths = [ACCESS, SERVICE]
-    found = Group().map(lambda member: read(member, Files, paths=paths) or {}, left_out)
+    found = for_each(lambda member: read(member, Files, paths=paths) or {}, left_out)
     asking = [
         member.name
         for member, present in zip(left_out, found, strict=True)
@@ -192,7 +192,7 @@ def _examine_all(state: State, cluster: Cluster) -> tuple[Cluster, dict[str, _Ex
     seen = dict(
         zip(
             (member.name for member in members),
-            Group().map(lambda member: _look(member, cluster, cluster.node(member.name)), members),
+            for_each(lambda member: _look(member, cluster, cluster.node(member.name)), members),
             strict=True,
         )
     )
@@ -200,7 +200,7 @@ def _examine_all(state: State, cluster: Cluster) -> tuple[Cluster, dict[str, _Ex
     found = dict(
         zip(
             seen,
-            Group().map(
+            for_each(
                 lambda member: _judge(member, cluster, cluster.node(member.name), seen[member.name]), members
             ),
             strict=True,

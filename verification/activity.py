@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from gevent.pool import Group
 from pyinfra.api import State
 
 from cluster import Cluster, Node
@@ -13,6 +12,7 @@ from desired.health_script import CHECK
 from facts.events import EventCounts
 from facts.journal import Changes, JournalLine
 from remote.commands import read
+from remote.together import for_each
 
 MEASURE = 2.0
 """Seconds over which events are counted."""
@@ -88,11 +88,11 @@ def look(state: State, cluster: Cluster) -> Activity:
         return read(host, EventCounts, address=node.address, script=CHECK) or {}
 
     def counts() -> tuple[float, dict[str, dict[str, int]]]:
-        found = Group().map(count, nodes)
+        found = for_each(count, nodes)
         return time.monotonic(), {node.name: each for node, each in zip(nodes, found, strict=True)}
 
     start, before = counts()
-    journals = Group().map(lambda node: read(state.inventory.get_host(node.name), Changes) or [], nodes)
+    journals = for_each(lambda node: read(state.inventory.get_host(node.name), Changes) or [], nodes)
     time.sleep(max(0, start + MEASURE - time.monotonic()))
     end, after = counts()
     changes = history({node.name: each for node, each in zip(nodes, journals, strict=True)})

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from gevent.pool import Group
 from paramiko import SSHException
 from pyinfra.api import Host, State, StringCommand
 
@@ -19,6 +18,7 @@ from desired import logstash
 from desired.health_script import CHECK
 from facts.events import TAG, ArrivedEvents, EventCounts, FileEnds, FilePosition
 from remote.commands import read
+from remote.together import for_each
 from verification.events import Arrived, Sent, Target, no_text
 from verification.report import Delivery, Report
 from verification.tally import tally
@@ -109,10 +109,10 @@ def deliver(
         return arrived
 
     def collect() -> dict[str, Arrived]:
-        found = zip(hosts, Group().map(read_arrived, hosts), strict=True)
+        found = zip(hosts, for_each(read_arrived, hosts), strict=True)
         return {node.name: arrived for node, arrived in found if arrived is not None}
 
-    Group().map(read_start, hosts)
+    for_each(read_start, hosts)
     sent = send_events(sender, targets, run, count, rate)
     arrived = wait_for_events(collect, lambda found: all_arrived(targets, sent, found))
     return tally(cluster, report, run, sender.name, targets, sent, arrived)

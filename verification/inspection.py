@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from gevent.pool import Group
 from pyinfra.api import State
 
 from cluster import Cluster
 from desired.majors import undecided, with_seen_major
 from remote.machine import read_machine
+from remote.together import for_each
 from verification.judge import judge
 from verification.observe import observe
 from verification.report import Report
@@ -47,7 +47,7 @@ def _with_major(state: State, cluster: Cluster, left_out: Collection[str]) -> Cl
         return cluster
     hosts = [state.inventory.get_host(node.name) for node in cluster.nodes if node.name not in left_out]
     hosts = [host for host in hosts if host.connected]
-    found = Group().map(read_machine, hosts)
+    found = for_each(read_machine, hosts)
     return with_seen_major(
         cluster, {host.name: machine["logstash"] for host, machine in zip(hosts, found, strict=True)}
     )

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from gevent import Timeout
-from gevent.pool import Group
 from pyinfra.api import FactBase, Host, State
 
 from cluster import Cluster, Node
@@ -40,6 +39,7 @@ from facts.vrrp import AdvertSockets, LoopbackAddresses, VipInterfaces
 from remote import session
 from remote.commands import read
 from remote.machine import read_machine
+from remote.together import for_each
 
 LONG_TIMEOUT = 80
 """Seconds for all facts; the health checks of a node that hangs take 3 s for each input."""
@@ -135,7 +135,7 @@ def observe(
             return node.name, Observation(unreachable=f"no answers within {NODE_TIMEOUT} s")
 
     # Not the state's own pool: under `pyinfra` this runs in it, and it may have room for one only.
-    return dict(Group().map(observe_node, cluster.nodes))
+    return dict(for_each(observe_node, cluster.nodes))
 
 
 def release(host: Host) -> int | None:

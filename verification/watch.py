@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gevent.pool import Group as Greenlets
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +18,7 @@ from facts.events import EventCounts
 from remote.commands import read
 from remote.connect import connect_to_nodes
 from remote.inventory import load_cluster
+from remote.together import for_each
 from verification.judge import judge
 from verification.observe import observe
 from verification.report import Report
@@ -46,7 +46,7 @@ def take_snapshot(file: str, name: str | None = None) -> Snapshot:
     reasons = connect_to_nodes(state, inventory, cluster)
     report = judge(cluster, observe(state, cluster, reasons))
     hosts = {node: inventory.get_host(node.name) for node in cluster.nodes if node.name not in reasons}
-    found = Greenlets().map(
+    found = for_each(
         lambda item: read(item[1], EventCounts, address=item[0].address, script=CHECK), [*hosts.items()]
     )
     now = time.monotonic()

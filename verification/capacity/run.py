@@ -10,7 +10,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from gevent.pool import Group
 from pyinfra.api import Host
 
 from cluster import Cluster, ClusterError, Node
@@ -19,6 +18,7 @@ from facts.events import ArrivedEvents, FileEnds, FilePosition
 from remote.commands import CommandFailed, read, run
 from remote.connect import connect_to_nodes
 from remote.inventory import find_sender, load_cluster
+from remote.together import for_each
 from verification.capacity.result import Capacity, Moment, Step, places, rates
 from verification.delivery import choose_targets, python_command, send_events, stop_sending, wait_for_events
 from verification.events import Arrived, Target
@@ -128,7 +128,7 @@ def _step(plan: Plan, rate: float, before: Moment) -> tuple[Step, Moment]:
     at_end = _count(plan, 0)
 
     def collect() -> dict[str, Arrived]:
-        found = Group().map(lambda item: _arrived(*item, positions, name), plan.hosts.items())
+        found = for_each(lambda item: _arrived(*item, positions, name), plan.hosts.items())
         return dict(found)
 
     arrived = wait_for_events(
@@ -165,7 +165,7 @@ def _count(plan: Plan, settling: float) -> Moment:
         except (CommandFailed, ValueError) as error:
             return node.name, error
 
-    found = dict(Group().map(count, plan.hosts.items()))
+    found = dict(for_each(count, plan.hosts.items()))
     for name, counters in found.items():
         if isinstance(counters, Exception):
             raise ClusterError(f"{name}: could not be counted on ({counters}); run verify.py")

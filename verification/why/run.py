@@ -10,7 +10,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import gevent
-from gevent.pool import Group
 from pyinfra.api import Host, Inventory
 
 from cluster import Address, Cluster, ClusterError, Node
@@ -19,6 +18,7 @@ from facts.events import ArrivedEvents, FileEnds, FilePosition
 from remote.commands import CommandFailed, read, run
 from remote.connect import connect_to_nodes
 from remote.inventory import find_sender, load_cluster
+from remote.together import for_each
 from verification.delivery import choose_targets, python_command, send_events, stop_sending
 from verification.observe import observe
 from verification.why.trace import Trace, parse_trace, settings
@@ -63,7 +63,7 @@ def look(
     observing = gevent.spawn(observe, state, cluster, reasons)
     sending = Sending(inventory, cluster, host, address, input, seconds, list(hosts)) if host else None
     try:
-        found = Group().map(lambda item: _trace(*item, cluster, address, seconds), hosts.items())
+        found = for_each(lambda item: _trace(*item, cluster, address, seconds), hosts.items())
     finally:
         sent = sending.end() if sending else {}
     traces = {node.name: trace for node, trace in zip(hosts, found, strict=True) if trace}
@@ -137,7 +137,7 @@ class Sending:
             events = read(member, ArrivedEvents, positions=self.positions[node], run=self.run) or []
             return node.name, Counter(index for index, _ in set(events))
 
-        return dict(Group().map(look, self.hosts.items()))
+        return dict(for_each(look, self.hosts.items()))
 
 
 def _check_input(cluster: Cluster, input: str | None) -> None:
