@@ -146,6 +146,10 @@ class Holder:
         keys = [f"net.ipv4.conf.all.arp_{name}" for name in ("ignore", "announce")]
         return self.namespace.run("sysctl", "-n", *keys).replace("\n", " ")
 
+    def end(self) -> None:
+        self.keepalived.kill()
+        self.keepalived.wait(LIMIT)
+
     def ended(self, script: "subprocess.Popen[bytes]") -> None:
         """All is as before, and keepalived has ended."""
         assert (script.wait(LIMIT), self.keepalived.wait(LIMIT)) == (0, 0)
@@ -153,12 +157,19 @@ class Holder:
         assert self.namespace.held() == []
 
 
+@pytest.fixture
+def holder(request: pytest.FixtureRequest, namespace: Namespace, tmp_path: Path) -> Iterator[Holder]:
+    """Deaf where a test says so."""
+    holder = Holder(namespace, tmp_path, getattr(request, "param", ""))
+    yield holder
+    holder.end()
+
+
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_another_node_has_the_vips_before_keepalived_stops(
-    namespace: Namespace, tmp_path: Path, python: str
+    namespace: Namespace, holder: Holder, python: str
 ) -> None:
     """Meanwhile they are on the loopback interface, and it answers nobody for them."""
-    holder = Holder(namespace, tmp_path)
     with holder.stop(python) as script:
         until(
             lambda: "192.0.2.10" not in namespace.run("ip", "address", "show", "dev", "bridge"), LIMIT, "VIP"
@@ -177,18 +188,14 @@ def test_another_node_has_the_vips_before_keepalived_stops(
     assert not [vip for vip in VIPS.values() if any(f" {vip}/" in line for line in addresses)]
 
 
-@pytest.mark.parametrize("deaf", ["", "deaf"])
-def test_it_stops_all_the_same_where_no_other_node_takes_the_vips(
-    namespace: Namespace, tmp_path: Path, deaf: str
-) -> None:
+@pytest.mark.parametrize("holder", ["", "deaf"], indirect=True)
+def test_it_stops_all_the_same_where_no_other_node_takes_the_vips(holder: Holder) -> None:
     """Nor does keepalived have to follow the flag."""
-    holder = Holder(namespace, tmp_path, deaf)
     with holder.stop(sys.executable, seconds="0.2") as script:
         holder.ended(script)
 
 
-def test_one_without_a_vip_stops_at_once(namespace: Namespace, tmp_path: Path) -> None:
-    holder = Holder(namespace, tmp_path)
+def test_one_without_a_vip_stops_at_once(namespace: Namespace, holder: Holder) -> None:
     namespace.run("ip", "address", "flush", "dev", "bridge")
     with holder.stop(sys.executable) as script:
         holder.ended(script)
@@ -196,9 +203,8 @@ def test_one_without_a_vip_stops_at_once(namespace: Namespace, tmp_path: Path) -
 
 
 def test_it_stops_all_the_same_without_the_health_services_files(
-    namespace: Namespace, tmp_path: Path
+    namespace: Namespace, holder: Holder, tmp_path: Path
 ) -> None:
-    holder = Holder(namespace, tmp_path)
     holder.flag = tmp_path / "gone" / "flag"
     with holder.stop(sys.executable) as script:
         assert script.wait(LIMIT) != 0
