@@ -35,7 +35,7 @@ def why(reason: str) -> str:
 
 
 def holder(node: str) -> str:
-    return f'holder{{vip="192.0.2.10",node="{node}"}}'
+    return f'holder{{vip="192.0.2.10",node="{node}",instance="{node}:9100"}}'
 
 
 CHANGES = 'changes_total{input="udp-5514",node="stash2",director="stash1"}'
@@ -95,6 +95,35 @@ CASES: dict[str, tuple[str, Series, list[str]]] = {
         "4m",
         {holder("stash2"): "1x400"},
         ['LogstashHaVipTwice{vip="192.0.2.10",severity="critical"}'],
+    ),
+    "the holder's metrics are missing, and the others hear it": (
+        "4m",
+        {
+            holder("stash1"): "1x4 stale",
+            'info{node="stash1",version="0.2.0"}': "1x4 stale",
+            'heard{node="stash1",director="stash2"}': "1x400",
+        },
+        ['LogstashHaNodeMissing{node="stash1",severity="warning"}'],
+    ),
+    "the holder is off, and no other node takes the VIP": (
+        "4m",
+        {
+            holder("stash1"): "1x4 stale",
+            'info{node="stash1",version="0.2.0"}': "1x4 stale",
+            'heard{node="stash1",director="stash2"}': "1x4 0x400",
+        },
+        [
+            'LogstashHaNodeMissing{node="stash1",severity="warning"}',
+            'LogstashHaServiceSilent{node="stash1",severity="warning"}',
+            'LogstashHaVipMissing{vip="192.0.2.10",severity="critical"}',
+        ],
+    ),
+    "the VIP has moved, and the node before says nothing new": (
+        "4m",
+        {FILE: "0x400", holder("stash2"): "1x400"},
+        [
+            'LogstashHaMetricsOld{file="/var/lib/node_exporter/logstash_ha.prom",instance="stash1:9100",severity="warning"}'
+        ],
     ),
     "the VIP moves": (
         "4m",
