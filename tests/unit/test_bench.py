@@ -53,20 +53,20 @@ def test_the_service_is_measured_with_all_that_a_deploy_gives_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("program", "message"),
+    ("program", "limit", "message"),
     [
-        ("raise SystemExit('no settings')", "the health service ended with status 1:\nno settings"),
-        ("import time; time.sleep(60)", "not within 0.5 s: the health service ready"),
+        ("raise SystemExit('no settings')", 30, "the health service ended with status 1:\nno settings"),
+        ("import time; time.sleep(60)", 0.5, "not within 0.5 s: the health service ready"),
     ],
     ids=["ends", "never ready"],
 )
 def test_a_service_that_does_not_run_is_not_measured(
-    program: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: str, limit: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = tmp_path / "service.py"
     service.write_text(program)
     monkeypatch.setattr(health, "SERVICE", service)
-    monkeypatch.setattr(health, "READY_LIMIT", 0.5)
+    monkeypatch.setattr(health, "READY_LIMIT", limit)
     result = run_health()
     assert result.exit_code == 1
     assert message in result.output
