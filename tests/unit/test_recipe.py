@@ -296,11 +296,12 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived as packaged",
-        "a drop-in with `Restart=on-failure`, and a script that removes the VIP when another node has it",
-        "a killed keepalived leaves the VIP behind on its node",
+        "a drop-in with `Restart=on-failure`, and a script that has another node take the VIP before keepalived stops, and removes it when keepalived was killed and another node has it",
+        "a killed keepalived leaves the VIP behind on its node; one that stops takes it away [before another node has it](failover.md#a-keepalived-that-stops)",
         come=(
             "11 keepalived.service: Restart = on-failure",
             "11 keepalived.service: RestartSec = 1",
+            "11 keepalived.service: ExecStop = -/usr/bin/python /etc/keepalived/release_vips.py --stop $MAINPID /run/keepalived-health/maintenance ens33 5 1=192.0.2.10",
             "11 keepalived.service: ExecStopPost = -/usr/bin/python /etc/keepalived/release_vips.py ens33 5 1=192.0.2.10",
         ),
     ),
