@@ -9,10 +9,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 
+from lab.standin.logstash_standin import health
+from lab.standin.logstash_standin.version import Version
 from tests.series import load
 from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, free_port, refused
 from tests.until import until
@@ -293,3 +296,21 @@ def java(standin: Standin) -> str:
     folder.mkdir()
     (folder / "java").symlink_to("/bin/true")
     return str(folder)
+
+
+def test_a_report_agrees_with_itself_where_an_output_blocks_while_it_is_made() -> None:
+    class Blocks:
+        """It is blocked from the second look on."""
+
+        looks = 0
+        flows: ClassVar = {"worker_utilization": Mock(rates=dict)}
+
+        @property
+        def blocked(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+    managed = Mock(state="RUNNING", pipeline=Blocks())
+    report = health.report(Mock(version=Version(8, 19, 18), managed={"main": managed}))
+    group = report["indicators"]["pipelines"]
+    assert {report["status"], group["status"], group["indicators"]["main"]["status"]} == {"green"}

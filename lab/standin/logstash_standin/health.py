@@ -1,6 +1,6 @@
 """The health report of 8.16 and later, and the node's `status`, which is derived from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from .agent import Agent, ManagedPipeline, State
@@ -66,18 +66,21 @@ _BLOCKED = (
 
 def status(agent: Agent) -> Status:
     """The worst status of all pipelines; always green before 8.16."""
-    if agent.version < (8, 16):
-        return "green"
-    statuses = map(_status, agent.managed.values())
-    return max(statuses, key=list(_STATUS_WORDS).index, default="green")
+    return _worst(agent.version, map(_status, agent.managed.values()))
+
+
+def _worst(version: Version, statuses: Iterable[Status]) -> Status:
+    return "green" if version < (8, 16) else max(statuses, key=list(_STATUS_WORDS).index, default="green")
 
 
 def report(agent: Agent) -> Json:
     """The body of `/_health_report`, without the node's own data."""
     pipelines = {id: _pipeline(managed, agent.version) for id, managed in agent.managed.items()}
-    group = {"status": status(agent), "symptom": _symptom(pipelines), "indicators": pipelines}
+    # By one look at each: a pipeline may get blocked meanwhile.
+    worst = _worst(agent.version, (pipeline["status"] for pipeline in pipelines.values()))
+    group = {"status": worst, "symptom": _symptom(pipelines), "indicators": pipelines}
     return {
-        "status": status(agent),
+        "status": worst,
         "symptom": _symptom({"pipelines": group}),
         "indicators": {"pipelines": group},
     }
@@ -97,9 +100,10 @@ def _pipeline(managed: ManagedPipeline, version: Version) -> Json:
     if managed.pipeline is not None:
         rates = {"worker_utilization": managed.pipeline.flows["worker_utilization"].rates()}
     details: Json = {"status": {"state": state}} | ({"flow": rates} if any(rates.values()) else {})
-    status = _status(managed)
+    blocked = _blocked(managed)
+    status: Status = "yellow" if blocked else _STATUS_BY_STATE[state]
     symptom = f"The pipeline is {_STATUS_WORDS[status]}"
-    if _blocked(managed):
+    if blocked:
         subject, anchor, kind = (
             "flow:worker_utilization:diagnosis:1m-blocked",
             "flow.html#blocked-1m",
