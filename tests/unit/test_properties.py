@@ -172,7 +172,7 @@ class Case:
             version = settings.get("version")
             _signer().rpm(
                 folder / "rpms",
-                version=version if isinstance(version, str) and "/" not in version else "8.19.3",
+                version=version if isinstance(version, str) and _names_a_file(version) else "8.19.3",
             )
         if isinstance(settings.get("api"), dict):
             settings["api"] = {
@@ -741,6 +741,11 @@ def names_a_field(place: str, case: Case) -> bool:
     if field == "logstash_settings" and rest:
         return rest in map(shorten, case.settings[field])
     return field in FIELDS[Cluster] and rest.replace(".", "").isdigit() == bool(rest)
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether it can be a part of a file's name."""
+    return text.isprintable() and "/" not in text and len(text.encode()) < 200
 
 
 def _is_of(model: type[BaseModel], rest: str) -> bool:
