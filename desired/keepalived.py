@@ -89,11 +89,10 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         cluster=cluster,
         # Not with the recipe's VRRP 2, where a BACKUP waits for more than 3 s anyway.
         link_faults=health.link_faults(cluster, node, el) if cluster.vrrp == 3 else {},
-        interface=cluster.interface_of(node),
         health_unit=health.UNIT,
         maintenance_flag=health.MAINTENANCE_FLAG,
         command=f"{PYTHON[el]} {RELEASE_VIPS}",
-        vips=" ".join(_released(cluster, node, instance) for instance in cluster.vrrp_instances),
+        vips=_vips(cluster, node),
     )
     return [
         TextFile(CONF, conf, step=7, mode="600", check=CONF_CHECK, read_by=UNIT),
@@ -108,6 +107,12 @@ def _followed(
     """The links' track files of instances: those of their VIPs' interfaces, and of the one that leads to the other nodes."""
     interfaces = (cluster.vip_interface(instance.vip, node) for instance in instances)
     return [track_files[each] for each in dict.fromkeys([cluster.interface_of(node), *interfaces])]
+
+
+def _vips(cluster: Cluster, node: Node) -> str:
+    """What `release_vips.py` is told of the VIPs: their usual interface, how long another node may take, and each of them."""
+    released = (_released(cluster, node, instance) for instance in cluster.vrrp_instances)
+    return " ".join([cluster.interface_of(node), f"{4 * cluster.advert_int + 1:g}", *released])
 
 
 def _released(cluster: Cluster, node: Node, instance: VrrpInstance) -> str:

@@ -13,6 +13,8 @@ from tests.until import until
 
 SCRIPT = ROOT / "files" / "release_vips.py"
 VIPS = {51: "192.0.2.10", 52: "192.0.2.20", 61: "2001:db8::10"}
+ROUTERS = [f"{router}={vip}" for router, vip in VIPS.items()]
+"""As the program is told of them."""
 
 # VRRP 3: version and type, virtual router, priority, addresses, interval, checksum, address.
 SEND = """\
@@ -42,10 +44,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def started(self, python: str, seconds: str = "60") -> "Iterator[subprocess.Popen[bytes]]":
-        virtual_routers = [f"{router}={vip}" for router, vip in VIPS.items()]
-        with subprocess.Popen(
-            [*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *virtual_routers]
-        ) as script:
+        with subprocess.Popen([*self.enter, python, "-B", str(SCRIPT), "lo", seconds, *ROUTERS]) as script:
             try:
                 yield script
             finally:
@@ -138,9 +137,8 @@ class Holder:
         )
 
     def stop(self, python: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
-        routers = [f"{router}={vip}" for router, vip in VIPS.items()]
         command = [python, "-B", str(SCRIPT), "--stop", str(self.keepalived.pid), str(self.flag), "bridge"]
-        return subprocess.Popen([*self.namespace.enter, *OWN_SYS, *command, seconds, *routers])
+        return subprocess.Popen([*self.namespace.enter, *OWN_SYS, *command, seconds, *ROUTERS])
 
     def arp(self) -> str:
         keys = [f"net.ipv4.conf.all.arp_{name}" for name in ("ignore", "announce")]

@@ -162,9 +162,9 @@ def test_a_cold_node_comes_back_with_what_it_can_take_and_gets_more_as_it_takes_
         service.wait(lambda: service.verdict(address) == "")
         # 12,000 events in 12 s and 100 in its buffer: half of that rate, of 8,000 events a second, are 6 %.
         assert 75 < int(service.reduction(address)) < 99
-        service.wait(lambda: [each["reason"] for each in service.reasons()] == ["slow_start"])
+        service.wait(lambda: service.reasons_for(address) == ["slow_start"])
         (listed,) = service.reasons()
-        assert (listed["address"], listed["state"]) == (address, "up")
+        assert (listed["address"], listed["state"], listed["reason"]) == (address, "up", "slow_start")
         assert listed["message"].startswith("coming back at ")
         assert service.reduction(warm) == ""
         before = int(service.reduction(address))

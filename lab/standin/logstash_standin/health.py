@@ -66,7 +66,8 @@ _BLOCKED = (
 
 def status(agent: Agent) -> Status:
     """The worst status of all pipelines; always green before 8.16."""
-    return _worst(agent.version, map(_status, agent.managed.values()))
+    statuses = (_status(managed.state, _blocked(managed)) for managed in agent.managed.values())
+    return _worst(agent.version, statuses)
 
 
 def _worst(version: Version, statuses: Iterable[Status]) -> Status:
@@ -86,8 +87,8 @@ def report(agent: Agent) -> Json:
     }
 
 
-def _status(managed: ManagedPipeline) -> Status:
-    return "yellow" if _blocked(managed) else _STATUS_BY_STATE[managed.state]
+def _status(state: State, blocked: bool) -> Status:
+    return "yellow" if blocked else _STATUS_BY_STATE[state]
 
 
 def _blocked(managed: ManagedPipeline) -> bool:
@@ -101,7 +102,7 @@ def _pipeline(managed: ManagedPipeline, version: Version) -> Json:
         rates = {"worker_utilization": managed.pipeline.flows["worker_utilization"].rates()}
     details: Json = {"status": {"state": state}} | ({"flow": rates} if any(rates.values()) else {})
     blocked = _blocked(managed)
-    status: Status = "yellow" if blocked else _STATUS_BY_STATE[state]
+    status = _status(state, blocked)
     symptom = f"The pipeline is {_STATUS_WORDS[status]}"
     if blocked:
         subject, anchor, kind = (
