@@ -213,9 +213,10 @@ class Guest:
     def running(self) -> bool:
         return bool(self.processes())
 
-    def answers(self) -> bool:
-        """Whether sshd sends its greeting."""
-        probe = ("socat", "-T1", "-u", f"TCP:{self.machine.address}:22,connect-timeout=1", "STDOUT")
+    def answers(self, address: IPv6Address | None = None) -> bool:
+        """Whether sshd sends its greeting: at this address, and otherwise at the machine's first one."""
+        host = f"[{address}]" if address else self.machine.address
+        probe = ("socat", "-T1", "-u", f"TCP:{host}:22,connect-timeout=1", "STDOUT")
         done = subprocess.run(
             (*self.network.enter_command, "timeout", "1", *probe),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ from tests.lab.conftest import ADDRESSES, Cluster, Done, tool
 from tests.until import until
 
 WHO = "hostname; cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub; cat /etc/NetworkManager/system-connections/*"
+
+NOBODY = "02:00:00:00:00:01"
+"""A MAC that no machine has."""
 
 
 def become_stash2(cluster: Cluster, *options: str, inventory: str | Path = "inventory.py") -> tuple[str, ...]:
@@ -37,17 +40,21 @@ def untouched(cluster: Cluster) -> bool:
 
 
 @contextmanager
-def at(cluster: Cluster, guest: str) -> Iterator[None]:
-    """stash1's address leads to this guest, whoever else has it."""
+def leads_to(cluster: Cluster, name: str, mac: str) -> Iterator[None]:
+    """The address of this node leads to the machine with this MAC, whoever else has it."""
     network = cluster.lab.network
     neighbour = (*network.enter_command, "ip", "neighbour")
-    who = (ADDRESSES["stash1"], "dev", "br0")
-    mac = cluster.lab.guest(guest).machine.mac
+    who = (ADDRESSES[name], "dev", "br0")
     subprocess.run((*neighbour, "replace", *who, "lladdr", mac, "nud", "permanent"), check=True)
     try:
         yield
     finally:
         subprocess.run((*neighbour, "delete", *who), check=True)
+
+
+def at(cluster: Cluster, guest: str) -> AbstractContextManager[None]:
+    """stash1's address leads to this guest."""
+    return leads_to(cluster, "stash1", cluster.lab.guest(guest).machine.mac)
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +105,15 @@ def test_a_wrong_address_goes_back_by_itself(copied: tuple[Cluster, dict[str, st
 
 def test_a_run_that_ends_before_it_confirms_changes_nothing(copied: tuple[Cluster, dict[str, str]]) -> None:
     cluster, before = copied
-    with cluster.start(*become_stash2(cluster)) as process:
+    clone = cluster.lab.guest("stash2")
+    # Its new IPv4 address leads nowhere: the run could confirm at once, before it is ended.
+    with leads_to(cluster, "stash2", NOBODY), cluster.start(*become_stash2(cluster)) as process:
         try:
-            until(cluster.lab.guest("stash2").answers, 240, "the clone at stash2's address")
+            until(lambda: clone.answers(clone.machine.addresses6[0]), 240, "the clone at stash2's address")
+            assert process.poll() is None, process.communicate()
         finally:
             process.kill()
-    until(lambda: untouched(cluster), 60, "the clone back at stash1's address")
+    until(lambda: untouched(cluster), 120, "the clone back at stash1's address")
     assert on_clone(cluster, WHO) == before["who"]
 
 
