@@ -65,7 +65,7 @@ def test_the_query_pretty_indents_the_json(make_standin: MakeStandin) -> None:
 
 
 def test_before_7_2_the_first_response_is_an_error(make_standin: MakeStandin) -> None:
-    standin = make_standin("6.8.23", START_DELAY=2).launch()
+    standin = make_standin("6.8.23", START_DELAY=15).launch()
     status, body = until(lambda: [response for response in [standin.get()] if response[0]])[0]
     assert (status, body["class"]) == (500, "LogStash::Instrument::MetricStore::MetricNotFound")
     assert until(lambda: standin.get()[0] == 200)

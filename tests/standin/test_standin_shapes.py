@@ -49,7 +49,7 @@ recorded = pytest.mark.parametrize("version", ["7.17.29", "8.19.18"])
 def test_the_api_has_the_recorded_shape_from_the_first_response_to_a_crash(
     make_standin: MakeStandin, version: str
 ) -> None:
-    standin = make_standin(version, START_DELAY=5)
+    standin = make_standin(version, START_DELAY=15)
     standin.settings |= NO_DELAY_BETWEEN_RELOADS
     standin.write_settings()
     standin.launch()

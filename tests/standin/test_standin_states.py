@@ -152,11 +152,11 @@ def three_inputs(standin: Standin) -> str:
 
 
 def test_a_start(make_standin: MakeStandin) -> None:
-    standin = make_standin(START_DELAY=10)
+    standin = make_standin(START_DELAY=20)
     standin.configure(three_inputs(standin))
     with watching(standin, "main", 3) as seen:
         standin.launch()
-        until(lambda: seen[0] and "hash" in seen[0][-1] and seen[1][-1] == "RUNNING", 30)
+        until(lambda: seen[0] and "hash" in seen[0][-1] and seen[1][-1] == "RUNNING", 60)
     assert_passed("start-3-inputs", seen)
 
 
