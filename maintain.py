@@ -19,7 +19,7 @@ preflight.prepare(host)
 
 if "nodes" in host.groups:
     cluster = cluster_of_host(host)
-    preflight.require_el(host, cluster.node(host.name))
+    el = preflight.require_el(host, cluster.node(host.name))
     lock.arm(host.state, cluster)
     if asked.back:
         maintenance.ended(name="Back from maintenance", cluster=cluster, _serial=True)
@@ -27,5 +27,5 @@ if "nodes" in host.groups:
         if all(host.state.is_host_in_limit(each) for each in host.inventory.get_group("nodes")):
             raise ClusterError("nodes: all of them can't be in maintenance; name one with --limit")
         maintenance.entered(
-            name="In maintenance", cluster=cluster, until=asked.until, last=asked.last, _serial=True
+            name="In maintenance", cluster=cluster, el=el, until=asked.until, last=asked.last, _serial=True
         )

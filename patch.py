@@ -34,7 +34,7 @@ if "nodes" in host.groups:
             only=asked.canary,
             _serial=True,
         )
-        patch.soaked(name=f"Soak: {asked.canary}", cluster=cluster, asked=asked, _serial=True)
+        patch.soaked(name=f"Soak: {asked.canary}", cluster=cluster, el=el, asked=asked, _serial=True)
     for masters, role in ((False, "BACKUPs"), (True, "MASTER")):
         patch.patched(
             name=f"Patched: {role}", cluster=cluster, el=el, asked=asked, masters=masters, _serial=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Iterable
 
 from cluster import Cluster, Node, VrrpInstance
@@ -92,7 +93,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         health_unit=health.UNIT,
         maintenance_flag=health.MAINTENANCE_FLAG,
         command=f"{PYTHON[el]} {RELEASE_VIPS}",
-        vips=_vips(cluster, node),
+        vips=_vips(cluster, node, _takeover(cluster)),
     )
     return [
         TextFile(CONF, conf, step=7, mode="600", check=CONF_CHECK, read_by=UNIT),
@@ -109,10 +110,22 @@ def _followed(
     return [track_files[each] for each in dict.fromkeys([cluster.interface_of(node), *interfaces])]
 
 
-def _vips(cluster: Cluster, node: Node) -> str:
+def hand_over(cluster: Cluster, node: Node, el: int, command: str, seconds: float) -> str:
+    """The command by which a node goes on distributing events until another one has its VIPs, which a command of the shell has
+    keepalived give up; for so many seconds at most. `release_vips.py` is its standard input."""
+    vips = _vips(cluster, node, seconds + _takeover(cluster))
+    return f"{PYTHON[el]} - --run {shlex.quote(command)} {vips}"
+
+
+def _takeover(cluster: Cluster) -> float:
+    """Seconds that another node may take until it has announced twice that it has a VIP, once that is given up."""
+    return 4 * cluster.advert_int + 1
+
+
+def _vips(cluster: Cluster, node: Node, seconds: float) -> str:
     """What `release_vips.py` is told of the VIPs: their usual interface, how long another node may take, and each of them."""
     released = (_released(cluster, node, instance) for instance in cluster.vrrp_instances)
-    return " ".join([cluster.interface_of(node), f"{4 * cluster.advert_int + 1:g}", *released])
+    return " ".join([cluster.interface_of(node), f"{seconds:g}", *released])
 
 
 def _released(cluster: Cluster, node: Node, instance: VrrpInstance) -> str:

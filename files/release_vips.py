@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Releases the VIPs of this node: those that a killed keepalived has left, or, with --stop, before keepalived stops.
+"""Releases the VIPs of this node: those that a killed keepalived has left, or before keepalived or the node goes.
 
-Usage: release_vips.py [--stop PID FLAG] INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP[/PREFIX@OTHER-INTERFACE]...
+Usage: release_vips.py [--stop PID FLAG | --run COMMAND] INTERFACE SECONDS VIRTUAL-ROUTER-ID=VIP[/PREFIX@OTHER-INTERFACE]...
 
 Until a VIP is removed, the kernel goes on distributing what is sent to it here. So each VIP that a killed keepalived has left is
 removed as soon as another node announces that it has it, and one that no other node has stays. systemd does this when keepalived
@@ -11,6 +11,8 @@ A keepalived that stops takes its VIPs and its pools away before another node ha
 gives the VIPs up first: by FLAG, a file that keeps its instances in FAULT while it has a line. This node goes on distributing with
 the VIPs on its loopback interface, for which it answers nobody (arp_ignore), until another node has announced that it has
 them, and then PID, keepalived's first process, is stopped.
+
+With --run, it is a command of the shell that has keepalived give the VIPs up (remote/maintenance.py), and that is all.
 
 The program ends when all are released, or after so many seconds. The other node announces a VIP by VRRP's adverts (RFC 5798,
 section 5); one with priority 0 says that a MASTER resigns.
@@ -139,12 +141,16 @@ def carried(vips):
             write(path, value)
 
 
-def hand_over(vips, seconds, flag):
-    """Another node has the VIPs, or so many seconds are over."""
+def hand_over(vips, seconds, give_up):
+    """Another node has the VIPs, or so many seconds are over. Returns the status of what gives them up."""
+    if not vips.held:
+        return give_up()
     with carried([vip.partition("/")[0] for vip, _ in vips.held.values()]):
-        write(flag, "1\n")
-        for _ in vips.announced(ANNOUNCED, seconds):
-            pass
+        status = give_up()
+        if not status:
+            for _ in vips.announced(ANNOUNCED, seconds):
+                pass
+    return status
 
 
 def stop(pid):
@@ -157,22 +163,22 @@ def stop(pid):
 
 def main(arguments):
     """The exit status."""
-    pid = None
-    if arguments[0] == "--stop":
-        pid, flag, arguments = int(arguments[1]), arguments[2], arguments[3:]
+    count = {"--stop": 3, "--run": 2}.get(arguments[0], 0)
+    option, arguments = arguments[:count], arguments[count:]
     seconds, vips = float(arguments[1]), Vips(arguments[0], arguments[2:])
-    if pid is None:
+    if not option:
         for vip, holder in vips.announced(1, seconds):
             delete(vip, holder)
-        return 0
-    if not vips.held:
-        stop(pid)
-        return 0
-    try:
-        hand_over(vips, seconds, flag)
-    finally:
-        stop(pid)
-        write(flag, "")
+    elif option[0] == "--run":
+        return hand_over(vips, seconds, lambda: subprocess.call(["sh", "-c", option[1]]))
+    elif not vips.held:
+        stop(int(option[1]))
+    else:
+        try:
+            hand_over(vips, seconds, lambda: write(option[2], "1\n"))
+        finally:
+            stop(int(option[1]))
+            write(option[2], "")
     return 0
 
 

@@ -11,17 +11,20 @@ from remote.maintenance import enter, leave
 
 
 @operation()
-def entered(cluster: Cluster, until: int | None = None, last: bool = False) -> Generator[FunctionCommand]:
+def entered(
+    cluster: Cluster, el: int, until: int | None = None, last: bool = False
+) -> Generator[FunctionCommand]:
     """
     Have this node in maintenance: run it with `_serial`. It stays so over reboots.
 
     + cluster: the cluster whose node this is
+    + el: the node's major version of Enterprise Linux
     + until: when it ends by itself, in seconds of the epoch; None: when an operator ends it
     + last: whether it may go though no other node takes its place
 
     A node that is in maintenance already keeps its beginning; the run makes sure that it is drained.
     """
-    yield FunctionCommand(enter, (cluster, until, last), {})
+    yield FunctionCommand(enter, (cluster, el, until, last), {})
 
 
 @operation()

@@ -31,11 +31,12 @@ def patched(
 
 
 @operation()
-def soaked(cluster: Cluster, asked: Request) -> Generator[FunctionCommand]:
+def soaked(cluster: Cluster, el: int, asked: Request) -> Generator[FunctionCommand]:
     """
     Watch the canary for a time, and put it into maintenance where it does worse than the others: run it with `_serial`.
 
     + cluster: the cluster whose node this is
+    + el: its Enterprise Linux
     + asked: which node is the canary, and for how long it is watched
     """
-    yield FunctionCommand(soak_canary, (cluster, asked), {})
+    yield FunctionCommand(soak_canary, (cluster, el, asked), {})

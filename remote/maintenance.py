@@ -12,8 +12,10 @@ from pyinfra.api import Host, State
 from cluster import Cluster, Node
 from desired.health import UNIT as HEALTH
 from desired.keepalived import UNIT as KEEPALIVED
+from desired.keepalived import hand_over
 from desired.maintenance import Note, note_file, render
 from desired.paths import MAINTENANCE
+from desired.render import program
 from facts.maintenance import Maintenance
 from facts.services import ServiceStates
 from remote.commands import CommandFailed, log_error, read, run
@@ -34,46 +36,6 @@ RETURN_BOUND = 60.0
 """Seconds within which a node that comes back must be in the pools: its inputs may have to be good for some time first."""
 HANDOVER_BOUND = 20
 """Seconds within which keepalived must have given the VIP up."""
-ANNOUNCED = 6
-"""Seconds until the new MASTER has announced the VIP twice (keepalived's garp_master_delay is 5 s)."""
-
-# Senders go on sending to this node until the new MASTER has told them, so it goes on distributing what comes: with the
-# VIP on the loopback interface, for which it answers nobody (arp_ignore), and which it does not name as its own
-# (arp_announce). It runs to its end, also when the ssh connection breaks.
-_LEAVE = """\
-set -u
-trap '' HUP PIPE
-umask 022
-carried= settings=
-held() {{ ip -o addr show | grep -v '^[0-9]*: lo ' | grep -qF " $1/"; }}
-for vip in {vips}; do
-    ! held $vip || ip -o addr show dev lo | grep -qF " $vip/" || carried="$carried $vip"
-done
-if [ -n "$carried" ]; then
-    for key in arp_ignore=1 arp_announce=2; do
-        path=/proc/sys/net/ipv4/conf/all/${{key%=*}}
-        settings="$settings $path=$(cat $path)"
-        echo ${{key#*=}} >$path
-    done
-    for vip in $carried; do
-        case $vip in *:*) ip addr add $vip/128 dev lo nodad ;; *) ip addr add $vip/32 dev lo ;; esac
-    done
-fi
-{write}
-status=$?
-if [ -n "$carried" ]; then
-    tries=0
-    for vip in $carried; do
-        while held $vip && [ $tries -lt {tries} ]; do sleep 0.2; tries=$((tries + 1)); done
-    done
-    sleep {announced}
-    for vip in $carried; do
-        case $vip in *:*) ip addr del $vip/128 dev lo ;; *) ip addr del $vip/32 dev lo ;; esac
-    done
-    for pair in $settings; do echo ${{pair#*=}} >${{pair%=*}}; done
-fi
-exit $status
-"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +60,7 @@ def enter(
     state: State,
     host: Host,
     cluster: Cluster,
+    el: int,
     until: int | None = None,
     last: bool = False,
     patch: int | None = None,
@@ -135,7 +98,10 @@ def enter(
         wait_until(
             lambda: not present_members([each for each in holders if each is not host], node), DRAIN_BOUND
         )
-        run(host, _leave_script(cluster, node, note))
+        if others.heirs:
+            _hand_over(host, cluster, node, el, note)
+        else:
+            _write(host, node, note)
     except CommandFailed as failure:
         log_error(host, f"{failure}; it stays")
         _remove(directors, node)
@@ -201,23 +167,21 @@ def _balances(director: Host) -> bool:
     return bool(state and state["active"])
 
 
-def _leave_script(cluster: Cluster, node: Node, note: Note) -> str:
-    return _LEAVE.format(
-        vips=" ".join(str(vip) for vip in cluster.vips),
-        write=_write_command(node, note),
-        tries=5 * HANDOVER_BOUND,
-        announced=ANNOUNCED,
-    )
+def _hand_over(host: Host, cluster: Cluster, node: Node, el: int, note: Note) -> None:
+    """Write on the node that it is away. Senders go on sending to it until the new MASTER has told them, so it goes on
+    distributing what comes. That runs to its end, also when the ssh connection breaks."""
+    command = hand_over(cluster, node, el, _write_command(node, note), HANDOVER_BOUND)
+    run(host, f"trap '' HUP PIPE; {command}", program("release_vips.py"))
 
 
 def _write(director: Host, node: Node, note: Note) -> None:
-    run(director, f"umask 022; {_write_command(node, note)}")
+    run(director, _write_command(node, note))
 
 
 def _write_command(node: Node, note: Note) -> str:
     """Writes the file that has the node in maintenance, all at once."""
     return (
-        f"mkdir -p {MAINTENANCE} && printf '%s\\n' {shlex.quote(render(note))} >{MAINTENANCE}/.new && "
+        f"umask 022; mkdir -p {MAINTENANCE} && printf '%s\\n' {shlex.quote(render(note))} >{MAINTENANCE}/.new && "
         f"mv -f {MAINTENANCE}/.new {note_file(node.address)}"
     )
 

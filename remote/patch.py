@@ -91,7 +91,7 @@ def patch_node(
     return True
 
 
-def soak_canary(state: State, host: Host, cluster: Cluster, asked: Request) -> bool:
+def soak_canary(state: State, host: Host, cluster: Cluster, el: int, asked: Request) -> bool:
     """Watch the canary. Whether the others may follow; where they may not, it goes into maintenance."""
     node = cluster.node(host.name)
     if host.name != asked.canary or _runs[state].stopped_at:
@@ -107,7 +107,7 @@ def soak_canary(state: State, host: Host, cluster: Cluster, asked: Request) -> b
     if not reason:
         return True
     _runs[state].stopped_at = host.name
-    enter(state, host, cluster, patch=_runs[state].begun)
+    enter(state, host, cluster, el, patch=_runs[state].begun)
     log_error(host, f"{reason}: it is out, and the others stay as they are; mend it and run this again")
     return False
 
@@ -133,7 +133,7 @@ def _patch(
     if not pending.updates and not needs_reboot(asked, pending, begun) and (note is None or operators):
         logger.info(f"{host.print_prefix}there is nothing to do")
         return operators or _is_in_the_pools(state, host, cluster, node)
-    if not operators and not enter(state, host, cluster, patch=begun):
+    if not operators and not enter(state, host, cluster, el, patch=begun):
         return False
     if pending.updates:
         logger.info(f"{host.print_prefix}{pending.updates} packages are upgraded")

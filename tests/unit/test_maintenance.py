@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,7 +13,7 @@ from cluster import Cluster, ClusterError
 from desired.maintenance import Note, Request, render, request
 from facts.maintenance import Maintenance
 from operations import maintenance
-from remote.maintenance import _leave_script, leave
+from remote.maintenance import leave
 from tests.unit.clusters import make_cluster
 from tests.unit.machine import SHELLS, ShellMachine
 from tests.unit.test_activation import Make, SimulatedCluster, make  # noqa: F401  a fixture
@@ -85,44 +84,8 @@ def test_the_fact_knows_who_is_in_maintenance_now(machine: ShellMachine) -> None
     }
 
 
-IP = """\
-case "$*" in
-*"show dev lo") cat {root}/lo ;;
-*show) [ -e {root}/var/lib/logstash-ha/maintenance/10.77.0.11 ] || echo '2: eth0    inet 10.77.0.10/32 scope global eth0' ;;
-*"addr add"*) echo "$*" >>{root}/log; echo "1: lo    inet $4 scope global lo" >>{root}/lo ;;
-*) echo "$*" >>{root}/log ;;
-esac
-"""
-
-
-def test_a_master_goes_on_distributing_until_the_next_one_has_announced_itself(
-    machine: ShellMachine, tmp_path: Path
-) -> None:
-    """The VIP is on lo from before keepalived gives it up until some seconds after."""
-    cluster = make_cluster(tmp_path)
-    (tmp_path / "proc/sys").mkdir(parents=True)  # from now on, the machine has a kernel of its own
-    machine.write("/proc/sys/net/ipv4/conf/all/arp_ignore", "0\n")
-    machine.write("/proc/sys/net/ipv4/conf/all/arp_announce", "1\n")
-    (tmp_path / "lo").write_text("")
-    machine.program("ip", IP.format(root=tmp_path))
-    machine.program(
-        "sleep",
-        f'echo "sleep $1: $(cat {tmp_path}/proc/sys/net/ipv4/conf/all/arp_*)" | tr "\\n" " " >>{tmp_path}/log; echo >>{tmp_path}/log',
-    )
-    done = machine.sh(_leave_script(cluster, cluster.nodes[0], Note(**NOTE)))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [line.strip() for line in (tmp_path / "log").read_text().splitlines()] == [
-        "addr add 10.77.0.10/32 dev lo",
-        "sleep 6: 2 1",
-        "addr del 10.77.0.10/32 dev lo",
-    ]
-    assert machine.path("/proc/sys/net/ipv4/conf/all/arp_ignore").read_text() == "0\n"
-    assert machine.path("/proc/sys/net/ipv4/conf/all/arp_announce").read_text() == "1\n"
-    assert json.loads(machine.path(f"{FOLDER}/10.77.0.11").read_text()) == NOTE
-
-
 def enter(simulation: SimulatedCluster, **arguments: Any) -> None:
-    simulation.run_operations(maintenance.entered, [arguments])
+    simulation.run_operations(maintenance.entered, [{"el": 9, **arguments}])
 
 
 @pytest.fixture

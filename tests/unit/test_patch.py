@@ -190,7 +190,7 @@ def go(world: Patching, asked: Request | None = None) -> None:
     common = {"cluster": simulation.cluster, "asked": asked, "_serial": True}
     if asked.canary:
         add_op(simulation.state, patch.patched, el=9, only=asked.canary, name="canary", **common)
-        add_op(simulation.state, patch.soaked, name="soak", **common)
+        add_op(simulation.state, patch.soaked, name="soak", el=9, **common)
     for masters in (False, True):
         add_op(simulation.state, patch.patched, el=9, masters=masters, name=f"masters {masters}", **common)
     with suppress(PyinfraError):  # no hosts remain

@@ -137,8 +137,11 @@ class Holder:
         )
 
     def stop(self, python: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
-        command = [python, "-B", str(SCRIPT), "--stop", str(self.keepalived.pid), str(self.flag), "bridge"]
-        return subprocess.Popen([*self.namespace.enter, *OWN_SYS, *command, seconds, *ROUTERS])
+        return self.hand_over(python, "--stop", str(self.keepalived.pid), str(self.flag), seconds=seconds)
+
+    def hand_over(self, python: str, *option: str, seconds: str = "60") -> "subprocess.Popen[bytes]":
+        command = [python, "-B", str(SCRIPT), *option, "bridge", seconds]
+        return subprocess.Popen([*self.namespace.enter, *OWN_SYS, *command, *ROUTERS])
 
     def arp(self) -> str:
         keys = [f"net.ipv4.conf.all.arp_{name}" for name in ("ignore", "announce")]
@@ -207,4 +210,28 @@ def test_it_stops_all_the_same_without_the_health_services_files(
     with holder.stop(sys.executable) as script:
         assert script.wait(LIMIT) != 0
     assert holder.keepalived.wait(LIMIT) == 0
+    assert (namespace.held(), holder.arp()) == ([], "0 0 ")
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_another_node_has_the_vips_that_a_command_gives_up(
+    namespace: Namespace, holder: Holder, python: str
+) -> None:
+    with holder.hand_over(python, "--run", f"echo 1 >{holder.flag}") as script:
+        until(
+            lambda: "192.0.2.10" not in namespace.run("ip", "address", "show", "dev", "bridge"), LIMIT, "VIP"
+        )
+        for router in [*VIPS, *VIPS]:
+            assert (namespace.held(), holder.arp(), script.poll()) == ([*VIPS], "1 2 ", None)
+            namespace.advert(router)
+        assert script.wait(LIMIT) == 0
+    assert (namespace.held(), holder.arp(), holder.keepalived.poll()) == ([], "0 0 ", None)
+
+
+@pytest.mark.parametrize("given_up", ["before", "never"])
+def test_a_command_that_fails_says_so_at_once(namespace: Namespace, holder: Holder, given_up: str) -> None:
+    if given_up == "before":
+        namespace.run("ip", "address", "flush", "dev", "bridge")
+    with holder.hand_over(sys.executable, "--run", "exit 3") as script:
+        assert script.wait(LIMIT) == 3
     assert (namespace.held(), holder.arp()) == ([], "0 0 ")
