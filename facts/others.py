@@ -305,6 +305,7 @@ class Others(FactBase[OthersState]):
     + ports: the ports on which sockets are looked for
     + programs: the folder of the deploy's programs
     + links: by interface, the addresses of the VIPs and the nodes there
+    + always: whether to look also where the record is; otherwise nothing is found there
 
     .. code:: python
 
@@ -327,6 +328,7 @@ class Others(FactBase[OthersState]):
         ports: list[int],
         programs: str,
         links: dict[str, list[str]],
+        always: bool = True,
     ) -> str:
         command = _COMMAND.format(
             ours=OURS,
@@ -347,7 +349,8 @@ class Others(FactBase[OthersState]):
         )
         return (
             'as_root() { if [ -O /proc/1 ]; then eval "$1"; else sudo -n sh -c "$1" 2>/dev/null; fi; }; '
-            f"as_root {shlex.quote(command)} || true"
+            + ("" if always else f"[ -s {shlex.quote(record)} ] && echo looked || ")
+            + f"as_root {shlex.quote(command)} || true"
         )
 
     def process(self, output: list[str]) -> OthersState:

@@ -244,7 +244,7 @@ class _Look:
 def _look(host: Host, cluster: Cluster, node: Node) -> _Look:
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
         "machine": (Machine, {"modules": asked_modules(cluster)}),
-        "others": (Others, others_arguments(cluster, node)),
+        "others": (Others, {**others_arguments(cluster, node), "always": False}),
     }
     if cluster.packages == "managed":
         facts["packages"] = (Packages, {"packages": all_packages(cluster)})

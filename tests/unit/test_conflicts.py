@@ -250,6 +250,7 @@ case "$*" in
          echo '10.77.0.13 lladdr 52:54:00:00:00:03 STALE'; echo '10.77.0.14 FAILED' ;;
 esac""")  # fmt: skip
     state = machine.fact(Others, **others_arguments(cluster, cluster.nodes[0]))
+    assert state == machine.fact(Others, **others_arguments(cluster, cluster.nodes[0]), always=False)
     assert state.first
     assert state.keepalived == ["vrrp_instance A {", "}", "no newline"]
     assert state.adopted is None

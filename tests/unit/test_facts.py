@@ -300,7 +300,7 @@ def test_a_deploy_starts_few_processes_for_its_facts(machine: ShellMachine, clus
 
 
 def test_a_look_at_what_others_have_starts_few_processes(machine: ShellMachine, cluster: Cluster) -> None:
-    """On a node that has been deployed: the others are for its first deploy."""
+    """On a node that has been deployed: the others are for its first deploy, and none where only that is asked for."""
     calls = machine.root / "calls"
     for name in ("find", "grep", "ip", "iptables", "nft", "ping", "ss", "systemctl"):
         machine.program(name, f"echo {name} >>{calls}")
@@ -312,3 +312,8 @@ def test_a_look_at_what_others_have_starts_few_processes(machine: ShellMachine, 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "looked"
     assert calls.read_text().split() == ["ss", "nft"]
+    calls.unlink()
+    facts = {"others": (Others, {**others_arguments(cluster, cluster.nodes[0]), "always": False})}
+    done = machine.sh(f"PATH={machine.root}/bin\n{BatchFacts().command(facts=facts)}")
+    assert (done.stdout.splitlines()[1:], done.stderr) == (["looked"], "")
+    assert not calls.exists(), "a deploy asks all its nodes so, each time"
