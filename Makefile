@@ -9,6 +9,8 @@ DEBIAN := python3-venv mmdebstrap patchelf e2fsprogs rpm createrepo-c gnupg ipro
 	gcc libc6-dev make flex bison bc xz-utils \
 	libnftnl11 libnl-genl-3-200 libsnmp40  # of keepalived, which the tests unpack: installed, it would be enabled
 export DEBIAN_FRONTEND := noninteractive
+# Empty: Python keeps what it has compiled, as it does unless told otherwise. Else each start compiles the project anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help packages init demo test drills unit lint site down clean
 
