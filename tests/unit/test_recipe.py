@@ -240,6 +240,7 @@ DIFFERENCES = [
         come=(
             '7 vrrp_script maintenance > script "/usr/bin/test ! -s /run/keepalived-health/maintenance"',
             "7 vrrp_script maintenance > interval 1",
+            "7 vrrp_script maintenance > timeout 10",
             "7 vrrp_script maintenance > weight 0",
             "7 vrrp_instance VI_1 > track_script > maintenance",
         ),

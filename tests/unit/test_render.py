@@ -249,6 +249,7 @@ def test_a_keepalived_that_follows_no_file_runs_a_script_for_a_maintenance(tmp_p
     assert only(conf, "vrrp_script maintenance") == [
         'script "/usr/bin/test ! -s /run/keepalived-health/maintenance"',
         "interval 1",
+        "timeout 10",
         "weight 0",
     ]
     assert ("track_script", ["maintenance"]) in only(conf, "vrrp_instance VI_1")
