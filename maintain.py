@@ -9,23 +9,25 @@ from datetime import datetime
 
 from pyinfra import host
 
-from cluster import ClusterError, cluster_of_host
+from cluster import ClusterError, cluster_of_host, cluster_prefix, is_node
 from desired.maintenance import request
 from operations import maintenance
-from remote import lock, preflight
+from remote import lock, preflight, session
 
 asked = request(host.inventory.get_override_data(), datetime.now().astimezone())
 preflight.prepare(host)
 
-if "nodes" in host.groups:
+if is_node(host):
     cluster = cluster_of_host(host)
     el = preflight.require_el(host, cluster.node(host.name))
     lock.arm(host.state, cluster)
     if asked.back:
         maintenance.ended(name="Back from maintenance", cluster=cluster, _serial=True)
     else:
-        if all(host.state.is_host_in_limit(each) for each in host.inventory.get_group("nodes")):
-            raise ClusterError("nodes: all of them can't be in maintenance; name one with --limit")
+        if len(session.members_in_run(host.state, cluster)) == len(cluster.nodes):
+            raise ClusterError(
+                f"{cluster_prefix(host)}nodes: all of them can't be in maintenance; name one with --limit"
+            )
         maintenance.entered(
             name="In maintenance", cluster=cluster, el=el, until=asked.until, last=asked.last, _serial=True
         )

@@ -12,15 +12,16 @@ and comes back; the next one follows when it takes events again. See docs/mainte
 
 from pyinfra import host
 
-from cluster import ClusterError, cluster_of_host
+from cluster import ClusterError, cluster_name, cluster_of_host, is_node
 from desired.patch import request
 from operations import patch
 from remote import lock, preflight
 
-if "nodes" in host.groups:
+preflight.prepare(host)
+
+if is_node(host):
     cluster = cluster_of_host(host)
-    asked = request(host.inventory.get_override_data(), cluster)
-    preflight.prepare(host)
+    asked = request(host.inventory.get_override_data(), cluster, cluster_name(host))
     if asked.canary and not host.state.is_host_in_limit(host.inventory.get_host(asked.canary)):
         raise ClusterError(f"canary: {asked.canary} is not in --limit; add it there")
     el = preflight.require_el(host, cluster.node(host.name))

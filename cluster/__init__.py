@@ -5,7 +5,14 @@ Every error is a `ClusterError`: one line that names the field, its value and wh
 
 from cluster.constants import API_PORT, OWN_PIPELINE_FILE
 from cluster.errors import ClusterError
-from cluster.inventory import cluster_of_host, cluster_prefix, clusters_of_inventory, define, is_node
+from cluster.inventory import (
+    cluster_name,
+    cluster_of_host,
+    cluster_prefix,
+    clusters_of_inventory,
+    define,
+    is_node,
+)
 from cluster.ipvs import RealServer, VirtualServer
 from cluster.model import Api, Cluster, Input, Node, Repository, Tls, Vip
 from cluster.types import Address, Network
@@ -27,6 +34,7 @@ __all__ = [
     "Vip",
     "VirtualServer",
     "VrrpInstance",
+    "cluster_name",
     "cluster_of_host",
     "cluster_prefix",
     "clusters_of_inventory",

@@ -122,10 +122,15 @@ def cluster_of_host(host: Host) -> Cluster:
     return _validate(data)
 
 
+def cluster_name(host: Host) -> str:
+    """The name of this node's cluster, which is that of its group."""
+    groups = (name for name in host.groups if "cluster" in host.inventory.get_group_data(name))
+    return next(groups, SINGLE)
+
+
 def cluster_prefix(host: Host) -> str:
     """What a message begins with that is about this node's cluster: its name, where there may be several."""
-    groups = (name for name in host.groups if "cluster" in host.inventory.get_group_data(name))
-    return _prefix(next(groups, SINGLE))
+    return _prefix(cluster_name(host))
 
 
 def clusters_of_inventory(inventory: Inventory) -> dict[str, Cluster]:

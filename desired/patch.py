@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster import Cluster, ClusterError
+from cluster.inventory import SINGLE
 from desired import keepalived, logstash
 from desired.maintenance import check_names, number
 from desired.packages import manager
@@ -39,8 +40,8 @@ class Request:
     """Minutes for which it is watched."""
 
 
-def request(data: Mapping[str, Any], cluster: Cluster) -> Request:
-    """What `--data` asks `patch.py` for. Raises `ClusterError` for what it can't mean."""
+def request(data: Mapping[str, Any], cluster: Cluster, name: str = SINGLE) -> Request:
+    """What `--data` asks `patch.py` for, in the cluster of this name. Raises `ClusterError` for what it can't mean."""
     check_names(data, ("packages", "hold", "reboot", "canary", "soak"))
     packages = _names(data, "packages", "all")
     hold = _names(data, "hold", "none") if "hold" in data else tuple(set(HELD) - set(packages))
@@ -56,7 +57,10 @@ def request(data: Mapping[str, Any], cluster: Cluster) -> Request:
     canary = data.get("canary")
     names = [node.name for node in cluster.nodes]
     if canary is not None and canary not in names:
-        raise ClusterError(f"canary: {canary} is not a node; name one of {', '.join(names)}")
+        of, limit = (
+            ("", "") if name == SINGLE else (f" of {name}", ", or leave that cluster out with --limit")
+        )
+        raise ClusterError(f"canary: {canary} is not a node{of}; name one of {', '.join(names)}{limit}")
     if "soak" in data and canary is None:
         raise ClusterError(f"soak: there is no canary to watch; add canary={names[0]}, or leave soak out")
     soak = number(data, "soak", 0, MOST_SOAK) if "soak" in data else SOAK

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cluster import Cluster
 from remote.commands import log_error
+from remote.session import members_in_run
 from verification.finding import several
 from verification.inspection import inspect
 from verification.report import Report, Status
@@ -29,8 +30,8 @@ def verified(cluster: Cluster) -> Generator[FunctionCommand]:
     when a node has failed in it.
     """
     state = host.state
-    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
-    in_run = [member for member in members if state.is_host_in_limit(member)]
+    in_run = members_in_run(state, cluster)
+    left_out = [name for name in cluster.node_names if name not in {member.name for member in in_run}]
     failed = [member.name for member in in_run if member in state.failed_hosts]
     if not state.is_executing:
         names = ", ".join(member.name for member in in_run)
@@ -42,7 +43,7 @@ def verified(cluster: Cluster) -> Generator[FunctionCommand]:
             f"{host.print_prefix}the cluster is not verified, because {', '.join(failed)} has failed; "
             "fix that and run the deploy again"
         )
-    elif reason := _verify(state, cluster, [member.name for member in members if member not in in_run]):
+    elif reason := _verify(state, cluster, left_out):
         yield FunctionCommand(_fail, (reason,), {})
     else:
         host.noop("the cluster is whole")

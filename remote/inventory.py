@@ -9,8 +9,9 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.inventory import make_inventory
 
-from cluster import Cluster, ClusterError, cluster_prefix, clusters_of_inventory
+from cluster import Cluster, ClusterError, cluster_name, cluster_prefix, clusters_of_inventory
 from cluster.errors import listed, shown
+from cluster.inventory import SINGLE
 from desired.files import desired_files
 from desired.health_script import PYTHON
 
@@ -70,8 +71,8 @@ def find_sender(inventory: Inventory, cluster: Cluster, name: str | None) -> Hos
     It can't be a node: a director drops what it schedules back to itself.
     """
     if name is None:
-        prefix = cluster_prefix(inventory.get_host(cluster.nodes[0].name)).removesuffix(": ")
-        groups = [f"{prefix}_senders", "senders"] if prefix else ["senders"]
+        own = cluster_name(inventory.get_host(cluster.nodes[0].name))
+        groups = ["senders"] if own == SINGLE else [f"{own}_senders", "senders"]
         hosts = [host for group in groups for host in inventory.groups.get(group, [])]
         if not hosts:
             raise ClusterError(

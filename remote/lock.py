@@ -12,7 +12,7 @@ import secrets
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -89,13 +89,23 @@ class _Run:
 
     token: str
     line: str
+    clusters: dict[tuple[str, ...], Cluster] = field(default_factory=dict)
+    """Those whose nodes it takes the lock on."""
+    machines: list[Host] = field(default_factory=list)
+    """Others that it takes the lock on."""
+
+    def hosts(self, state: State) -> list[Host]:
+        """All that can be reached, in the same order in each run, so that of two that begin at the same time one gets all."""
+        found = [host for each in self.clusters.values() for host in connected_directors(state, each)]
+        return sorted([*found, *self.machines], key=lambda host: host.name)
 
 
 _runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
 
 
 def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
-    """Have this run take the lock on all nodes that can be reached, before it changes anything on any of them.
+    """Have this run take the lock on all nodes of this cluster that can be reached, and of each other one that this is called for,
+    before it changes anything on any of them.
 
     + only: take it on this machine alone
     """
@@ -104,15 +114,17 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
         command = " ".join(Path(word).name for word in sys.argv[1:3]) or Path(sys.argv[0]).name
         note = {"by": operator(), "pid": os.getpid(), "since": int(time.time()), "command": command}
         _runs[state] = _Run(token, json.dumps({**note, "token": token}, sort_keys=True))
-        before_first_change(
-            state, lambda: _take_all(state, [only] if only else connected_directors(state, cluster))
-        )
+        before_first_change(state, lambda: _take_all(state))
+    if only:
+        _runs[state].machines.append(only)
+    else:
+        _runs[state].clusters[cluster.node_names] = cluster
 
 
 def take(state: State, cluster: Cluster) -> None:
     """Take the lock on all nodes that can be reached, now. Raises `ClusterError` where another run has it."""
     arm(state, cluster)
-    if refusal := _take_all(state, connected_directors(state, cluster)):
+    if refusal := _take_all(state):
         raise ClusterError(refusal)
 
 
@@ -122,11 +134,10 @@ def take_again(state: State, host: Host) -> None:
         raise CommandFailed([refusal])
 
 
-def _take_all(state: State, hosts: list[Host]) -> str:
+def _take_all(state: State) -> str:
     """Why this run may change nothing; nothing where it has the lock."""
     taken: list[Host] = []
-    # In the same order in each run, so that of two that begin at the same time one gets all.
-    for host in hosts:
+    for host in _runs[state].hosts(state):
         try:
             refusal = _take(host, _runs[state])
         except CommandFailed as failure:

@@ -53,7 +53,8 @@ class _Progress:
     """The node that did not come back, and that no other node follows."""
 
 
-_runs: WeakKeyDictionary[State, _Progress] = WeakKeyDictionary()
+_runs: WeakKeyDictionary[State, dict[tuple[str, ...], _Progress]] = WeakKeyDictionary()
+"""By run, and by cluster."""
 
 
 def patch_node(
@@ -66,7 +67,8 @@ def patch_node(
     """
     node = cluster.node(host.name)
     directors = connected_directors(state, cluster)
-    progress = _runs.setdefault(state, _Progress(_begun(directors)))
+    of_run = _runs.setdefault(state, {})
+    progress = of_run.setdefault(cluster.node_names, _Progress(_begun(directors)))
     if only not in (None, host.name) or host.name in progress.done:
         return True
     if progress.stopped_at:
@@ -94,7 +96,8 @@ def patch_node(
 def soak_canary(state: State, host: Host, cluster: Cluster, el: int, asked: Request) -> bool:
     """Watch the canary. Whether the others may follow; where they may not, it goes into maintenance."""
     node = cluster.node(host.name)
-    if host.name != asked.canary or _runs[state].stopped_at:
+    progress = _runs[state][cluster.node_names]
+    if host.name != asked.canary or progress.stopped_at:
         return True
     directors = connected_directors(state, cluster)
     if str(node.address) in read(host, Maintenance, folder=MAINTENANCE):
@@ -106,8 +109,8 @@ def soak_canary(state: State, host: Host, cluster: Cluster, el: int, asked: Requ
     reason = soak.watch(state, cluster, node, 60 * asked.soak)
     if not reason:
         return True
-    _runs[state].stopped_at = host.name
-    enter(state, host, cluster, el, patch=_runs[state].begun)
+    progress.stopped_at = host.name
+    enter(state, host, cluster, el, patch=progress.begun)
     log_error(host, f"{reason}: it is out, and the others stay as they are; mend it and run this again")
     return False
 

@@ -11,7 +11,7 @@ from gevent.lock import RLock
 from pyinfra import logger
 from pyinfra.api import FactBase, Host, State
 
-from cluster import Cluster, ClusterError, Node, cluster_prefix, clusters_of_inventory
+from cluster import Cluster, ClusterError, Node, cluster_prefix, clusters_of_inventory, is_node
 from cluster.certificates import out_of_date
 from cluster.errors import listed, shorten
 from desired.compared import compared_paths
@@ -39,8 +39,11 @@ from remote.together import for_each
 
 
 def prepare(host: Host) -> None:
-    """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached, or nodes would not take turns."""
+    """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached, nodes would not take turns, or
+    the inventory's clusters can't be together."""
     session.hide_passwords()
+    if any(map(is_node, host.inventory)):
+        clusters_of_inventory(host.state.inventory)
     session.require_turns()
     session.require_all_connected(host)
     session.prepare(host.state.inventory.get_host(host.name))  # itself, where pyinfra's current host is given
@@ -106,7 +109,7 @@ def require_all_to_know(host: Host, cluster: Cluster, files: list[TextFile]) -> 
     """Raise `ClusterError` where it changes how the APIs are asked, and a node that the run leaves out would go on asking as before:
     it would take each node that changes out of its pools."""
     state = host.state
-    if all(state.is_host_in_limit(state.inventory.get_host(name)) for name in cluster.node_names):
+    if len(session.members_in_run(state, cluster)) == len(cluster.nodes):
         return
     desired = next(file.state for file in files if file.path == ACCESS)
     present = host.get_fact(Files, paths=compared_paths(files)).get(ACCESS)
@@ -173,8 +176,6 @@ def examine(host: Host, cluster: Cluster, node: Node) -> tuple[Cluster, int, boo
     """
     state = host.state
     with _lock:
-        if state not in _examined:
-            clusters_of_inventory(state.inventory)  # each may be right, and not both of them
         of_run = _examined.setdefault(state, {})
         if cluster.node_names not in of_run:
             of_run[cluster.node_names] = _examine_all(state, cluster)
@@ -187,8 +188,7 @@ def examine(host: Host, cluster: Cluster, node: Node) -> tuple[Cluster, int, boo
 
 
 def _examine_all(state: State, cluster: Cluster) -> tuple[Cluster, dict[str, _Examined]]:
-    members = [state.inventory.get_host(node.name) for node in cluster.nodes]
-    members = [member for member in members if state.is_host_in_limit(member)]
+    members = session.members_in_run(state, cluster)
     seen = dict(
         zip(
             (member.name for member in members),

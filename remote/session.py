@@ -10,9 +10,9 @@ from typing import Any
 import click
 from paramiko import ProxyCommand
 from pyinfra import logger
-from pyinfra.api import Host, output
+from pyinfra.api import Host, State, output
 
-from cluster import ClusterError, is_node
+from cluster import Cluster, ClusterError, is_node
 from facts.files import mask
 from remote import sudo
 
@@ -83,6 +83,12 @@ def require_turns() -> None:
     """
     if "--no-wait" in sys.argv:
         raise ClusterError("--no-wait: all nodes would restart at the same time; leave it out")
+
+
+def members_in_run(state: State, cluster: Cluster) -> list[Host]:
+    """The cluster's nodes that this run does not leave out by `--limit` or `--exclude`."""
+    members = [state.inventory.get_host(name) for name in cluster.node_names]
+    return [member for member in members if state.is_host_in_limit(member)]
 
 
 def require_all_connected(host: Host) -> None:

@@ -114,7 +114,7 @@ def verify_host(state: State, host: Host) -> None:
     clusters = {
         name: cluster
         for name, cluster in chosen_clusters(state.inventory).items()
-        if any(state.is_host_in_limit(state.inventory.get_host(node)) for node in cluster.node_names)
+        if session.members_in_run(state, cluster)
     }
     found = {
         name: (inspect(state, cluster, {}, settling=PATIENCE), None) for name, cluster in clusters.items()

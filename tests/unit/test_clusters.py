@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 from pyinfra.api import Config, Inventory, State
+from pyinfra.context import ctx_state
 
 from cluster import Cluster, ClusterError, cluster_prefix, clusters_of_inventory, define, is_node
 from cluster.clusters import check_clusters
+from desired.patch import Request, request
+from remote import lock, patch, preflight
 from remote.channel_key import agreed_key
-from remote.inventory import find_sender, load_cluster, load_clusters
+from remote.inventory import find_sender, load_cluster, load_clusters, load_inventory
+from remote.snapshot import refused
 from tests.unit.clusters import EXAMPLES, make_cluster
 from tests.unit.observations import all_well
 from tests.unit.test_verify_command import run
@@ -133,6 +137,63 @@ def test_each_cluster_gets_a_key_of_its_own() -> None:
     keys = [agreed_key(state, cluster).sha256 for cluster in clusters.values()]
     assert len({*keys}) == 2
     assert keys == [agreed_key(state, cluster).sha256 for cluster in clusters.values()]
+
+
+def test_a_run_takes_the_lock_on_the_nodes_of_all_its_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one order, whichever cluster comes first; of those that it leaves out, on none."""
+    for names in (["syslog", "netflow"], ["netflow", "syslog"], ["netflow"]):
+        _, inventory, clusters = load_clusters(str(TWO))
+        state = State(inventory, Config())
+        taken: list[str] = []
+        monkeypatch.setattr(
+            lock,
+            "connected_directors",
+            lambda state, cluster: [state.inventory.get_host(name) for name in cluster.node_names],
+        )
+        monkeypatch.setattr(lock, "_take", lambda host, run, taken=taken: taken.append(host.name) or "")
+        for name in names:
+            for _ in clusters[name].nodes:
+                lock.arm(state, clusters[name])
+        state.is_executing = True
+        assert refused(state) == ""
+        assert taken == sorted(name for each in names for name in clusters[each].node_names)
+
+
+def test_a_node_that_is_not_back_stops_the_patching_of_its_own_cluster_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, inventory, clusters = load_clusters(str(TWO))
+    state = State(inventory, Config())
+    monkeypatch.setattr(patch, "connected_directors", lambda *_: [])
+    monkeypatch.setattr(patch, "_patch", lambda state, host, *_: host.name != "log1")
+    done = {
+        node.name: patch.patch_node(
+            state, inventory.get_host(node.name), cluster, 9, Request(), masters=True, only=None
+        )
+        for cluster in clusters.values()
+        for node in cluster.nodes
+    }
+    assert done == {"log1": False, "log2": False, "flow1": True, "flow2": True}
+
+
+def test_a_canary_is_for_the_run_of_its_own_cluster() -> None:
+    _, _, clusters = load_clusters(str(TWO))
+    assert request({"canary": "log1"}, clusters["syslog"], "syslog").canary == "log1"
+    with pytest.raises(
+        ClusterError,
+        match=r"^canary: log1 is not a node of netflow; name one of flow1, flow2, or leave that cluster out with --limit$",
+    ):
+        request({"canary": "log1"}, clusters["netflow"], "netflow")
+
+
+def test_what_both_clusters_have_is_refused_by_all_commands(tmp_path: Path) -> None:
+    """Before they ask a machine anything."""
+    state, inventory = State(check_for_changes=False), None
+    with ctx_state.use(state):
+        inventory = load_inventory(changed(tmp_path, ("    virtual_router_id=2,", "    #")))
+    state.init(inventory, Config(), initial_limit=[])
+    with pytest.raises(ClusterError, match=r"^netflow: virtual_router_id: 1 is also syslog's"):
+        preflight.prepare(inventory.get_host("log1"))
 
 
 def test_verify_looks_at_all_clusters_or_at_one(

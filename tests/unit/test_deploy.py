@@ -564,6 +564,8 @@ class World:
         self.folder, self.log, self.clock = folder, log, clock
         self.settings: dict[str, Any] = {}
         self.connection: dict[str, str] = {}
+        self.name = "nodes"
+        """The cluster's, which is that of its group."""
         self.machines = {f"stash{number}": Machine(self, number) for number in (1, 2)}
         self.sender = Machine(self, 101)
         self.holder = 0
@@ -573,7 +575,7 @@ class World:
         """firewalld's: the machine's number, and those of the directors that had drained it."""
 
     def group(self) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
-        """The group `nodes` of the inventory."""
+        """The cluster's group of the inventory."""
         return model.define(
             **{
                 "nodes": {"stash1": "10.77.0.11", "stash2": "10.77.0.12"},
@@ -617,7 +619,7 @@ class World:
         hosts, shared = self.group()
         names = [name for name, _ in hosts]
         senders = (["sender"], {"_sudo": True})
-        inventory = Inventory(([*names, "sender"], {}), nodes=(hosts, shared), senders=senders)
+        inventory = Inventory(([*names, "sender"], {}), **{self.name: (hosts, shared)}, senders=senders)
         only = [inventory.get_host(limit)] if limit else None
         state = State(inventory, Config(), check_for_changes=dry, initial_limit=only)
         state.config.DIFF = diff
@@ -824,6 +826,27 @@ def test_a_second_run_at_the_same_time_changes_nothing(world: World, limit: str 
     run = world.deploy()
     assert run.failed == []
     assert run.says("the lock of a run that is over is taken", "alice@laptop")
+
+
+@pytest.mark.parametrize("name", ["nodes", "syslog"])
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [("deploy.py", "3. logstash.yml"), ("maintain.py", "In maintenance"), ("patch.py", "Patched: MASTER"), ("undo.py", "No record is left")],
+)  # fmt: skip
+def test_each_command_is_for_the_nodes_of_a_cluster_of_any_name(
+    world: World, name: str, file: str, step: str
+) -> None:
+    world.deploy()
+    world.name = name
+    run = world.deploy(file=file, limit="stash1", dry=True)
+    said = {name for operation in run.state.op_meta.values() for name in operation.names}
+    assert any(each.startswith(step) for each in said)
+
+
+def test_all_nodes_of_a_cluster_of_any_name_can_not_be_in_maintenance(world: World) -> None:
+    world.name = "syslog"
+    with pytest.raises(ClusterError, match=r"^syslog: nodes: all of them can't be in maintenance"):
+        world.deploy(file="maintain.py", dry=True)
 
 
 def test_a_lock_costs_one_command_a_node_and_none_where_nothing_changes(world: World) -> None:
