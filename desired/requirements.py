@@ -15,6 +15,8 @@ from facts.packages import version_key
 
 SUPPORTED = range(7, 11)
 """Major versions of Enterprise Linux."""
+WRONG_PASSWORD = "incorrect password attempt"
+"""In what sudo says of a password that is wrong (in English, as it is asked with `LC_ALL=C`)."""
 
 
 def problems(cluster: Cluster, node: Node, machine: MachineState) -> list[str]:
@@ -77,11 +79,21 @@ def root_problems(node: Node, machine: MachineState) -> Iterator[str]:
             "there, with the name of the user that logs in, or log in as root"
         )
     elif machine["root"] != "yes":
-        yield (
-            f"{node.name}: no sudo ({machine['root'] or 'no answer'}); "
-            "run this on a terminal, which asks for the password, or give `_sudo_password` in `connection`; or let the user that "
-            "logs in run sudo without a password, or log in as root"
+        said = machine["root"] or "no answer"
+        yield f"{node.name}: no sudo ({said}); {sudo_advice(node.name, said)}"
+
+
+def sudo_advice(name: str, said: str) -> str:
+    """What to do where sudo on this machine has said why the user can't be root."""
+    if WRONG_PASSWORD in said:
+        return (
+            f"type the password that it has on {name}, or correct `_sudo_password`; where it is another one than on the other "
+            f"nodes, give it in the `connection` of {name}. It was tried once"
         )
+    return (
+        "run this on a terminal, which asks for the password, or give `_sudo_password` in `connection`; or let the user that "
+        "logs in run sudo without a password, or log in as root"
+    )
 
 
 def _addresses(cluster: Cluster, node: Node, machine: MachineState) -> Iterator[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import gevent
 from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import FactBase, Host, StringCommand
@@ -26,11 +29,38 @@ class CommandFailed(Exception):
         self.lines = lines
 
 
+_looks: set[object] = set()
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """A look at a host, which `wait_for_looks` waits for."""
+    look = object()
+    _looks.add(look)
+    try:
+        yield
+    finally:
+        _looks.remove(look)
+
+
+def wait_for_looks() -> None:
+    """Wait until nothing is being read. Before a question to the user: all stands still while somebody types, and what is
+    read meanwhile would have taken too long."""
+    while _looks:
+        gevent.sleep(0.02)
+
+
 def read(host: Host, fact: type[FactBase[Any]], timeout: int = READ_TIMEOUT, **arguments: Any) -> Any:
     """A fact of this host, or its default when its command fails; the host stays in the run then."""
     kwargs = {"_timeout": timeout, **arguments}
-    with reading():
+    with reading(), looking():
         return get_fact(host.state, host, fact, kwargs=kwargs, apply_failed_hosts=False)
+
+
+def connector_arguments(host: Host) -> dict[str, Any]:
+    """How the inventory and the command line have pyinfra run commands on this host, such as by sudo."""
+    arguments, _ = pop_global_arguments(host.state, host, {})
+    return {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
 
 
 def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> list[str]:
@@ -40,9 +70,7 @@ def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_T
     """
     if refusal := refused(host.state):
         raise CommandFailed([refusal])
-    arguments, _ = pop_global_arguments(host.state, host, {})
-    connector = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
-    connector |= {"_stdin": stdin, "_timeout": timeout}
+    connector = {**connector_arguments(host), "_stdin": stdin, "_timeout": timeout}
     try:
         succeeded, output = host.run_shell_command(StringCommand(command), **connector)
     except (OSError, SSHException) as error:

@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from gevent.lock import RLock
 from pyinfra import logger
 from pyinfra.api import Host, State
 
 from cluster import Cluster, ClusterError
 from desired.maintenance import date_of
 from desired.paths import LOCK_FOLDER
+from desired.requirements import root_problems
 from remote.commands import CommandFailed, run
 from remote.drain import connected_directors
+from remote.machine import read_machine
 from remote.operator import operator
 from remote.snapshot import before_first_change, reading
+from remote.together import for_each
 
 # Builtins of the shell, but for flock(1). The fields of /proc/PID/stat are in proc(5); the process's name, in parentheses,
 # may have any characters.
@@ -101,14 +105,21 @@ class _Run:
 
 
 _runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
+_arming = RLock()
 
 
 def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
     """Have this run take the lock on all nodes of this cluster that can be reached, and of each other one that this is called for,
     before it changes anything on any of them.
 
+    Raises `ClusterError` where the user can't be root on one of them, which may be outside the run's limit: what is read there
+    would look as if that node were gone.
+
     + only: take it on this machine alone
     """
+    with _arming:
+        if only is None and state not in _runs:
+            _require_root(connected_directors(state, cluster), cluster)
     if state not in _runs:
         token = secrets.token_hex(8)
         command = " ".join(Path(word).name for word in sys.argv[1:3]) or Path(sys.argv[0]).name
@@ -119,6 +130,12 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
         _runs[state].machines.append(only)
     else:
         _runs[state].clusters[cluster.node_names] = cluster
+
+
+def _require_root(directors: list[Host], cluster: Cluster) -> None:
+    for director, machine in zip(directors, for_each(read_machine, directors), strict=True):
+        for problem in root_problems(cluster.node(director.name), machine) if machine["root"] else ():
+            raise ClusterError(problem)
 
 
 def take(state: State, cluster: Cluster) -> None:

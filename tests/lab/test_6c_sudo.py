@@ -71,7 +71,7 @@ def test_sudo_may_ask_for_a_password(cluster: Cluster, password: str) -> None:
         assert status["status"] == 0, status
     given = inventory(cluster, _sudo_password="wrong")
     done = cluster.deploy("--dry", inventory=given)
-    assert "incorrect password attempt" in done.stdout + done.stderr
+    assert "(sudo: 1 incorrect password attempt); type the password" in done.stdout + done.stderr
     given = inventory(cluster)
     done = cluster.deploy("--dry", inventory=given)
     assert "no sudo (sudo: a password is required)" in done.stdout + done.stderr

@@ -46,6 +46,7 @@ from desired import (
 )
 from desired.clone import Plan
 from desired.paths import VERSION_FILE, staged
+from desired.requirements import WRONG_PASSWORD
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
 from operations import activation, metrics
@@ -520,8 +521,9 @@ class Recorder(FakeConnector):
             assert stdin[0] == self.world.connection["_sudo_password"]
             stdin = "".join(stdin[1:])
             command = shlex.split(str(command))[-1]
-            if command == "true":
-                return True, CommandOutput([])
+        elif " sudo -S " in str(command):  # the password is tried
+            wrong = stdin != [self.world.sudo_passwords.get(self.host.name, PASSWORD)]
+            return not wrong, CommandOutput([OutputLine("stderr", WRONG_PASSWORD)] if wrong else [])
         else:
             assert arguments.get("_sudo") or re.search("/etc/os-release|boot_id", str(command))
         try:
@@ -566,6 +568,8 @@ class World:
         self.connection: dict[str, str] = {}
         self.name = "nodes"
         """The cluster's, which is that of its group."""
+        self.sudo_passwords: dict[str, str] = {}
+        """By machine, where it is not `PASSWORD`."""
         self.machines = {f"stash{number}": Machine(self, number) for number in (1, 2)}
         self.sender = Machine(self, 101)
         self.holder = 0
@@ -611,6 +615,7 @@ class World:
         file: str = "deploy.py",
     ) -> Run:
         """Run deploy.py, or another one of the project's, on all nodes or on one, or only prepare the run; with `serial` or `no_wait`, as pyinfra's options do."""
+        sudo._tried.clear()
         for machine in (*self.machines.values(), self.sender):
             machine.commands.clear()
             machine.stdin.clear()
@@ -1223,6 +1228,23 @@ def test_a_password_for_sudo_helps_unless_sudo_wants_a_terminal(world: World, ro
     world.machines["stash1"].says["root"] = f"root {root}"
     with pytest.raises(ClusterError, match=error) if error else nullcontext():
         assert world.deploy().failed == []
+
+
+def test_a_node_outside_the_limit_whose_password_is_wrong_is_named_before_anything_is_done(
+    world: World,
+) -> None:
+    """What is read there would look as if it were gone, and nothing could be drained from it."""
+    assert world.deploy().failed == []
+    world.connection = {"_sudo_password": PASSWORD}
+    world.sudo_passwords["stash2"] = "other"
+    for machine in world.machines.values():
+        machine.says["root"] = "root sudo: a password is required"
+    with pytest.raises(
+        ClusterError, match=r"^stash2: no sudo \(.*\); type the password that it has on stash2"
+    ):
+        world.deploy(limit="stash1", file="undo.py")
+    commands = [command for machine in world.machines.values() for command in machine.commands]
+    assert all("/etc/os-release" in command for command in commands), "nothing else is read or changed"
 
 
 THEIRS = ["keepalived vrrp_instance WEB {", "keepalived virtual_ipaddress { 10.77.0.80 }", "keepalived }"]

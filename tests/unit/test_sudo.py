@@ -7,9 +7,12 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import gevent
 import pytest
 from pyinfra.api import Config, Host, Inventory, State, StringCommand
+from pyinfra.connectors import ssh, util
 from pyinfra.connectors.util import (
     CommandOutput,
     OutputLine,
@@ -20,19 +23,28 @@ from pyinfra.connectors.util import (
 
 from facts.machine import parse_machine
 from remote import sudo
+from remote.commands import looking
 from tests.unit.machine import SHELLS
 
 PASSWORD = "Aa1 h'un\"ter\\22 $x"
 SUDO = """#!/bin/sh
 echo "$*" >>{folder}/arguments
 tr '\\0' '\\n' </proc/$PPID/cmdline >>{folder}/arguments
-asks={asks}
+asks={asks} from=
 while true; do case $1 in
-    -A) askpass=$SUDO_ASKPASS ;; -p) prompt=$2; shift ;; -H) ;; -n) ;; -u) shift ;; *) break ;;
+    -A) from=$SUDO_ASKPASS ;; -S) from=stdin ;; -p) prompt=$2; shift ;; -H|-n|-k) ;; -u) shift ;; *) break ;;
 esac; shift; done
-[ -n "$askpass" ] || [ $asks = no ] || {{ echo 'sudo: a password is required' >&2; exit 1; }}
-[ $asks = no ] || [ "$($askpass "$prompt")" = "$(cat {folder}/password)" ] || {{
-    echo 'sudo: 3 incorrect password attempts' >&2; exit 1
+[ -n "$from" ] || [ $asks = no ] || {{ echo 'sudo: a password is required' >&2; exit 1; }}
+attempts=0
+while [ $asks = yes ]; do
+    if [ $from = stdin ]; then IFS= read -r given || break; else given=$($from "$prompt"); fi
+    attempts=$((attempts + 1)); echo attempt >>{folder}/attempts
+    [ "$given" != "$(cat {folder}/password)" ] || break
+    [ $attempts -lt 3 ] || {{ given=; break; }}
+    echo 'Sorry, try again.' >&2
+done
+[ $asks = no ] || [ "$given" = "$(cat {folder}/password)" ] || {{
+    echo "sudo: $attempts incorrect password attempts" >&2; exit 1
 }}
 exec env -u LOGSTASH_HA_SUDO_PASSWORD "$@"
 """
@@ -71,6 +83,7 @@ class Connector:
 @pytest.fixture(params=SHELLS)
 def connector(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connector:
     monkeypatch.setattr(sudo, "_asked", [])
+    monkeypatch.setattr(sudo, "_tried", {})
     (tmp_path / "password").write_text(PASSWORD)
     return Connector(tmp_path, request.param)
 
@@ -131,34 +144,108 @@ def root(text: str) -> Any:
 REQUIRED = "sudo: a password is required"
 
 
-def test_the_inventorys_password_is_tried_once(connector: Connector) -> None:
+WRONG = "sudo: 1 incorrect password attempts"
+
+
+def attempts(connector: Connector) -> int:
+    """How many passwords sudo was given."""
+    file = connector.folder / "attempts"
+    return len(file.read_text().split()) if file.exists() else 0
+
+
+def test_the_inventorys_password_is_tried_before_it_is_used(connector: Connector) -> None:
     right = host(connector, _sudo_password=PASSWORD)
     assert sudo.allowed(right, root(REQUIRED))["root"] == "yes"
-    wrong = host(connector, _sudo_password="other")
-    connector.shown.clear()
-    assert sudo.allowed(wrong, root(REQUIRED))["root"] == "sudo: 3 incorrect password attempts"
-    assert len(connector.shown) == 1
+    assert attempts(connector) == 1
+    assert right.run_shell_command(StringCommand("true"), _sudo=True, _sudo_password=PASSWORD)[0]
+    assert attempts(connector) == 2
+    assert "hunter" not in said(connector)
 
 
+def test_a_wrong_password_is_tried_once_however_often_a_host_is_looked_at(connector: Connector) -> None:
+    """Some attempts lock the account: a session that looks again and again would do that, and sudo, which takes three at once."""
+    for _ in range(3):  # a session, or a look of `verify.py --watch`
+        machine = host(connector, _sudo_password="other")
+        done, output = machine.run_shell_command(
+            StringCommand("true"), _sudo=True, _sudo_password="other", _stdin="one\ntwo\n"
+        )
+        assert not done
+        assert output.stderr.startswith(f"no sudo ({WRONG}); type the password that it has on stash1, or ")
+        assert sudo.allowed(machine, root(REQUIRED))["root"] == WRONG
+    assert attempts(connector) == 1
+    assert sudo.allowed(host(connector, _sudo_password=PASSWORD), root(REQUIRED))["root"] == "yes"
+
+
+def test_a_password_that_is_not_right_any_more_is_tried_once(connector: Connector) -> None:
+    assert sudo.allowed(host(connector, _sudo_password=PASSWORD), root(REQUIRED))["root"] == "yes"
+    (connector.folder / "password").write_text("changed")
+    for _ in range(3):
+        machine = host(connector, _sudo_password=PASSWORD)
+        assert sudo.allowed(machine, root(REQUIRED))["root"] == WRONG
+        assert not machine.run_shell_command(StringCommand("true"), _sudo=True, _sudo_password=PASSWORD)[0]
+    assert attempts(connector) == 2
+
+
+@pytest.mark.parametrize("answer", [PASSWORD, "other", ""])
 def test_the_user_is_asked_once_for_all_hosts_and_only_on_a_terminal(
-    connector: Connector, monkeypatch: pytest.MonkeyPatch
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     asked: list[str] = []
 
     def getpass(prompt: str) -> str:
         asked.append(prompt)
-        return PASSWORD
+        return answer
 
     monkeypatch.setattr(sudo, "getpass", getpass)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert sudo.allowed(host(connector), root(REQUIRED))["root"] == REQUIRED
     assert asked == connector.shown == []
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    expected = {PASSWORD: "yes", "other": WRONG, "": REQUIRED}[answer]
     for _ in range(2):
         machine = host(connector)
-        assert sudo.allowed(machine, root(REQUIRED))["root"] == "yes"
-        assert machine.run_shell_command(StringCommand("true"), _sudo=True)[0]
+        assert sudo.allowed(machine, root(REQUIRED))["root"] == expected
+        assert machine.run_shell_command(StringCommand("true"), _sudo=True)[0] == (answer == PASSWORD)
     assert len(asked) == 1
+
+
+def test_the_user_is_asked_when_nothing_is_being_read(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All stands still while somebody types: another node's answer would come too late."""
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    read: list[str] = []
+    monkeypatch.setattr(sudo, "getpass", lambda prompt: ",".join(read))
+
+    def look() -> None:
+        with looking():
+            gevent.sleep(0.1)
+            read.append("read")
+
+    looks = [gevent.spawn(look)]
+    gevent.sleep(0)
+    sudo.allowed(host(connector), root(REQUIRED))
+    gevent.joinall(looks)
+    assert sudo._asked == ["read"]
+
+
+def test_pyinfra_does_not_ask_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would in the midst of a run, and put the answer into a command."""
+    monkeypatch.setattr(util, "getpass", lambda prompt: pytest.fail("it asks"))
+    monkeypatch.setattr(ssh, "execute_command_with_sudo_retry", util.execute_command_with_sudo_retry)
+    inventory = Inventory((["stash1"], {"_sudo": True}))
+    found = State(inventory, Config()).inventory.get_host("stash1")
+    streams = [io.StringIO() for _ in range(3)]
+    streams[2].write(REQUIRED)
+    streams[2].seek(0)
+    streams[1].channel = Mock()  # type: ignore[attr-defined]
+    streams[1].channel.recv_exit_status.return_value = 1  # type: ignore[attr-defined]
+    found.connector.client = Mock()  # type: ignore[attr-defined]
+    found.connector.client.exec_command.return_value = streams  # type: ignore[attr-defined]
+    sudo.use_stdin(found)
+    done, output = found.run_shell_command(StringCommand("true"), _sudo=True)
+    assert not done
+    assert output.stderr_lines == [REQUIRED]
 
 
 @pytest.mark.parametrize("text", ["yes", "", "sudo: sorry, you must have a tty to run sudo"])
