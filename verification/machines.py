@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cluster import API_PORT, Cluster, Node
 from desired import firewalld, health, keepalived, logstash, nftables, reload, sysctl
+from desired.requirements import sudo_advice
 from desired.textfile import TextFile
 from desired.unit import fingerprint
 from desired.units import FIREWALLD, unit_names
@@ -38,14 +39,16 @@ _DRY = "`pyinfra inventory.py deploy.py --dry --diff` shows it"
 def ssh(cluster: Cluster, observations: Observations) -> Judged:
     """Whether the machine could be looked at."""
 
-    def judge_node(_: Node, seen: Observation) -> Finding:
+    def judge_node(node: Node, seen: Observation) -> Finding:
         if seen.unreachable is None:
             return Finding(Status.OK, "reached")
         return Finding(
             Status.WRONG,
             "no",
             f"can't be looked at: {seen.unreachable}",
-            "is it up, and does `ssh` with sudo work from here?",
+            sudo_advice(node.name, seen.unreachable)
+            if seen.unreachable.startswith("no sudo (sudo: ")
+            else "is it up, and does `ssh` with sudo work from here?",
         )
 
     return row_of(cluster, observations, "ssh", judge_node)

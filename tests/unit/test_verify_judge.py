@@ -105,6 +105,19 @@ def test_an_unreachable_node_is_one_problem_and_the_rest_of_it_is_unknown(cluste
     assert status(report, "health", "stash2") == (Status.OK, "2 of 2")
 
 
+@pytest.mark.parametrize(
+    ("said", "do"),
+    [
+        ("sudo: 1 incorrect password attempt", "type the password that it has on stash1, or correct "),
+        ("sudo: a password is required", "run this on a terminal, which asks for the password, or give "),
+        ("no answer", "is it up, and does `ssh` with sudo work from here?"),
+    ],
+)
+def test_a_node_without_sudo_comes_with_what_to_do(cluster: Cluster, said: str, do: str) -> None:
+    report = judge(cluster, {**all_well(cluster), "stash1": Observation(unreachable=f"no sudo ({said})")})
+    assert report.problems[0].do.startswith(do)
+
+
 def test_an_unreachable_nodes_dead_input_is_reported_as_what_follows(cluster: Cluster) -> None:
     """The others' checks fail, which follows."""
     observations = {
