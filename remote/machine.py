@@ -18,7 +18,6 @@ def known(host: Host, machine: MachineState) -> MachineState:
 
     A machine on which all is well is remembered for `read_machine` until the run ends.
     """
-    host = host.state.inventory.get_host(host.name)  # itself, where pyinfra's current host is given
     machine = sudo.allowed(host, machine)
     if machine["root"] == "yes" and machine["os"]:
         _known[host] = machine
@@ -31,7 +30,6 @@ def read_machine(host: Host) -> MachineState:
     It is read once in a run: a command costs more than the rest of a look at a node. So what else the fact has, such as
     firewalld's state, may have changed since.
     """
-    host = host.state.inventory.get_host(host.name)  # as above
     if machine := _known.get(host):
         return machine
     # Without sudo: where it asks for a password, pyinfra would too.

@@ -136,7 +136,8 @@ def require_all_to_know(host: Host, cluster: Cluster, files: list[TextFile]) -> 
 def require_el(host: Host, node: Node) -> int:
     """The node's major version of Enterprise Linux. Raises `ClusterError` where it has none that is supported, or lets the
     user not be root."""
-    machine = read_machine(host)
+    # Itself, where pyinfra's current host is given: the machine is remembered for others to ask for.
+    machine = read_machine(host.state.inventory.get_host(host.name))
     for problem in root_problems(node, machine):
         raise ClusterError(problem)
     el = supported_release(machine)
