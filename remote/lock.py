@@ -117,9 +117,6 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
 
     + only: take it on this machine alone
     """
-    with _arming:
-        if only is None and state not in _runs:
-            _require_root(connected_directors(state, cluster), cluster)
     if state not in _runs:
         token = secrets.token_hex(8)
         command = " ".join(Path(word).name for word in sys.argv[1:3]) or Path(sys.argv[0]).name
@@ -128,8 +125,11 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
         before_first_change(state, lambda: _take_all(state))
     if only:
         _runs[state].machines.append(only)
-    else:
-        _runs[state].clusters[cluster.node_names] = cluster
+        return
+    with _arming:  # the other nodes of the cluster wait while the first one looks
+        if cluster.node_names not in _runs[state].clusters:
+            _require_root(connected_directors(state, cluster), cluster)
+            _runs[state].clusters[cluster.node_names] = cluster
 
 
 def _require_root(directors: list[Host], cluster: Cluster) -> None:

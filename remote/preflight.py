@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from gevent.lock import RLock
 from pyinfra import logger
@@ -37,13 +37,17 @@ from remote.drain import connected_directors
 from remote.machine import known, read_machine
 from remote.together import for_each
 
+_valid: WeakSet[State] = WeakSet()
+"""The runs whose clusters can be together."""
+
 
 def prepare(host: Host) -> None:
     """Prepare the connection for a deploy. Raises `ClusterError` when a node could not be reached, nodes would not take turns, or
     the inventory's clusters can't be together."""
     session.hide_passwords()
-    if any(map(is_node, host.inventory)):
+    if host.state not in _valid and any(map(is_node, host.inventory)):
         clusters_of_inventory(host.state.inventory)
+        _valid.add(host.state)
     session.require_turns()
     session.require_all_connected(host)
     session.prepare(host.state.inventory.get_host(host.name))  # itself, where pyinfra's current host is given

@@ -15,6 +15,7 @@ from pyinfra.context import ctx_state
 from cluster import Cluster, ClusterError, cluster_prefix, clusters_of_inventory, define, is_node
 from cluster.clusters import check_clusters
 from desired.patch import Request, request
+from facts.machine import Machine
 from remote import lock, patch, preflight
 from remote.channel_key import agreed_key
 from remote.inventory import find_sender, load_cluster, load_clusters, load_inventory
@@ -151,12 +152,31 @@ def test_a_run_takes_the_lock_on_the_nodes_of_all_its_clusters(monkeypatch: pyte
             lambda state, cluster: [state.inventory.get_host(name) for name in cluster.node_names],
         )
         monkeypatch.setattr(lock, "_take", lambda host, run, taken=taken: taken.append(host.name) or "")
+        monkeypatch.setattr(lock, "read_machine", lambda _: {**Machine.default(), "root": "yes"})
         for name in names:
             for _ in clusters[name].nodes:
                 lock.arm(state, clusters[name])
         state.is_executing = True
         assert refused(state) == ""
         assert taken == sorted(name for each in names for name in clusters[each].node_names)
+
+
+def test_a_node_of_any_cluster_of_the_run_lets_the_user_be_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, inventory, clusters = load_clusters(str(TWO))
+    state = State(inventory, Config())
+    monkeypatch.setattr(
+        lock,
+        "connected_directors",
+        lambda state, cluster: [state.inventory.get_host(name) for name in cluster.node_names],
+    )
+    said = {"flow2": "sudo: 1 incorrect password attempt"}
+    monkeypatch.setattr(
+        lock, "read_machine", lambda host: {**Machine.default(), "root": said.get(host.name, "yes")}
+    )
+    lock.arm(state, clusters["syslog"])
+    for _ in clusters["netflow"].nodes:  # each of the run's hosts asks
+        with pytest.raises(ClusterError, match=r"^flow2: no sudo \(sudo: 1 incorrect password attempt\)"):
+            lock.arm(state, clusters["netflow"])
 
 
 def test_a_node_that_is_not_back_stops_the_patching_of_its_own_cluster_only(
