@@ -15,7 +15,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
 from rich.console import Console
 
-from cluster import ClusterError, cluster_prefix
+from cluster import ClusterError
 from cluster.errors import listed
 from desired.version import VERSION
 from remote import session
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
             return _drift(options)
         if options.watch:
             watch.watch(options.inventory, options.cluster)
-        found, goes_on = _verify(options)
+        found, unseen, goes_on = _verify(options)
     except PyinfraError as error:
         return _not_seen(options, str(error))
     except KeyboardInterrupt:
@@ -60,9 +60,12 @@ def main(arguments: list[str]) -> int:
         except OSError as error:
             return _not_written("--report", options.report, error)
     elif options.json:
-        print(json.dumps(documents(found) if len(found) > 1 else document(report, delivery), indent=2))
+        several = len(found) + len(unseen) > 1
+        print(json.dumps(documents(found, unseen) if several else document(report, delivery), indent=2))
     else:
-        show_all(Console(highlight=False), found)
+        show_all(Console(highlight=False), found, unseen)
+    if unseen:
+        return NOT_SEEN
     return GOOD if all(good(*each) for each in found.values()) else WRONG
 
 
@@ -119,7 +122,7 @@ def verify_host(state: State, host: Host) -> None:
     found = {
         name: (inspect(state, cluster, {}, settling=PATIENCE), None) for name, cluster in clusters.items()
     }
-    show_all(Console(highlight=False), found)
+    show_all(Console(highlight=False), found, {})
     sys.exit(GOOD if all(report.ok for report, _ in found.values()) else WRONG)
 
 
@@ -189,16 +192,31 @@ def _drift(options: argparse.Namespace) -> int:
     return GOOD if found.none else WRONG
 
 
-def _verify(options: argparse.Namespace) -> tuple[dict[str, tuple[Report, Delivery | None]], Activity]:
-    """By cluster: the report on it, and what arrived where events were sent. And what goes on, which only a page shows."""
+class _Unseen(ClusterError):
+    """A cluster could not be looked at."""
+
+
+def _verify(
+    options: argparse.Namespace,
+) -> tuple[dict[str, tuple[Report, Delivery | None]], dict[str, str], Activity]:
+    """By cluster: the report on it, and what arrived where events were sent; and why others could not be looked at. And what goes
+    on, which only a page shows. Raises `ClusterError`, also where none could be looked at."""
     _, _, clusters = load_clusters(options.inventory, options.cluster)
     if len(clusters) > 1 and (form := _form_of_one(options)):
         raise ClusterError(f"{form}: shows one cluster; name one of {listed(clusters)} with --cluster")
     found, goes_on = {}, Activity({}, ())
+    unseen: dict[str, str] = {}
     for name in clusters:
-        report, delivery, goes_on = _verify_cluster(options, name)
-        found[name] = report, delivery
-    return found, goes_on
+        try:
+            report, delivery, goes_on = _verify_cluster(options, name)
+        except _Unseen as error:
+            unseen[name] = str(error)
+        else:
+            found[name] = report, delivery
+    if not found:
+        several = len(unseen) > 1
+        raise ClusterError("; ".join(f"{name}: {why}" if several else why for name, why in unseen.items()))
+    return found, unseen, goes_on
 
 
 def _form_of_one(options: argparse.Namespace) -> str | None:
@@ -216,7 +234,7 @@ def _verify_cluster(options: argparse.Namespace, name: str) -> tuple[Report, Del
     try:
         reasons = connect_to_nodes(state, inventory, cluster, sender)
     except ClusterError as error:
-        raise ClusterError(f"{cluster_prefix(inventory.get_host(cluster.nodes[0].name))}{error}") from None
+        raise _Unseen(str(error)) from None
     report = inspect(state, cluster, reasons, settling=PATIENCE)
     goes_on = activity.look(state, cluster) if options.report else Activity({}, ())
     if sender is None:

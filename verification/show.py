@@ -64,10 +64,13 @@ def document(report: Report, delivery: Delivery | None) -> dict[str, Any]:
     }
 
 
-def documents(found: Mapping[str, tuple[Report, Delivery | None]]) -> dict[str, Any]:
+def documents(
+    found: Mapping[str, tuple[Report, Delivery | None]], unseen: Mapping[str, str]
+) -> dict[str, Any]:
     """The JSON document on several clusters: `version`, `error` (null), `ok` of all of them, and `clusters`: by name, the document on
-    each."""
+    each. `unseen`: why others could not be looked at, by name."""
     each = {name: document(*seen) for name, seen in found.items()}
+    each |= {name: failure(error) for name, error in unseen.items()}
     ok = all(one["ok"] for one in each.values())
     return {"version": DOCUMENT_VERSION, "error": None, "ok": ok, "clusters": each}
 
@@ -88,12 +91,18 @@ def show(console: Console, report: Report, delivery: Delivery | None) -> None:
         console.print(part)
 
 
-def show_all(console: Console, found: Mapping[str, tuple[Report, Delivery | None]]) -> None:
-    """Print this of each cluster, with its name before it where there are several."""
+def show_all(
+    console: Console, found: Mapping[str, tuple[Report, Delivery | None]], unseen: Mapping[str, str]
+) -> None:
+    """Print this of each cluster, with its name before it where there are several. `unseen`: why others could not be looked at, by
+    name."""
     for name, seen in found.items():
-        if len(found) > 1:
+        if len(found) + len(unseen) > 1:
             console.print(Text(name, "bold"))
         show(console, *seen)
+    for name, error in unseen.items():
+        console.print(Text(name, "bold"))
+        console.print(Text(f"! {error}", _STYLES[Status.WRONG]))
 
 
 def parts(report: Report, delivery: Delivery | None) -> Iterator[RenderableType]:

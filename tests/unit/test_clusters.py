@@ -241,6 +241,31 @@ def test_verify_looks_at_all_clusters_or_at_one(
     )
 
 
+def test_a_cluster_that_can_not_be_reached_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = ["flow1"]
+
+    def connect(state: State, inventory: Inventory, cluster: Cluster, *_: object) -> dict[str, str]:
+        if cluster.nodes[0].name in away:
+            raise ClusterError("no node can be reached by ssh: flow1: timed out")
+        return {}
+
+    monkeypatch.setattr(command, "connect_to_nodes", connect)
+    monkeypatch.setattr(command, "inspect", lambda _, cluster, *__, **___: judge(cluster, all_well(cluster)))
+    assert command.main(["--inventory", str(TWO), "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["ok"], document["clusters"]["syslog"]["ok"]) == (False, True)
+    assert document["clusters"]["netflow"]["error"] == "no node can be reached by ssh: flow1: timed out"
+    assert command.main(["--inventory", str(TWO)]) == 2
+    shown = capsys.readouterr().out
+    assert shown.index("syslog") < shown.index("ALL GOOD") < shown.index("netflow")
+    assert shown.rstrip().endswith("! no node can be reached by ssh: flow1: timed out")
+    away.append("log1")
+    assert command.main(["--inventory", str(TWO)]) == 2
+    assert capsys.readouterr().err.count("no node can be reached") == 2
+
+
 def test_a_tree_has_the_nodes_of_all_clusters(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "desired", "--inventory", str(TWO), "--to", str(tmp_path / "tree"))
     assert done.returncode == 0, done.stderr

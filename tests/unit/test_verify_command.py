@@ -204,7 +204,7 @@ def test_the_verdict_is_the_exit_status(
     problems = () if ok else (Problem(Status.WRONG, "vip", None, "what", "do"),)
     vips = {"10.77.0.10": VipReport(("stash1",), {"udp-5514": ("stash1",)})}
     report = Report(("stash1",), vips, (), problems)
-    monkeypatch.setattr(command, "_verify", lambda options: ({"nodes": (report, None)}, Activity({}, ())))
+    monkeypatch.setattr(command, "_verify", lambda options: ({"nodes": (report, None)}, {}, Activity({}, ())))
     assert main([]) == status
     assert ("ALL GOOD" if ok else "WRONG, 1 thing to fix") in capsys.readouterr().out
     assert main(["--json"]) == status

@@ -117,7 +117,7 @@ def test_verify_answers_as_a_plug_in(
     monkeypatch.setattr(
         command,
         "_verify",
-        lambda options: ({"nodes": (report(problem(Status.WARNING)), None)}, Activity({}, ())),
+        lambda options: ({"nodes": (report(problem(Status.WARNING)), None)}, {}, Activity({}, ())),
     )
     assert main(["--nagios"]) == 1
     assert capsys.readouterr().out.startswith("LOGSTASH-HA WARNING - 1 thing to look at; ")
@@ -128,7 +128,7 @@ def test_verify_writes_metrics(
 ) -> None:
     """What it found is in the file, not in the exit status, which is for the writing."""
     monkeypatch.setattr(
-        command, "_verify", lambda options: ({"nodes": (report(WRONG), None)}, Activity({}, ()))
+        command, "_verify", lambda options: ({"nodes": (report(WRONG), None)}, {}, Activity({}, ()))
     )
     file = tmp_path / "logstash_ha.prom"
     assert main(["--prometheus", str(file)]) == 0
