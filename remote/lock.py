@@ -119,7 +119,7 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
     """
     if state not in _runs:
         token = secrets.token_hex(8)
-        command = " ".join(Path(word).name for word in sys.argv[1:3]) or Path(sys.argv[0]).name
+        command = named(sys.argv)
         note = {"by": operator(), "pid": os.getpid(), "since": int(time.time()), "command": command}
         _runs[state] = _Run(token, json.dumps({**note, "token": token}, sort_keys=True))
         before_first_change(state, lambda: _take_all(state))
@@ -130,6 +130,13 @@ def arm(state: State, cluster: Cluster, only: Host | None = None) -> None:
         if cluster.node_names not in _runs[state].clusters:
             _require_root(connected_directors(state, cluster), cluster)
             _runs[state].clusters[cluster.node_names] = cluster
+
+
+def named(command_line: list[str]) -> str:
+    """What a command line runs, without its options: `inventory.py deploy.py`, or its first words where it names no file."""
+    program, *words = command_line
+    files = [word for word in words if word.endswith(".py")]
+    return " ".join(Path(word).name for word in files or words[:2] or [program])
 
 
 def _require_root(directors: list[Host], cluster: Cluster) -> None:

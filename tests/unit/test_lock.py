@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.lock import _TAKE, parse
+from remote.lock import _TAKE, named, parse
 from tests.unit.machine import SHELLS
 
 
@@ -62,3 +62,16 @@ def test_the_session_is_the_nearest_sshd(tmp_path: Path) -> None:
     assert taken == "taken"
     assert (tmp_path / "lock").read_text().split()[0] == pid
     assert take(tmp_path, "dash", "bob")[0].startswith("stale ")
+
+
+@pytest.mark.parametrize(
+    ("command_line", "name"),
+    [
+        ("/venv/bin/pyinfra -y logs/inventory.py deploy.py --limit stash1", "inventory.py deploy.py"),
+        ("pyinfra inventory.py maintain.py --data back=yes", "inventory.py maintain.py"),
+        ("drills/__main__.py logstash-killed --yes", "logstash-killed --yes"),
+        ("/usr/bin/program", "program"),
+    ],
+)
+def test_a_run_is_named_by_what_it_runs(command_line: str, name: str) -> None:
+    assert named(command_line.split()) == name
