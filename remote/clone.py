@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import cast
 
 from paramiko import SSHClient, SSHException
@@ -124,8 +123,7 @@ def _close(host: Host) -> None:
     """End the session, and wait for the thread that serves it, so that its last log lines come now."""
     client = _ssh(host)
     transport = client.get_transport()
-    with suppress(OSError):  # a ProxyCommand may have ended already
-        client.close()
+    client.close()
     if transport:
         transport.join(THREAD_END)
     host.disconnect()
@@ -134,22 +132,12 @@ def _close(host: Host) -> None:
 @contextmanager
 def _without_tracebacks() -> Iterator[None]:
     """Keep paramiko from printing a traceback for each attempt that fails; pyinfra reports the outcome."""
-    log, level, hook = (
-        logging.getLogger("paramiko"),
-        logging.getLogger("paramiko").level,
-        threading.excepthook,
-    )
-
-    def quiet(failure: threading.ExceptHookArgs) -> None:
-        if failure.exc_type is not ProcessLookupError:  # a ProxyCommand that had ended by itself
-            hook(failure)
-
+    log = logging.getLogger("paramiko")
+    level = log.level
     log.setLevel(logging.CRITICAL)
-    threading.excepthook = quiet
     try:
         yield
     finally:
-        threading.excepthook = hook
         log.setLevel(level)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -74,6 +75,16 @@ def send_whole(connection: Any) -> None:
         pipe = connection.process.stdin
         assert pipe
         connection.send = pipe.write  # type: ignore[method-assign, assignment]
+
+
+def _end(proxy: ProxyCommand) -> None:
+    with suppress(ProcessLookupError):
+        proxy.process.terminate()
+
+
+# The program has ended by itself where a node can't be reached. paramiko's own way raises then, and prints a traceback at the very end
+# of each command that knows the node.
+ProxyCommand.close = _end  # type: ignore[method-assign, assignment]
 
 
 def require_turns() -> None:

@@ -75,6 +75,19 @@ def test_unreachable_nodes_end_it_with_status_2_and_one_line(inventory: Path, cl
     assert str(closed_port) in line
 
 
+@pytest.mark.parametrize("proxy", ["exit 1", "sleep 0.2"])
+def test_a_proxy_that_ends_by_itself_leaves_no_traceback(inventory: Path, proxy: str) -> None:
+    """As it does where it can't reach the node."""
+    config = inventory.with_name("ssh_config")
+    config.write_text(f"Host *\n  ProxyCommand sh -c '{proxy}'\n")
+    text = inventory.read_text()
+    inventory.write_text(text.replace('"ssh_hostname":', f'"ssh_config_file": "{config}", "ssh_hostname":'))
+    done = run(sys.executable, "verify.py", "--inventory", str(inventory))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("verify: no node can be reached by ssh: stash1: ")
+
+
 def test_unreachable_nodes_are_an_error_in_json(inventory: Path) -> None:
     done = run(sys.executable, "verify.py", "--inventory", str(inventory), "--json")
     assert done.returncode == 2
