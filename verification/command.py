@@ -44,9 +44,7 @@ def main(arguments: list[str]) -> int:
     except PyinfraError as error:
         return _not_seen(options, str(error))
     except KeyboardInterrupt:
-        if options.watch:
-            return GOOD
-        raise
+        return GOOD if options.watch else _not_seen(options, "interrupted")
     report, delivery = next(iter(found.values()))  # the only one, where the form can't show several
     if options.nagios:
         status, text = monitor.plugin(report, delivery)

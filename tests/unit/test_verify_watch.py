@@ -73,6 +73,17 @@ def test_it_ends_with_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command.main(["--watch"]) == 0
 
 
+def test_any_other_look_says_that_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_verify", interrupted)
+    assert command.main([]) == 2
+    assert capsys.readouterr().err == "verify: interrupted\n"
+
+
 def test_a_bad_inventory_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--watch", "--inventory", "none.py"]) == 2
     assert "--inventory: none.py is not a file" in capsys.readouterr().err
