@@ -86,10 +86,10 @@ DRILLS = (
         "logstash-slow",
         "has its Logstash stand still for four fifths of the time, like a JVM that is short of memory, for 20 s",
         "It answers late, but it answers: it stays in the pools, and its socket holds what waits. No event is lost.",
-        # It ends with a CONT, whenever it is told to end.
+        # It ends with a CONT, whenever it is told to end. A shell can miss that while it begins, so it is told until it has ended.
         do='(trap over=1 TERM; while [ -z "$over" ]; do systemctl kill -s STOP logstash; sleep 0.4; '
         "systemctl kill -s CONT logstash; sleep 0.1; done) & slow=$!",
-        undo="kill $slow; wait $slow; systemctl kill -s CONT logstash",
+        undo="while kill $slow 2>/dev/null; do sleep 0.1; done; systemctl kill -s CONT logstash",
         lasts=20,
         lossless=True,
     ),

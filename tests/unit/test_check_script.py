@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "files" / "check_logstash_input.py"
 SAMPLES = Path(__file__).parents[1] / "samples"
 VERSIONS = ["2.7", *(f"3.{minor}" for minor in range(6, 14))]
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds after which a run has failed; it takes 3 at most, and Python's start on a busy machine."""
 
 Answer = Callable[[BaseHTTPRequestHandler], None]

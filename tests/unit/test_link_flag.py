@@ -77,7 +77,7 @@ def started(cluster: Cluster, folder: Path) -> Iterator[Keepalived]:
             yield running
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(30)
 
 
 @pytest.mark.parametrize("shape", ["own_pipelines", "dual_stack", "active_active"])

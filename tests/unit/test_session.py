@@ -17,5 +17,5 @@ def test_a_proxy_command_that_takes_a_part_at_a_time_gets_all(tmp_path: Path) ->
         rest = rest[proxy.send(rest) :]
     assert proxy.process.stdin
     proxy.process.stdin.close()
-    proxy.process.wait(10)
+    proxy.process.wait(30)
     assert file.read_bytes() == content
