@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import threading
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -348,21 +347,9 @@ def test_the_keys_go_into_the_file_that_pyinfra_reads(tmp_path: Path) -> None:
 
 
 def test_paramiko_is_quiet_only_while_a_connection_is_tried() -> None:
-    """Also when the attempt ends in an error: the hook for threads and the log are as they were."""
-    before = threading.excepthook, logging.getLogger("paramiko").level
+    """Also when the attempt ends in an error: the log is as it was."""
+    before = logging.getLogger("paramiko").level
     with suppress(RuntimeError), remote_clone._without_tracebacks():
-        assert threading.excepthook is not before[0]
         assert not logging.getLogger("paramiko").isEnabledFor(logging.ERROR)
         raise RuntimeError
-    assert (threading.excepthook, logging.getLogger("paramiko").level) == before
-
-
-@pytest.mark.parametrize(("error", "shown"), [(ProcessLookupError(), False), (ValueError("odd"), True)])
-def test_only_the_end_of_a_proxy_command_is_left_out_of_what_threads_report(
-    error: Exception, shown: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reported: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", reported.append)
-    with remote_clone._without_tracebacks():
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, None, None)))
-    assert bool(reported) is shown
+    assert logging.getLogger("paramiko").level == before
