@@ -68,7 +68,9 @@ def patch_node(
     node = cluster.node(host.name)
     directors = connected_directors(state, cluster)
     of_run = _runs.setdefault(state, {})
-    progress = of_run.setdefault(cluster.node_names, _Progress(_begun(directors)))
+    if cluster.node_names not in of_run:
+        of_run[cluster.node_names] = _Progress(_begun(directors))
+    progress = of_run[cluster.node_names]
     if only not in (None, host.name) or host.name in progress.done:
         return True
     if progress.stopped_at:
