@@ -36,7 +36,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
             f"take a machine with Enterprise Linux {SUPPORTED[0]} to {SUPPORTED[-1]}"
         ]
     return [
-        *root_problems(node, machine),
+        *_root_problems(node, machine),
         *_firewall(cluster, node, machine, el),
         *_modules(cluster, node, machine, el),
         *_release(cluster, node, el),
@@ -71,7 +71,7 @@ def asked_modules(cluster: Cluster) -> list[str]:
     return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
 
 
-def root_problems(node: Node, machine: MachineState) -> Iterator[str]:
+def _root_problems(node: Node, machine: MachineState) -> Iterator[str]:
     """Why the user that logs in can't be root there."""
     if needs_terminal(machine):
         yield (
@@ -79,8 +79,18 @@ def root_problems(node: Node, machine: MachineState) -> Iterator[str]:
             "there, with the name of the user that logs in, or log in as root"
         )
     elif machine["root"] != "yes":
-        said = machine["root"] or "no answer"
-        yield f"{node.name}: no sudo ({said}); {sudo_advice(node.name, said)}"
+        yield f"{node.name}: {no_sudo(node.name, machine['root'] or 'no answer')}"
+
+
+def require_root(node: Node, machine: MachineState) -> None:
+    """Raise `ClusterError` where the user can't be root on the machine."""
+    for problem in _root_problems(node, machine):
+        raise ClusterError(problem)
+
+
+def no_sudo(name: str, said: str) -> str:
+    """That the user can't be root on this machine, with what sudo has said and what to do."""
+    return f"no sudo ({said}); {sudo_advice(name, said)}"
 
 
 def sudo_advice(name: str, said: str) -> str:

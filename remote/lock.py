@@ -24,7 +24,7 @@ from pyinfra.api import Host, State
 from cluster import Cluster, ClusterError
 from desired.maintenance import date_of
 from desired.paths import LOCK_FOLDER
-from desired.requirements import root_problems
+from desired.requirements import require_root
 from remote.commands import CommandFailed, run
 from remote.drain import connected_directors
 from remote.machine import read_machine
@@ -141,8 +141,8 @@ def named(command_line: list[str]) -> str:
 
 def _require_root(directors: list[Host], cluster: Cluster) -> None:
     for director, machine in zip(directors, for_each(read_machine, directors), strict=True):
-        for problem in root_problems(cluster.node(director.name), machine) if machine["root"] else ():
-            raise ClusterError(problem)
+        if machine["root"]:  # it has answered
+            require_root(cluster.node(director.name), machine)
 
 
 def take(state: State, cluster: Cluster) -> None:

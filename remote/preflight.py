@@ -23,7 +23,7 @@ from desired.health import SERVICE
 from desired.health_script import ACCESS
 from desired.majors import undecided, with_installed_major
 from desired.packages import all_packages, check_managed
-from desired.requirements import asked_modules, problems, root_problems, supported_release
+from desired.requirements import asked_modules, problems, require_root, supported_release
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
 from facts.files import Files
@@ -142,8 +142,7 @@ def require_el(host: Host, node: Node) -> int:
     user not be root."""
     # Itself, where pyinfra's current host is given: the machine is remembered for others to ask for.
     machine = read_machine(host.state.inventory.get_host(host.name))
-    for problem in root_problems(node, machine):
-        raise ClusterError(problem)
+    require_root(node, machine)
     el = supported_release(machine)
     if el is None:
         raise ClusterError(f"{node.name}: is not an Enterprise Linux that a deploy can have been made to")

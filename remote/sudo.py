@@ -16,7 +16,7 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.connectors import ssh
 from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command
 
-from desired.requirements import sudo_advice
+from desired.requirements import no_sudo
 from facts.machine import MachineState, needs_terminal
 from remote.commands import READ_TIMEOUT, connector_arguments, looking, wait_for_looks
 
@@ -60,8 +60,7 @@ class _Sudo:
         password = arguments.pop("_sudo_password", None) or _typed()
         if password and arguments.get("_sudo"):
             if objection := self.objection(password, arguments):
-                advice = f"no sudo ({objection}); {sudo_advice(self._host.name, objection)}"
-                return False, CommandOutput([OutputLine("stderr", advice)])
+                return False, CommandOutput([OutputLine("stderr", no_sudo(self._host.name, objection))])
             command, arguments = _with_password(command, arguments, password)
         return self._original(command, print_output=print_output, print_input=print_input, **arguments)
 
