@@ -6,10 +6,10 @@ time on them. Operations go on asking `host.get_fact`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from gevent.local import local
 from gevent.lock import RLock
@@ -43,6 +43,9 @@ def _reads() -> bool:
 _prepare: WeakKeyDictionary[State, Callable[[], str]] = WeakKeyDictionary()
 """By run: what has to be done before its first change."""
 _refusals: WeakKeyDictionary[State, str] = WeakKeyDictionary()
+_unchanged: WeakSet[State] = WeakSet()
+"""The runs that keep what they read, and have given no command yet that may have changed a host."""
+_snapshots: WeakKeyDictionary[Host, Snapshot] = WeakKeyDictionary()
 _lock = RLock()
 
 
@@ -64,14 +67,15 @@ def refused(state: State) -> str:
         return _refusals.get(state, "")
 
 
-def install(host: Host, requests: list[Request]) -> None:
+def install(host: Host, requests: list[Request], remembered: Iterable[Request] = ()) -> None:
     """Let `host.get_fact` answer these requests from one round trip, made when the first of them is asked for.
 
     After the first command on the host that is not a fact's, whoever runs it, each fact is read by itself again. What
-    was read while the run was prepared is read anew when it is executed.
+    was read while the run was prepared is read anew when it is executed; then with what is to be `remembered`.
     """
     host = host.state.inventory.get_host(host.name)  # itself, where pyinfra's current host is given
-    snapshot = Snapshot(host, requests)
+    snapshot = _snapshots[host] = Snapshot(host, requests, remembered)
+    _unchanged.add(host.state)
     vars(host).update(
         get_fact=snapshot.get_fact,
         run_shell_command=snapshot.run_shell_command,
@@ -79,13 +83,27 @@ def install(host: Host, requests: list[Request]) -> None:
     )
 
 
+def remembers(state: State) -> bool:
+    """Whether this run keeps what it reads, and has given no command that may have changed a host."""
+    return state in _unchanged
+
+
+def remembered(host: Host, requests: Mapping[str, Request]) -> dict[str, Any]:
+    """The values of those requests that came with all facts of the host, by the caller's names."""
+    snapshot = _snapshots.get(host)
+    return snapshot.remembered(requests) if snapshot else {}
+
+
 class Snapshot:
     """The facts of one host at one time."""
 
-    def __init__(self, host: Host, requests: list[Request]) -> None:
+    def __init__(self, host: Host, requests: Iterable[Request], remembered: Iterable[Request]) -> None:
+        asked = {_key(*request): request for request in requests}
+        every = asked | {_key(*request): request for request in remembered}
+        self._names = {key: f"fact{number}" for number, key in enumerate(every)}
+        self._asked = {self._names[key]: request for key, request in asked.items()}
+        self._every = {self._names[key]: request for key, request in every.items()}
         self._host = host
-        self._requests = {f"fact{number}": request for number, request in enumerate(requests)}
-        self._names = {_key(*request): name for name, request in self._requests.items()}
         self._get_fact = host.get_fact
         self._run_shell_command = host.run_shell_command
         self._put_file = host.put_file
@@ -95,23 +113,31 @@ class Snapshot:
 
     def get_fact(self, fact: Any, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.get_fact`."""
-        key = _key(fact, kwargs)
+        name = self._names.get(_key(fact, kwargs))
         with reading():
-            if self._changed or args or key not in self._names:
+            if self._changed or args or name not in self._asked:
                 return self._get_fact(fact, *args, **kwargs)
-            if self._stage != self._host.state.current_stage:
-                self._stage = self._host.state.current_stage
-                self._values = self._get_fact(BatchFacts, facts=self._requests)
+            state = self._host.state
+            if self._stage != state.current_stage:
+                self._stage = state.current_stage
+                facts = self._every if state.is_executing else self._asked
+                self._values = self._get_fact(BatchFacts, facts=facts)
             if self._values is None:  # the command failed, and pyinfra has said so
                 return self._get_fact(fact, **kwargs)
-            return self._values[self._names[key]]
+            return self._values[name]
+
+    def remembered(self, requests: Mapping[str, Request]) -> dict[str, Any]:
+        """Those of the values that are here, by the caller's names."""
+        values = self._values or {}
+        names = {each: self._names.get(_key(*request)) for each, request in requests.items()}
+        return {each: values[name] for each, name in names.items() if name in values}
 
     def run_shell_command(self, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.run_shell_command`."""
         if not _reads():
             if refusal := refused(self._host.state):
                 return False, CommandOutput([OutputLine("stderr", refusal)])
-            self._changed = True
+            self._change()
         return self._run_shell_command(*args, **kwargs)
 
     def put_file(self, *args: Any, **kwargs: Any) -> Any:
@@ -119,7 +145,12 @@ class Snapshot:
         if refusal := refused(self._host.state):
             logger.error(f"{self._host.print_prefix}{refusal}")
             return False
+        self._change()
         return self._put_file(*args, **kwargs)
+
+    def _change(self) -> None:
+        self._changed = True
+        _unchanged.discard(self._host.state)
 
 
 def _key(fact: Any, arguments: dict[str, Any]) -> str:

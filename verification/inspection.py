@@ -9,6 +9,7 @@ from pyinfra.api import State
 
 from cluster import Cluster
 from desired.majors import undecided, with_seen_major
+from remote import snapshot
 from remote.machine import read_machine
 from remote.together import for_each
 from verification.judge import judge
@@ -28,9 +29,16 @@ def inspect(
     left_out: Collection[str] = (),
     settling: float = SETTLING,
 ) -> Report:
-    """The report on the cluster, once keepalived has had `settling` seconds. For `reasons` and `left_out`, see `observe`."""
+    """The report on the cluster, once keepalived has had `settling` seconds. For `reasons` and `left_out`, see `observe`.
+
+    After a run that has changed nothing, what it has read already counts, where all is well by that.
+    """
     start = time.monotonic()
     cluster = _with_major(state, cluster, left_out)
+    if snapshot.remembers(state):
+        report = judge(cluster, observe(state, cluster, reasons, left_out, may_remember=True))
+        if report.ok:
+            return report
     while True:
         began = time.monotonic()
         report = judge(cluster, observe(state, cluster, reasons, left_out))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from gevent import Timeout
-from pyinfra.api import FactBase, Host, State
+from pyinfra.api import Host, State
 
 from cluster import Cluster, Node
 from desired import firewalld, health, health_script, logstash, nftables, sysctl
@@ -36,9 +35,10 @@ from facts.selinux import SELinux, SELinuxState
 from facts.services import ServiceState, UnitCondition, UnitConditions, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
 from facts.vrrp import AdvertSockets, LoopbackAddresses, VipInterfaces
-from remote import session
+from remote import session, snapshot
 from remote.commands import read
 from remote.machine import read_machine
+from remote.snapshot import Request
 from remote.together import for_each
 
 LONG_TIMEOUT = 80
@@ -114,12 +114,17 @@ def unit_files(cluster: Cluster, node: Node, el: int, has_nftables: bool) -> dic
 
 
 def observe(
-    state: State, cluster: Cluster, reasons: dict[str, str], left_out: Collection[str] = ()
+    state: State,
+    cluster: Cluster,
+    reasons: dict[str, str],
+    left_out: Collection[str] = (),
+    may_remember: bool = False,
 ) -> dict[str, Observation]:
     """What is seen on each node, by name. The nodes are read at the same time.
 
     + reasons: by name, why a host could not be connected to
     + left_out: the names of nodes that nothing is read on
+    + may_remember: what the run has read with all facts of a node is not read again (`remote.snapshot`)
     """
 
     def observe_node(node: Node) -> tuple[str, Observation]:
@@ -130,7 +135,7 @@ def observe(
             return node.name, Observation(unreachable=reasons.get(node.name, "no connection by ssh"))
         try:
             with Timeout(NODE_TIMEOUT):
-                return node.name, _read_all(host, cluster, node)
+                return node.name, _read_all(host, cluster, node, may_remember)
         except Timeout:
             return node.name, Observation(unreachable=f"no answers within {NODE_TIMEOUT} s")
 
@@ -144,20 +149,23 @@ def release(host: Host) -> int | None:
     return int(major) if major.isdigit() and int(major) in health_script.PYTHON else None
 
 
-def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
+def _read_all(host: Host, cluster: Cluster, node: Node, may_remember: bool) -> Observation:
     session.adjust_transport(host)
     machine = read_machine(host)
     if machine["root"] != "yes":
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     el = release(host)
-    files = unit_files(cluster, node, el, machine["nftables"]) if el else {}
     with_table = el is not None and own_table(cluster, el, machine["nftables"])
-    facts = _facts(cluster, node, el, with_table, files)
+    files = unit_files(cluster, node, el, machine["nftables"]) if el else {}
+    lasting = lasting_facts(cluster, node, with_table, files)
+    passing = _passing_facts(cluster, el)
+    seen = snapshot.remembered(host, lasting) if may_remember else {}
+    facts = {name: request for name, request in (lasting | passing).items() if name not in seen}
     found = read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts)
     if found is None and "health" in facts:  # it may be what takes too long
         del facts["health"]
         found = read(host, BatchFacts, timeout=LONG_TIMEOUT, facts=facts)
-    seen: dict[str, Any] = found or {}
+    seen |= found or {}
     units: dict[str, UnitState] | None = seen.pop("units", None)
     if units is None:
         return Observation(el=el, own_table=with_table, **seen)
@@ -168,28 +176,21 @@ def _read_all(host: Host, cluster: Cluster, node: Node) -> Observation:
     )
 
 
-def _facts(
-    cluster: Cluster, node: Node, el: int | None, with_table: bool, files: dict[str, list[TextFile]]
-) -> dict[str, tuple[type[FactBase[Any]], dict[str, Any]]]:
-    """What is read on a node, by its name in an `Observation`; `services` are among the `units`."""
+def lasting_facts(
+    cluster: Cluster, node: Node, with_table: bool, files: dict[str, list[TextFile]]
+) -> dict[str, Request]:
+    """What stays on a node as it is until somebody changes it, by its name in an `Observation`; `services` are among the
+    `units`."""
     paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster, with_table)}
-    verdicts = [health.verdict(node, input) for node in cluster.nodes for input in cluster.input_ids]
-    facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
+    facts: dict[str, Request] = {
         "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
         "conditions": (UnitConditions, {"units": unit_names(cluster, with_table)}),
         "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
-        "heartbeat": (FileAge, {"path": health.REASONS}),
-        "peers": (HeardPeers, {"path": health.PEERS}),
-        "maintenance": (Maintenance, {"folder": MAINTENANCE}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster, node))}),
         "selinux": (SELinux, {}),
         "record": (Record, {"path": RECORD}),
-        "raised": (RaisedVerdicts, {"paths": verdicts}),
         "others": (Others, others_arguments(cluster, node)),
-        "virtual_servers": (VirtualServers, {}),
-        "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
         "loopback": (LoopbackAddresses, {}),
-        "advert_sockets": (AdvertSockets, {}),
     }
     if paths_of_certificates := logstash.certificate_paths(cluster):
         facts["certificates"] = (Certificates, {"paths": paths_of_certificates})
@@ -200,6 +201,21 @@ def _facts(
         facts["chains"] = (OwnChains, {"families": list(cluster.families)})
     if with_table:
         facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))
+    return facts
+
+
+def _passing_facts(cluster: Cluster, el: int | None) -> dict[str, Request]:
+    """What may be otherwise on a node in the next second, by its name in an `Observation`."""
+    verdicts = [health.verdict(node, input) for node in cluster.nodes for input in cluster.input_ids]
+    facts: dict[str, Request] = {
+        "heartbeat": (FileAge, {"path": health.REASONS}),
+        "peers": (HeardPeers, {"path": health.PEERS}),
+        "maintenance": (Maintenance, {"folder": MAINTENANCE}),
+        "raised": (RaisedVerdicts, {"paths": verdicts}),
+        "virtual_servers": (VirtualServers, {}),
+        "held": (VipInterfaces, {"vips": [str(vip) for vip in cluster.vips]}),
+        "advert_sockets": (AdvertSockets, {}),
+    }
     if el:
         facts["health"] = (
             HealthChecks,

@@ -751,14 +751,35 @@ def test_a_second_run_changes_nothing(world: World) -> None:
 
 
 def test_a_no_op_run_is_short(world: World) -> None:
-    """Each command is a round trip or two to each machine. The last one verifies it."""
+    """Each command is a round trip or two to each machine. The last one verifies it, by what only a moment ago was
+    certain."""
     world.deploy()
     world.deploy()
     for machine in world.machines.values():
         system, deployed, verified = machine.commands
         assert "/etc/os-release" in system
         assert "=== fact fact0" in deployed
+        assert "enforcing" in deployed  # SELinux, which a deploy does not compare
         assert "=== fact health" in verified
+        assert "=== fact units" not in verified
+
+
+def test_after_a_change_every_node_is_looked_at_anew(world: World) -> None:
+    """What was read at the run's beginning says nothing of any node, then."""
+    world.deploy()
+    world.machines["stash1"].kernel.clear()
+    assert world.deploy().changes("stash2") == []
+    for machine in world.machines.values():
+        assert "=== fact units" in machine.commands[-1]
+
+
+def test_what_is_wrong_by_what_was_read_before_is_looked_at_anew(world: World) -> None:
+    world.deploy()
+    world.machines["stash2"].heartbeat = 100
+    run = world.deploy()
+    assert run.failed != []
+    for machine in world.machines.values():
+        assert "=== fact units" in machine.commands[-1]
 
 
 def test_a_fresh_node_gets_the_major_version_that_the_others_have(world: World) -> None:

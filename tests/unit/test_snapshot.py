@@ -9,7 +9,7 @@ from pyinfra.api import FactBase, Host, State
 from pyinfra.api.state import StateStage
 
 from facts.batch import BatchFacts
-from remote.snapshot import before_first_change, install, reading
+from remote.snapshot import before_first_change, install, reading, remembered, remembers
 
 
 class Word(FactBase[str]):
@@ -107,6 +107,29 @@ def test_where_all_facts_at_once_fail_each_is_read_by_itself(host: FakeHost) -> 
     host.broken = True
     assert words(host, "one", "two") == ["one", "two"]
     assert host.asked == ["all", "one", "two"]
+
+
+def test_what_is_to_be_remembered_is_read_with_the_others_once_the_run_is_executed(host: FakeHost) -> None:
+    install(cast(Host, host), [(Word, {"word": "one"})], remembered=[(Word, {"word": "three"})])
+    asked = {
+        "first": (Word, {"word": "one"}),
+        "third": (Word, {"word": "three"}),
+        "fourth": (Word, {"word": "four"}),
+    }
+    words(host, "one")
+    assert remembered(cast(Host, host), asked) == {"first": "one"}
+    host.current_stage, host.is_executing = StateStage.Execute, True
+    words(host, "one")
+    assert remembered(cast(Host, host), asked) == {"first": "one", "third": "three"}
+    assert host.asked == ["all", "all"]
+
+
+@pytest.mark.parametrize("change", ["run_shell_command", "put_file"])
+def test_a_run_that_has_changed_a_host_remembers_nothing(host: FakeHost, change: str) -> None:
+    words(host, "one")
+    assert remembers(cast(State, host))
+    getattr(host, change)("change")
+    assert not remembers(cast(State, host))
 
 
 @pytest.mark.parametrize("refusal", ["", "another run has the lock"])
