@@ -35,6 +35,8 @@ class VirtualServer:
     input: Input
     input_id: str
     """The `id` of the Logstash input that takes the events."""
+    name: str
+    """Its own among those of its VIP: the input's id, with the protocol where one input takes both: `syslog udp`."""
     ops: bool
     forwarding: str
     """`nat`, `snat` or `dr`."""
@@ -50,6 +52,7 @@ def virtual_servers(cluster: Cluster) -> tuple[VirtualServer, ...]:
             protocol=protocol.upper(),
             input=input,
             input_id=input.plugin_id(protocol),
+            name=input.server_name(protocol),
             ops=input.one_packet(protocol),
             forwarding=input.forwards(protocol),
             real_servers=tuple(

@@ -295,6 +295,11 @@ class Input(_Model):
         """The `id` of the Logstash input for this protocol: where there are two inputs, each has its own."""
         return f"{self.id}-{protocol}" if len(self.plugins) > 1 else self.id
 
+    def server_name(self, protocol: str) -> str:
+        """The name of the virtual server for this protocol."""
+        shared = self.plugin and len(self.protocols) > 1
+        return f"{self.id} {protocol}" if shared else self.plugin_id(protocol)
+
     def forwards(self, protocol: str) -> str:
         """`nat`, `snat` or `dr`: how this protocol of the input is forwarded."""
         return self.forwarding or ("nat" if protocol == "udp" else "snat")

@@ -51,10 +51,15 @@ class Arrived:
     """By input id, how many events Logstash's API counted."""
 
 
+def name_of(target: Target) -> str:
+    """What is counted: the virtual server's events, or those of the input."""
+    return target.server.name if target.numbered else target.server.input_id
+
+
 def label(targets: Iterable[Target]) -> str:
-    """A name for targets of one input: its id and their VIPs."""
+    """A name for targets of one input: its id, or their virtual server's name, and their VIPs."""
     first, *others = targets
-    return f"{first.server.input_id} at {words(str(target.server.vip) for target in (first, *others))}"
+    return f"{name_of(first)} at {words(str(target.server.vip) for target in (first, *others))}"
 
 
 def no_text(server: VirtualServer) -> str | None:

@@ -82,7 +82,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
                 waiting |= state_there not in LEFT
         good = sum(address in there and right(there[address], real) for address, real in desired.items())
         text = f"{good} of {len(desired)}"
-        label = f"{server.input_id} at {server.vip}" if len(cluster.vips) > 1 else server.input_id
+        label = f"{server.name} at {server.vip}" if len(cluster.vips) > 1 else server.name
         if faults:
             return Finding(Status.WRONG, text, f"{label} in IPVS: {'; '.join(faults + late)}", _RESTART)
         if kept:
@@ -101,7 +101,7 @@ def ipvs(cluster: Cluster, observations: Observations, server: VirtualServer) ->
             return Finding(Status.OK, text)
         return Finding(Status.WRONG if waiting else Status.WARNING, text)
 
-    return row_of(cluster, observations, "ipvs", judge_node, server.input_id, str(server.vip))
+    return row_of(cluster, observations, "ipvs", judge_node, server.name, str(server.vip))
 
 
 def _wrong_verdicts(server: VirtualServer, seen: Observation) -> list[str]:

@@ -94,4 +94,4 @@ def _vip_report(cluster: Cluster, observations: Observations, address: str) -> V
     holders = vip.holding(observations, address)
     director = observations[holders[0]] if len(holders) == 1 else Observation()
     servers = [server for server in cluster.virtual_servers if str(server.vip) == address]
-    return VipReport(holders, {server.input_id: ipvs.pool(server, director) for server in servers})
+    return VipReport(holders, {server.name: ipvs.pool(server, director) for server in servers})

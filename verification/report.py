@@ -35,7 +35,8 @@ class Cell:
 class Row:
     """One check on each node, by name; a node that was left out has no cell.
 
-    `input` is the id of Logstash's input and `vip` the address, where the check is of one.
+    `input` is the id of Logstash's input and `vip` the address, where the check is of one; of a virtual server `input` is
+    the name, which has the protocol where one input takes both.
     """
 
     check: str
@@ -64,7 +65,7 @@ class VipReport:
     holders: tuple[str, ...]
     """The nodes that hold it: one, when all is well."""
     pool: dict[str, tuple[str, ...]]
-    """By input id: the nodes that its holder spreads events over."""
+    """By virtual server (`VirtualServer.name`, as a rule the input's id): the nodes that its holder spreads events over."""
 
 
 @dataclass(frozen=True)

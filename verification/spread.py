@@ -36,7 +36,7 @@ def judge_spread(report: Report, target: Target, numbers: dict[str, Counter[int]
     """How the events that arrived, by node, differ from what the scheduler does with the pool it has."""
     server = target.server
     scheduler = server.input.scheduler
-    pool = report.vips[str(server.vip)].pool[server.input_id]
+    pool = report.vips[str(server.vip)].pool[server.name]
     shares = ", ".join(f"{name} {numbers[name].total()}" for name in pool)
     if scheduler in STICKY:
         if sum(1 for found in numbers.values() if found) > 1:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from cluster import Cluster, ClusterError
-from verification.events import Arrived, Sent, Target, label, no_text
+from verification.events import Arrived, Sent, Target, label, name_of, no_text
 from verification.finding import words
 from verification.report import Delivery, InputDelivery, Problem, Report, Status
 from verification.spread import judge_spread
@@ -63,7 +63,7 @@ def _groups(targets: Iterable[Target]) -> list[list[Target]]:
     """What is counted together: a virtual server alone, or with the API all those of one input."""
     groups: dict[tuple[str, int | None], list[Target]] = {}
     for target in targets:
-        key = (target.server.input_id, target.index if target.numbered else None)
+        key = (name_of(target), target.index if target.numbered else None)
         groups.setdefault(key, []).append(target)
     return list(groups.values())
 
@@ -82,7 +82,7 @@ def _count(
 ) -> InputDelivery:
     first = group[0]
     delivery = InputDelivery(
-        input=first.server.input_id,
+        input=name_of(first),
         vips=tuple(str(target.server.vip) for target in group),
         counted="events" if first.numbered else "api",
         sent=sum(result.sent for result in results),

@@ -22,6 +22,7 @@ from tests.unit.observations import (
     shaped,
 )
 from verification.judge import judge
+from verification.monitor import metrics
 from verification.report import Status
 
 OTHER = {"protocol": "TCP", "address": "10.77.0.10:80", "scheduler": "rr", "flags": [], "real_servers": []}
@@ -191,6 +192,25 @@ def test_a_real_server_with_weight_0_is_not_in_the_pool(cluster: Cluster) -> Non
 def test_a_node_with_weight_0_takes_no_events(tmp_path: Path) -> None:
     cluster = shaped(tmp_path, **SHAPES["weights"])
     assert judge(cluster, all_well(cluster)).vips["10.77.0.10"].pool == {"a": ("stash1",)}
+
+
+def test_each_protocol_of_one_input_has_a_pool_and_a_row_of_its_own(tmp_path: Path) -> None:
+    """A plugin may take both by one input of Logstash's; what is wrong with UDP is not hidden by TCP, nor the other way round."""
+    cluster = shaped(tmp_path, inputs=[{**SYSLOG, "plugin": "syslog"}])
+    observations = all_well(cluster)
+    observations["stash2"] = change(observations["stash2"], virtual_servers=pop_real(0))
+    report = judge(cluster, observations)
+    vip = report.vips["10.77.0.10"]
+    assert vip.pool == {"syslog udp": ("stash2",), "syslog tcp": ("stash1", "stash2")}
+    assert [problem.what for problem in report.problems] == [
+        "syslog udp in IPVS: stash1 is not in the pool, though its check passes"
+    ]
+    labels = {"check": "ipvs", "vip": "10.77.0.10", "node": "stash2"}
+    gauges = {
+        name: metrics(report, None).get_sample_value("logstash_ha_check", {**labels, "input": name})
+        for name in vip.pool
+    }
+    assert gauges == {"syslog udp": 2, "syslog tcp": 0}
 
 
 def test_ipvs_is_named_as_ipvsadm_writes_it(tmp_path: Path) -> None:
