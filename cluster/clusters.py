@@ -31,21 +31,22 @@ def _check_nodes(one: str, first: Cluster, other: str, second: Cluster) -> None:
 
 
 def _check_addresses(one: str, first: Cluster, other: str, second: Cluster) -> None:
-    def of(cluster: Cluster) -> dict[Address, str]:
-        """By address: whose it is."""
-        vips = dict.fromkeys(cluster.vips, "a VIP")
-        sources = {address: node.name for node in cluster.nodes for address in cluster.sources_of(node)}
+    def of(cluster: Cluster) -> dict[Address, tuple[str, str]]:
+        """By address: the setting that has it, and whose it is."""
+        vips = dict.fromkeys(cluster.vips, ("vip", "a VIP"))
+        sources = {node.name: cluster.sources_of(node) for node in cluster.nodes}
         return {
             **vips,
-            **sources,
-            **{address: node.name for node in cluster.nodes for address in node.addresses},
+            **{address: ("vip", name) for name, addresses in sources.items() for address in addresses},
+            **{address: ("nodes", node.name) for node in cluster.nodes for address in node.addresses},
         }
 
     theirs = of(first)
-    for address, whose in of(second).items():
+    for address, (field, whose) in of(second).items():
         if address in theirs:
+            _, owner = theirs[address]
             raise ClusterError(
-                f"{other}: {address} of {whose} is the address of {theirs[address]} in {one}, too; give each its own"
+                f"{other}: {field}: {address} of {whose} is the address of {owner} in {one}, too; give each its own"
             )
 
 

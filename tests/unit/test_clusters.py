@@ -74,10 +74,10 @@ def test_a_single_cluster_needs_no_name() -> None:
         ('vip="192.0.2.20"', 'vip="192.0.2.300"', "netflow: vip: '192.0.2.300'"),
         ("    virtual_router_id=2,", "    #", "netflow: virtual_router_id: 1 is also syslog's in the network 192.0.2.0/24, and a router's number must be its own there; write virtual_router_id=2 in netflow"),
         ('"flow1"', '"log1"', "netflow: nodes: log1 is a node of syslog, too; "),
-        ('"192.0.2.21"', '"192.0.2.11"', "netflow: 192.0.2.11 of flow1 is the address of log1 in syslog, too; "),
-        ('"192.0.2.22"', '"192.0.2.10"', "netflow: 192.0.2.10 of flow2 is the address of a VIP in syslog, too; "),
-        ('vip="192.0.2.20"', 'vip="192.0.2.12"', "netflow: 192.0.2.12 of a VIP is the address of log2 in syslog, too; "),
-        ('vip="192.0.2.20"', 'vip="192.0.2.10"', "netflow: 192.0.2.10 of a VIP is the address of a VIP in syslog, too; "),
+        ('"192.0.2.21"', '"192.0.2.11"', "netflow: nodes: 192.0.2.11 of flow1 is the address of log1 in syslog, too; "),
+        ('"192.0.2.22"', '"192.0.2.10"', "netflow: nodes: 192.0.2.10 of flow2 is the address of a VIP in syslog, too; "),
+        ('vip="192.0.2.20"', 'vip="192.0.2.12"', "netflow: vip: 192.0.2.12 of a VIP is the address of log2 in syslog, too; "),
+        ('vip="192.0.2.20"', 'vip="192.0.2.10"', "netflow: vip: 192.0.2.10 of a VIP is the address of a VIP in syslog, too; "),
     ],
 )  # fmt: skip
 def test_what_both_clusters_have_is_refused_with_the_clusters_name(

@@ -869,6 +869,17 @@ def test_each_command_is_for_the_nodes_of_a_cluster_of_any_name(
     assert any(each.startswith(step) for each in said)
 
 
+@pytest.mark.parametrize(("name", "heading"), [("nodes", ""), ("syslog", "syslog")])
+def test_the_table_at_the_end_has_its_clusters_name(
+    world: World, name: str, heading: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the inventory can have several."""
+    world.name = name
+    assert world.deploy().failed == []
+    before, _ = capsys.readouterr().err.split("ALL GOOD")
+    assert before.strip() == heading
+
+
 def test_all_nodes_of_a_cluster_of_any_name_can_not_be_in_maintenance(world: World) -> None:
     world.name = "syslog"
     with pytest.raises(ClusterError, match=r"^syslog: nodes: all of them can't be in maintenance"):
