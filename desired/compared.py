@@ -32,7 +32,7 @@ from desired.units import retired_units
 from facts.channel import HeardPeers
 from facts.clone import Identity
 from facts.files import Files
-from facts.firewalld import FirewallRules
+from facts.firewalld import Firewall
 from facts.ipvs import DrainFlags
 from facts.maintenance import Maintenance
 from facts.modules import MissingModules
@@ -71,7 +71,7 @@ def compared_facts(
     if cluster.existing == "adopt":
         facts.append((Others, others_arguments(cluster, node)))
     if cluster.firewall != "none":
-        facts.append((FirewallRules, firewalld.fact_arguments(cluster, node)))
+        facts.append((Firewall, firewalld.fact_arguments(cluster, node)))
     if nftables.UNIT in units:
         facts.append((TableRules, table_rules(nftables.rules(cluster, node))))
     return facts

@@ -16,7 +16,7 @@ from typing import Any
 
 from cluster import API_PORT, Address, Cluster, Network, Node, VirtualServer
 from desired.translation import translations
-from facts.firewalld import RulesState, SetState
+from facts.firewalld import FirewallState, SetState
 
 SYNC_PORT = 8848
 """UDP port of IPVS's connection synchronization (ipvsadm(8), --start-daemon)."""
@@ -94,7 +94,7 @@ def sender_sets(cluster: Cluster) -> dict[str, list[str]]:
 
 
 def fact_arguments(cluster: Cluster, node: Node) -> dict[str, Any]:
-    """The arguments of `FirewallRules` for this node."""
+    """The arguments of `Firewall` for this node."""
     own, *others = cluster.interfaces_of(node)
     return {"interface": own, "others": others, "sets": list(sender_sets(cluster))}
 
@@ -194,7 +194,9 @@ def desired_rules(cluster: Cluster, node: Node, own_table: bool) -> list[str]:
     return rules(cluster, node) + ([] if own_table else direct_rules(cluster, node))
 
 
-def placed_rules(cluster: Cluster, node: Node, present: RulesState, own_table: bool) -> dict[str, list[str]]:
+def placed_rules(
+    cluster: Cluster, node: Node, present: FirewallState, own_table: bool
+) -> dict[str, list[str]]:
     """This node's rules by zone: where packets that they accept may come in.
 
     The zones of the cluster's interfaces get all of them: what is forwarded comes in at the one with the node's own
@@ -259,7 +261,7 @@ class Denied:
         return f"`{unbind.format('')}` and `{unbind.format('--permanent ')}`, or take {self.source} out of inventory.py"
 
 
-def denied_sources(cluster: Cluster, present: RulesState) -> list[Denied]:
+def denied_sources(cluster: Cluster, present: FirewallState) -> list[Denied]:
     """The nodes and senders that are wholly inside a source of a zone that denies everything.
 
     Where only a part of a sender's network is, or an ipset decides, somebody denies that part on purpose.
@@ -279,7 +281,7 @@ def denied_sources(cluster: Cluster, present: RulesState) -> list[Denied]:
     ]
 
 
-def missing(placed: dict[str, list[str]], present: RulesState) -> dict[str, dict[str, list[str]]]:
+def missing(placed: dict[str, list[str]], present: FirewallState) -> dict[str, dict[str, list[str]]]:
     """The rules that firewalld does not have, by configuration, `runtime` and `permanent`, and by zone."""
     return {
         configuration: {
@@ -292,7 +294,7 @@ def missing(placed: dict[str, list[str]], present: RulesState) -> dict[str, dict
     }
 
 
-def _present(present: RulesState, zone: str) -> dict[str, set[str] | None]:
+def _present(present: FirewallState, zone: str) -> dict[str, set[str] | None]:
     """The rules in a zone, by configuration; None where that does not have the zone."""
     state = present if zone == present["zone"] else present["source_zones"][zone]
     both = {"permanent": state["permanent"], "runtime": state["runtime"]}
@@ -300,7 +302,7 @@ def _present(present: RulesState, zone: str) -> dict[str, set[str] | None]:
 
 
 def unmanaged(
-    placed: dict[str, list[str]], present: RulesState, record: dict[str, list[str]]
+    placed: dict[str, list[str]], present: FirewallState, record: dict[str, list[str]]
 ) -> dict[str, list[str]]:
     """By zone, the interface's own first: the rules that are neither desired nor in the record, so that others have put them
     there."""
@@ -312,7 +314,7 @@ def unmanaged(
 
 
 def obsolete(
-    placed: dict[str, list[str]], present: RulesState, record: dict[str, list[str]]
+    placed: dict[str, list[str]], present: FirewallState, record: dict[str, list[str]]
 ) -> dict[str, list[str]]:
     """By zone: the rules of an earlier deploy that are no longer desired there."""
     ours, recorded = _recorded(record), {*record.get("rich", [])}
@@ -327,7 +329,7 @@ def obsolete(
     return {zone: rules for zone, rules in found.items() if rules}
 
 
-def _undesired(placed: dict[str, list[str]], present: RulesState) -> dict[str, list[str]]:
+def _undesired(placed: dict[str, list[str]], present: FirewallState) -> dict[str, list[str]]:
     """By zone, the interface's own first: the rules in either configuration that are not desired there."""
     found = {}
     for name, zone in {present["zone"]: present, **present["source_zones"]}.items():
@@ -356,7 +358,7 @@ class SetChange:
         return [entry for entry in self.extra if any(_network(entry).overlaps(one) for one in new)]
 
 
-def set_changes(cluster: Cluster, present: RulesState) -> dict[str, dict[str, SetChange | None]]:
+def set_changes(cluster: Cluster, present: FirewallState) -> dict[str, dict[str, SetChange | None]]:
     """By set and configuration, what differs from the desired entries; None where firewalld does not have the set."""
     return {
         name: {

@@ -1,11 +1,11 @@
-"""firewalld's rules in the zones that packets to an interface can meet, its direct rules, and its ipsets."""
+"""firewalld's state, its rules in the zones that packets to an interface can meet, its direct rules, and its ipsets."""
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypedDict
 
 from pyinfra.api import FactBase
@@ -14,10 +14,12 @@ from facts.batch import split
 
 _NAME = "org.fedoraproject.FirewallD1"
 _PATH = "/org/fedoraproject/FirewallD1"
+_CALL = f"busctl call {_NAME} {_PATH}"
 _ZONES = "/etc/firewalld/zones/*.xml"
+_DIRECT = "/etc/firewalld/direct.xml"
+_HEADING = "= "
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
-_SOURCE = re.compile(r'\b(address|mac|ipset)\s*=\s*["\']([^"\']+)["\']')
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
@@ -32,6 +34,24 @@ class SourceZone(TypedDict):
     permanent: list[str] | None
 
 
+class ZoneOpenings(TypedDict):
+    """What a zone lets in beside its rich rules: `target` is what happens to the rest (`default`, `ACCEPT`, …), `ports`
+    are `PORT PROTOCOL` or `FIRST-LAST PROTOCOL`, `protocols` are open as a whole, and `forwards` are such as
+    `5514 udp to 5600` or `5514 udp to 192.0.2.7:5600`."""
+
+    target: str
+    ports: list[str]
+    protocols: list[str]
+    forwards: list[str]
+
+
+class ZoneState(TypedDict):
+    """A zone in force, and as firewalld's next start makes it. None where a configuration does not have the zone."""
+
+    runtime: ZoneOpenings | None
+    permanent: ZoneOpenings | None
+
+
 class SetState(TypedDict):
     """The entries of an ipset, by configuration. None where a configuration does not have the set."""
 
@@ -39,13 +59,15 @@ class SetState(TypedDict):
     permanent: list[str] | None
 
 
-class RulesState(TypedDict):
+class FirewallState(TypedDict):
     """Rules in firewalld's own spelling: `runtime` those in force, `permanent` those of its next start.
 
     A rich rule begins with `rule` (firewalld.richlanguage(5)), a direct rule with `ipv4`, `ipv6` or `eb`
     (firewalld.direct(5): table, chain, priority, arguments).
     """
 
+    state: str
+    """`RUNNING`, or `FAILED` where it could not load its configuration and has its stock rules."""
     zone: str
     runtime: list[str]
     permanent: list[str]
@@ -54,101 +76,101 @@ class RulesState(TypedDict):
     further interfaces."""
     zones: list[str]
     """Those of them that further interfaces are in."""
+    openings: dict[str, ZoneState]
+    """All these zones."""
     sets: dict[str, SetState]
 
 
-def parse_rules(output: list[str]) -> RulesState | None:
-    """busctl's answers, a line each: the zone, the rich and the direct rules in force, the rich and the
-    direct rules of the next start. None where any is missing. Then all active zones, the sources in files of
-    zones, and of each zone and each set what a heading names."""
+@dataclass(frozen=True)
+class _Settings:
+    """A zone in one configuration."""
+
+    openings: ZoneOpenings
+    sources: list[str]
+    rules: list[str]
+
+
+_Zone = tuple[_Settings | None, _Settings | None]
+"""A zone in force, and after the next start."""
+
+
+def parse_firewall(output: list[str]) -> FirewallState | None:
+    """The state, and the interfaces' zones, the first one's first. Then a heading for each zone, each set and the direct
+    rules, with two of busctl's answers: in force, and of the next start; `-` stands for an error. None where an answer is
+    missing, or a configuration does not have the first interface's zone."""
+    zones: dict[str, _Zone] = {}
+    sets: dict[str, SetState] = {}
     try:
-        (zone,), rich, direct, rich_permanent, direct_permanent, active = (
-            _values(line) for line in output[:6]
-        )
-        sources = _active_sources(active)
-        parts = _parts(output[6:])
-        further = " ".join(parts.pop("interfaces", []))
-        zones = [name for name in dict.fromkeys(_values(f"as {further}")) if name != zone]
-        sources |= {name: [] for name in zones if name not in sources}
-        for name, source in _permanent_sources(parts.pop("", [])):
-            if source not in sources.setdefault(name, []):
-                sources[name].append(source)
-        return RulesState(
-            zone=zone,
-            runtime=rich[1:] + _direct_rules(direct),
-            permanent=rich_permanent[1:] + _direct_rules(direct_permanent),
-            source_zones={
-                name: _source_zone(sources[name], parts.get(f"zone {name}", []))
-                for name in sorted(sources)
-                if name != zone
-            },
-            zones=zones,
-            sets={
-                heading.removeprefix("set "): _set_state(lines)
-                for heading, lines in parts.items()
-                if heading.startswith("set ")
-            },
-        )
-    except ValueError:
+        (state,), (own, *further) = map(_values, output[:2])
+        parts = split(output, _HEADING)
+        direct, later_direct = [_direct_rules(_values(answer)) for answer in parts.pop("direct")]
+        for heading, (now, later) in parts.items():
+            kind, name = heading.split(" ")
+            if kind == "zone":
+                zones[name] = (_settings(now), _settings(later))
+            else:
+                sets[name] = SetState(runtime=_array(now), permanent=_array(later))
+        of_own, of_own_later = zones[own]
+    except (KeyError, StopIteration, ValueError):
         return None
-
-
-def _active_sources(values: list[str]) -> dict[str, list[str]]:
-    """By zone: the sources that are bound to it. In an a{sa{sas}}, each zone has `interfaces`, `sources` or both."""
-    sources: dict[str, list[str]] = {}
-    rest = iter(values[1:])
-    for zone in rest:
-        for _ in range(_number(rest)):
-            kind = next(rest, "")
-            bound = [next(rest, "") for _ in range(_number(rest))]
-            if kind == "sources":
-                sources[zone] = bound
-    return sources
-
-
-def _number(values: Iterator[str]) -> int:
-    return int(next(values, ""))
-
-
-def _permanent_sources(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each zone and source in lines that are either the path of a zone's file, or elements `source` in it."""
-    zone = ""
-    for line in lines:
-        if line.startswith("/"):
-            zone = posixpath.basename(line).removesuffix(".xml")
-        for kind, value in _SOURCE.findall(line):
-            yield zone, f"ipset:{value}" if kind == "ipset" else value
-
-
-def _parts(lines: list[str]) -> dict[str, list[str]]:
-    """The lines after each heading `zone NAME` or `set NAME`, by it; those before the first one by "". The zones of further
-    interfaces are a line."""
-    parts: dict[str, list[str]] = {"": []}
-    for line in lines:
-        if line.startswith("interfaces "):
-            parts["interfaces"] = [line.removeprefix("interfaces ")]
-        elif line.startswith(("zone ", "set ")):
-            parts[line] = []
-        else:
-            parts[next(reversed(parts))].append(line)
-    return parts
-
-
-def _source_zone(sources: list[str], lines: list[str]) -> SourceZone:
-    """`lines`: the zone's rules in force; its target and its rules after the next start. Raises ValueError."""
-    rich, *permanent = lines
-    target, rich_permanent = permanent if len(permanent) > 1 else ("", "-")
-    return SourceZone(
-        target=next(iter(_values(target)), "") if target else "",
-        sources=sources,
-        runtime=_array(rich),
-        permanent=_array(rich_permanent),
+    if of_own is None or of_own_later is None:
+        return None
+    others = {name: _source_zone(zone) for name, zone in sorted(zones.items()) if name != own}
+    others = {name: zone for name, zone in others.items() if zone["sources"] or name in further}
+    return FirewallState(
+        state=state,
+        zone=own,
+        runtime=of_own.rules + direct,
+        permanent=of_own_later.rules + later_direct,
+        source_zones=others,
+        zones=[name for name in dict.fromkeys(further) if name != own],
+        openings={name: _zone_state(zones[name]) for name in (own, *others)},
+        sets=sets,
     )
 
 
-def _set_state(lines: list[str]) -> SetState:
-    runtime, permanent = lines
-    return SetState(runtime=_array(runtime), permanent=_array(permanent))
+def _source_zone(zone: _Zone) -> SourceZone:
+    now, later = zone
+    sides = [side for side in zone if side]
+    return SourceZone(
+        target=sides[-1].openings["target"] if sides else "",
+        sources=list(dict.fromkeys(source for side in sides for source in side.sources)),
+        runtime=now.rules if now else None,
+        permanent=later.rules if later else None,
+    )
+
+
+def _zone_state(zone: _Zone) -> ZoneState:
+    now, later = zone
+    return ZoneState(runtime=now.openings if now else None, permanent=later.openings if later else None)
+
+
+def _settings(answer: str) -> _Settings | None:
+    """From a (sssbsasa(ss)asba(ssss)asasasasa(ss)b), a zone's settings in firewalld.dbus(5), which are the same in firewalld
+    0.6 and 2.3. None where it has answered with an error. Raises StopIteration and ValueError."""
+    if answer == "-":
+        return None
+    rest = iter(_values(answer))
+
+    def several(width: int) -> list[list[str]]:
+        return [[next(rest) for _ in range(width)] for _ in range(int(next(rest)))]
+
+    def strings() -> list[str]:
+        return [text for (text,) in several(1)]
+
+    *_, target = [next(rest) for _ in range(5)]  # after the version, two texts and a word that has no use
+    _services, ports, _icmp_blocks, _masquerading = strings(), several(2), strings(), next(rest)
+    forwards, _interfaces, sources, rules, protocols = several(4), strings(), strings(), strings(), strings()
+    openings = ZoneOpenings(
+        target=target,
+        ports=[" ".join(port) for port in ports],
+        protocols=protocols,
+        forwards=[
+            f"{port} {protocol} to {':'.join(part for part in (address, to) if part)}"
+            for port, protocol, to, address in forwards
+        ],
+    )
+    return _Settings(openings, sources, rules)
 
 
 def _array(answer: str) -> list[str] | None:
@@ -188,83 +210,50 @@ def _direct_rules(values: list[str]) -> list[str]:
 
 
 # Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
-_CALL = f"busctl call {_NAME} {_PATH}"
-_ZONE = "zone "
-_UNQUOTE = 'zone=${zone#*\\"} && zone=${zone%\\"}'
-
-
 def _find_zones(interface: str, others: Iterable[str]) -> list[str]:
-    """Lines of shell that set `active` to all active zones, `zone` to that of `interface`, `others` to those that have sources,
-    and `more` to those of the further interfaces, which are `others` here."""
-    name = shlex.quote(f'"{interface}"')
-    further = [shlex.quote(f'"interfaces" "{other}"') for other in others]
-    lines = [
+    """Lines of shell that set `own` to the zone of `interface`, `more` to those of `others`, and `bound` to those that have
+    sources: names in quotes."""
+    homes = {interface: "own=$name"} | dict.fromkeys(others, 'more="$more $name"')
+    cases = [
+        f"""'"interfaces" '{shlex.quote(f'"{name}"')}) found=$((found + 1)) {keep} ;;"""
+        for name, keep in homes.items()
+    ]
+    return [
         f"active=$({_CALL} {_NAME}.zone getActiveZones) && {{ set -f; set -- $active; set +f; }}",
-        f"&& zone= && others={' && more= && found=0' if further else ''} && shift 2",
+        "&& own= more= bound= found=0 && shift 2",
         "&& while [ $# -gt 1 ]; do name=$1 kinds=$2; shift 2;",
         "while [ $kinds -gt 0 ] && [ $# -gt 1 ]; do kind=$1 left=$2 kinds=$((kinds - 1)); shift 2;",
-        """[ "$kind" != '"sources"' ] || others="$others $name";""",
-        f"""while [ $left -gt 0 ] && [ $# -gt 0 ]; do [ "$kind $1" != '"interfaces" '{name} ] || zone="s $name";""",
+        "while [ $left -gt 0 ] && [ $# -gt 0 ]; do",
+        f"""case "$kind $1" in {" ".join(cases)} '"sources" '*) bound="$bound $name" ;; esac;""",
+        "left=$((left - 1)); shift; done; done; done",
+        # An interface that no zone lists is in the default zone.
+        f"&& {{ [ $found -ge {len(homes)} ] || {{ default=$({_CALL} {_NAME} getDefaultZone) && default=${{default#s }}",
+        '&& own=${own:-$default} more="$more $default"; }; }',
     ]
-    if further:
-        lines.append(
-            f"""case "$kind $1" in {"|".join(further)}) more="$more $name" found=$((found + 1)) ;; esac;"""
-        )
-    lines.append("left=$((left - 1)); shift; done; done; done")
-    if further:
-        lines.append(
-            f'&& {{ [ $found -ge {len(further)} ] || {{ kept=$({_CALL} {_NAME} getDefaultZone) && more="$more ${{kept#s }}"; }}; }}'
-        )
-    return [*lines, f'&& {{ [ -n "$zone" ] || zone=$({_CALL} {_NAME} getDefaultZone); }}']
 
 
-_FIND_KEPT_SOURCES = [
-    # A rich rule has an element `source` of its own.
-    f"&& files= && set -- {_ZONES} && {{ [ ! -e $1 ] || files=$("
-    "sed -sn 's/<rule.*<\\/rule>//; /<rule/,/<\\/rule>/d; /<source /{F;p}' $*); }",
-    """&& for file in $files; do case $file in /*) file=${file##*/}; others="$others ${file%.xml}" ;; esac; done""",
-]
-"""Lines of shell that set `files` to the paths of zones' files with their elements `source`, and add the zones to `others`."""
-_EACH_NAME = 'do name=${name#\\"}; name=${name%\\"}; case $seen in *" $name "*) continue ;; esac; seen="$seen$name "; echo "zone $name";'
-"""The beginning of a loop over zones, in quotes or not, that does each of them once."""
+def _read_both(now: str, find: str, later: str) -> str:
+    """A shell command that prints an answer about `name` from each configuration. That of the next start has an object for
+    it, whose path the method `find` tells."""
+    return (
+        f"{_CALL} {_NAME}{now} s $name 2>/dev/null || echo -; "
+        f'{{ kept=$({_CALL}/config {_NAME}.config {find} s $name 2>/dev/null) && kept=${{kept#*\\"}} '
+        f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config{later}; }} || echo -'
+    )
 
 
-_FIND_KEPT = f'kept=$({_CALL}/config {_NAME}.config getZoneByName s $name 2>/dev/null) && kept=${{kept#*\\"}}'
-"""A shell command that sets `kept` to the object of the zone `name` as firewalld's next start makes it."""
-_CALL_KEPT = f'busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.zone'
-"""The beginning of a shell command that calls a method of this object."""
-
-
-class FirewalldState(FactBase[str | None]):
+class Firewall(FactBase[FirewallState | None]):
     """
-    firewalld's state: `RUNNING`, or `FAILED` where it could not load its configuration and has its stock rules.
-
-    None where firewalld does not run. Needs root.
-
-    .. code:: python
-
-        "RUNNING"
-    """
-
-    def command(self) -> str:
-        return f"busctl get-property {_NAME} {_PATH} {_NAME} state 2>/dev/null || true"
-
-    def process(self, output: list[str]) -> str | None:
-        (state,) = _values(output[0]) if output else [None]
-        return state
-
-
-class FirewallRules(FactBase[RulesState | None]):
-    """
-    The rich rules of the zone that `interface` is in, of those that the interfaces `others` are in or sources are bound
-    to, all direct rules, and the entries of `sets` (firewalld.dbus(5)).
+    firewalld's state, the zone that `interface` is in, those that the interfaces `others` are in or sources are bound to, all
+    direct rules, and the entries of `sets` (firewalld.dbus(5)).
 
     None where firewalld does not run. Needs root. They are read over D-Bus, since each call of firewall-cmd
-    starts a Python of its own; but sources of the next start from the zones' files, which D-Bus has zone by zone.
+    starts a Python of its own. Each call of busctl is a process, too: what zones' files say spares some of them.
 
     .. code:: python
 
         {
+            "state": "RUNNING",
             "zone": "public",
             "runtime": [
                 'rule family="ipv4" source address="192.0.2.11" protocol value="vrrp" accept',
@@ -275,126 +264,37 @@ class FirewallRules(FactBase[RulesState | None]):
                 "internal": {"target": "default", "sources": ["192.0.2.0/24"], "runtime": [], "permanent": []}
             },
             "zones": [],
+            "openings": {
+                "public": {
+                    "runtime": {"target": "default", "ports": ["9600 tcp"], "protocols": [], "forwards": []},
+                    "permanent": {"target": "default", "ports": [], "protocols": [], "forwards": []},
+                },
+                "internal": {"runtime": None, "permanent": None},
+            },
             "sets": {"logstash-ha-ipv4": {"runtime": None, "permanent": ["198.51.100.7"]}},
         }
     """
 
     def command(self, interface: str, sets: Iterable[str] = (), others: Iterable[str] = ()) -> str:
-        further = list(others)
         lines = [
-            *_find_zones(interface, further),
-            f'&& echo "$zone" && {_UNQUOTE}',
-            f'&& {_CALL} {_NAME}.zone getRichRules s "$zone"',
-            f"&& {_CALL} {_NAME}.direct getAllRules",
-            f'&& kept=$({_CALL}/config {_NAME}.config getZoneByName s "$zone") && kept=${{kept#*\\"}}',
-            f"&& {_CALL_KEPT} getRichRules",
-            f"&& {_CALL}/config {_NAME}.config.direct getAllRules",
-            '&& echo "$active"',
-            *_FIND_KEPT_SOURCES,
-            '&& { [ -z "$files" ] || echo "$files"; } && seen=" $zone "',
-            *(['&& echo "interfaces$more" && others="$others$more"'] if further else []),
-            f"&& for name in $others; {_EACH_NAME}",
-            f"{_CALL} {_NAME}.zone getRichRules s $name 2>/dev/null || echo -;",
-            f"{_FIND_KEPT} && {_CALL_KEPT} getTarget && {_CALL_KEPT} getRichRules || true; done",
-        ]
-        for each in sets:
-            lines += [
-                f"&& echo 'set {each}' && {{ {_CALL} {_NAME}.ipset getEntries s {each} 2>/dev/null || echo -; }}",
-                f'&& {{ kept=$({_CALL}/config {_NAME}.config getIPSetByName s {each} 2>/dev/null) && kept=${{kept#*\\"}}',
-                f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config.ipset getEntries || echo -; }}',
-            ]
-        return " ".join([*lines, "|| true"])
-
-    def process(self, output: list[str]) -> RulesState | None:
-        return parse_rules(output)
-
-
-class ZoneOpenings(TypedDict):
-    """What a zone lets in beside its rich rules: `target` is what happens to the rest (`default`, `ACCEPT`, …), `ports`
-    are `PORT PROTOCOL` or `FIRST-LAST PROTOCOL`, `protocols` are open as a whole, and `forwards` are such as
-    `5514 udp to 5600` or `5514 udp to 192.0.2.7:5600`."""
-
-    target: str
-    ports: list[str]
-    protocols: list[str]
-    forwards: list[str]
-
-
-class ZoneState(TypedDict):
-    """A zone in force, and as firewalld's next start makes it. None where a configuration does not have the zone."""
-
-    runtime: ZoneOpenings | None
-    permanent: ZoneOpenings | None
-
-
-def parse_zones(output: list[str]) -> dict[str, ZoneState] | None:
-    """Of each zone, a line `zone NAME`, and two of busctl's answers, its settings in force and those of the next start; `-`
-    stands for an error. None where an answer is missing, or both are errors."""
-    zones = {}
-    for name, lines in split(output, _ZONE).items():
-        try:
-            runtime, permanent = [None if line == "-" else _openings(_values(line)) for line in lines]
-        except (ValueError, StopIteration):
-            return None
-        if runtime is None and permanent is None:
-            return None
-        zones[name] = ZoneState(runtime=runtime, permanent=permanent)
-    return zones or None
-
-
-def _openings(values: list[str]) -> ZoneOpenings:
-    """From a (sssbsasa(ss)asba(ssss)asasasasa(ss)b), firewalld.dbus(5)'s settings of a zone. Raises StopIteration."""
-    rest = iter(values)
-
-    def several(width: int = 1) -> list[list[str]]:
-        return [[next(rest) for _ in range(width)] for _ in range(int(next(rest)))]
-
-    *_, target = [
-        next(rest) for _ in range(5)
-    ]  # after the version, two descriptions and a word that has no use
-    several()  # services
-    ports = several(2)
-    several()  # ICMP blocks
-    next(rest)  # masquerading
-    forwards = several(4)
-    for _ in ("interfaces", "sources", "rich rules"):
-        several()
-    return ZoneOpenings(
-        target=target,
-        ports=[" ".join(port) for port in ports],
-        protocols=[protocol for (protocol,) in several()],
-        forwards=[
-            f"{port} {protocol} to {':'.join(part for part in (address, to) if part)}"
-            for port, protocol, to, address in forwards
-        ],
-    )
-
-
-class ZoneSettings(FactBase[dict[str, ZoneState] | None]):
-    """
-    What zones let in beside their rich rules, by zone: those of these interfaces, and those that sources are bound to, now
-    or after firewalld's next start. None where firewalld does not run. Needs root.
-
-    .. code:: python
-
-        {
-            "public": {
-                "runtime": {"target": "default", "ports": ["9600 tcp"], "protocols": [], "forwards": []},
-                "permanent": {"target": "default", "ports": [], "protocols": [], "forwards": []},
-            },
-        }
-    """
-
-    def command(self, interfaces: Sequence[str]) -> str:
-        first, *others = interfaces
-        lines = [
-            *_find_zones(first, others),
-            *_FIND_KEPT_SOURCES,
-            f"""&& seen=' ' && for name in ${{zone#s }}{" $more" if others else ""} $others; {_EACH_NAME}""",
-            f"{_CALL} {_NAME} getZoneSettings s $name 2>/dev/null || echo -;",
-            f"{{ {_FIND_KEPT} && {_CALL_KEPT} getSettings; }} || echo -; done",
+            f"busctl get-property {_NAME} {_PATH} {_NAME} state 2>/dev/null &&",
+            *_find_zones(interface, others),
+            '&& echo "interfaces $own$more" && seen=" "',
+            f"&& for name in $own $more $bound {_ZONES}; do",
+            "case $name in /*) file=$name; name=${file##*/}; name=${name%.xml} ;;",
+            r"*) file=; name=${name#\"}; name=${name%\"} ;; esac;",
+            'case $seen in *" $name "*) continue ;; esac; seen="$seen$name ";',
+            # Rich rules have such an element, too.
+            '[ -z "$file" ] || { found=; while read -r line; do case $line in *"<source"*) found=yes; break ;; esac; done',
+            '2>/dev/null <$file; [ -n "$found" ] || continue; };',
+            f'echo "{_HEADING}zone $name"; {_read_both(" getZoneSettings", "getZoneByName", ".zone getSettings")}; done',
+            f'&& for name in {" ".join(sets)}; do echo "{_HEADING}set $name";',
+            f"{_read_both('.ipset getEntries', 'getIPSetByName', '.ipset getEntries')}; done",
+            f"&& echo '{_HEADING}direct' && {_CALL} {_NAME}.direct getAllRules",
+            # Nor has a firewalld any that could not load them.
+            f"&& {{ [ -e {_DIRECT} ] && {_CALL}/config {_NAME}.config.direct getAllRules 2>/dev/null || echo 'a(sssias) 0'; }}",
         ]
         return " ".join([*lines, "|| true"])
 
-    def process(self, output: list[str]) -> dict[str, ZoneState] | None:
-        return parse_zones(output)
+    def process(self, output: list[str]) -> FirewallState | None:
+        return parse_firewall(output)

@@ -28,7 +28,7 @@ from desired.firewalld import (
     uses_set,
 )
 from desired.paths import RECORD, STATE
-from facts.firewalld import FirewallRules, RulesState
+from facts.firewalld import Firewall, FirewallState
 from facts.record import Record
 from operations.record import add_entry, remove_entry
 from operations.rules import show
@@ -219,7 +219,7 @@ def not_denied(cluster: Cluster) -> Generator[StringCommand]:
     """
     present = None
     if cluster.firewall != "none":
-        present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
+        present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
     denied = denied_sources(cluster, present) if present else []
     if not denied:
         host.noop("no address of the cluster is in a zone that denies everything")
@@ -253,8 +253,8 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
-    if present is None:
+    present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
+    if present is None or present["state"] == "FAILED":
         yield _not_running()
         return
     placed = placed_rules(cluster, node, present, own_table)
@@ -290,7 +290,7 @@ def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand]:
     if cluster.firewall == "none":
         host.noop("the firewall is left to its owner")
         return
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
+    present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
     if present is None or not _unloaded(cluster, present):
         host.noop("firewalld has all ipsets that rules need")
         return
@@ -312,8 +312,8 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         host.noop("the firewall is left to its owner")
         return
     record = host.get_fact(Record, path=RECORD)
-    present = host.get_fact(FirewallRules, **fact_arguments(cluster, cluster.node(host.name)))
-    if present is None:
+    present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
+    if present is None or present["state"] == "FAILED":
         yield _not_running()
         return
     placed = placed_rules(cluster, node, present, own_table)
@@ -333,7 +333,7 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         host.noop(f"no rule of an earlier deploy is left in zone {', '.join(placed)}{by_others}")
 
 
-def _added_entries(cluster: Cluster, present: RulesState) -> Generator[StringCommand]:
+def _added_entries(cluster: Cluster, present: FirewallState) -> Generator[StringCommand]:
     """The commands for new sets, and for entries that sets lack."""
     for name, changes in set_changes(cluster, present).items():
         permanent, runtime = changes["permanent"], changes["runtime"]
@@ -354,7 +354,7 @@ def _added_entries(cluster: Cluster, present: RulesState) -> Generator[StringCom
             )
 
 
-def _removed_entries(cluster: Cluster, present: RulesState) -> Generator[StringCommand]:
+def _removed_entries(cluster: Cluster, present: FirewallState) -> Generator[StringCommand]:
     """The commands for entries that sets have too much."""
     for name, changes in set_changes(cluster, present).items():
         permanent, runtime = changes["permanent"], changes["runtime"]
@@ -366,7 +366,7 @@ def _removed_entries(cluster: Cluster, present: RulesState) -> Generator[StringC
             yield _set_command(_RUNTIME_ENTRIES, [f"remove {entry}" for entry in runtime.extra], name=name)
 
 
-def _unloaded(cluster: Cluster, present: RulesState) -> list[str]:
+def _unloaded(cluster: Cluster, present: FirewallState) -> list[str]:
     """The sets that the firewalld which runs does not have."""
     return [name for name, changes in set_changes(cluster, present).items() if changes["runtime"] is None]
 
@@ -420,7 +420,7 @@ def _set_command(script: str, lines: list[str], **values: str) -> StringCommand:
 
 
 def _not_running() -> StringCommand:
-    return StringCommand("firewall-cmd --state")  # prints that it does not run, and fails
+    return StringCommand("firewall-cmd --state")  # prints that it does not run or has failed, and fails
 
 
 def _command(script: str, rules: list[str], **values: str) -> StringCommand:

@@ -27,7 +27,7 @@ from desired.requirements import asked_modules, problems, require_root, supporte
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
 from facts.files import Files
-from facts.firewalld import FirewallRules
+from facts.firewalld import Firewall
 from facts.machine import Machine, MachineState
 from facts.others import Others, OthersState
 from facts.packages import Packages
@@ -313,6 +313,6 @@ def _denied(host: Host, cluster: Cluster, node: Node, machine: MachineState) -> 
     """The addresses of the cluster that are in a zone of firewalld that denies everything."""
     if cluster.firewall == "none" or machine["firewalld"] != "active":
         return []
-    present = read(host, FirewallRules, **fact_arguments(cluster, node))
+    present = read(host, Firewall, **fact_arguments(cluster, node))
     denied = denied_sources(cluster, present) if present else []
     return [f"{node.name}: {source.what}; run {source.do}" for source in denied]

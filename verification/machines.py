@@ -285,7 +285,7 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
             if not runs(seen, "firewalld"):  # already reported
                 return Finding(Status.WRONG, "none")
             return unread("the firewall's rules", "firewall-cmd --list-rich-rules")
-        if seen.firewalld_state == "FAILED":
+        if seen.firewall["state"] == "FAILED":
             what = "firewalld could not load its configuration, and has fallen back to its stock rules; keepalived waits"
             do = (
                 "`journalctl -u firewalld` names what it can't load; take that out of the permanent configuration "
@@ -323,8 +323,6 @@ def firewall(cluster: Cluster, observations: Observations) -> Judged:
         if extra := nftables.extra(translating, seen.table or []):
             what = f"nftables' table {nftables.TABLE} still has, from an earlier deploy: {several(extra)}"
             return Finding(Status.WRONG, text, what, DEPLOY)
-        if seen.zones is None:
-            return unread(f"zone {zone}", f"firewall-cmd --zone={zone} --list-all")
         if seen.chains is None:
             return unread("the rules of iptables", "iptables-save")
         others = firewalld.unmanaged(placed, present, record)

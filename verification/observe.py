@@ -22,7 +22,7 @@ from facts.batch import BatchFacts
 from facts.certificates import Certificates
 from facts.channel import HeardPeers
 from facts.files import MatchingFiles
-from facts.firewalld import FirewalldState, FirewallRules, RulesState, ZoneSettings, ZoneState
+from facts.firewalld import Firewall, FirewallState
 from facts.health import Check, HealthChecks, HealthState, RaisedVerdicts
 from facts.heartbeat import FileAge
 from facts.iptables import OwnChains
@@ -73,13 +73,9 @@ class Observation:
     """Seconds since the health service last renewed its verdicts; None where the file that shows it is missing."""
     sysctl: SysctlState | None = None
     selinux: SELinuxState | None = None
-    firewall: RulesState | None = None
-    firewalld_state: str | None = None
-    """`RUNNING`, or `FAILED`."""
+    firewall: FirewallState | None = None
     table: list[str] | None = None
     """The rules of the table of our own."""
-    zones: dict[str, ZoneState] | None = None
-    """By name: the zones that the cluster's interfaces are in, and those that sources are bound to."""
     chains: list[str] | None = None
     """The rules in the kernel's own chains that come before firewalld's."""
     record: dict[str, list[str]] | None = None
@@ -195,9 +191,7 @@ def lasting_facts(
     if paths_of_certificates := logstash.certificate_paths(cluster):
         facts["certificates"] = (Certificates, {"paths": paths_of_certificates})
     if cluster.firewall != "none":
-        facts["firewall"] = (FirewallRules, firewalld.fact_arguments(cluster, node))
-        facts["firewalld_state"] = (FirewalldState, {})
-        facts["zones"] = (ZoneSettings, {"interfaces": list(cluster.interfaces_of(node))})
+        facts["firewall"] = (Firewall, firewalld.fact_arguments(cluster, node))
         facts["chains"] = (OwnChains, {"families": list(cluster.families)})
     if with_table:
         facts["table"] = (TableRules, table_rules(nftables.rules(cluster, node)))

@@ -17,7 +17,7 @@ from desired.packets import (
     parse_rich,
     port_rule,
 )
-from facts.firewalld import RulesState, ZoneOpenings, ZoneState
+from facts.firewalld import FirewallState, ZoneOpenings, ZoneState
 from verification.exposed import openness
 from verification.finding import Finding
 from verification.observe import Observation
@@ -76,7 +76,7 @@ def _who(found: _Found, network: Network) -> str:
     return "everyone" if found.for_everyone else f"all of {network}"
 
 
-def removal(rule: str, state: RulesState, zone: str) -> str:
+def removal(rule: str, state: FirewallState, zone: str) -> str:
     """The commands that remove a rule of others from this zone of firewalld, or a direct rule, where it is."""
     if rule.startswith("rule"):
         change = f"--zone={zone} --remove-rich-rule={shlex.quote(rule)}"
@@ -101,7 +101,7 @@ def _rules(seen: Observation, others: dict[str, list[str]]) -> Iterator[_Found]:
                 rule,
                 f"`{program} -t {table} -D {specification}`",
             )
-    if seen.firewall is None or seen.zones is None:
+    if seen.firewall is None:
         return
     for zone, texts in others.items():
         own = zone == seen.firewall["zone"]
@@ -110,13 +110,13 @@ def _rules(seen: Observation, others: dict[str, list[str]]) -> Iterator[_Found]:
                 where = "" if own else f" in zone {zone}"
                 remove = removal(text, seen.firewall, zone)
                 yield _Found(f"{text}{where}", rule, remove, _networks(_sources(zone, seen.firewall)))
-    for zone, state in seen.zones.items():
+    for zone, state in seen.firewall["openings"].items():
         sources = _sources(zone, seen.firewall)
         for text, rule, remove in _openings(zone, state, sources):
             yield _Found(text, rule, remove, _networks(sources))
 
 
-def _sources(zone: str, state: RulesState) -> list[str] | None:
+def _sources(zone: str, state: FirewallState) -> list[str] | None:
     """What is bound to a zone which no interface of the cluster's is in; None for the zone of one."""
     if zone in state["zones"] or zone not in state["source_zones"]:
         return None

@@ -12,7 +12,7 @@ import pytest
 from cluster import API_PORT, Cluster, Node
 from desired import nftables
 from desired.firewalld import SYNC_PORT, direct_rules
-from facts.firewalld import FirewalldState, ZoneSettings
+from facts.firewalld import Firewall
 from operations import files, firewalld, undo
 from operations import nftables as tables
 from tests.namespace.firewall import FirewalldMachine, Namespace, Probe, unpacked
@@ -183,16 +183,21 @@ def test_zones_that_only_sources_are_bound_to_are_read_with_what_they_open(machi
                 assert done.returncode == 0, done.stderr
 
     change("add")
-    found = machine.fact(ZoneSettings, interfaces=["eth0"])
+    found = machine.fact(Firewall, interface="eth0")
     change("remove")
     assert {
-        name: {side: openings["ports"] for side, openings in zone.items()} for name, zone in found.items()
+        name: {side: openings["ports"] for side, openings in zone.items()}
+        for name, zone in found["openings"].items()
     } == {
         "public": {"runtime": [], "permanent": []},
         "internal": {"runtime": ["9600 tcp"], "permanent": []},
         "home": {"runtime": [], "permanent": ["5514 udp"]},
     }
-    assert [*machine.fact(ZoneSettings, interfaces=["eth0"])] == ["public"]
+    assert {name: zone["sources"] for name, zone in found["source_zones"].items()} == {
+        "internal": ["192.0.2.0/24"],
+        "home": ["198.51.100.0/24"],
+    }
+    assert [*machine.fact(Firewall, interface="eth0")["openings"]] == ["public"]
 
 
 def test_a_rule_that_firewalld_cant_load_leaves_it_failed_and_we_see_it(machine: FirewalldMachine) -> None:
@@ -203,7 +208,7 @@ def test_a_rule_that_firewalld_cant_load_leaves_it_failed_and_we_see_it(machine:
     machine.restart()
     assert machine.state == "failed"
     assert machine.sh("timeout 60 firewall-cmd --quiet --state").returncode == 251
-    assert machine.fact(FirewalldState) == "FAILED"
+    assert machine.fact(Firewall, interface="eth0")["state"] == "FAILED"
     direct.unlink()
     machine.restart()
-    assert machine.fact(FirewalldState) == "RUNNING"
+    assert machine.fact(Firewall, interface="eth0")["state"] == "RUNNING"

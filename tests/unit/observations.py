@@ -99,21 +99,21 @@ def seen_on(cluster: Cluster, node: Node) -> Observation:
             for unit in unit_names(cluster, with_table)
         },
         pipeline_files=[logstash.own_file(cluster, pipeline) for pipeline in cluster.pipeline_ids],
-        zones={"public": {"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)}},
         chains=[],
         raised=[],
         firewall={
+            "state": "RUNNING",
             "zone": "public",
             "runtime": list(rules),
             "permanent": list(rules),
             "source_zones": {},
             "zones": [],
+            "openings": {"public": {"runtime": copy.deepcopy(ZONE), "permanent": copy.deepcopy(ZONE)}},
             "sets": {
                 name: {"runtime": list(entries), "permanent": list(entries)}
                 for name, entries in firewalld.sender_sets(cluster).items()
             },
         },
-        firewalld_state="RUNNING",
         table=nftables.rules(cluster, node) if with_table else [],
         record={"rich": [f"public {rule}" for rule in rules]},
         health={

@@ -131,8 +131,8 @@ class Machine:
         self.firewalld = "RUNNING"
         self.table: list[str] = []
         """The rules of the nftables table of our own, as nft lists them; all are of the chain `postrouting`."""
-        self.sources = ""
-        """What firewalld says of zones with sources, after its a{sa{sas}}."""
+        self.denied = ""
+        """A source that is bound to firewalld's zone `drop`."""
         self.sets: dict[str, dict[str, list[str]]] = {"runtime": {}, "permanent": {}}
         self.flags: set[str] = set()
         self.locked = ""
@@ -224,25 +224,26 @@ class Machine:
     def tell_rules(self, command: str, _: str) -> list[str]:
         def strings(values: list[str]) -> str:
             quoted = ['"' + value.replace('"', '\\"') + '"' for value in values]
-            return " ".join([f"as {len(quoted)}", *quoted])
+            return " ".join([str(len(quoted)), *quoted])
 
-        def rich(side: str) -> str:
-            return strings(self.rules[side])
+        def settings(target: str, sources: list[str], rules: list[str]) -> str:
+            of_zone = f'"{target}" 0 0 0 false 0 0 {strings(sources)} {strings(rules)} 0 0 false'
+            return f'(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false {of_zone}'
 
         sets = []
-        for name in re.findall(r"echo 'set (\S+)'", command):
-            sets.append(f"set {name}")
+        for name in found(r"for name in ([^;]*); do echo \"= set", command).split():
+            sets.append(f"= set {name}")
             for side in ("runtime", "permanent"):
-                sets.append(strings(self.sets[side][name]) if name in self.sets[side] else "-")
+                sets.append(f"as {strings(self.sets[side][name])}" if name in self.sets[side] else "-")
 
         return [
-            's "public"',
-            rich("runtime"),
-            "a(sssias) 0",
-            rich("permanent"),
-            "a(sssias) 0",
-            self.sources or "a{sa{sas}} 0",
+            f's "{self.firewalld}"',
+            'interfaces "public"',
+            "= zone public",
+            *(settings("default", [], self.rules[side]) for side in ("runtime", "permanent")),
+            *(["= zone drop", *[settings("DROP", [self.denied], [])] * 2] if self.denied else []),
             *sets,
+            *("= direct", "a(sssias) 0", "a(sssias) 0"),
         ]
 
     def tell_pools(self, *_: str) -> list[str]:
@@ -424,7 +425,6 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "getenforce": lambda *_: ["Enforcing", "0"],
     "DropInPaths": lambda *_: [],
     "iptables-save": lambda *_: ["end"],
-    "getZoneSettings": lambda *_: ["zone public"] + ['(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "Public" "" false "default" 0 0 0 false 0 0 0 0 0 0 false'] * 2,
     'for file in /etc/logstash/conf.d/*.conf': lambda *_: [],
     "for file in /run/keepalived-health/": lambda *_: [],
     "stat -c %Y": lambda machine, *_: [str(1794250800 - machine.heartbeat), "1794250800"],
@@ -444,7 +444,6 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     " /proc/sys/net/": Machine.tell_kernel,
     "home=~keepalived_script; [": lambda machine, *_: ["/"] if "user" in machine.has else [],
     "getActiveZones": lambda machine, *told: machine.tell_rules(*told),
-    "get-property org.fedoraproject.FirewallD1": lambda machine, *_: [f's "{machine.firewalld}"'],
     "nft -nn list table": Machine.tell_table,
     "nft --file -": Machine.fill_table,
     "nft --file /etc/nftables": Machine.replace_table,
@@ -1300,7 +1299,7 @@ def test_all_objections_to_all_nodes_are_told_in_one_run_and_nothing_is_touched(
         "enabled ipvsadm",
         "noexec /tmp",
     ]
-    deny(machine, "10.77.0.12")
+    machine.denied = "10.77.0.12"
     with pytest.raises(ClusterError) as raised:
         world.deploy()
     logged = [line for line in world.log if line.startswith(("stash", "nodes."))]
@@ -1334,14 +1333,6 @@ def test_a_file_that_can_not_be_rendered_is_told_like_any_objection(
     with pytest.raises(ClusterError, match=r"^logstash_settings\.node\.name: 'nodename' is undefined"):
         world.deploy()
     assert "Traceback" not in capsys.readouterr().err
-
-
-def deny(machine: Machine, source: str) -> None:
-    """Bind a source to firewalld's zone `drop`."""
-    machine.sources = f'a{{sa{{sas}}}} 1 "drop" 1 "sources" 1 "{source}"'
-    tell = Machine.tell_rules
-    denies = ["zone drop", "as 0", 's "DROP"', "as 0"]
-    machine.tell_rules = lambda *told: tell(machine, *told) + denies  # type: ignore[method-assign]
 
 
 def test_what_may_do_no_harm_is_a_warning(world: World) -> None:
@@ -1387,7 +1378,7 @@ def test_no_node_is_changed_any_more_where_a_zone_denies_everything(world: World
     """Somebody has bound nodes to it since the last deploy."""
     world.deploy()
     machine = world.machines["stash2"]
-    deny(machine, "10.77.0.0/26")
+    machine.denied = "10.77.0.0/26"
     machine.files.pop(VERSION_FILE)
     run = world.deploy()
     assert "stash2" in run.failed

@@ -19,7 +19,7 @@ from desired.units import managed_units
 from facts.batch import BatchFacts
 from facts.clone import Identity
 from facts.files import MatchingFiles
-from facts.firewalld import FirewallRules, ZoneOpenings, ZoneSettings
+from facts.firewalld import Firewall, ZoneOpenings
 from facts.health import RaisedVerdicts
 from facts.iptables import OwnChains
 from facts.ipvs import DrainFlags
@@ -31,16 +31,28 @@ from facts.users import User
 from tests.unit.machine import ShellMachine
 from tests.until import until
 
+ACTIVE = 'a{sa{sas}} 2 "internal" 1 "interfaces" 1 "eth9" "dmz" 1 "interfaces" 2 "eth00" "eth0"'
 BUSCTL = """\
+settings() {
+    printf '(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false "default" 0 1 "%s" "tcp" 0 false 0 0 ' $1
+    case $2 in *dmz) printf '1 "192.0.2.9"' ;; *internal | *later) printf '1 "192.0.2.0/24"' ;; *) printf 0 ;; esac
+    printf ' 1 "rule of %s" 0 0 false\\n' "$2"
+}
 case "$*" in
-*getActiveZones) echo 'a{sa{sas}} 2 "internal" 1 "interfaces" 1 "eth9" "dmz" 1 "interfaces" 2 "eth00" "eth0"' ;;
+*" state") echo 's "RUNNING"' ;;
+*getActiveZones) echo 'ACTIVE' ;;
 *getDefaultZone) echo 's "public"' ;;
-*getZoneByName*) echo "o \\"/of/${7}\\"" ;;
-*.config.zone" getRichRules") echo "as 1 \\"rule of $3\\"" ;;
-*getRichRules*) echo "as 1 \\"rule in $7\\"" ;;
+*getZoneByName*gone) exit 1 ;;
+*getZoneByName*) echo "o \\"/of/$7\\"" ;;
+*getZoneSettings*later) exit 1 ;;
+*getZoneSettings*) settings 1 "$7" ;;
+*getSettings) settings 2 "$3" ;;
 *getAllRules) echo "a(sssias) 0" ;;
 esac
-"""
+""".replace("ACTIVE", ACTIVE)
+OPENED: list[ZoneOpenings] = [
+    {"target": "default", "ports": [f"{port} tcp"], "protocols": [], "forwards": []} for port in (1, 2)
+]
 
 
 @pytest.mark.parametrize(("interface", "zone"), [("eth0", "dmz"), ("eth1", "public")])
@@ -48,19 +60,21 @@ def test_rules_are_those_of_the_zone_of_the_interface(
     machine: ShellMachine, interface: str, zone: str
 ) -> None:
     machine.program("busctl", BUSCTL)
-    assert machine.fact(FirewallRules, interface=interface) == {
+    assert machine.fact(Firewall, interface=interface) == {
+        "state": "RUNNING",
         "zone": zone,
-        "runtime": [f"rule in {zone}"],
+        "runtime": [f"rule of {zone}"],
         "permanent": [f"rule of /of/{zone}"],
         "source_zones": {},
         "zones": [],
+        "openings": {zone: {"runtime": OPENED[0], "permanent": OPENED[1]}},
         "sets": {},
     }
 
 
 def test_without_firewalld_rules_are_unknown(machine: ShellMachine) -> None:
     machine.program("busctl", "exit 1")
-    assert machine.fact(FirewallRules, interface="eth0") is None
+    assert machine.fact(Firewall, interface="eth0") is None
 
 
 @pytest.mark.parametrize(
@@ -77,49 +91,43 @@ def test_the_zones_of_further_interfaces_are_read_with_their_rules(
 ) -> None:
     """One that no zone lists is in the default zone."""
     machine.program("busctl", BUSCTL)
-    state = machine.fact(FirewallRules, interface=interface, others=[other])
+    state = machine.fact(Firewall, interface=interface, others=[other])
     assert state["zones"] == zones
     assert {name: state["source_zones"][name]["runtime"] for name in zones} == {
-        name: [f"rule in {name}"] for name in zones
+        name: [f"rule of {name}"] for name in zones
     }
 
 
-SETTINGS = (
-    '(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false "default" 0 1 "{}" "tcp" 0 false 0 0 0 0 0 0 false'
-)
-ZONE_SETTINGS = f"""\
-case "$*" in
-*getActiveZones) echo 'a{{sa{{sas}}}} 4 "public" 1 "interfaces" 1 "eth0" "lab" 1 "interfaces" 1 "eth9" "dmz" 2 "interfaces" 1 "eth1" "sources" 1 "192.0.2.9" "internal" 1 "sources" 1 "192.0.2.0/24"' ;;
-*getDefaultZone) echo 's "public"' ;;
-*getZoneByName*internal*) exit 1 ;;
-*getZoneByName*) echo "o \\"/of/$7\\"" ;;
-*getZoneSettings*later*) exit 1 ;;
-*getZoneSettings*) echo '{SETTINGS.format("1")}' ;;
-*getSettings) echo '{SETTINGS.format("2")}' ;;
-esac
-"""
-
-
-def test_what_zones_open_is_read_with_few_processes(machine: ShellMachine) -> None:
+def test_zones_are_read_with_few_processes(machine: ShellMachine) -> None:
     """Those of the interfaces, and those that sources are bound to, now or after the next start."""
+    active = (
+        'a{sa{sas}} 4 "public" 1 "interfaces" 1 "eth0" "lab" 1 "interfaces" 1 "eth9" '
+        '"dmz" 2 "interfaces" 1 "eth1" "sources" 1 "192.0.2.9" "internal" 1 "sources" 1 "192.0.2.0/24"'
+    )
     calls = machine.root / "calls"
-    machine.program("busctl", f"echo busctl >>{calls}\n{ZONE_SETTINGS}")
-    one: list[ZoneOpenings | None] = [
-        {"target": "default", "ports": [f"{port} tcp"], "protocols": [], "forwards": []} for port in (1, 2)
-    ]
-    both = {"runtime": one[0], "permanent": one[1]}
-    internal = {"runtime": one[0], "permanent": None}
-    assert machine.fact(ZoneSettings, interfaces=["eth0"]) == {
+    script = BUSCTL.replace(ACTIVE, active).replace("*gone", "*internal")
+    machine.program("busctl", f"echo busctl >>{calls}\n{script}")
+    both = {"runtime": OPENED[0], "permanent": OPENED[1]}
+    now = {"runtime": OPENED[0], "permanent": None}
+    found = machine.fact(Firewall, interface="eth0")
+    assert found["openings"] == {"public": both, "dmz": both, "internal": now}
+    assert len(calls.read_text().split()) == 2 + 3 + 3 + 2 + 1
+    source = '<zone>\n  <source address="192.0.2.0/24"/>\n</zone>'
+    for name, text in {"later": source, "public": source, "closed": "<zone>\n</zone>"}.items():
+        machine.write(f"/etc/firewalld/zones/{name}.xml", text)
+    calls.unlink()
+    found = machine.fact(Firewall, interface="eth7", others=["eth1"])
+    assert found["openings"] == {
         "public": both,
         "dmz": both,
-        "internal": internal,
+        "internal": now,
+        "later": {"runtime": None, "permanent": OPENED[1]},
     }
-    assert len(calls.read_text().split()) == 1 + 3 + 3 + 2
-    machine.write("/etc/firewalld/zones/later.xml", '<zone>\n  <source address="198.51.100.0/24"/>\n</zone>')
-    machine.write("/etc/firewalld/zones/closed.xml", "<zone>\n</zone>")
-    found = machine.fact(ZoneSettings, interfaces=["eth7", "eth1"])
-    assert list(found) == ["public", "dmz", "internal", "later"]
-    assert found["later"] == {"runtime": None, "permanent": one[1]}
+    assert found["source_zones"]["later"]["sources"] == ["192.0.2.0/24"]
+    assert len(calls.read_text().split()) == 3 + 3 + 3 + 2 + 3 + 1
+    machine.write("/etc/firewalld/direct.xml", "<direct>\n</direct>")
+    assert machine.fact(Firewall, interface="eth7", others=["eth1"]) == found
+    assert len(calls.read_text().split()) == 15 + 16
 
 
 def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,189 +15,211 @@ from cluster import Cluster
 from desired.firewalld import direct_rules, rules, sender_sets
 from operations import firewalld
 from tests.unit.clusters import make_cluster
-from tests.unit.machine import ShellMachine
+from tests.unit.machine import SHELLS, ShellMachine
 
 # As firewall-cmd does in 0.6.3 and 1.3.4: of several rules in one call, it warns of those that it refuses, and fails
 # only when it has accepted none. `refused` has the rules that it does not understand, `broken` the error of its check.
-FIREWALL_CMD = """\
-import os, re, sys
-state, words = sys.argv[1], sys.argv[2:]
-print(*words, file=open(f"{state}/calls", "a"))
-def lines(name):
-    try:
-        return open(f"{state}/{name}").read().splitlines()
-    except FileNotFoundError:
-        return []
-def end(status, text):
-    print(text, file=sys.stderr if status else sys.stdout)
-    sys.exit(status)
-if lines("stopped"):
-    end(252, "FirewallD is not running")
-if "--get-default-zone" in words:
-    end(0, "public")
-if "--get-zones" in words:
-    end(0, " ".join({"internal", "public"} - {*lines("gone")}))
-side = "permanent" if "--permanent" in words else "runtime"
-zone = next((word.split("=", 1)[1] for word in words if word.startswith("--zone=")), None)
-if zone in lines("gone"):
-    end(112, f"Error: INVALID_ZONE: {zone}")
-name = f"{side}-{zone}"
-there = lines(name)
-if "--list-rich-rules" in words:
-    end(0, "\\n".join(there))
-if "--list-all-zones" in words:
-    for zone in ("internal", "public"):
-        print(f"{zone} (active)" if side == "runtime" else zone)
-        bound = "eth0" if side == "runtime" and zone in (lines("zone") or ["public"]) else ""
-        print(f"  interfaces: {bound}\\n  services: ssh\\n  rich rules: ")
-        print(*(f"\\t{rule}" for rule in lines(f"{side}-{zone}")), "", sep="\\n")
-    sys.exit()
-if "--get-all-rules" in words:
-    end(0, "\\n".join(lines(f"{side}-direct")))
-if "--reload" in words:
-    for file in os.listdir(state):
-        if file.startswith("runtime-"):
-            os.remove(f"{state}/{file}")
-    for file in os.listdir(state):
-        if file.startswith("permanent-"):
-            open(f"{state}/{file.replace('permanent', 'runtime')}", "w").write(open(f"{state}/{file}").read())
-    end(0, "success")
-changes = [(word.split("-")[2], word.split("=", 1)[1]) for word in words if "-rich-rule=" in word]
-good = 0
-for verb, rule in changes:
-    sets = re.findall('source ipset="(.*?)"', rule)
-    if rule in lines("refused") or any(not os.path.exists(f"{state}/{side}-set-{set}") for set in sets):
-        print(f"Warning: INVALID_RULE: {rule}", file=sys.stderr)
-        continue
-    good += 1
-    if (verb == "add") == (rule in there):
-        print(f"Warning: {'ALREADY' if verb == 'add' else 'NOT'}_ENABLED: {rule}", file=sys.stderr)
-    elif verb == "add":
-        there.append(rule)
-    else:
-        there.remove(rule)
-open(f"{state}/{name}", "w").writelines(f"{rule}\\n" for rule in sorted(there))
-end(*((0, "success") if good else (22, "Error: INVALID_RULE")))
+# It is a shell script, since tests start it some thousand times.
+FIREWALL_CMD = r"""
+echo "$*" >>calls
+end() { # exit status, and what is said
+    if [ $1 = 0 ]; then echo "$2"; else echo "$2" >&2; fi
+    exit $1
+}
+has() { # whether a file has a line
+    [ -s "$1" ] && grep -qxF -e "$2" "$1"
+}
+side=runtime zone=
+for word; do
+    case $word in --permanent) side=permanent ;; --zone=*) zone=${word#*=} ;; esac
+done
+[ ! -s stopped ] || end 252 "FirewallD is not running"
+[ ! -s failed ] || end 251 failed
+case $* in
+*--get-default-zone*) end 0 public ;;
+*--get-zones*) has gone internal && end 0 public || end 0 "internal public" ;;
+*--list-all-zones*)
+    for zone in internal public; do
+        active= bound=
+        [ $side = permanent ] || active=" (active)"
+        [ $side = permanent ] || ! has zone $zone && { [ -s zone ] || [ $zone != public ]; } || bound=eth0
+        printf '%s%s\n  interfaces: %s\n  services: ssh\n  rich rules: \n' $zone "$active" $bound
+        [ ! -e $side-$zone ] || sed 's/^/\t/' $side-$zone
+        echo
+    done
+    exit ;;
+*--get-all-rules*) [ ! -e $side-direct ] || cat $side-direct; exit ;;
+*--reload*)
+    rm -f runtime-*
+    for file in permanent-*; do cp $file runtime-${file#permanent-}; done
+    end 0 success ;;
+esac
+! has gone "$zone" || end 112 "Error: INVALID_ZONE: $zone"
+case $* in *--list-rich-rules*) [ ! -e $side-$zone ] || cat $side-$zone; exit ;; esac
+printf '%s\n' "$@" | awk -v side=$side -v file=$side-$zone '
+function warn(what, rule) { print "Warning: " what ": " rule >"/dev/stderr" }
+BEGIN {
+    while ((getline line <file) > 0) there[line]
+    while ((getline line <"refused") > 0) refused[line]
+}
+/^--(add|remove)-rich-rule=/ {
+    rule = rest = substr($0, index($0, "=") + 1)
+    bad = rule in refused
+    while (match(rest, /source ipset="[^"]*"/)) {
+        set = side "-set-" substr(rest, RSTART + 14, RLENGTH - 15)
+        if ((getline line <set) < 0) bad = 1
+        close(set)
+        rest = substr(rest, RSTART + RLENGTH)
+    }
+    if (bad) { warn("INVALID_RULE", rule); next }
+    good = 1
+    if (/^--add/ && rule in there) warn("ALREADY_ENABLED", rule)
+    else if (/^--add/) there[rule]
+    else if (rule in there) delete there[rule]
+    else warn("NOT_ENABLED", rule)
+}
+END {
+    printf "" >file
+    for (rule in there) print rule >file
+    exit !good
+}' && end 0 success
+end 22 "Error: INVALID_RULE"
 """
 
 # Its D-Bus interface, as busctl shows it: what is read, direct rules, ipsets, and the check.
-BUSCTL = """\
-import os, sys
-from ipaddress import ip_network
-state, words = sys.argv[1], [word for word in sys.argv[2:] if word != "--"]
-needed = "-p" in words or "checkPermanentConfig" in words  # else busctl takes -p for its own
-assert sys.argv.count("--") >= needed
-print(*words, file=open(f"{state}/calls", "a"))
-name, top = "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1"
-def state_has(name):
-    return os.path.exists(f"{state}/{name}")
-if words[0] == "get-property":
-    assert words[1:] == [name, top, name, "IPSetTypes"]
-    print('as 1 "hash:ip"' if state_has("no_sets") else 'as 2 "hash:ip" "hash:net"')
-    sys.exit()
-assert words[:2] == ["call", name]
-object, interface, method, *arguments = words[2:]
-assert interface.startswith(name)
-interface = interface[len(name) :]
-def lines(name):
-    try:
-        return open(f"{state}/{name}").read().splitlines()
-    except FileNotFoundError:
-        return []
-def quoted(values):
-    return "".join(' "%s"' % value.replace('"', chr(92) + '"') for value in values)
-def rich(side, zone):
-    rules = lines(f"{side}-{zone}")
-    return f"as {len(rules)}{quoted(rules)}"
-def direct(side):
-    rules = [rule.split(" ", 4) for rule in lines(f"{side}-direct")]
-    parts = [(*rule[:3], rule[3], rule[4].split()) for rule in rules]
-    return f"a(sssias) {len(parts)}" + "".join(
-        f"{quoted(part[:3])} {part[3]} {len(part[4])}{quoted(part[4])}" for part in parts
-    )
-if lines("stopped"):
-    sys.exit("The name org.fedoraproject.FirewallD1 was not provided by any .service files")
-call = (object, interface, method)
-def bindings():  # lines `ZONE SOURCE`
-    zones = {zone: {"interfaces": ["eth0"]} for zone in lines("zone")}
-    for zone, source in (line.split() for line in lines("sources")):
-        zones.setdefault(zone, {}).setdefault("sources", []).append(source)
-    return zones
-def entries(name, new):
-    nets = [ip_network(entry) for entry in new]
-    if any(a.overlaps(b) for n, a in enumerate(nets) for b in nets[:n]):
-        sys.exit("Call failed: INVALID_ENTRY: overlaps")
-    open(f"{state}/{name}", "w").writelines(f"{entry}\\n" for entry in new)
-if call == (top, ".zone", "getActiveZones"):
-    parts = [f"a{{sa{{sas}}}} {len(bindings())}"]
-    for zone, kinds in bindings().items():
-        parts.append(f'"{zone}" {len(kinds)}')
-        parts += [f'"{kind}" {len(bound)}{quoted(bound)}' for kind, bound in kinds.items()]
-    print(*parts)
-elif method == "getTarget":
-    print("s" + quoted(lines("target-" + object.rpartition("/")[2]) or ["default"]))
-elif call[1] == ".ipset" and object == top:
-    if not state_has("runtime-set-" + arguments[1]):
-        sys.exit("Call failed: INVALID_IPSET: " + arguments[1])
-    there = lines("runtime-set-" + arguments[1])
-    if method == "getEntries":
-        print(f"as {len(there)}{quoted(there)}")
-    elif method == "addEntry":
-        assert arguments[2] not in there
-        entries("runtime-set-" + arguments[1], there + arguments[2:])
-    elif method == "removeEntry":
-        there.remove(arguments[2])
-        entries("runtime-set-" + arguments[1], there)
-    else:
-        sys.exit("Unknown method")
-elif method == "getIPSetByName":
-    if not state_has("permanent-set-" + arguments[1]):
-        sys.exit("Call failed: INVALID_IPSET: " + arguments[1])
-    print("o" + quoted([f"{top}/config/ipset/{arguments[1]}"]))
-elif method == "addIPSet":
-    assert arguments[0] == "s(ssssa{ss}as)" and arguments[5:9] == ["hash:net", "1", "family", "inet"]
-    assert len(arguments[1]) <= 31 and int(arguments[9]) == len(arguments[10:])
-    entries("permanent-set-" + arguments[1], arguments[10:])
-elif call[1] == ".config.ipset":
-    set = "permanent-set-" + object.rpartition("/")[2]
-    if method == "getEntries":
-        print(f"as {len(lines(set))}{quoted(lines(set))}")
-    elif method == "setEntries":
-        assert arguments[0] == "as" and int(arguments[1]) == len(arguments[2:])
-        entries(set, arguments[2:])
-    elif method == "remove":
-        os.remove(f"{state}/{set}")
-    else:
-        sys.exit("Unknown method")
-elif call == (top, "", "getDefaultZone"):
-    print('s "public"')
-elif call == (top, ".zone", "getRichRules"):
-    print(rich("runtime", arguments[1]))
-elif call == (top, ".direct", "getAllRules"):
-    print(direct("runtime"))
-elif call == (top + "/config", ".config", "getZoneByName"):
-    print("o" + quoted([f"{top}/config/zone/{arguments[1]}"]))
-elif call[1:] == (".config.zone", "getRichRules"):
-    print(rich("permanent", object.rpartition("/")[2]))
-elif call == (top + "/config", ".config.direct", "getAllRules"):
-    print(direct("permanent"))
-elif call == (top, "", "checkPermanentConfig"):
-    if lines("old"):
-        sys.exit("Call failed: org.freedesktop.DBus.Error.UnknownMethod: Unknown method: checkPermanentConfig")
-    if lines("broken"):
-        sys.exit("Call failed: " + lines("broken")[0])
-elif call[:2] in ((top, ".direct"), (top + "/config", ".config.direct")) and arguments[0] == "sssias":
-    side = "permanent" if "config" in object else "runtime"
-    assert int(arguments[5]) == len(arguments[6:])
-    rule, there = " ".join(arguments[1:5] + arguments[6:]), lines(f"{side}-direct")
-    if rule in lines("refused") or method == "addRule" and rule in lines(f"refused-{side}"):
-        sys.exit("Call failed: COMMAND_FAILED: " + rule)
-    if (method == "addRule") == (rule in there):
-        sys.exit(f"Call failed: {'ALREADY' if rule in there else 'NOT'}_ENABLED: {rule}")
-    there.append(rule) if method == "addRule" else there.remove(rule)
-    open(f"{state}/{side}-direct", "w").writelines(f"{line}\\n" for line in there)
-else:
-    sys.exit(f"Unknown method {method} or interface {interface}.")
+BUSCTL = r"""
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+has() { # whether a file has a line
+    [ -s "$1" ] && grep -qxF -e "$2" "$1"
+}
+drop() { # a line from a file
+    grep -vxF -e "$2" "$1" >new
+    mv new "$1"
+}
+quoted() { # how many lines there are, and each of them
+    awk '{
+        n = split($0, parts, "\"")
+        text = parts[1]
+        for (i = 2; i <= n; i++) text = text "\\\"" parts[i]
+        line[NR] = text
+    } END {
+        printf "%d", NR
+        for (i = 1; i <= NR; i++) printf " \"%s\"", line[i]
+    }'
+}
+strings() { # those in a file
+    if [ -s "$1" ]; then quoted <"$1"; else echo 0; fi
+}
+settings() { # of a zone in a configuration, with the file that has its sources
+    read -r target 2>/dev/null <target-$2 || target=default
+    sources=0
+    [ ! -s $3 ] || sources=$(sed -n "s/^$2 //p" $3 | quoted)
+    echo "(sssbsasa(ss)asba(ssss)asasasasa(ss)b) \"\" \"\" \"\" false \"$target\" 0 0 0 false 0 0 $sources $(strings $1-$2) 0 0 false"
+}
+fill() { # a set with entries, which may not overlap
+    set=$1
+    shift
+    printf '%s\n' "$@" | awk '{
+        split($0, part, "[./]")
+        size[NR] = 2 ^ (32 - (part[5] == "" ? 32 : part[5]))
+        low[NR] = ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4]
+        for (i = 1; i < NR; i++) if (low[i] < low[NR] + size[NR] && low[NR] < low[i] + size[i]) exit 1
+    }' || fail "Call failed: INVALID_ENTRY: overlaps"
+    printf '%s\n' "$@" >$set
+}
+verb=$1
+shift
+if [ "$1" = -- ]; then shift; else
+    case " $* " in *" -p "* | *checkPermanentConfig*) fail "busctl would take -p for its own" ;; esac
+fi
+echo "$verb $*" >>calls
+[ ! -s stopped ] || fail "The name org.fedoraproject.FirewallD1 was not provided by any .service files"
+top=/org/fedoraproject/FirewallD1
+[ "$1 ${2%%/config*}" = "org.fedoraproject.FirewallD1 $top" ] || fail "no name $1 with $2"
+object=${2#$top} call="${3#org.fedoraproject.FirewallD1} $4"
+shift 4
+side=runtime
+case $object in /config*) side=permanent ;; esac
+case "$verb $object $call" in
+"get-property   state") [ -s failed ] && echo 's "FAILED"' || echo 's "RUNNING"' ;;
+"get-property   IPSetTypes") [ -e no_sets ] && echo 'as 1 "hash:ip"' || echo 'as 2 "hash:ip" "hash:net"' ;;
+"call  .zone getActiveZones")
+    awk '
+    !($1 in known) { known[$1]; zones[++n] = $1 }
+    FILENAME == "zone" { home[$1]; next }
+    { count[$1]++; bound[$1] = bound[$1] " \"" $2 "\"" }
+    END {
+        printf "a{sa{sas}} %d", n
+        for (i = 1; i <= n; i++) {
+            zone = zones[i]
+            printf " \"%s\" %d", zone, (zone in home) + (zone in count)
+            if (zone in home) printf " \"interfaces\" 1 \"eth0\""
+            if (zone in count) printf " \"sources\" %d%s", count[zone], bound[zone]
+        }
+        print ""
+    }' zone sources ;;
+"call   getDefaultZone") echo 's "public"' ;;
+"call   getZoneSettings") settings runtime $2 sources ;;
+"call /config .config getZoneByName") echo "o \"$top/config/zone/$2\"" ;;
+"call /config/zone/"*" .config.zone getSettings") settings permanent ${object##*/} kept-sources ;;
+"call  .direct getAllRules" | "call /config .config.direct getAllRules")
+    [ -e $side-direct ] || : >$side-direct
+    awk '{
+        all = all " \"" $1 "\" \"" $2 "\" \"" $3 "\" " $4 " " NF - 4
+        for (i = 5; i <= NF; i++) all = all " \"" $i "\""
+    } END { print "a(sssias) " NR all }' $side-direct ;;
+"call  .direct "*Rule | "call /config .config.direct "*Rule)
+    [ "$1 $6" = "sssias $(($# - 6))" ] || fail "not a rule: $*"
+    file=$side-direct rule="$2 $3 $4 $5"
+    shift 6
+    rule="$rule $*"
+    ! has refused "$rule" || fail "Call failed: COMMAND_FAILED: $rule"
+    case $call in
+    *addRule)
+        ! has refused-$side "$rule" || fail "Call failed: COMMAND_FAILED: $rule"
+        ! has $file "$rule" || fail "Call failed: ALREADY_ENABLED: $rule"
+        printf '%s\n' "$rule" >>$file ;;
+    *removeRule)
+        has $file "$rule" || fail "Call failed: NOT_ENABLED: $rule"
+        drop $file "$rule" ;;
+    esac ;;
+"call  .ipset "*)
+    file=runtime-set-$2
+    [ -e $file ] || fail "Call failed: INVALID_IPSET: $2"
+    case $call in
+    *getEntries) echo "as $(strings $file)" ;;
+    *addEntry) ! has $file $3 && fill $file $(cat $file) $3 || fail "Call failed: ALREADY_ENABLED" ;;
+    *removeEntry) has $file $3 && drop $file $3 || fail "Call failed: NOT_ENABLED" ;;
+    esac ;;
+"call /config .config getIPSetByName")
+    [ -e permanent-set-$2 ] || fail "Call failed: INVALID_IPSET: $2"
+    echo "o \"$top/config/ipset/$2\"" ;;
+"call /config .config addIPSet")
+    name=$2
+    [ "$1 $6 $7 $8 $9 ${10}" = "s(ssssa{ss}as) hash:net 1 family inet $(($# - 10))" ] || fail "not a set: $*"
+    [ ${#name} -le 31 ] || fail "Call failed: INVALID_NAME"
+    shift 10
+    fill permanent-set-$name "$@" ;;
+"call /config/ipset/"*)
+    file=permanent-set-${object##*/}
+    case $call in
+    ".config.ipset getEntries") echo "as $(strings $file)" ;;
+    ".config.ipset setEntries")
+        [ "$1 $2" = "as $(($# - 2))" ] || fail "not entries: $*"
+        shift 2
+        fill $file "$@" ;;
+    ".config.ipset remove") rm $file ;;
+    *) fail "Unknown method $call" ;;
+    esac ;;
+"call   checkPermanentConfig")
+    [ ! -s old ] ||
+        fail "Call failed: org.freedesktop.DBus.Error.UnknownMethod: Unknown method: checkPermanentConfig"
+    [ ! -s broken ] || fail "Call failed: $(cat broken)" ;;
+*) fail "Unknown method $verb $object $call" ;;
+esac
 """
 
 UNMANAGED = 'rule family="ipv4" source address="192.0.2.1" port port="22" protocol="tcp" accept'
@@ -213,10 +234,10 @@ class Firewall:
         self.state = machine.root / "firewalld"
         self.state.mkdir()
         for name, text in (("firewall-cmd", FIREWALL_CMD), ("busctl", BUSCTL)):
-            program = machine.root / f"{name}.py"
-            program.write_text(text)
-            machine.program(name, f'exec {sys.executable} -I -S {program} {self.state} "$@"')
+            machine.program(name, f"cd {self.state} || exit\n{text}")
+        machine.write("/etc/firewalld/direct.xml", "")
         self.put("zone", "internal")
+        self.put("sources")
         for side in ("runtime", "permanent"):
             self.put(f"{side}-internal", UNMANAGED)
 
@@ -248,6 +269,15 @@ class Firewall:
                     operation, cluster=cluster, node=cluster.nodes[0], own_table=own_table
                 )
         return done
+
+
+both_shells = pytest.mark.parametrize("machine", SHELLS, indirect=True)
+"""For the tests that run each of the scripts; for the others, which find other states, the one of Enterprise Linux does."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> ShellMachine:
+    return ShellMachine(tmp_path, getattr(request, "param", "bash"))
 
 
 @pytest.fixture
@@ -413,6 +443,7 @@ def test_several_vips_repeat_no_rule(make: Callable[..., Cluster]) -> None:
     assert accept("10.77.0.101", "10.77.0.9", 5514, "udp") in found
 
 
+@both_shells
 def test_a_fresh_firewall_gets_all_rules_and_a_second_run_changes_nothing(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -471,6 +502,7 @@ def test_more_rules_than_a_command_line_holds_are_all_added(
     assert len(firewall.rules()["runtime"]) == 6 + 63 * (16 * 2 + 1)
 
 
+@both_shells
 @pytest.mark.parametrize("side", ["permanent", "runtime"])
 def test_a_refused_rule_is_named_and_its_call_taken_back(
     firewall: Firewall, make: Callable[..., Cluster], side: str
@@ -501,6 +533,7 @@ def test_a_refused_direct_rule_is_named_and_all_taken_back(
     assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
 
 
+@both_shells
 @pytest.mark.parametrize("recorded", [True, False])
 def test_what_the_running_firewalld_refuses_is_never_left_in_the_permanent_configuration(
     firewall: Firewall, make: Callable[..., Cluster], recorded: bool
@@ -540,6 +573,7 @@ def test_a_configuration_that_would_be_broken_is_taken_back(
     assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
 
 
+@both_shells
 def test_an_old_firewalld_without_a_check_gets_its_rules(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -556,11 +590,23 @@ def test_a_stopped_firewalld_fails_the_operation(firewall: Firewall, make: Calla
         assert (done.returncode, done.stderr) == (252, "FirewallD is not running\n")
 
 
+def test_nothing_is_put_into_the_stock_rules_of_a_failed_firewalld(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    firewall.put("failed", "yes")
+    cluster = make()
+    for operation in (firewalld.allowed, firewalld.pruned):
+        (done,) = firewall.machine.run(operation, cluster=cluster, node=cluster.nodes[0], own_table=False)
+        assert (done.returncode, done.stderr) == (251, "failed\n")
+    assert firewall.rules() == {"runtime": {UNMANAGED}, "permanent": {UNMANAGED}}
+
+
 def test_somebody_elses_firewall_is_not_touched(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     assert firewall.deploy(make(firewall="none")) == []
     assert firewall.lines("calls") == []
 
 
+@both_shells
 def test_obsolete_rules_are_removed_after_new_ones_are_added(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -592,6 +638,7 @@ def test_a_new_zone_gets_the_rules_and_the_old_one_loses_them(
     assert firewall.deploy(cluster) == []
 
 
+@both_shells
 def test_rules_in_a_zone_that_is_gone_leave_the_record(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -709,6 +756,7 @@ def test_an_ipset_has_a_name_that_firewalld_takes(make: Callable[..., Cluster]) 
     assert [len(name) <= 31 for name in sender_sets(cluster)] == [True]
 
 
+@both_shells
 def test_an_ipset_is_made_by_a_reload_while_keepalived_stands_still(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -752,6 +800,7 @@ def test_a_reload_that_would_lose_what_others_have_only_in_force_is_refused(
     assert "stop keepalived" not in firewall.lines("calls")
 
 
+@both_shells
 @pytest.mark.parametrize(
     ("zone", "networkmanager", "kept"),
     [
@@ -771,6 +820,7 @@ def test_a_reload_that_would_put_an_interface_into_another_zone_is_refused(
     assert (f"would lose what is not permanent: {zone}: interface eth0; make it" in done.stderr) == (not kept)
 
 
+@both_shells
 def test_a_change_of_many_senders_needs_no_reload(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     """New ones are in before the old ones are out. A wider network takes the place of those inside it at once."""
     before, after = (
@@ -796,6 +846,7 @@ def test_a_change_of_many_senders_needs_no_reload(firewall: Firewall, make: Call
     assert not firewall.machine.commands(firewalld.sets_loaded, cluster=after)
 
 
+@both_shells
 def test_an_obsolete_ipset_is_removed_after_its_rules(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
@@ -812,6 +863,7 @@ def test_an_obsolete_ipset_is_removed_after_its_rules(
     assert firewall.deploy(few) == []
 
 
+@both_shells
 def test_a_firewalld_without_ipsets_is_named(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     firewall.put("no_sets")
     (done,) = firewall.deploy(make(senders=MANY))
@@ -825,6 +877,7 @@ def test_a_firewalld_without_ipsets_is_named(firewall: Firewall, make: Callable[
 # Sources that are bound to another zone never meet the rules of the interface's zone.
 
 
+@both_shells
 def test_rules_are_where_their_sources_are_bound(firewall: Firewall, make: Callable[..., Cluster]) -> None:
     """Networks overlap in part; the API and VRRP are in both zones."""
     cluster = make(senders=["198.51.100.0/24", "203.0.113.7"])
@@ -861,15 +914,18 @@ def test_anybody_may_be_behind_a_mac_address_or_in_an_ipset(
     assert {*firewall.lines("runtime-public")} == {*firewall.lines("permanent-public")} == all_rules(cluster)
 
 
+@both_shells
 def test_sources_that_are_bound_from_the_next_start_on_count_too(
     firewall: Firewall, make: Callable[..., Cluster]
 ) -> None:
     """Elements of rich rules are none."""
+    firewall.put("kept-sources", "public 10.77.0.0/24", "dmz 192.0.2.1")
     rule = '<rule family="ipv4">\n    <source address="10.77.0.11"/>\n    <accept/>\n  </rule>'
     one_line = '<rule><source address="10.77.0.11"/><accept/></rule>'
     for zone, source in (
         ("public", '<source address="10.77.0.0/24"/>'),
         ("dmz", '<source address="192.0.2.1"/>'),
+        ("home", ""),
     ):
         firewall.machine.write(
             f"/etc/firewalld/zones/{zone}.xml", f"<zone>\n  {rule}\n  {one_line}\n  {source}\n</zone>"
@@ -877,7 +933,7 @@ def test_sources_that_are_bound_from_the_next_start_on_count_too(
     cluster = make()
     firewall.deploy(cluster)
     assert {*firewall.lines("runtime-public")} == {*firewall.lines("permanent-public")} == all_rules(cluster)
-    assert firewall.lines("permanent-dmz") == []
+    assert firewall.lines("permanent-dmz") == firewall.lines("permanent-home") == []
 
 
 def test_many_senders_meet_a_zone_by_their_entries(firewall: Firewall, make: Callable[..., Cluster]) -> None:

@@ -16,7 +16,7 @@ from desired.conflicts import conflicts, others_arguments
 from desired.files import desired_files
 from desired.requirements import problems
 from desired.sysctl import kernel_settings
-from facts.firewalld import RulesState, SourceZone, parse_rules
+from facts.firewalld import FirewallState, SourceZone, parse_firewall
 from facts.machine import Machine
 from facts.others import OthersState, Route
 from tests.unit.clusters import example, make_cluster
@@ -148,9 +148,10 @@ def test_vrrp_is_let_in_from_where_it_comes(make: Callable[..., Cluster]) -> Non
     assert vrrp(make(**SOURCES)) == ["10.78.0.11", "10.78.0.12"]
 
 
-def rules_state(**values: Any) -> RulesState:
-    empty: RulesState = {
-        "zone": "public", "runtime": [], "permanent": [], "source_zones": {}, "zones": [], "sets": {},
+def rules_state(**values: Any) -> FirewallState:
+    empty: FirewallState = {
+        "state": "RUNNING", "zone": "public", "runtime": [], "permanent": [], "source_zones": {}, "zones": [],
+        "openings": {}, "sets": {},
     }  # fmt: skip
     return {**empty, **values}  # type: ignore[typeddict-item]
 
@@ -166,20 +167,15 @@ def test_the_zone_of_each_interface_gets_all_rules(make: Callable[..., Cluster])
 
 
 def test_the_zones_of_further_interfaces_are_read() -> None:
+    settings = '(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false "default" 0 0 0 false 0 0 0 1 "rule {}" 0 0 false'
     answers = [
-        's "public"',
-        "as 0",
-        "a(sssias) 0",
-        "as 0",
-        "a(sssias) 0",
-        'a{sa{sas}} 2 "public" 1 "interfaces" 1 "eth0" "vlan" 1 "interfaces" 1 "eth1"',
-        'interfaces "vlan" "public"',
-        "zone vlan",
-        'as 1 "rule a"',
-        's "default"',
-        'as 1 "rule b"',
+        's "RUNNING"',
+        'interfaces "public" "vlan" "public"',
+        *("= zone public", settings.format("x"), settings.format("x")),
+        *("= zone vlan", settings.format("a"), settings.format("b")),
+        *("= direct", "a(sssias) 0", "a(sssias) 0"),
     ]
-    state = parse_rules(answers)
+    state = parse_firewall(answers)
     assert state
     assert state["zones"] == ["vlan"]
     assert state["source_zones"] == {

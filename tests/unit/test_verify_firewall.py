@@ -53,7 +53,7 @@ def test_a_stopped_firewalld_is_reported_and_not_its_rules(cluster: Cluster) -> 
 
 def test_a_firewalld_that_fell_back_to_its_stock_rules_is_reported(cluster: Cluster) -> None:
     observations = all_well(cluster)
-    observations["stash1"] = replace(observations["stash1"], firewalld_state="FAILED")
+    observations["stash1"] = change(observations["stash1"], firewall=lambda it: it.update(state="FAILED"))
     (problem,) = judge(cluster, observations).problems
     assert (problem.check, problem.node, problem.status) == ("firewall", "stash1", Status.WRONG)
     assert "has fallen back to its stock rules; keepalived waits" in problem.what
@@ -96,18 +96,13 @@ def test_direct_rules_are_judged_where_they_translate(tmp_path: Path) -> None:
     cluster = shaped(tmp_path, **TCP)
     observations = all_well(cluster)
     rules = firewalld.desired_rules(cluster, cluster.nodes[0], own_table=False)
+    seen = observations["stash1"].firewall
+    assert seen
     observations["stash1"] = replace(
         observations["stash1"],
         own_table=False,
         table=None,
-        firewall={
-            "zone": "public",
-            "runtime": rules,
-            "permanent": rules,
-            "source_zones": {},
-            "zones": [],
-            "sets": {},
-        },
+        firewall={**seen, "runtime": rules, "permanent": rules},
     )
     report = judge(cluster, observations)
     assert report.ok

@@ -337,10 +337,8 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
         "maintenance": "Maintenance",
         "sysctl": "Sysctl",
         "selinux": "SELinux",
-        "firewall": "FirewallRules",
-        "firewalld_state": "FirewalldState",
+        "firewall": "Firewall",
         "table": None,
-        "zones": "ZoneSettings",
         "chains": "OwnChains",
         "record": "Record",
         "others": "Others",
@@ -358,7 +356,6 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     assert facts["health"][1]["python"] == "/usr/libexec/platform-python"
     assert facts["health"][1]["addresses"] == ["10.77.0.11", "10.77.0.12"]
     assert facts["firewall"][1] == {"interface": "eth0", "others": [], "sets": []}
-    assert facts["zones"][1] == {"interfaces": ["eth0"]}
     assert facts["chains"][1] == {"families": [4]}
     assert facts["pipeline_files"][1] == {"patterns": ["/etc/logstash/conf.d/*.conf"]}
     assert facts["raised"][1] == {
@@ -433,7 +430,7 @@ def test_what_a_cluster_does_not_use_is_not_read(tmp_path: Path, monkeypatch: py
     cluster = make_cluster(tmp_path, firewall="none", inputs=[{**both, "forwarding": "dr"}])
     observe(cast(State, nodes), cluster, {})
     facts = nodes.asked["BatchFacts"]["facts"]
-    assert not {"firewall", "firewalld_state", "table", "zone", "chains"} & set(facts)
+    assert not {"firewall", "table", "chains"} & set(facts)
     assert list(facts["units"][1]["units"]) == [
         "logstash-ha-vip",
         "logstash-ha-health",

@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster
 from desired.firewalld import placed_rules
 from desired.packets import Rule, keeps_out, opens_api, parse_iptables, parse_rich
-from facts.firewalld import RulesState, SourceZone, ZoneOpenings, ZoneState
+from facts.firewalld import FirewallState, SourceZone, ZoneOpenings, ZoneState
 from facts.iptables import parse_own_rules
 from tests.unit.observations import SYSLOG, ZONE, all_well, change, shaped
 from verification.judge import judge
@@ -177,7 +177,7 @@ def test_what_a_zone_opens_beside_our_rules(
 ) -> None:
     observations = all_well(cluster)
     observations["stash1"] = change(
-        observations["stash1"], zones=lambda it: it["public"][side].update(opening)
+        observations["stash1"], firewall=lambda it: it["openings"]["public"][side].update(opening)
     )
     problems = judge(cluster, observations).problems
     assert [(problem.status, problem.node, problem.what) for problem in problems] == (
@@ -190,11 +190,10 @@ def test_the_zone_of_each_interface_counts(cluster: Cluster) -> None:
     """That of a VIP elsewhere, too: the node's own address is reached there as well."""
     observations = all_well(cluster)
     opened: ZoneOpenings = {**ZONE, "ports": ["9600 tcp"]}
-    zones: dict[str, ZoneState] = {
-        "public": {"runtime": ZONE, "permanent": ZONE},
-        "dmz": {"runtime": opened, "permanent": ZONE},
-    }
-    observations["stash1"] = replace(observations["stash1"], zones=zones)
+    dmz: ZoneState = {"runtime": opened, "permanent": ZONE}
+    observations["stash1"] = change(
+        observations["stash1"], firewall=lambda it: it["openings"].update(dmz=dmz)
+    )
     (problem,) = judge(cluster, observations).problems
     assert problem.what == f"{API}port 9600/tcp in zone dmz"
     assert "`firewall-cmd --zone=dmz --remove-port=9600/tcp`" in problem.do
@@ -210,21 +209,20 @@ def bind(
     """
     seen = all_well(cluster)["stash1"]
     assert seen.firewall
-    assert seen.zones
     assert seen.record
     side: ZoneOpenings = {**ZONE, **openings}  # type: ignore[typeddict-item]
     zone: SourceZone = {"target": side["target"], "sources": [*sources], "runtime": [], "permanent": []}
-    firewall: RulesState = {
+    firewall: FirewallState = {
         **seen.firewall,
         "source_zones": {"internal": zone},
         "zones": ["internal"] if interface else [],
+        "openings": {**seen.firewall["openings"], "internal": {"runtime": side, "permanent": side}},
     }
     placed = placed_rules(cluster, cluster.nodes[0], firewall, seen.own_table).get("internal", [])
     zone["runtime"] = zone["permanent"] = [*placed, *rules]
     return replace(
         seen,
         firewall=firewall,
-        zones={**seen.zones, "internal": {"runtime": side, "permanent": side}},
         record={"rich": [*seen.record["rich"], *(f"internal {rule}" for rule in placed)]},
     )
 
@@ -269,7 +267,7 @@ def test_who_is_in_the_inventory_may_be_let_in_by_others_too(tmp_path: Path) -> 
     observations = all_well(cluster)
     opened = bind(cluster, "192.0.2.64/26", ports=["9600 tcp", "5514 udp"])
     observations["stash1"] = change(
-        opened, zones=lambda it: it["public"]["runtime"]["ports"].append("5514 udp")
+        opened, firewall=lambda it: it["openings"]["public"]["runtime"]["ports"].append("5514 udp")
     )
     assert judge(cluster, observations).problems == ()
 
@@ -280,7 +278,9 @@ def test_a_zone_that_is_in_one_configuration_only_is_judged_by_that(
 ) -> None:
     observations = all_well(cluster)
     opened = bind(cluster, "10.77.0.0/24", ports=["9600 tcp"])
-    observations["stash1"] = change(opened, zones=lambda it: it["internal"].update({other: None}))
+    observations["stash1"] = change(
+        opened, firewall=lambda it: it["openings"]["internal"].update({other: None})
+    )
     (problem,) = judge(cluster, observations).problems
     assert f"`firewall-cmd{option} --zone=internal --remove-port=9600/tcp`" in problem.do
 
@@ -296,7 +296,7 @@ def test_rules_of_others_in_the_zones_of_further_interfaces_are_judged_too(clust
 
 def test_what_can_not_be_read_is_not_good(cluster: Cluster) -> None:
     seen = all_well(cluster)
-    for unread in (replace(seen["stash1"], zones=None), replace(seen["stash1"], chains=None)):
+    for unread in (replace(seen["stash1"], firewall=None), replace(seen["stash1"], chains=None)):
         (problem,) = judge(cluster, {**seen, "stash1": unread}).problems
         assert (problem.status, problem.check) == (Status.UNKNOWN, "firewall")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facts.firewalld import RulesState
+from facts.firewalld import FirewallState
 from verification.why.firewall import explain
 from verification.why.iptables_rules import parse_ipset, parse_iptables_save
 from verification.why.iptables_rules import parse_rule as parse_iptables_rule
@@ -167,7 +167,8 @@ def test_a_rule_of_iptables_that_only_logs_lets_it_go_on() -> None:
     assert parse_iptables_rule('-p udp -j LOG --log-prefix "x "', {}).action is None
 
 
-PRESENT: RulesState = {
+PRESENT: FirewallState = {
+    "state": "RUNNING",
     "zone": "public",
     "runtime": ['rule family="ipv4" source address="10.77.0.105" reject'],
     "permanent": [],
@@ -176,6 +177,7 @@ PRESENT: RulesState = {
         "internal": {"target": "default", "sources": ["10.8.0.0/16"], "runtime": [], "permanent": []},
     },
     "zones": [],
+    "openings": {},
     "sets": {},
 }
 

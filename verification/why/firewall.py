@@ -10,7 +10,7 @@ from typing import Literal
 
 from cluster import Address
 from desired.packets import parse_rich
-from facts.firewalld import RulesState
+from facts.firewalld import FirewallState
 from verification.finding import DEPLOY
 from verification.why.ruleset import Denial, Packet
 
@@ -26,7 +26,7 @@ class Denied:
     do: str
 
 
-def explain(denial: Denial, packet: Packet, present: RulesState | None) -> Denied:
+def explain(denial: Denial, packet: Packet, present: FirewallState | None) -> Denied:
     """What has denied the packet, in the words of the program that made the rule. `present` is firewalld's, where it runs."""
     table, chain, rule = denial.table, denial.chain, denial.rule
     if present and _is_firewallds(denial):
@@ -55,7 +55,7 @@ def _is_firewallds(denial: Denial) -> bool:
     return not chain.hook or (zones and rule is not None and chain.rules[-1] == rule)
 
 
-def _of_firewalld(denial: Denial, packet: Packet, present: RulesState) -> Denied:
+def _of_firewalld(denial: Denial, packet: Packet, present: FirewallState) -> Denied:
     zone = _zone(denial, packet, present)
     own = zone == present["zone"]
     state = None if own else present["source_zones"].get(zone)
@@ -89,7 +89,7 @@ def _of_firewalld(denial: Denial, packet: Packet, present: RulesState) -> Denied
     return Denied(f"firewalld's zone {zone} has no rule that accepts {_spelled(packet)}", DEPLOY)
 
 
-def _zone(denial: Denial, packet: Packet, present: RulesState) -> str:
+def _zone(denial: Denial, packet: Packet, present: FirewallState) -> str:
     """The zone that has decided: by the chain's name, or by the sources of zones where that has none."""
     match = _ZONE.fullmatch(denial.chain.name)
     names = [present["zone"], *present["source_zones"]]
@@ -101,7 +101,7 @@ def _zone(denial: Denial, packet: Packet, present: RulesState) -> str:
     return present["zone"]
 
 
-def _has(source: str, packet: Packet, present: RulesState) -> bool:
+def _has(source: str, packet: Packet, present: FirewallState) -> bool:
     """Whether a zone's source has the sender: an address, a network, a MAC address, or an ipset whose entries are known."""
     if source.startswith("ipset:"):
         known = present["sets"].get(source.removeprefix("ipset:"))
@@ -113,7 +113,7 @@ def _has(source: str, packet: Packet, present: RulesState) -> bool:
         return packet.mac is not None and source.lower() == packet.mac
 
 
-def _denies(text: str, packet: Packet, present: RulesState) -> bool:
+def _denies(text: str, packet: Packet, present: FirewallState) -> bool:
     """Whether a rich or a direct rule in firewalld's spelling denies the packet."""
     if not text.startswith("rule"):
         words = shlex.split(text)
