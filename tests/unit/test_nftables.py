@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,44 +21,93 @@ from tests.unit.machine import ShellMachine
 from tests.unit.test_firewalld import RECORD, TCP, Firewall, make_dual_stack
 
 # It knows what the deploy writes: tables that are made or deleted, and rules that are added; nothing changes where any
-# line is wrong. Then it prints each table as nft 1.0 does.
-NFT = """\
-import json, re, sys
-path, words = sys.argv[1], sys.argv[2:]
-try:
-    tables = json.load(open(path))
-except FileNotFoundError:
-    tables = {}
-def end(error):
-    sys.exit("Error: " + error)
-if "list" in words:
-    name = " ".join(words[-2:])
-    if name not in tables:
-        end("No such file or directory")
-    print("table " + name + " {")
-    for chain, rules in tables[name].items():
-        print("\\tchain " + chain + " {\\n\\t\\ttype x hook " + chain + " priority 0; policy accept;")
-        print(*("\\t\\t" + rule for rule in rules), "\\t}", sep="\\n")
-    print("}")
-    sys.exit()
-if words[0] == "delete":
-    text = " ".join(words)
-else:
-    text = sys.stdin.read() if words[-1] == "-" else open(words[-1]).read()
-current = None
-for line in map(str.strip, text.splitlines()):
-    if match := re.fullmatch(r"table (ip6? \\w+)( {)?", line):
-        current = tables.setdefault(match[1], {})
-    elif match := re.fullmatch(r"delete table (ip6? \\w+)", line):
-        tables.pop(match[1])
-    elif match := re.fullmatch(r"chain (\\w+) { type \\w+ hook \\w+ priority -?\\d+; policy accept; }", line):
-        current.setdefault(match[1], [])
-    elif match := re.fullmatch(r"add rule (ip6? \\w+) (\\w+) (.*)", line):
-        tables[match[1]][match[2]].append(match[3])
-    elif line not in ("", "}") and not line.startswith("#"):
-        end("syntax error: " + line)
-if "--check" not in words:
-    json.dump(tables, open(path, "w"))
+# line is wrong. It prints each table as nft 1.0 does, and keeps them as lines that it reads. It is in awk, since tests
+# start it some hundred times.
+NFT = r"""
+file=/dev/null
+case " $* " in
+" delete "*) echo "$*" >input; file=input ;;
+*" --file - "*) cat >input; file=input ;;
+*" --file "*) for file; do :; done ;;
+esac
+touch tables
+awk -v words="$*" '
+function end(error) {
+    print "Error: " error >"/dev/stderr"
+    failed = 1
+    exit
+}
+FNR == 1 { current = "" }
+{ sub(/^[ \t]+/, "") }
+/^table ip6? [a-z_]+( \{)?$/ {
+    current = $2 " " $3
+    if (!(current in chains)) {
+        chains[current] = ""
+        tables[++count] = current
+    }
+    next
+}
+/^delete table ip6? [a-z_]+$/ {
+    table = $3 " " $4
+    if (!(table in chains)) end("No such file or directory")
+    n = split(chains[table], chain, " ")
+    for (i = 1; i <= n; i++) delete rules[table, chain[i]]
+    delete chains[table]
+    next
+}
+/^chain [a-z]+ \{ type [a-z]+ hook [a-z]+ priority -?[0-9]+; policy accept; \}$/ {
+    if (!((current, $2) in rules)) {
+        rules[current, $2] = ""
+        chains[current] = chains[current] " " $2
+    }
+    next
+}
+/^add rule ip6? [a-z_]+ [a-z]+ / {
+    table = $3 " " $4
+    chain_name = $5
+    if (!((table, chain_name) in rules)) end("No such file or directory")
+    sub(/^add rule ip6? [a-z_]+ [a-z]+ /, "")
+    rules[table, chain_name] = rules[table, chain_name] $0 "\n"
+    next
+}
+!/^(\}?$|#)/ { end("syntax error: " $0) }
+END {
+    if (failed) exit 1
+    listed = words
+    sub(/.* list table /, "", listed)
+    sub(/^list table /, "", listed)
+    if (words ~ /(^| )list /) {
+        if (!(listed in chains)) {
+            print "Error: No such file or directory" >"/dev/stderr"
+            exit 1
+        }
+        print "table " listed " {"
+        n = split(chains[listed], chain, " ")
+        for (i = 1; i <= n; i++) {
+            print "\tchain " chain[i] " {\n\t\ttype x hook " chain[i] " priority 0; policy accept;"
+            m = split(rules[listed, chain[i]], rule, "\n")
+            for (j = 1; j < m; j++) print "\t\t" rule[j]
+            print "\t}"
+        }
+        print "}"
+    } else if (words !~ /--check/) {
+        printf "" >"tables"
+        for (k = 1; k <= count; k++) {
+            table = tables[k]
+            if (!(table in chains) || table in told) continue
+            told[table]
+            print "table " table " {" >"tables"
+            n = split(chains[table], chain, " ")
+            for (i = 1; i <= n; i++)
+                print "chain " chain[i] " { type x hook " chain[i] " priority 0; policy accept; }" >"tables"
+            print "}" >"tables"
+            for (i = 1; i <= n; i++) {
+                m = split(rules[table, chain[i]], rule, "\n")
+                for (j = 1; j < m; j++) print "add rule " table " " chain[i] " " rule[j] >"tables"
+            }
+        }
+    }
+}' tables "$file"
 """
 
 DR = {"id": "dr", "port": 7514, "protocol": "tcp", "forwarding": "dr"}
@@ -70,9 +118,7 @@ class Kernel:
 
     def __init__(self, machine: ShellMachine) -> None:
         self.machine = machine
-        program = machine.root / "nft.py"
-        program.write_text(NFT)
-        machine.program("nft", f'exec {sys.executable} -I -S {program} {machine.root}/tables "$@"')
+        machine.program("nft", f"cd {machine.root} || exit\n{NFT}")
 
     def nft(self, *words: str, stdin: str = "") -> str:
         return self.machine.sh(f"nft {' '.join(words)}", stdin).stdout
