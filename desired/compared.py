@@ -28,7 +28,6 @@ from desired.paths import (
 )
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
-from desired.units import retired_units
 from facts.channel import HeardPeers
 from facts.clone import Identity
 from facts.files import Files
@@ -40,7 +39,7 @@ from facts.nftables import TableRules
 from facts.others import Others
 from facts.packages import ImportedKey, Packages
 from facts.record import Record
-from facts.services import ServiceStates, UnitStates
+from facts.services import UnitStates
 from facts.sysctl import Sysctl
 from facts.users import User
 
@@ -66,8 +65,6 @@ def compared_facts(
         (Maintenance, {"folder": MAINTENANCE}),
         (Record, {"path": RECORD}),
     ]
-    if retired := retired_units(units):
-        facts.append((ServiceStates, {"units": retired}))
     if cluster.existing == "adopt":
         facts.append((Others, others_arguments(cluster, node)))
     if cluster.firewall != "none":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
+from collections.abc import Iterable
 from typing import TypedDict
 
 from pyinfra.api import FactBase
-
-from facts.builtins import print_lines
 
 
 class ServiceState(TypedDict):
@@ -18,27 +18,29 @@ class ServiceState(TypedDict):
     stale: bool
 
 
-ABSENT = ServiceState(enabled=False, active=False, stale=False)
+def service_state(shown: dict[str, str]) -> ServiceState:
+    """The state in a unit's properties; one without properties is neither enabled nor active."""
+    return ServiceState(
+        enabled=shown.get("UnitFileState") == "enabled",
+        active=shown.get("ActiveState") == "active",
+        stale=shown.get("NeedDaemonReload") == "yes",
+    )
 
 
-def parse_services(output: list[str]) -> dict[str, ServiceState]:
+def parse_properties(output: list[str]) -> dict[str, dict[str, str]]:
     """What `systemctl show` prints, a block of `Key=value` lines for each unit; names are without
     `.service`."""
-    services: dict[str, ServiceState] = {}
+    units = {}
     for block in "\n".join(output).split("\n\n"):
         shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" in shown:
-            services[shown["Id"].removesuffix(".service")] = ServiceState(
-                enabled=shown.get("UnitFileState") == "enabled",
-                active=shown.get("ActiveState") == "active",
-                stale=shown.get("NeedDaemonReload") == "yes",
-            )
-    return services
+            units[shown["Id"].removesuffix(".service")] = shown
+    return units
 
 
-def _show(units: list[str]) -> str:
-    names = shlex.join(f"{unit}.service" for unit in units)
-    return f"systemctl show -p Id,UnitFileState,ActiveState,NeedDaemonReload {names}"
+def _show(units: Iterable[str], *more: str) -> str:
+    properties = ",".join(("Id", "UnitFileState", "ActiveState", "NeedDaemonReload", *more))
+    return f"systemctl show -p {properties} {shlex.join(f'{unit}.service' for unit in units)}"
 
 
 class ServiceStates(FactBase[dict[str, ServiceState]]):
@@ -58,7 +60,16 @@ class ServiceStates(FactBase[dict[str, ServiceState]]):
         return f"{_show(units)} || true"
 
     def process(self, output: list[str]) -> dict[str, ServiceState]:
-        return parse_services(output)
+        return {unit: service_state(shown) for unit, shown in parse_properties(output).items()}
+
+
+class UnitCondition(TypedDict):
+    """What a unit's state does not show: `masked`: it can't be started; `frozen`: one of its processes is stopped by a
+    signal, or all are by their control group; `drop_ins`: the files in /etc and /run that change its settings."""
+
+    masked: bool
+    frozen: bool
+    drop_ins: list[str]
 
 
 class UnitState(TypedDict):
@@ -69,40 +80,51 @@ class UnitState(TypedDict):
     """
 
     service: ServiceState
+    condition: UnitCondition
     fingerprint: list[str]
     package: str
     files: dict[str, str]
     good: list[str]
 
 
+def unit_state(unit: str, shown: dict[str, str]) -> UnitState:
+    """What a unit's properties alone say of it."""
+    drop_ins = [
+        path
+        for path in shown.get("DropInPaths", "").split()
+        if path.startswith(("/etc/", "/run/")) and f"/{unit}.service.d/" in path
+    ]
+    masked = shown.get("UnitFileState", "").startswith("masked")
+    return UnitState(
+        service=service_state(shown),
+        condition=UnitCondition(masked=masked, frozen=False, drop_ins=drop_ins),
+        fingerprint=[],
+        package="",
+        files={},
+        good=[],
+    )
+
+
 def parse_units(output: list[str], units: dict[str, list[str]]) -> dict[str, UnitState]:
     """What a command printed for all of these units, which come with the paths of their files. With `--` between them:
-    the lines of `systemctl show`, `rpm -q` and `sha256sum`, the last good files as `UNIT/PATH`, and the fingerprints,
-    each after a line `== UNIT`."""
-    show, packages, sums, good, fingerprints = _sections(output, 5)
-    services = parse_services(show)
+    the lines of `systemctl show`, the frozen units, the lines of `rpm -q` and `sha256sum`, the last good files as
+    `UNIT/PATH`, and the fingerprints' lines after `PATH/UNIT.sha256:`."""
+    show, frozen, packages, sums, good, fingerprints = _sections(output, 6)
+    properties = parse_properties(show)
     named = {_package_name(line): line for line in packages}
     sha256 = {path: sha256 for sha256, path in (line.split("  ", 1) for line in sums)}
-    found = {
-        unit: UnitState(
-            service=services.get(unit, ABSENT),
-            fingerprint=[],
-            package=named.get(unit, ""),
-            files={path: sha256[path] for path in files if path in sha256},
-            good=[],
-        )
-        for unit, files in units.items()
-    }
+    found = {unit: unit_state(unit, properties.get(unit, {})) for unit in units}
+    for unit, state in found.items():
+        state["condition"]["frozen"] = unit in frozen
+        state["package"] = named.get(unit, "")
+        state["files"] = {path: sha256[path] for path in units[unit] if path in sha256}
     for line in good:
         unit, slash, path = line.partition("/")
         if unit in found:  # not a copy that is still being made
             found[unit]["good"].append(slash + path)
-    unit = ""
     for line in fingerprints:
-        if line.startswith("== "):
-            unit = line.removeprefix("== ")
-        else:
-            found[unit]["fingerprint"].append(line)
+        path, _, read = line.partition(":")
+        found[posixpath.basename(path).removesuffix(".sha256")]["fingerprint"].append(read)
     return found
 
 
@@ -123,9 +145,25 @@ def _package_name(line: str) -> str:
     return words[1] if len(words) > 2 else line.rsplit("-", 2)[0]
 
 
+def _print_frozen(units: Iterable[str]) -> str:
+    """A shell command that prints the names of the frozen units; the shell reads all of it by itself."""
+    # Control groups of version 2, and of version 1. In /proc/PID/stat the state follows the name, which may contain
+    # anything (proc(5)).
+    return (
+        f"for unit in {shlex.join(units)}; do "
+        "for group in /sys/fs/cgroup /sys/fs/cgroup/systemd; do "
+        'group=$group/system.slice/$unit.service; [ -f "$group/cgroup.procs" ] || continue; frozen=; '
+        "while read -r process; do { read -r state </proc/$process/stat; } 2>/dev/null || continue; "
+        'case ${state##*)} in " T "*) frozen=yes ;; esac; done <"$group/cgroup.procs"; '
+        '[ ! -f "$group/cgroup.events" ] || while read -r name value; do '
+        '[ "$name $value" != "frozen 1" ] || frozen=yes; done <"$group/cgroup.events"; '
+        '[ -z "$frozen" ] || echo $unit; done; done'
+    )
+
+
 class UnitStates(FactBase[dict[str, UnitState]]):
     """
-    Units whose package has the unit's name, by name. Needs root.
+    Units whose package has the unit's name, by name. One that does not exist is neither enabled nor active. Needs root.
 
     + units: by unit, the paths of the files that it reads
     + fingerprints: the folder that holds the fingerprints
@@ -136,6 +174,7 @@ class UnitStates(FactBase[dict[str, UnitState]]):
         {
             "keepalived": {
                 "service": {"enabled": True, "active": True, "stale": False},
+                "condition": {"masked": False, "frozen": False, "drop_ins": []},
                 "fingerprint": ["keepalived-2.2.8-6.el9", "9e26…33f4  /etc/keepalived/keepalived.conf"],
                 "package": "keepalived-2.2.8-6.el9",
                 "files": {"/etc/keepalived/keepalived.conf": "9e26…33f4"},
@@ -150,77 +189,16 @@ class UnitStates(FactBase[dict[str, UnitState]]):
     def command(self, units: dict[str, list[str]], fingerprints: str, good: str) -> str:
         self._units = units
         paths = shlex.join(dict.fromkeys(path for files in units.values() for path in files))
+        notes = shlex.join(f"{fingerprints}/{unit}.sha256" for unit in units)
         parts = [
-            _show(list(units)),
+            _show(units, "DropInPaths"),
+            _print_frozen(units),
             f"LC_ALL=C rpm -q {' '.join(units)}",
             f"sha256sum {paths} </dev/null 2>/dev/null",
             f"find {good} -type f -printf '%P\\n' 2>/dev/null",
-            "; ".join(f"echo == {unit}; {print_lines(f'{fingerprints}/{unit}.sha256')}" for unit in units),
+            f"grep -sH '' {notes} || true",
         ]
         return "; echo --; ".join(parts)
 
     def process(self, output: list[str]) -> dict[str, UnitState]:
         return parse_units(output, self._units)
-
-
-class UnitCondition(TypedDict):
-    """What a unit's state does not show: `masked`: it can't be started; `frozen`: one of its processes is stopped by a
-    signal, or all are by their control group; `drop_ins`: the files in /etc and /run that change its settings."""
-
-    masked: bool
-    frozen: bool
-    drop_ins: list[str]
-
-
-def parse_conditions(output: list[str]) -> dict[str, UnitCondition]:
-    """The lines of `systemctl show`, then lines `frozen UNIT`."""
-    conditions: dict[str, UnitCondition] = {}
-    for block in "\n".join(line for line in output if not line.startswith("frozen ")).split("\n\n"):
-        shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if "Id" in shown:
-            unit = shown["Id"].removesuffix(".service")
-            drop_ins = [
-                path
-                for path in shown.get("DropInPaths", "").split()
-                if path.startswith(("/etc/", "/run/")) and f"/{unit}.service.d/" in path
-            ]
-            masked = shown.get("UnitFileState", "").startswith("masked")
-            conditions[unit] = UnitCondition(masked=masked, frozen=False, drop_ins=drop_ins)
-    for line in output:
-        unit = line.removeprefix("frozen ")
-        if unit != line and unit in conditions:
-            conditions[unit]["frozen"] = True
-    return conditions
-
-
-class UnitConditions(FactBase[dict[str, UnitCondition]]):
-    """
-    Whether these units are masked or frozen, and whose files change their settings, by name. Needs root.
-
-    + units: names without the suffix `.service`
-
-    .. code:: python
-
-        {"keepalived": {"masked": False, "frozen": False, "drop_ins": []}}
-    """
-
-    default = dict
-
-    def command(self, units: list[str]) -> str:
-        names = shlex.join(f"{unit}.service" for unit in units)
-        # Control groups of version 2, and of version 1. The shell reads all of it by itself. In /proc/PID/stat the
-        # state follows the name, which may contain anything (proc(5)).
-        return (
-            f"systemctl show -p Id,UnitFileState,DropInPaths {names}; echo; "
-            f"for unit in {shlex.join(units)}; do "
-            "for group in /sys/fs/cgroup /sys/fs/cgroup/systemd; do "
-            'group=$group/system.slice/$unit.service; [ -f "$group/cgroup.procs" ] || continue; frozen=; '
-            "while read -r process; do { read -r state </proc/$process/stat; } 2>/dev/null || continue; "
-            'case ${state##*)} in " T "*) frozen=yes ;; esac; done <"$group/cgroup.procs"; '
-            '[ ! -f "$group/cgroup.events" ] || while read -r name value; do '
-            '[ "$name $value" != "frozen 1" ] || frozen=yes; done <"$group/cgroup.events"; '
-            '[ -z "$frozen" ] || echo frozen $unit; done; done || true'
-        )
-
-    def process(self, output: list[str]) -> dict[str, UnitCondition]:
-        return parse_conditions(output)

@@ -17,7 +17,7 @@ from desired.textfile import TextFile
 from desired.unit import Unit, needs_restart, reads
 from facts.ipvs import DrainFlags
 from facts.maintenance import Maintenance
-from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
+from facts.services import ServiceStates, UnitState, UnitStates, unit_state
 from facts.vrrp import VipInterfaces
 from operations.services import PackageChange, activation_bound, activation_script
 from remote.commands import RUN_TIMEOUT, log_error, succeeds
@@ -26,7 +26,7 @@ from remote.drain import connected_directors, desired_members, drained, present_
 RETURN_BOUND = 30.0
 """Seconds within which a node that is up must be back in the pools."""
 
-NEVER_UP = UnitState(service=ABSENT, fingerprint=[], package="", files={}, good=[])
+NEVER_UP = unit_state("", {})
 
 _stopped_at: WeakKeyDictionary[State, dict[tuple[str, ...], str]] = WeakKeyDictionary()
 """By run: the node that did not come up. No other node is touched after it."""

@@ -12,7 +12,8 @@ from pyinfra.api import StringCommand, operation
 from desired.paths import LAST_GOOD, ORIGINALS, RECORD, fingerprint, staged
 from desired.textfile import TextFile, read_by
 from desired.unit import Unit
-from facts.services import ServiceStates, UnitState
+from facts.record import Record
+from facts.services import UnitState
 
 
 @dataclass(frozen=True)
@@ -159,19 +160,17 @@ def activation_bound(unit: Unit) -> int:
 @operation()
 def absent(units: list[str]) -> Generator[StringCommand]:
     """
-    Stop and disable units of the deploy that this cluster does not need, and remove their files.
+    Stop and disable units of the deploy that this cluster does not need, and remove their files. The record, which
+    has the files, is pruned after that.
 
     + units: the units' names
     """
-    states = host.get_fact(ServiceStates, units=units) if units else {}
-    present = [
-        unit for unit in units if (state := states.get(unit)) and (state["active"] or state["enabled"])
-    ]
-    for unit in present:
-        file = f"/etc/systemd/system/{unit}.service"
+    recorded = host.get_fact(Record, path=RECORD).get("file", [])
+    present = {unit: file for unit in units if (file := f"/etc/systemd/system/{unit}.service") in recorded}
+    for unit, file in present.items():
         yield StringCommand(
             f"systemctl disable --now {unit}; rm -rf {file} {staged(file)} "
             f"{LAST_GOOD}/{unit} {fingerprint(unit)}; systemctl daemon-reload"
         )
     if not present:
-        host.noop("no unit of an earlier deploy runs")
+        host.noop("no unit of an earlier deploy is left")

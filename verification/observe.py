@@ -32,7 +32,7 @@ from facts.nftables import TableRules
 from facts.others import Others, OthersState
 from facts.record import Record
 from facts.selinux import SELinux, SELinuxState
-from facts.services import ServiceState, UnitCondition, UnitConditions, UnitState, UnitStates
+from facts.services import ServiceState, UnitCondition, UnitState, UnitStates
 from facts.sysctl import Sysctl, SysctlState
 from facts.vrrp import AdvertSockets, LoopbackAddresses, VipInterfaces
 from remote import session, snapshot
@@ -168,19 +168,23 @@ def _read_all(host: Host, cluster: Cluster, node: Node, may_remember: bool) -> O
     services = {name: unit["service"] for name, unit in units.items()}
     with_files = {name: unit for name, unit in units.items() if name in files}
     return Observation(
-        el=el, own_table=with_table, services=services, units=with_files if el else None, **seen
+        el=el,
+        own_table=with_table,
+        services=services,
+        conditions={name: unit["condition"] for name, unit in units.items()},
+        units=with_files if el else None,
+        **seen,
     )
 
 
 def lasting_facts(
     cluster: Cluster, node: Node, with_table: bool, files: dict[str, list[TextFile]]
 ) -> dict[str, Request]:
-    """What stays on a node as it is until somebody changes it, by its name in an `Observation`; `services` are among the
-    `units`."""
+    """What stays on a node as it is until somebody changes it, by its name in an `Observation`; `services` and
+    `conditions` are among the `units`."""
     paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster, with_table)}
     facts: dict[str, Request] = {
         "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
-        "conditions": (UnitConditions, {"units": unit_names(cluster, with_table)}),
         "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster, node))}),
         "selinux": (SELinux, {}),

@@ -68,6 +68,7 @@ def unit_states(cluster: Cluster, node: Node) -> dict[str, UnitState]:
     return {
         unit: {
             "service": {"enabled": True, "active": True, "stale": False},
+            "condition": {"masked": False, "frozen": False, "drop_ins": []},
             "fingerprint": fingerprint(unit, files, f"{unit}-1.0"),
             "package": f"{unit}-1.0",
             "files": {file.path: file.sha256 for file in files},

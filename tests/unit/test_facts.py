@@ -26,7 +26,7 @@ from facts.ipvs import DrainFlags
 from facts.others import Others
 from facts.record import Record
 from facts.selinux import SELinux
-from facts.services import UnitConditions, UnitStates
+from facts.services import UnitStates
 from facts.users import User
 from tests.unit.machine import ShellMachine
 from tests.until import until
@@ -149,6 +149,7 @@ def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachin
     assert state["fingerprint"] == ["logstash-8.19.3-1.x86_64", "\\no newline at its end"]
     assert found["keepalived"] == {
         "service": {"enabled": False, "active": False, "stale": False},
+        "condition": {"masked": False, "frozen": False, "drop_ins": []},
         "fingerprint": [],
         "package": "package keepalived is not installed",
         "files": {},
@@ -162,6 +163,7 @@ def test_a_process_that_is_stopped_shows_in_its_unit(machine: ShellMachine, vers
     machine.program(
         "systemctl", "for unit in keepalived logstash health; do echo Id=$unit.service; echo; done"
     )
+    machine.program("rpm", "exit 1")
     groups = machine.root / "cgroup"
     name = machine.root / "a) T (b"
     shutil.copy("/bin/sleep", name)
@@ -180,12 +182,13 @@ def test_a_process_that_is_stopped_shows_in_its_unit(machine: ShellMachine, vers
             units = ["keepalived", "logstash", "health"]
 
             def frozen() -> list[str]:
-                fact = UnitConditions()
-                done = machine.sh(fact.command(units).replace("/sys/fs/cgroup", str(groups)))
+                fact = UnitStates()
+                command = fact.command({unit: [] for unit in units}, STATE, LAST_GOOD)
+                done = machine.sh(command.replace("/sys/fs/cgroup", str(groups)))
                 assert (done.returncode, done.stderr) == (0, "")
                 found = fact.process(done.stdout.splitlines())
                 assert list(found) == units
-                return [unit for unit, condition in found.items() if condition["frozen"]]
+                return [unit for unit, state in found.items() if state["condition"]["frozen"]]
 
             assert frozen() == []
             process.send_signal(signal.SIGSTOP)
@@ -299,11 +302,11 @@ def test_a_deploy_starts_few_processes_for_its_facts(machine: ShellMachine, clus
     assert {name: started.count(name) for name in sorted(set(started))} == {
         "busctl": 6,
         "find": 2,
-        "grep": 2,
+        "grep": 3,
         "ip": 1,
         "rpm": 3,
         "sha256sum": 3,
-        "systemctl": 2,
+        "systemctl": 1,
     }
 
 

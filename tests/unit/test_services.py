@@ -19,7 +19,7 @@ from desired import keepalived
 from desired.paths import LAST_GOOD, STATE
 from desired.textfile import TextFile
 from desired.unit import Unit, needs_restart, reads
-from facts.services import ABSENT, ServiceStates, UnitState, UnitStates
+from facts.services import UnitState, UnitStates, unit_state
 from operations import files, services
 from operations.services import PackageChange
 from tests.unit.clusters import make_cluster
@@ -502,11 +502,12 @@ def test_a_unit_of_an_earlier_deploy_is_stopped_and_its_files_go(host: ServiceHo
     assert host.written("calls")[-1] == "daemon-reload"
     assert list(host.machine.path("/etc/systemd/system").iterdir()) == []
     assert host.present([A])["fingerprint"] == host.present([A])["good"] == []
+    host.machine.run(files.pruned, files=[], kept=[])
     assert host.machine.commands(services.absent, units=["logstash"]) == []
 
 
-def test_a_unit_that_is_absent_is_left_alone(host: ServiceHost) -> None:
-    assert host.machine.fact(ServiceStates, units=["logstash"])["logstash"]["active"] is False
+def test_a_unit_that_the_deploy_has_not_put_there_is_left_alone(host: ServiceHost) -> None:
+    host.machine.write("/etc/systemd/system/logstash.service", "theirs\n")
     assert host.machine.commands(services.absent, units=["logstash"]) == []
 
 
@@ -541,9 +542,7 @@ def test_a_keepalived_that_has_just_started_is_not_reloaded_before_any_startup_d
     host.machine.program(
         "sleep", f"{sleep}; [ $(ps | tail -n 1) -lt 2 ] || sed -i s/start$/running/ {host.root}/substate"
     )
-    host.machine.sh(services.activation_script(unit, [], UnitState(
-        service=ABSENT, fingerprint=[], package="", files={}, good=[]
-    )))  # fmt: skip
+    host.machine.sh(services.activation_script(unit, [], unit_state(unit.name, {})))
     first, *others = host.written("reloads")
     assert first == f"reload-or-restart at {reloaded_at}"
     assert bool(others) is not comes_up

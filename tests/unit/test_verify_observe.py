@@ -264,7 +264,8 @@ class Nodes:
         self.facts = {
             "Machine": {"os": {"VERSION_ID": "8.10"}, "root": "yes", "nftables": True},
             "UnitStates": {
-                name: {"service": f"{name}'s state"} for name in ("logstash", "keepalived", "firewalld")
+                name: {"service": f"{name}'s state", "condition": f"{name}'s condition"}
+                for name in ("logstash", "keepalived", "firewalld")
             },
             **facts,
         }
@@ -327,10 +328,10 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
             "firewalld": "firewalld's state",
         },
         "units": {
-            "logstash": {"service": "logstash's state"},
-            "keepalived": {"service": "keepalived's state"},
+            name: {"service": f"{name}'s state", "condition": f"{name}'s condition"}
+            for name in ("logstash", "keepalived")
         },
-        "conditions": "UnitConditions",
+        "conditions": {name: f"{name}'s condition" for name in ("logstash", "keepalived", "firewalld")},
         "pipeline_files": "MatchingFiles",
         "heartbeat": "FileAge",
         "peers": "HeardPeers",
