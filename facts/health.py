@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import shlex
 from typing import Any, TypedDict
 
@@ -33,79 +34,99 @@ class HealthState(TypedDict):
 
 
 def parse_health(output: list[str]) -> HealthState:
-    """A line `missing WHAT`; or `inputs ID…`, and each line of the script after its address and a tab.
+    """A line `missing WHAT`; or `addresses ADDRESS…`, `inputs ID…`, what the health service says after `service` and a tab,
+    and after a line `--` what the script says.
 
-    An input without a verdict counts as down, with the script's last line as the message. Where the script finds it
-    up, or its port refused, what the health service says of it counts (lines after `service` and a tab): the service has
-    looked for longer, and knows a firewall that rejects from a port at which nobody listens.
+    An input without a verdict counts as down, with the script's last other line as the message. Where the script finds it
+    up, or its port refused, what the health service says of it counts: the service has looked for longer, and knows a
+    firewall that rejects from a port at which nobody listens.
     """
     health = HealthState(missing=None, checks=[])
+    addresses: list[str] = []
     inputs: list[str] = []
-    lines: dict[str, list[str]] = {}
-    for line in output:
-        if line.startswith("missing "):
-            health["missing"] = line.removeprefix("missing ")
-        elif line.startswith("inputs "):
-            inputs = line.split()[1:]
-        elif "\t" in line:
-            source, text = line.split("\t", 1)
-            lines.setdefault(source, []).append(text)
-    service = {(check["address"], check["input"]): check for check in _verdicts(lines.pop("service", []))}
-    for address, texts in lines.items():
-        by_input = {check["input"]: check for check in _verdicts(texts)}
+    service: dict[tuple[str, str], Check] = {}
+    script: dict[tuple[str, str], Check] = {}
+    last = "it says nothing"
+    lines = iter(output)
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        if kind == "missing":
+            health["missing"] = rest
+        elif kind == "addresses":
+            addresses = rest.split()
+        elif kind == "inputs":
+            inputs = rest.split()
+        elif line == "--":
+            break
+        elif said := _verdict(line.removeprefix("service\t")):
+            service[said["address"], said["input"]] = said
+    for line in lines:
+        found = _verdict(line)
+        if found and found["address"] in addresses:
+            script[found["address"], found["input"]] = found
+        else:
+            last = line
+    for address in addresses:
         for name in inputs:
-            check = by_input.get(name) or Check(
-                address=address, input=name, state="down", reason="script_failed", message=texts[-1]
+            check = script.get((address, name)) or Check(
+                address=address, input=name, state="down", reason="script_failed", message=last
             )
-            said = service.get((address, name), check)
-            doubted = check["reason"] == "nobody_listens" and said["reason"] == "probe_refused"
+            by_service = service.get((address, name), check)
+            doubted = check["reason"] == "nobody_listens" and by_service["reason"] == "probe_refused"
             if check["state"] == "up" or doubted:
-                check = said
+                check = by_service
             health["checks"].append(check)
     return health
 
 
-def _verdicts(lines: list[str]) -> list[Check]:
-    """Those of the lines that are a verdict in JSON; others are what a program says when it fails."""
-    verdicts = []
-    for line in lines:
-        try:
-            found: Any = json.loads(line)
-            verdicts.append(
-                Check(
-                    address=found["address"],
-                    input=found["input"],
-                    state=found["state"],
-                    reason=found.get("reason"),
-                    message=found["message"],
-                )
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return verdicts
+def _verdict(line: str) -> Check | None:
+    """The verdict in a line of JSON; None for what a program says when it fails."""
+    try:
+        found: Any = json.loads(line)
+        return Check(
+            address=found["address"],
+            input=found["input"],
+            state=found["state"],
+            reason=found.get("reason"),
+            message=found["message"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+# Any version of the script has such a `main`: `verify.py` looks at a cluster before it is upgraded, too.
+_ASK = """\
+import sys, threading
+sys.dont_write_bytecode = True
+sys.path.insert(0, "{folder}")
+import {module} as script
+for address in sys.argv[1].split(","):
+    threading.Thread(target=script.main, args=(["--json", address] + sys.argv[2:],)).start()"""
 
 
 class HealthChecks(FactBase[HealthState | None]):
     """The health script's verdicts on these inputs at each of these addresses, run as this user, with what the health
     service has in its file `reasons`. Needs root.
 
-    Addresses are asked at the same time, by one process each. For example:
+    One process asks all addresses at the same time, in a thread each. For example:
     `{"missing": None, "checks": [{"address": "192.0.2.11", "input": "udp-5514", "state": "up", …}]}`.
     """
 
     def command(
         self, python: str, script: str, user: str, addresses: list[str], inputs: list[str], reasons: str
     ) -> str:
+        folder, name = posixpath.split(script)
+        ask = _ASK.format(folder=folder, module=name.removesuffix(".py"))
         return (
             # The shell leaves `~USER` alone where there is no such user.
             f"home=~{user}; if [ \"$home\" = '~{user}' ]; then echo missing user {user}; "
             f"elif ! test -f {script}; then echo missing {script}; "
             f"elif ! test -x {python}; then echo missing {python}; "
-            f"else cd /; echo inputs {shlex.join(inputs)}; for address in {shlex.join(addresses)}; do "
-            f"runuser -u {user} -- {python} {script} --json $address {shlex.join(inputs)} 2>&1 | "
-            '{ said=; while IFS= read -r line || [ -n "$line" ]; do said=yes; printf \'%s\\t%s\\n\' $address "$line"; done; '
-            "[ $said ] || printf '%s\\tit says nothing\\n' $address; } & "
-            f"done; wait; {print_lines(reasons, 'service	')}; fi"
+            f"else cd /; echo addresses {shlex.join(addresses)}; echo inputs {shlex.join(inputs)}; "
+            f"{print_lines(reasons, 'service	')}; echo --; "
+            # -S: the script needs no packages of others, and starts faster.
+            f"runuser -u {user} -- {python} -S -c {shlex.quote(ask)} {','.join(addresses)} {shlex.join(inputs)} 2>&1 || "
+            "true; fi"
         )
 
     def process(self, output: list[str]) -> HealthState:

@@ -147,14 +147,14 @@ def _package_name(line: str) -> str:
 
 def _print_frozen(units: Iterable[str]) -> str:
     """A shell command that prints the names of the frozen units; the shell reads all of it by itself."""
-    # Control groups of version 2, and of version 1. In /proc/PID/stat the state follows the name, which may contain
-    # anything (proc(5)).
+    # Control groups of version 2, and of version 1.
     return (
         f"for unit in {shlex.join(units)}; do "
         "for group in /sys/fs/cgroup /sys/fs/cgroup/systemd; do "
         'group=$group/system.slice/$unit.service; [ -f "$group/cgroup.procs" ] || continue; frozen=; '
-        "while read -r process; do { read -r state </proc/$process/stat; } 2>/dev/null || continue; "
-        'case ${state##*)} in " T "*) frozen=yes ;; esac; done <"$group/cgroup.procs"; '
+        "while read -r process; do { while read -r key state _; do "
+        '[ "$key" = State: ] || continue; [ "$state" != T ] || frozen=yes; break; '
+        'done </proc/$process/status; } 2>/dev/null; done <"$group/cgroup.procs"; '
         '[ ! -f "$group/cgroup.events" ] || while read -r name value; do '
         '[ "$name $value" != "frozen 1" ] || frozen=yes; done <"$group/cgroup.events"; '
         '[ -z "$frozen" ] || echo $unit; done; done'

@@ -32,7 +32,6 @@ One file, standard library only, for Python 2.7 and 3.6 to 3.13.
 
 from __future__ import unicode_literals
 
-import base64
 import errno
 import io
 import json
@@ -379,6 +378,8 @@ def read_access(path):
         return Access()
     login = None
     if member(settings, "username", TEXT):
+        import base64  # here, since most clusters have no login
+
         pair = "%s:%s" % (member(settings, "username", TEXT), member(settings, "password", TEXT))
         login = "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")
     return Access(member(settings, "ca", TEXT) or None, login)

@@ -24,6 +24,7 @@ from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from cluster import Cluster, Node, RealServer
+from desired.paths import fingerprint
 from desired.textfile import TextFile
 from desired.unit import Unit
 from facts.ipvs import socket_name
@@ -217,8 +218,8 @@ class SimulatedCluster:
             ]
             packages.append(f"{unit}-1")
             sums += read
-            fingerprints += [f"== {unit}", *([f"{unit}-1", *read] if read else [])]
-        return [*shows, "--", *packages, "--", *sums, "--", "--", *fingerprints]
+            fingerprints += [f"{fingerprint(unit)}:{line}" for line in ([f"{unit}-1", *read] if read else [])]
+        return [*shows, "--", "--", *packages, "--", *sums, "--", "--", *fingerprints]
 
     def restart(self, *stages: bool) -> None:
         """Run the operation for the BACKUPs, and then for the MASTER."""

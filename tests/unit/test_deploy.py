@@ -45,7 +45,7 @@ from desired import (
     vip,
 )
 from desired.clone import Plan
-from desired.paths import VERSION_FILE, staged
+from desired.paths import VERSION_FILE, fingerprint, staged
 from desired.requirements import WRONG_PASSWORD
 from desired.units import FIREWALLD
 from facts.ipvs import socket_name
@@ -180,10 +180,11 @@ class Machine:
         ]
 
     def tell_units(self, command: str, _: str) -> list[str]:
-        names = re.findall(r"echo == (\S+);", command)
+        names = re.findall(r"(\S+)\.service", found(r"^(systemctl show .*?); echo --", command))
         paths = shlex.split(found(r"sha256sum (.*?) </dev/null", command))
         return [
             *(line for name in names for line in (*self.show(name), "")),
+            "--",
             "--",
             *(self.package(name) for name in names),
             "--",
@@ -191,7 +192,7 @@ class Machine:
             "--",
             *(f"{name}{path}" for name in names for path in self.units[name].good),
             "--",
-            *(line for name in names for line in (f"== {name}", *self.units[name].marker)),
+            *(f"{fingerprint(name)}:{line}" for name in names for line in self.units[name].marker),
         ]
 
     def tell_services(self, command: str, _: str) -> list[str]:
@@ -270,16 +271,17 @@ class Machine:
     def tell_health(self, command: str, _: str) -> list[str]:
         """The health script's verdict on each input of each node."""
         inputs = found(r"echo inputs (.*?);", command).split()
-        lines = [f"inputs {' '.join(inputs)}"]
+        addresses = found(r"echo addresses (.*?);", command).split()
+        lines = [f"addresses {' '.join(addresses)}", f"inputs {' '.join(inputs)}", "--"]
         names = {str(node.address): node.name for node in self.world.cluster.nodes}
-        for address in found(r"for address in (.*?);", command).split():
+        for address in addresses:
             up = self.world.machines[names[address]].units["logstash"].active
             verdict = {"state": "up"} if up else {"state": "down", "reason": "connection_refused"}
             if address in self.maintenance:
                 verdict = {"state": "maintenance", "reason": "maintenance"}
             for input in inputs:
                 said = {"input": input, "address": address, "message": "as it is in memory", **verdict}
-                lines.append(f"{address}\t{json.dumps(said)}")
+                lines.append(json.dumps(said))
         return lines
 
     def tell_maintenance(self, *_: str) -> list[str]:
@@ -400,8 +402,14 @@ class Machine:
         self.world.reloads.append((self.number, drained_by))
         self.rules["runtime"], self.sets["runtime"] = [*self.rules["permanent"]], {**self.sets["permanent"]}
 
+    @property
+    def units_recorded(self) -> list[str]:
+        """The entries in its record of the deploy's own units."""
+        return [f"file {path}" for path in self.files if path.startswith("/etc/systemd/system/logstash-ha-")]
+
     def lose(self, command: str, _: str) -> None:
-        self.units[found(r"disable --now (\S+);", command)] = Unit()
+        self.units[name := found(r"disable --now (\S+);", command)] = Unit()
+        self.files.pop(f"/etc/systemd/system/{name}.service", None)
 
 
 def found(pattern: str, text: str) -> str:
@@ -423,7 +431,6 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "first=yes; [ ! -s /var/lib/logstash-ha/record ]": Machine.tell_others,
     "echo inputs ": Machine.tell_health,
     "getenforce": lambda *_: ["Enforcing", "0"],
-    "DropInPaths": lambda *_: [],
     "iptables-save": lambda *_: ["end"],
     'for file in /etc/logstash/conf.d/*.conf': lambda *_: [],
     "for file in /run/keepalived-health/": lambda *_: [],
@@ -435,7 +442,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
         *(["logstash 9.1.0"] if "logstash" in machine.packages and "logstash" not in machine.says else []),
     ],
     "-maxdepth 0 -type f": Machine.tell_files,
-    "echo == ": Machine.tell_units,
+    "DropInPaths": Machine.tell_units,
     "rpm -q gpg-pubkey ||": lambda machine, *_: [*(known := ["0  key", "gpg-pubkey-1"]), "--", *(machine.has & set(known)), *known[:1]],
     "--whatprovides": Machine.tell_packages,
     "/sys/module": lambda machine, command, _: [
@@ -448,7 +455,7 @@ ANSWERS: dict[str, Callable[[Machine, str, str], list[str] | None]] = {
     "nft --file -": Machine.fill_table,
     "nft --file /etc/nftables": Machine.replace_table,
     "nft delete table": Machine.drop_table,
-    "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [*(f"sysctl {key}={value}" for key, value in machine.before.items()), *machine.metrics],
+    "done </var/lib/logstash-ha/record; fi": lambda machine, *_: [*(f"sysctl {key}={value}" for key, value in machine.before.items()), *machine.metrics, *machine.units_recorded],
     " -- test -w ": lambda machine, command, _: machine.metrics.append(found(r"grep -qsxF '(file .*?)'", command)),
     "grep -vxF 'file ": lambda machine, *_: machine.metrics.clear(),
     "echo end 10.77.0.10": lambda machine, *_: [

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from ipaddress import ip_address
 from itertools import groupby
 from pathlib import Path
@@ -113,14 +114,32 @@ def program(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
+# It gives each address its verdict only while the other is asked, too.
+CHECK = """\
+from __future__ import unicode_literals
+import json, os, threading
+lock, asked, both = threading.Lock(), [], threading.Event()
+def main(arguments):
+    option, address, first, second = arguments
+    with lock:
+        asked.append(address)
+        if len(asked) == 2:
+            both.set()
+    both.wait(10)
+    if both.is_set() and option == "--json":
+        verdict = {"input": first, "address": address, "state": "up", "message": "in pipeline main"}
+        os.write(1, (json.dumps(verdict) + "\\n").encode("ascii"))
+    raise ValueError("broke at " + second)
+"""
+
+
 def health(tmp_path: Path, **changes: str) -> Any:
     """The fact with a script that has a verdict on its first input only, for a user that exists."""
     program(tmp_path, "runuser", 'echo "$2" >>"$(dirname "$0")/users"; shift 3; exec "$@"')
-    verdict = '{"input": "%s", "address": "%s", "state": "up", "message": "in pipeline main"}'
-    script = f"[ $1 = --json ] && printf '{verdict}\\n' $3 $2; echo broke at $4 >&2; exit 1"
+    (tmp_path / "check.py").write_text(CHECK)
     arguments = {
-        "python": "/bin/sh",
-        "script": program(tmp_path, "check", script),
+        "python": sys.executable,
+        "script": str(tmp_path / "check.py"),
         "user": "nobody",
         "reasons": str(tmp_path / "reasons"),
         **changes,
@@ -135,17 +154,17 @@ def health(tmp_path: Path, **changes: str) -> Any:
     )
 
 
-def test_the_health_script_runs_once_for_an_address_as_its_user(tmp_path: Path) -> None:
-    """One process for an address, as the user. An input that it has no verdict on is down, for its last words."""
+def test_the_health_script_runs_once_for_all_addresses_as_its_user(tmp_path: Path) -> None:
+    """An input that it has no verdict on is down, for its last words."""
     seen = health(tmp_path)
     assert seen["missing"] is None
     assert sorted(tuple(check.values()) for check in seen["checks"]) == [
         ("10.0.0.1", "udp-1", "up", None, "in pipeline main"),
-        ("10.0.0.1", "udp-2", "down", "script_failed", "broke at udp-2"),
+        ("10.0.0.1", "udp-2", "down", "script_failed", "ValueError: broke at udp-2"),
         ("10.0.0.2", "udp-1", "up", None, "in pipeline main"),
-        ("10.0.0.2", "udp-2", "down", "script_failed", "broke at udp-2"),
+        ("10.0.0.2", "udp-2", "down", "script_failed", "ValueError: broke at udp-2"),
     ]
-    assert (tmp_path / "users").read_text().split() == ["nobody"] * 2
+    assert (tmp_path / "users").read_text().split() == ["nobody"]
 
 
 @pytest.mark.parametrize(
