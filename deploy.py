@@ -33,7 +33,7 @@ from operations import (
     verification,
 )
 from remote import lock, preflight, snapshot
-from verification.observe import lasting_facts, unit_files
+from verification.observe import lasting_facts
 
 preflight.prepare(host)
 
@@ -50,7 +50,7 @@ if is_node(host):
     units = managed_units(cluster, node, el, has_nftables)
     names = [unit.name for unit in units]
     lock.arm(host.state, cluster)
-    judged = lasting_facts(cluster, node, with_table, unit_files(cluster, node, el, has_nftables))
+    judged = lasting_facts(cluster, node, with_table, desired)
     snapshot.install(host, compared_facts(cluster, node, names, desired), remembered=judged.values())
     preflight.require_able_services(host, cluster, desired)
     preflight.require_all_to_know(host, cluster, desired)

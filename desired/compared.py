@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pyinfra.api import FactBase
 
 from cluster import Cluster, Node
-from desired import firewalld, nftables
+from desired import fallback, firewalld, nftables
 from desired.conflicts import others_arguments
 from desired.health import KEY, PEERS
 from desired.health_script import USER
@@ -28,6 +28,7 @@ from desired.paths import (
 )
 from desired.sysctl import kernel_settings
 from desired.textfile import TextFile, all_paths, read_by
+from desired.units import FIREWALLD
 from facts.channel import HeardPeers
 from facts.clone import Identity
 from facts.files import Files
@@ -84,7 +85,9 @@ def compared_paths(files: Iterable[TextFile]) -> list[str]:
     return [*all_paths(files), KEY]
 
 
-def unit_states(units: list[str], files: list[TextFile]) -> dict[str, Any]:
-    """The arguments of `UnitStates` for these units and the files that they read."""
-    paths = {unit: [file.path for file in read_by(files, unit)] for unit in units}
+def unit_states(units: Collection[str], files: Collection[TextFile]) -> dict[str, Any]:
+    """The arguments of `UnitStates` for these units, with the files that they read and the staged ones, and for the firewalld
+    that one of them watches: a deploy and verify.py ask the same."""
+    every = {*units, FIREWALLD} if fallback.UNIT in units else {*units}
+    paths = {unit: all_paths(read_by(files, unit)) for unit in sorted(every)}
     return {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}

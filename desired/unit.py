@@ -54,6 +54,6 @@ def needs_restart(unit: str, files: Sequence[TextFile], present: UnitState) -> b
         service["active"]
         and service["enabled"]
         and not service["stale"]
-        and present["files"] == desired
+        and all(present["files"].get(path) == sha256 for path, sha256 in desired.items())
         and present["fingerprint"] == fingerprint(unit, files, present["package"])
     )

@@ -11,11 +11,11 @@ from pyinfra.api import Host, State
 
 from cluster import Cluster, Node
 from desired import firewalld, health, health_script, logstash, nftables, sysctl
-from desired.compared import table_rules
+from desired.compared import table_rules, unit_states
 from desired.conflicts import others_arguments
 from desired.files import desired_files
-from desired.paths import LAST_GOOD, MAINTENANCE, RECORD, STATE
-from desired.textfile import TextFile, all_paths, read_by
+from desired.paths import MAINTENANCE, RECORD
+from desired.textfile import TextFile, read_by
 from desired.translation import own_table
 from desired.units import desired_units, unit_names
 from facts.batch import BatchFacts
@@ -152,7 +152,7 @@ def _read_all(host: Host, cluster: Cluster, node: Node, may_remember: bool) -> O
         return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
     el = release(host)
     with_table = el is not None and own_table(cluster, el, machine["nftables"])
-    files = unit_files(cluster, node, el, machine["nftables"]) if el else {}
+    files = list(desired_files(cluster, node, el, machine["nftables"]).values()) if el else []
     lasting = lasting_facts(cluster, node, with_table, files)
     passing = _passing_facts(cluster, el)
     seen = snapshot.remembered(host, lasting) if may_remember else {}
@@ -166,25 +166,24 @@ def _read_all(host: Host, cluster: Cluster, node: Node, may_remember: bool) -> O
     if units is None:
         return Observation(el=el, own_table=with_table, **seen)
     services = {name: unit["service"] for name, unit in units.items()}
-    with_files = {name: unit for name, unit in units.items() if name in files}
+    readers = {file.read_by for file in files}
     return Observation(
         el=el,
         own_table=with_table,
         services=services,
         conditions={name: unit["condition"] for name, unit in units.items()},
-        units=with_files if el else None,
+        units={name: unit for name, unit in units.items() if name in readers} if el else None,
         **seen,
     )
 
 
 def lasting_facts(
-    cluster: Cluster, node: Node, with_table: bool, files: dict[str, list[TextFile]]
+    cluster: Cluster, node: Node, with_table: bool, files: list[TextFile]
 ) -> dict[str, Request]:
     """What stays on a node as it is until somebody changes it, by its name in an `Observation`; `services` and
-    `conditions` are among the `units`."""
-    paths = {unit: all_paths(files.get(unit, [])) for unit in unit_names(cluster, with_table)}
+    `conditions` are among the `units`. `files` are all that the deploy writes there."""
     facts: dict[str, Request] = {
-        "units": (UnitStates, {"units": paths, "fingerprints": STATE, "good": LAST_GOOD}),
+        "units": (UnitStates, unit_states(unit_names(cluster, with_table), files)),
         "pipeline_files": (MatchingFiles, {"patterns": logstash.read_patterns(cluster)}),
         "sysctl": (Sysctl, {"keys": list(sysctl.kernel_settings(cluster, node))}),
         "selinux": (SELinux, {}),

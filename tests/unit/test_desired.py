@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from desired.compared import compared_facts
 from desired.files import desired_files
 from desired.requirements import SUPPORTED
 from desired.textfile import of_step
@@ -15,6 +16,7 @@ from desired.translation import own_table
 from desired.units import EVER_MANAGED, desired_units, managed_units, retired_units, unit_names
 from tests.unit.clusters import example
 from tests.unit.test_shapes import SHAPES
+from verification.observe import lasting_facts
 
 DEPLOY = Path(__file__).parents[2] / "deploy.py"
 
@@ -69,3 +71,17 @@ def test_a_unit_is_either_needed_or_retired(shape: str, tmp_path: Path) -> None:
         assert names == unit_names(cluster, own_table(cluster, el, has_nftables=True))
         managed = [unit.name for unit in managed_units(cluster, cluster.nodes[0], el)]
         assert sorted(managed + retired_units(names)) == sorted(EVER_MANAGED)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_fact_is_read_twice_where_a_deploy_changes_nothing(shape: str, tmp_path: Path) -> None:
+    """What verify.py's verdict needs at its end, it asks in the same words as the deploy, which then remembers the answer."""
+    cluster = example(shape, tmp_path)
+    for el in SUPPORTED:
+        node, with_table = cluster.nodes[0], own_table(cluster, el, has_nftables=True)
+        files = list(desired_files(cluster, node, el).values())
+        units = [unit.name for unit in managed_units(cluster, node, el)]
+        asked = compared_facts(cluster, node, units, files)
+        judged = lasting_facts(cluster, node, with_table, files).values()
+        every = {f"{fact.__name__} {arguments}" for fact, arguments in (*asked, *judged)}
+        assert len(every) == len({fact for fact, _ in (*asked, *judged)})
