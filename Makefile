@@ -31,7 +31,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/ready: pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet '.[dev]'
 	@touch $(VENV)/installed $@
 
 init: $(VENV)/installed  ## Write an inventory of your machines: make init DIR=~/logs NODES="stash1 stash2"

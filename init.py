@@ -9,8 +9,7 @@ An inventory that is there already is never overwritten. Exit status 0: it is wr
 import sys
 
 if __name__ == "__main__":
-    import pyinfra_cli  # noqa: F401  Makes the standard library fit for gevent, before anything else uses it.
-
+    import remote.green  # noqa: F401  before anything else uses the standard library
     from starter.command import main
 
     sys.exit(main(sys.argv[1:]))

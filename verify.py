@@ -33,20 +33,26 @@ nodes could be looked at. `verification.drift.document` describes the JSON.
 """
 
 import sys
+from importlib import import_module
 
-import pyinfra_cli  # noqa: F401  Makes the standard library fit for gevent, before anything else uses it.
+import remote.green  # noqa: F401  before anything else uses the standard library
+
+# isort: split
 from pyinfra import host, state
 from pyinfra.context import ctx_host
 
-from drills.command import main as drill
-from verification.capacity.command import main as capacity
 from verification.command import main, verify_host
-from verification.why.command import main as why
 
-SUBCOMMANDS = {"capacity": capacity, "drill": drill, "why": why}
+SUBCOMMANDS = {
+    "capacity": "verification.capacity.command",
+    "drill": "drills.command",
+    "why": "verification.why.command",
+}
 
 if ctx_host.isset():  # pyinfra runs this file for a host
     verify_host(state, host)
 elif __name__ == "__main__":
     name = next(iter(sys.argv[1:]), "")
-    sys.exit(SUBCOMMANDS[name](sys.argv[2:]) if name in SUBCOMMANDS else main(sys.argv[1:]))
+    if name in SUBCOMMANDS:
+        sys.exit(import_module(SUBCOMMANDS[name]).main(sys.argv[2:]))
+    sys.exit(main(sys.argv[1:]))

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
@@ -22,10 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from pydantic import SecretStr
 
 from cluster.errors import listed
+
+# Only where there are certificates: this module is part of each start, and to import x509 takes long.
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -90,6 +93,8 @@ def read_keystore(data: bytes, password: str) -> Keystore:
             "is PEM, and Logstash's API takes a keystore; make one of it "
             "(`openssl pkcs12 -export -in CERTIFICATE -inkey KEY -out KEYSTORE`)"
         )
+    from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+
     try:
         found = load_pkcs12(data, password.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -125,6 +130,8 @@ def _signs(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 def read_certificates(text: str) -> list[x509.Certificate]:
     """The certificates in a PEM file, in its order. Raises `ValueError` where there is none, or a broken one."""
+    from cryptography import x509
+
     found = [x509.load_pem_x509_certificate(block.encode()) for block in _CERTIFICATE.findall(text)]
     if not found:
         raise ValueError("no certificate")
@@ -168,6 +175,8 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def uncovered(certificate: x509.Certificate, names: Iterable[str]) -> str | None:
     """Of these names and addresses, the first that a certificate is not for (RFC 6125), in words; None where there is none."""
+    from cryptography import x509
+
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         hosts = [name.lower() for name in alternatives.get_values_for_type(x509.DNSName)]

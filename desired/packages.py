@@ -57,6 +57,13 @@ def has_repository(cluster: Cluster) -> bool:
     return cluster.packages == "install" and not cluster.rpms
 
 
+def needs_repository(cluster: Cluster, installed: str | None) -> bool:
+    """Whether a node with this Logstash, or without one, gets a package from a repository that can be seen from here."""
+    if not has_repository(cluster) or (cluster.repository and cluster.repository.seen_from == "nodes"):
+        return False
+    return installed is None or cluster.version not in (None, installed)
+
+
 def repository_urls(cluster: Cluster) -> list[str]:
     """The addresses of the repository's mirrors; none with a list of mirrors."""
     if cluster.repository and (cluster.repository.urls or cluster.repository.mirrorlist):

@@ -22,7 +22,7 @@ from desired.firewalld import denied_sources, fact_arguments
 from desired.health import SERVICE
 from desired.health_script import ACCESS
 from desired.majors import undecided, with_installed_major
-from desired.packages import all_packages, check_managed
+from desired.packages import all_packages, check_managed, needs_repository
 from desired.requirements import asked_modules, problems, require_root, supported_release
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
@@ -31,7 +31,7 @@ from facts.firewalld import Firewall
 from facts.machine import Machine, MachineState
 from facts.others import Others, OthersState
 from facts.packages import Packages
-from remote import repository, session
+from remote import session
 from remote.commands import read
 from remote.drain import connected_directors
 from remote.machine import known, read_machine
@@ -290,7 +290,10 @@ def _without_packages(host: Host, cluster: Cluster, node: Node, packages: dict[s
     try:
         if cluster.packages == "managed":
             check_managed(cluster, node, packages)
-        elif repository.is_needed(cluster, packages.get("logstash")):
+        elif needs_repository(cluster, packages.get("logstash")):
+            # Here: to import requests takes long, and a run that installs nothing does not need it.
+            from remote import repository
+
             repository.look_once(host.state, cluster)
     except ClusterError as error:
         return [f"{'' if str(error).startswith(node.name) else cluster_prefix(host)}{error}"]

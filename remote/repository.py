@@ -29,7 +29,7 @@ from pyinfra.api import State
 from cluster import Cluster, ClusterError
 from cluster.openpgp import SigningKeys
 from cluster.package_sources import Login
-from desired.packages import ELASTICS_KEY, has_repository, key_url, logstash_package, repository_urls
+from desired.packages import ELASTICS_KEY, key_url, logstash_package, repository_urls
 from facts.packages import parse_offered, version_key
 
 CONNECT_TIMEOUT = 5.0
@@ -45,13 +45,6 @@ Get = Callable[[str, str], IO[bytes]]
 
 _found: WeakKeyDictionary[State, dict[str, ClusterError | None]] = WeakKeyDictionary()
 _lock = RLock()
-
-
-def is_needed(cluster: Cluster, installed: str | None) -> bool:
-    """Whether a node with this Logstash, or without one, gets a package from a repository that can be seen from here."""
-    if not has_repository(cluster) or (cluster.repository and cluster.repository.seen_from == "nodes"):
-        return False
-    return installed is None or cluster.version not in (None, installed)
 
 
 def look_once(state: State, cluster: Cluster) -> None:

@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
 from pyinfra.api import Config, Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
@@ -29,6 +29,9 @@ from verification.exposed import find_exposed
 from verification.inspection import PATIENCE, inspect
 from verification.report import Delivery, Report
 from verification.show import document, documents, failure, good, show_all
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 def main(arguments: list[str]) -> int:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from typing import TYPE_CHECKING
 
 from verification.report import Delivery, Problem, Report, Status
+
+if TYPE_CHECKING:  # only where metrics are asked for: this module is part of each start
+    from prometheus_client import CollectorRegistry, Gauge
 
 NUMBERS = {Status.OK: 0, Status.WARNING: 1, Status.WRONG: 2, Status.UNKNOWN: 3}
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -116,6 +118,8 @@ def metrics_failure() -> CollectorRegistry:
 
 def write(registry: CollectorRegistry, file: Path) -> None:
     """For node_exporter's textfile collector, in one step. Raises OSError."""
+    from prometheus_client import write_to_textfile
+
     write_to_textfile(str(file), registry)
 
 
@@ -124,6 +128,8 @@ def _problems(report: Report, delivery: Delivery | None) -> list[Problem]:
 
 
 def _looked(value: int) -> CollectorRegistry:
+    from prometheus_client import CollectorRegistry, Gauge
+
     registry = CollectorRegistry()
     Gauge("logstash_ha_looked", "Whether the cluster could be looked at", registry=registry).set(value)
     return registry
@@ -137,6 +143,8 @@ class _Gauges:
         self._gauges: dict[str, Gauge] = {}
 
     def __call__(self, name: str, what: str, labels: dict[str, str], value: float) -> None:
+        from prometheus_client import Gauge
+
         gauge = self._gauges.get(name)
         if gauge is None:
             gauge = Gauge(f"logstash_ha_{name}", what, list(labels), registry=self._registry)

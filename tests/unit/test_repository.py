@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from cluster import Cluster, ClusterError
+from desired.packages import needs_repository
 from remote import repository
 from tests.certificates import Authority
 from tests.packages import COMPRESSIONS, Signer, write_repository
@@ -310,4 +311,4 @@ def test_nobody_there_and_nobody_who_answers(
 def test_it_is_looked_at_only_where_a_node_needs_something_of_it(
     make: Callable[..., Cluster], settings: dict[str, Any], installed: str | None, needed: bool
 ) -> None:
-    assert repository.is_needed(make(**settings), installed) is needed
+    assert needs_repository(make(**settings), installed) is needed
