@@ -21,14 +21,12 @@ from typing import Any
 import pytest
 
 from desired.health import MODULES
+from tests.unit.interpreters import LIMIT, Interpreter
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "files" / "check_logstash_input.py"
 SAMPLES = Path(__file__).parents[1] / "samples"
 VERSIONS = ["2.7", *(f"3.{minor}" for minor in range(6, 14))]
-LIMIT = 30.0
-"""Seconds after which a run has failed; it takes 3 at most, and Python's start on a busy machine."""
-
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -38,9 +36,12 @@ def interpreters() -> list[str]:
     found = {sys.version_info[:2]: sys.executable}
     for version in VERSIONS:
         major, minor = map(int, version.split("."))
-        for path in [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"{version}.*/bin/python"))]:
+        # pyenv's own first: what it has on PATH is a shell script, which starts slowly and may refuse.
+        for path in [*map(str, pyenv.glob(f"{version}.*/bin/python")), shutil.which(f"python{version}")]:
+            if (major, minor) in found:
+                break
             if path and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
-                found.setdefault((major, minor), path)
+                found[major, minor] = path
     return [found[key] for key in sorted(found)]
 
 
@@ -50,6 +51,11 @@ OLDEST_AND_NEWEST = sorted({INTERPRETERS[0], INTERPRETERS[-1]}, key=INTERPRETERS
 
 Verdict = dict[str, str]
 """What a line of `--json` holds."""
+
+
+BARE = {"http_proxy": "http://127.0.0.1:1"}
+"""keepalived's environment, and a proxy that must not be used."""
+_started: dict[str, Interpreter] = {}
 
 
 def run(
@@ -64,32 +70,15 @@ def run(
     `drained` is the folder of drain flags to use instead of the deploy's, `settings` the file of the service's settings, and
     `access` the one that says how to ask the API.
     """
-    command = (
-        [str(SCRIPT)]
-        if drained is None and settings is None and access is None
-        else [
-            "-B",
-            "-c",
-            f"""\
-import sys
-sys.path.insert(0, {str(SCRIPT.parent)!r})
-import check_logstash_input as script
-script.DRAINED = {str(drained)!r}
-script.SETTINGS = {str(settings)!r}
-script.ACCESS = {str(access)!r}
-sys.exit(script.main(sys.argv[1:]))
-""",
-        ]
-    )
-    done = subprocess.run(
-        [python, *command, *arguments],
-        cwd="/",
-        env={"http_proxy": "http://127.0.0.1:1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    if python not in _started:
+        _started[python] = Interpreter(python, SCRIPT, BARE)
+    names = {"DRAINED": drained, "SETTINGS": settings, "ACCESS": access}
+    changed = {name: str(path) for name, path in names.items() if path}
+    return judged(arguments, _started[python].run(*arguments, **changed))
+
+
+def judged(arguments: tuple[str, ...], done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
+    """As `run`, of a run that has ended."""
     assert done.stderr == b"", done.stderr
     printed = done.stdout.decode("ascii")
     assert printed.endswith("\n")
@@ -475,6 +464,18 @@ def test_a_refused_connection_is_down() -> None:
     for verdict in verdicts("127.0.0.1", "udp-5514"):
         assert (verdict["state"], verdict["reason"]) == ("down", "refused")
         assert verdict["message"].startswith("connection refused: Logstash is stopped")
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_the_file_is_a_program(python: str) -> None:
+    """The other tests run it in an `Interpreter`."""
+    arguments = ("127.0.0.1", "udp-5514")
+    done = subprocess.run(
+        [python, str(SCRIPT), *arguments], cwd="/", env=BARE, capture_output=True, timeout=LIMIT, check=False
+    )
+    status, line = judged(arguments, done)
+    assert status == 1
+    assert line.startswith("udp-5514 at 127.0.0.1 is down: connection refused")
 
 
 def test_a_connection_that_is_not_accepted_in_time_is_down() -> None:

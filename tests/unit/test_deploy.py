@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ class Machine:
         return [line for heading, fact in facts for line in (heading, *self.answer(fact))]
 
     def tell_files(self, command: str, _: str) -> list[str]:
-        paths = shlex.split(found(r"^find (.*?) -maxdepth", command))
+        paths = words(found(r"^find (.*?) -maxdepth", command))
         there = {path: self.files[path] for path in paths if path in self.files}
         return [
             *(
@@ -181,7 +182,7 @@ class Machine:
 
     def tell_units(self, command: str, _: str) -> list[str]:
         names = re.findall(r"(\S+)\.service", found(r"^(systemctl show .*?); echo --", command))
-        paths = shlex.split(found(r"sha256sum (.*?) </dev/null", command))
+        paths = words(found(r"sha256sum (.*?) </dev/null", command))
         return [
             *(line for name in names for line in (*self.show(name), "")),
             "--",
@@ -416,6 +417,12 @@ def found(pattern: str, text: str) -> str:
     match = re.search(pattern, text, re.MULTILINE)
     assert match, f"no {pattern} in {text}"
     return match[1]
+
+
+@cache
+def words(text: str) -> tuple[str, ...]:
+    """The words of a command, as the shell has them: the same commands are read again and again, and shlex is slow."""
+    return tuple(shlex.split(text))
 
 
 def refuse(*_: object) -> None:

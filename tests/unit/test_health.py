@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.interpreters import LIMIT
 from tests.unit.test_check_script import (
     INTERPRETERS,
-    LIMIT,
     OK_8,
     OLDEST_AND_NEWEST,
     ROOT,

@@ -16,8 +16,9 @@ import pytest
 from desired import health, keepalived, reload
 from desired.files import desired_files
 from tests.unit.clusters import make_cluster
+from tests.unit.interpreters import LIMIT
 from tests.unit.judges import debian
-from tests.unit.test_check_script import INTERPRETERS, LIMIT, OLDEST_AND_NEWEST, ROOT
+from tests.unit.test_check_script import INTERPRETERS, OLDEST_AND_NEWEST, ROOT
 from tests.unit.test_health import Running, running
 from tests.until import until
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_check_script import INTERPRETERS, LIMIT, ROOT
+from tests.unit.interpreters import LIMIT
+from tests.unit.test_check_script import INTERPRETERS, ROOT
 from tests.until import until
 
 SCRIPT = ROOT / "files" / "release_vips.py"
