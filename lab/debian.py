@@ -39,14 +39,36 @@ JAVA = {
 SYSTEM = "system.tar"
 """The name of the base system in the folder of `fetch_debian`."""
 
-SEMODULE = "/usr/sbin/semodule"
-NO_POLICY = (
-    f'--essential-hook=chroot "$1" dpkg-divert --quiet --local --rename --add {SEMODULE}',
-    f'--essential-hook=ln -s /bin/true "$1{SEMODULE}"',
-    f'--customize-hook=rm "$1{SEMODULE}"',
-    f'--customize-hook=chroot "$1" dpkg-divert --quiet --local --rename --remove {SEMODULE}',
-)
+
+def _without(program: str) -> tuple[str, ...]:
+    """What lets `bootstrap` install packages whose scripts run a program, without what it does."""
+    return (
+        f'--essential-hook=chroot "$1" dpkg-divert --quiet --local --rename --add {program}',
+        f'--essential-hook=ln -s /bin/true "$1{program}"',
+        f'--customize-hook=rm "$1{program}"',
+        f'--customize-hook=chroot "$1" dpkg-divert --quiet --local --rename --remove {program}',
+    )
+
+
+NO_POLICY = _without("/usr/sbin/semodule")
 """What keeps Debian's package from compiling a policy of 300 modules: an image gets a policy of those that it needs."""
+
+COMPILED_ONCE = (
+    *_without("/usr/bin/py3compile"),
+    '--customize-hook=chroot "$1" python3 -m compileall -q /usr/lib/python3/dist-packages',
+)
+"""What compiles Python's modules at the end, in one process: each package would start several."""
+
+UNREAD = "/usr/share/doc /usr/share/locale /usr/share/man"
+NO_DOCUMENTATION = (
+    # As an option `--dpkgopt`, mmdebstrap would also filter each package with a Python program, which costs as much as
+    # all that dpkg unpacks.
+    '--setup-hook=mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && '
+    f'for folder in {UNREAD}; do echo "path-exclude=$folder/*"; done >"$1/etc/dpkg/dpkg.cfg.d/lab"',
+    # The essential packages were unpacked without dpkg before.
+    f'--customize-hook=cd "$1" && for folder in {UNREAD}; do find ".$folder" -mindepth 1 -delete; done',
+)
+"""What keeps out of the guests what nobody reads there."""
 
 MERGED_USR = {"bullseye": ("--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh",)}
 """What makes /bin, /lib and /sbin links to folders of /usr, as they are on EL. Later suites do it themselves."""
@@ -64,7 +86,7 @@ def fetch_debian(cache: Path, suite: str, progress: Callable[[str], None]) -> Pa
     EL, where Debian's mirrors no longer have it.
     """
     names = ",".join((*PACKAGES, *LIBRARIES, *FURTHER_PACKAGES[suite]))
-    options = (*NO_POLICY, *MERGED_USR.get(suite, ()))
+    options = (*NO_POLICY, *COMPILED_ONCE, *NO_DOCUMENTATION, *MERGED_USR.get(suite, ()))
     target = cache / f"debian-{suite}-{content_key(names, *repackaged(suite), *options)}"
     if target.exists():
         return target
@@ -77,7 +99,6 @@ def fetch_debian(cache: Path, suite: str, progress: Callable[[str], None]) -> Pa
             suite,
             folder / SYSTEM,
             *("--variant=minbase", f"--include={names}", "--dpkgopt=force-unsafe-io"),
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")),
             *options,
             f"--customize-hook={download} {' '.join(repackaged(suite))}",
         )
