@@ -16,6 +16,7 @@ from unittest.mock import Mock
 import pytest
 
 from lab.standin.logstash_standin import health
+from lab.standin.logstash_standin.agent import Agent, ManagedPipeline
 from lab.standin.logstash_standin.version import Version
 from tests.series import load
 from tests.standin.standin_process import ADDRESS, MakeStandin, Standin, free_port, refused
@@ -318,3 +319,12 @@ def test_a_report_agrees_with_itself_where_an_output_blocks_while_it_is_made() -
     report = health.report(Mock(version=Version(8, 19, 18), managed={"main": managed}))
     group = report["indicators"]["pipelines"]
     assert {report["status"], group["status"], group["indicators"]["main"]["status"]} == {"green"}
+
+
+def test_an_answer_is_not_changed_by_a_pipeline_that_is_removed_meanwhile() -> None:
+    """The API's thread may be in the midst of it."""
+    agent = object.__new__(Agent)
+    answering = ManagedPipeline(start_attempted=True)
+    agent.managed, agent.ghosts = {"main": answering}, {}
+    agent._leave_ghost("main")
+    assert (agent.managed, agent.ghosts["main"].listed_inputs, answering.listed_inputs) == ({}, 0, None)

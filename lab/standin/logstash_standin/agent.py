@@ -3,7 +3,7 @@
 import signal
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -236,9 +236,9 @@ class Agent:
         self._leave_ghost(id)
 
     def _leave_ghost(self, id: str) -> None:
-        managed = self.managed.pop(id)
-        managed.listed_inputs = 0
-        self.ghosts[id] = managed
+        # A copy, since the API may just be answering about the pipeline; and at any time it is one of the two.
+        self.ghosts[id] = replace(self.managed[id], listed_inputs=0)
+        del self.managed[id]
 
     def _list_inputs(self, pipeline: Pipeline, managed: ManagedPipeline, seconds: float) -> None:
         """Create the plugins of a pipeline, which takes so long: the API lists one input after the other."""
