@@ -9,25 +9,21 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LAB = ("tests/lab/", "tests/drills/")
-SECOND_LAB = "tests/lab/test_5"
-"""From this file on, tests need a lab of their own, which the others then need not wait for: both halves take as long."""
 CACHED = "tests/namespace/"
 NICE = 10
 """How much the tests that need no lab give way (nice(2)): those in the lab take longer, one after the other, and the others fit
 in between."""
 
 
-class TwoLabs(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Those in the lab run in two processes, with a lab each. As the largest scopes they are the first that xdist hands out."""
+class LabInOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Those in the lab run in one process. As the largest scope they are the first that xdist hands out."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if not nodeid.startswith(LAB):
-            return nodeid
-        return "first lab" if nodeid < SECOND_LAB else "second lab"
+        return "lab" if nodeid.startswith(LAB) else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoLabs:
-    return TwoLabs(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOneProcess:
+    return LabInOneProcess(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if hasattr(item.config, "workerinput"):
-        os.setpriority(os.PRIO_PROCESS, 0, 0 if item.nodeid.startswith(LAB) else NICE)
+    if hasattr(item.config, "workerinput") and item.nodeid.startswith(LAB):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def pytest_configure(config: pytest.Config) -> None:

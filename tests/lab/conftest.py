@@ -248,8 +248,8 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def fresh() -> Iterator[Cluster]:
-    """Guests of three versions of Enterprise Linux, that nobody has deployed to. Each process of xdist has its own."""
-    lab = Lab(ROOT / "-".join([".lab-test", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])]))
+    """Guests of three versions of Enterprise Linux, that nobody has deployed to."""
+    lab = Lab(ROOT / ".lab-test")
     lab.down()
     try:
         lab.up(nodes=3, el=(9, 10, 7), logstash_delay=2.0, progress=lambda text: None)
