@@ -22,6 +22,17 @@ _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
+_FIELDS = {
+    **dict.fromkeys(("version", "short", "description", "UNUSED", "target"), "s"),
+    "services": "as",
+    "ports": "a(ss)",
+    "icmp_blocks": "as",
+    "masquerade": "b",
+    "forward_ports": "a(ssss)",
+    **dict.fromkeys(("interfaces", "sources", "rules_str", "protocols"), "as"),
+}
+"""A zone's settings as a tuple: its first parts, and their types."""
+
 
 class SourceZone(TypedDict):
     """A zone that sources are bound to. None where a configuration does not have the zone."""
@@ -111,7 +122,7 @@ def parse_firewall(output: list[str]) -> FirewallState | None:
             else:
                 sets[name] = SetState(runtime=_array(now), permanent=_array(later))
         of_own, of_own_later = zones[own]
-    except (KeyError, StopIteration, ValueError):
+    except (IndexError, KeyError, StopIteration, ValueError):
         return None
     if of_own is None or of_own_later is None:
         return None
@@ -146,31 +157,35 @@ def _zone_state(zone: _Zone) -> ZoneState:
 
 
 def _settings(answer: str) -> _Settings | None:
-    """From a (sssbsasa(ss)asba(ssss)asasasasa(ss)b), a zone's settings in firewalld.dbus(5), which are the same in firewalld
-    0.6 and 2.3. None where it has answered with an error. Raises StopIteration and ValueError."""
+    """From a zone's settings in firewalld.dbus(5): an a{sv} without what is empty, or a tuple, which is the same in firewalld 0.6
+    and 2.3. None where it has answered with an error. Raises StopIteration and ValueError."""
     if answer == "-":
         return None
     rest = iter(_values(answer))
 
-    def several(width: int) -> list[list[str]]:
-        return [[next(rest) for _ in range(width)] for _ in range(int(next(rest)))]
+    def read(kind: str) -> list[list[str]]:
+        several = kind.startswith("a")
+        width = kind.count("s") if several else 1
+        return [[next(rest) for _ in range(width)] for _ in range(int(next(rest)) if several else 1)]
 
-    def strings() -> list[str]:
-        return [text for (text,) in several(1)]
+    if answer.startswith("a{sv}"):
+        fields = {next(rest): read(next(rest)) for _ in range(int(next(rest)))}
+    else:
+        fields = {name: read(kind) for name, kind in _FIELDS.items()}
 
-    *_, target = [next(rest) for _ in range(5)]  # after the version, two texts and a word that has no use
-    _services, ports, _icmp_blocks, _masquerading = strings(), several(2), strings(), next(rest)
-    forwards, _interfaces, sources, rules, protocols = several(4), strings(), strings(), strings(), strings()
+    def strings(name: str) -> list[str]:
+        return [" ".join(words) for words in fields.get(name, [])]
+
     openings = ZoneOpenings(
-        target=target,
-        ports=[" ".join(port) for port in ports],
-        protocols=protocols,
+        target=strings("target")[0],
+        ports=strings("ports"),
+        protocols=strings("protocols"),
         forwards=[
             f"{port} {protocol} to {':'.join(part for part in (address, to) if part)}"
-            for port, protocol, to, address in forwards
+            for port, protocol, to, address in fields.get("forward_ports", [])
         ],
     )
-    return _Settings(openings, sources, rules)
+    return _Settings(openings, strings("sources"), strings("rules_str"))
 
 
 def _array(answer: str) -> list[str] | None:
@@ -232,11 +247,20 @@ def _find_zones(interface: str, others: Iterable[str]) -> list[str]:
     ]
 
 
+# Where a zone in force has no rule, port or source left, firewalld 0.9 and later put into the tuple of `getZoneSettings` what
+# it had at firewalld's start. Only those before know no other method.
+_NOW_ZONE = " || ".join(
+    f"{_CALL} {_NAME}{method} s $name 2>/dev/null"
+    for method in (".zone getZoneSettings2", " getZoneSettings")
+)
+_NOW_SET = f"{_CALL} {_NAME}.ipset getEntries s $name 2>/dev/null"
+
+
 def _read_both(now: str, find: str, later: str) -> str:
-    """A shell command that prints an answer about `name` from each configuration. That of the next start has an object for
-    it, whose path the method `find` tells."""
+    """A shell command that prints an answer about `name` from each configuration: by the command `now`, and by the method `later`
+    of the object that the next start's configuration has for it, whose path the method `find` tells."""
     return (
-        f"{_CALL} {_NAME}{now} s $name 2>/dev/null || echo -; "
+        f"{now} || echo -; "
         f'{{ kept=$({_CALL}/config {_NAME}.config {find} s $name 2>/dev/null) && kept=${{kept#*\\"}} '
         f'&& busctl call {_NAME} "${{kept%\\"}}" {_NAME}.config{later}; }} || echo -'
     )
@@ -287,9 +311,9 @@ class Firewall(FactBase[FirewallState | None]):
             # Rich rules have such an element, too.
             '[ -z "$file" ] || { found=; while read -r line; do case $line in *"<source"*) found=yes; break ;; esac; done',
             '2>/dev/null <$file; [ -n "$found" ] || continue; };',
-            f'echo "{_HEADING}zone $name"; {_read_both(" getZoneSettings", "getZoneByName", ".zone getSettings")}; done',
+            f'echo "{_HEADING}zone $name"; {_read_both(_NOW_ZONE, "getZoneByName", ".zone getSettings")}; done',
             f'&& for name in {" ".join(sets)}; do echo "{_HEADING}set $name";',
-            f"{_read_both('.ipset getEntries', 'getIPSetByName', '.ipset getEntries')}; done",
+            f"{_read_both(_NOW_SET, 'getIPSetByName', '.ipset getEntries')}; done",
             f"&& echo '{_HEADING}direct' && {_CALL} {_NAME}.direct getAllRules",
             # Nor has a firewalld any that could not load them.
             f"&& {{ [ -e {_DIRECT} ] && {_CALL}/config {_NAME}.config.direct getAllRules 2>/dev/null || echo 'a(sssias) 0'; }}",

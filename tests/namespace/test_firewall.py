@@ -200,6 +200,25 @@ def test_zones_that_only_sources_are_bound_to_are_read_with_what_they_open(machi
     assert [*machine.fact(Firewall, interface="eth0")["openings"]] == ["public"]
 
 
+def test_what_is_gone_from_the_running_firewall_is_not_read_as_there(machine: FirewalldMachine) -> None:
+    """All that there was at firewalld's start: it still tells that in one of its two ways to tell a zone."""
+    rule = "rule protocol value=vrrp accept"
+    for option in ("--add-port=9600/tcp", "--add-source=192.0.2.0/24", f"--add-rich-rule='{rule}'"):
+        assert machine.sh(f"firewall-cmd --permanent --zone=internal {option}").returncode == 0
+    machine.restart()
+    started = machine.fact(Firewall, interface="eth0")["source_zones"]["internal"]
+    assert started["runtime"] == started["permanent"] == ['rule protocol value="vrrp" accept']
+    for option in ("--remove-port=9600/tcp", f"--remove-rich-rule='{rule}'"):
+        assert machine.sh(f"firewall-cmd --zone=internal {option}").returncode == 0
+    found = machine.fact(Firewall, interface="eth0")
+    assert found["source_zones"]["internal"]["runtime"] == []
+    assert found["openings"]["internal"]["runtime"]["ports"] == []
+    assert found["openings"]["internal"]["permanent"]["ports"] == ["9600 tcp"]
+    for option in ("--remove-port=9600/tcp", "--remove-source=192.0.2.0/24", f"--remove-rich-rule='{rule}'"):
+        assert machine.sh(f"firewall-cmd --permanent --zone=internal {option}").returncode == 0
+    machine.restart()
+
+
 def test_a_rule_that_firewalld_cant_load_leaves_it_failed_and_we_see_it(machine: FirewalldMachine) -> None:
     """The exit status by which keepalived's drop-in waits, and what verify.py reads."""
     direct = machine.root / "etc/firewalld/direct.xml"

@@ -33,9 +33,16 @@ from tests.until import until
 
 ACTIVE = 'a{sa{sas}} 2 "internal" 1 "interfaces" 1 "eth9" "dmz" 1 "interfaces" 2 "eth00" "eth0"'
 BUSCTL = """\
+sources() {
+    case $1 in *dmz) printf '1 "192.0.2.9"' ;; *internal | *later) printf '1 "192.0.2.0/24"' ;; *) printf 0 ;; esac
+}
+settings2() {
+    printf 'a{sv} 5 "target" s "default" "forward" b true "ports" a(ss) 1 "1" "tcp" "sources" as %s' "$(sources $1)"
+    printf ' "rules_str" as 1 "rule of %s"\\n' "$1"
+}
 settings() {
     printf '(sssbsasa(ss)asba(ssss)asasasasa(ss)b) "" "" "" false "default" 0 1 "%s" "tcp" 0 false 0 0 ' $1
-    case $2 in *dmz) printf '1 "192.0.2.9"' ;; *internal | *later) printf '1 "192.0.2.0/24"' ;; *) printf 0 ;; esac
+    sources $2
     printf ' 1 "rule of %s" 0 0 false\\n' "$2"
 }
 case "$*" in
@@ -45,6 +52,7 @@ case "$*" in
 *getZoneByName*gone) exit 1 ;;
 *getZoneByName*) echo "o \\"/of/$7\\"" ;;
 *getZoneSettings*later) exit 1 ;;
+*getZoneSettings2*) settings2 "$7" ;;
 *getZoneSettings*) settings 1 "$7" ;;
 *getSettings) settings 2 "$3" ;;
 *getAllRules) echo "a(sssias) 0" ;;
@@ -55,11 +63,15 @@ OPENED: list[ZoneOpenings] = [
 ]
 
 
-@pytest.mark.parametrize(("interface", "zone"), [("eth0", "dmz"), ("eth1", "public")])
+@pytest.mark.parametrize(
+    ("interface", "zone", "old"),
+    [("eth0", "dmz", False), ("eth1", "public", False), ("eth1", "public", True)],
+)
 def test_rules_are_those_of_the_zone_of_the_interface(
-    machine: ShellMachine, interface: str, zone: str
+    machine: ShellMachine, interface: str, zone: str, old: bool
 ) -> None:
-    machine.program("busctl", BUSCTL)
+    """EL 7's firewalld gives a zone's settings as a tuple alone."""
+    machine.program("busctl", BUSCTL.replace(") settings2", ") exit 1; settings2") if old else BUSCTL)
     assert machine.fact(Firewall, interface=interface) == {
         "state": "RUNNING",
         "zone": zone,
@@ -124,10 +136,10 @@ def test_zones_are_read_with_few_processes(machine: ShellMachine) -> None:
         "later": {"runtime": None, "permanent": OPENED[1]},
     }
     assert found["source_zones"]["later"]["sources"] == ["192.0.2.0/24"]
-    assert len(calls.read_text().split()) == 3 + 3 + 3 + 2 + 3 + 1
+    assert len(calls.read_text().split()) == 3 + 3 + 3 + 2 + 4 + 1
     machine.write("/etc/firewalld/direct.xml", "<direct>\n</direct>")
     assert machine.fact(Firewall, interface="eth7", others=["eth1"]) == found
-    assert len(calls.read_text().split()) == 15 + 16
+    assert len(calls.read_text().split()) == 16 + 17
 
 
 def test_units_are_read_with_their_files_whatever_the_names(machine: ShellMachine) -> None:

@@ -117,7 +117,12 @@ settings() { # of a zone in a configuration, with the file that has its sources
     read -r target 2>/dev/null <target-$2 || target=default
     sources=0
     [ ! -s $3 ] || sources=$(sed -n "s/^$2 //p" $3 | quoted)
-    echo "(sssbsasa(ss)asba(ssss)asasasasa(ss)b) \"\" \"\" \"\" false \"$target\" 0 0 0 false 0 0 $sources $(strings $1-$2) 0 0 false"
+    rules=$(strings $1-$2)
+    if [ $1 = runtime ]; then
+        echo "a{sv} 3 \"target\" s \"$target\" \"sources\" as $sources \"rules_str\" as $rules"
+    else
+        echo "(sssbsasa(ss)asba(ssss)asasasasa(ss)b) \"\" \"\" \"\" false \"$target\" 0 0 0 false 0 0 $sources $rules 0 0 false"
+    fi
 }
 fill() { # a set with entries, which may not overlap
     set=$1
@@ -162,7 +167,7 @@ case "$verb $object $call" in
         print ""
     }' zone sources ;;
 "call   getDefaultZone") echo 's "public"' ;;
-"call   getZoneSettings") settings runtime $2 sources ;;
+"call  .zone getZoneSettings2") settings runtime $2 sources ;;
 "call /config .config getZoneByName") echo "o \"$top/config/zone/$2\"" ;;
 "call /config/zone/"*" .config.zone getSettings") settings permanent ${object##*/} kept-sources ;;
 "call  .direct getAllRules" | "call /config .config.direct getAllRules")
