@@ -224,7 +224,6 @@ def _direct_rules(values: list[str]) -> list[str]:
     return rules
 
 
-# Answers are such as `s "public"` and `o "/org/fedoraproject/…"`; between their quotes nothing is escaped.
 def _find_zones(interface: str, others: Iterable[str]) -> list[str]:
     """Lines of shell that set `own` to the zone of `interface`, `more` to those of `others`, and `bound` to those that have
     sources: names in quotes."""
@@ -256,6 +255,7 @@ _NOW_ZONE = " || ".join(
 _NOW_SET = f"{_CALL} {_NAME}.ipset getEntries s $name 2>/dev/null"
 
 
+# A path is such as `o "/org/fedoraproject/…"`: between its quotes nothing is escaped.
 def _read_both(now: str, find: str, later: str) -> str:
     """A shell command that prints an answer about `name` from each configuration: by the command `now`, and by the method `later`
     of the object that the next start's configuration has for it, whose path the method `find` tells."""

@@ -10,7 +10,7 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from rich.console import Console
 from rich.text import Text
 
-from cluster import Cluster, cluster_prefix
+from cluster import Cluster, cluster_name, cluster_prefix
 from remote.commands import log_error
 from remote.session import members_in_run
 from verification.finding import several
@@ -44,7 +44,7 @@ def verified(cluster: Cluster) -> Generator[FunctionCommand]:
             f"{host.print_prefix}the cluster is not verified, because {', '.join(failed)} has failed; "
             "fix that and run the deploy again"
         )
-    elif reason := _verify(state, cluster, left_out, cluster_prefix(host)):
+    elif reason := _verify(state, host, cluster, left_out):
         yield FunctionCommand(_fail, (reason,), {})
     else:
         host.noop("the cluster is whole")
@@ -57,14 +57,14 @@ def _is_last(state: State, host: Host, in_run: list[Host]) -> bool:
     return all(member.name in come for member in in_run if member in state.active_hosts)
 
 
-def _verify(state: State, cluster: Cluster, left_out: list[str], prefix: str) -> str:
+def _verify(state: State, host: Host, cluster: Cluster, left_out: list[str]) -> str:
     """Print the table, after the cluster's name where there are several; why it is not whole, or nothing where it is."""
     try:
         report = inspect(state, cluster, {}, left_out)
         # Where pyinfra's own lines go: its standard output may be a JSON document.
         console = Console(stderr=True, highlight=False)
-        if prefix:
-            console.print(Text(prefix.rstrip(": "), "bold"))
+        if cluster_prefix(host):
+            console.print(Text(cluster_name(host), "bold"))
         show(console, report, None)
     except Exception as error:  # pyinfra would end without results
         return f"the cluster can't be verified: {type(error).__name__}: {error}"
