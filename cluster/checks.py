@@ -20,6 +20,7 @@ from cluster.plugins import (
     release_of,
     tls_options,
 )
+from cluster.queues import persisted_queues
 from cluster.types import Address, Network
 
 if TYPE_CHECKING:
@@ -465,6 +466,7 @@ def _check_logstash(cluster: Cluster) -> None:
             "later, or take it out"
         )
     _check_pipeline_settings(cluster)
+    _check_queues(cluster)
     _check_monitors(cluster)
     _check_defined_inputs(cluster)
 
@@ -540,6 +542,19 @@ def _check_pipeline_settings(cluster: Cluster) -> None:
                     f"{field}: Logstash {exact or cluster.major} does not know it; choose {since[0]}.{since[1]}.0 or later, "
                     "or take it out"
                 )
+
+
+def _check_queues(cluster: Cluster) -> None:
+    """Logstash does not start with a queue that is smaller than one of its files (PersistedQueueConfigValidator)."""
+    for queue in persisted_queues(cluster):
+        if queue.page_capacity > queue.max_bytes:
+            own = cluster.pipeline_settings.get(queue.pipeline, {})
+            is_own = "queue.max_bytes" in own or "queue.page_capacity" in own
+            field = f"pipeline_settings.{queue.pipeline}.queue.max_bytes" if is_own else "queue_max_bytes"
+            raise ValueError(
+                f"{field}: {queue.max_bytes // 2**20} MiB are less than one file of the queue has, {queue.page_capacity // 2**20} "
+                "MiB, and Logstash would not start; choose as much or more, or a smaller queue.page_capacity"
+            )
 
 
 def _check_monitors(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cluster import Cluster, ClusterError, Node
 from cluster.checks import lists_one_pipeline, secures_api
 from cluster.errors import listed
+from cluster.queues import persisted_queues, queues_folder
 from desired import keepalived, packages
 from desired.modules import needed_modules
 from desired.translation import FIRST_TABLE, own_table
@@ -42,6 +43,7 @@ def machine_problems(cluster: Cluster, node: Node, machine: MachineState) -> lis
         *_release(cluster, node, el),
         *_keepalived_version(node, machine),
         *_logstash(cluster, node, machine, el),
+        *_queues(cluster, node, machine),
     ]
 
 
@@ -69,6 +71,27 @@ def supported_release(machine: MachineState) -> int | None:
 def asked_modules(cluster: Cluster) -> list[str]:
     """The kernel modules to ask a machine for whose Enterprise Linux is not known yet."""
     return list(dict.fromkeys(name for el in SUPPORTED for name in needed_modules(cluster, el)))
+
+
+def asked_queues(cluster: Cluster) -> str | None:
+    """The folder in which a machine is asked for its room for persisted queues."""
+    return queues_folder(cluster) if persisted_queues(cluster) else None
+
+
+def _queues(cluster: Cluster, node: Node, machine: MachineState) -> Iterator[str]:
+    """Logstash opens a queue only where all that it may grow to is free, and else starts without that pipeline
+    (org.logstash.ackedqueue.Queue)."""
+    free, size = machine["queues_free"], machine["queues_size"] or 0
+    needed = sum(queue.max_bytes for queue in persisted_queues(cluster)) - size
+    if free is not None and needed > free:
+        yield (
+            f"{node.name}: its persisted queues may grow by {_gib(needed)}, and {_gib(free)} are free in {queues_folder(cluster)}; "
+            "Logstash would not open them: make room there, or choose a smaller queue_max_bytes"
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def _root_problems(node: Node, machine: MachineState) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -20,7 +21,8 @@ class MachineState(TypedDict):
     `nftables`: whether there is the program, and the kernel modules by which it translates addresses; `fips`:
     whether the kernel is in FIPS mode; `logstash`, `keepalived`: the installed versions; `kernel`: the running kernel's release, where modules are missing;
     `missing_modules`: those that this kernel does not have; `modules_package`: the package, with its version, that is not
-    installed and has more of its modules.
+    installed and has more of its modules; `queues_free`, `queues_size`: bytes that are free where the persisted queues are, and
+    those that they have; None where they were not asked for.
     """
 
     os: dict[str, str]
@@ -35,11 +37,13 @@ class MachineState(TypedDict):
     kernel: str
     missing_modules: list[str]
     modules_package: str
+    queues_free: int | None
+    queues_size: int | None
 
 
 def parse_machine(output: list[str]) -> MachineState:
     """Lines that begin with `os`, `root`, `link`, `firewalld`, `programs`, `modules`, `fips`, `logstash`, `keepalived`,
-    `missing` or `kernel`, and those of `ip -o addr`."""
+    `missing`, `kernel` or `queues`, and those of `ip -o addr`."""
     machine = MachineState(
         os={},
         root="",
@@ -53,6 +57,8 @@ def parse_machine(output: list[str]) -> MachineState:
         kernel="",
         missing_modules=[],
         modules_package="",
+        queues_free=None,
+        queues_size=None,
     )
     found: set[str] = set()
     for line in output:
@@ -84,6 +90,8 @@ def parse_machine(output: list[str]) -> MachineState:
         elif kind == "kernel" and rest:
             machine["kernel"], *packages = rest.split()
             machine["modules_package"] = _modules_package(machine["kernel"], packages)
+        elif kind == "queues" and (sizes := [int(word) for word in rest.split() if word.isdigit()]):
+            machine["queues_free"], machine["queues_size"] = sizes[0], sum(sizes[1:])
     machine["iptables"] = {"iptables", "xt_nat"} <= found
     machine["nftables"] = {"nft", "nft_nat", "nft_ct"} <= found
     return machine
@@ -123,6 +131,14 @@ _MODULES = (
 )
 
 
+# Logstash's own arithmetic: the sizes of the queues' files, which need not be on the disk in full. The folder may be missing.
+_QUEUES = (
+    "queues={folder}; size=$(du -sb $queues 2>/dev/null); "
+    'until [ -d "$queues/" ]; do queues=${{queues%/*}}; done; '
+    'echo queues $(df --output=avail -B1 "$queues/") $size; '
+)
+
+
 class Machine(FactBase[MachineState]):
     """
     The operating system, whether sudo works, the network interfaces, firewalld, Logstash, keepalived, and which of these
@@ -145,6 +161,8 @@ class Machine(FactBase[MachineState]):
             "kernel": "5.14.0-570.el9.x86_64",
             "missing_modules": ["ip_vs_mh"],
             "modules_package": "kernel-modules-extra-5.14.0-570.el9.x86_64",
+            "queues_free": 41943040000,
+            "queues_size": 67108864,
         }
     """
 
@@ -152,7 +170,7 @@ class Machine(FactBase[MachineState]):
     def default() -> MachineState:
         return parse_machine([])
 
-    def command(self, modules: Sequence[str] = ()) -> str:
+    def command(self, modules: Sequence[str] = (), queues: str | None = None) -> str:
         return (
             "PATH=$PATH:/usr/sbin:/sbin; "
             f"{print_lines('/etc/os-release', 'os ')}; "
@@ -166,6 +184,7 @@ class Machine(FactBase[MachineState]):
             "echo modules $(modinfo -F filename nft_nat nft_ct xt_nat 2>/dev/null); "
             f"{print_first_line('/proc/sys/crypto/fips_enabled', 'fips')}; "
             f"{_MODULES.format(modules=' '.join(modules)) if modules else ''}"
+            f"{_QUEUES.format(folder=shlex.quote(queues)) if queues else ''}"
             "rpm -q --queryformat '%{NAME} %{VERSION}\\n' logstash keepalived || true"
         )
 

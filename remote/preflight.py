@@ -23,7 +23,7 @@ from desired.health import SERVICE
 from desired.health_script import ACCESS
 from desired.majors import undecided, with_installed_major
 from desired.packages import all_packages, check_managed, needs_repository
-from desired.requirements import asked_modules, problems, require_root, supported_release
+from desired.requirements import asked_modules, asked_queues, problems, require_root, supported_release
 from desired.textfile import TextFile
 from facts.batch import BatchFacts
 from facts.files import Files
@@ -247,7 +247,7 @@ class _Look:
 
 def _look(host: Host, cluster: Cluster, node: Node) -> _Look:
     facts: dict[str, tuple[type[FactBase[Any]], dict[str, Any]]] = {
-        "machine": (Machine, {"modules": asked_modules(cluster)}),
+        "machine": (Machine, {"modules": asked_modules(cluster), "queues": asked_queues(cluster)}),
         "others": (Others, {**others_arguments(cluster, node), "always": False}),
     }
     if cluster.packages == "managed":

@@ -425,6 +425,8 @@ BAD: list[tuple[Settings, str]] = [
     ({"logstash_settings": {"xpack.management.enabled": True}}, "logstash_settings.xpack.management.enabled: with central management, Logstash does not read the cluster's pipelines; take it out"),
     ({"logstash_settings": {"queue.type": "persisted"}}, "logstash_settings.queue.type: take it out, and use queue"),
     ({"logstash_settings": {"config.support_escapes": True}}, "logstash_settings.config.support_escapes: take it out, and use support_escapes"),
+    ({"queue": "persisted", "queue_max_bytes": "32m"}, "queue_max_bytes: 32 MiB are less than one file of the queue has, 64 MiB, and Logstash would not start; choose as much or more, or a smaller queue.page_capacity"),
+    ({"pipeline_settings": {"main": {"queue.type": "persisted", "queue.page_capacity": "2gb"}}}, "pipeline_settings.main.queue.max_bytes: 1024 MiB are less than one file of the queue has, 2048 MiB, and Logstash would not start; choose as much or more, or a smaller queue.page_capacity"),
     ({"queue_max_bytes": "4g"}, "queue_max_bytes: a queue in memory has no such limit; set queue='persisted'"),
     ({"environment_file": "/nowhere"}, "environment_file: /nowhere can't be read (No such file or directory); write lines NAME=value into it"),
     ({"pipelines": "/nowhere"}, "pipelines: /nowhere can't be read (No such file or directory); name a folder with *.conf files"),

@@ -29,6 +29,8 @@ def fit_machine(el: int = 9, **changes: Any) -> MachineState:
         kernel="",
         missing_modules=[],
         modules_package="",
+        queues_free=None,
+        queues_size=None,
         keepalived=None,
     )
     return {**state, **changes}  # type: ignore[typeddict-item]
@@ -251,3 +253,61 @@ def test_a_machine_with_bonds_has_no_interface_of_the_name_bonding_masters(
     command = Machine().command().replace("/sys/class/net", str(folder))
     state = parse_machine(machine.sh(command).stdout.splitlines())
     assert sorted(state["interfaces"]) == ["bond0", "bond0.91"]
+
+
+PERSISTED: dict[str, Any] = {"queue": "persisted", "queue_max_bytes": "8g"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "size", "said"),
+    [
+        (PERSISTED, 8 * 2**30, 0, []),
+        (PERSISTED, 6 * 2**30, 2 * 2**30, []),  # what the queue has already counts
+        (
+            PERSISTED,
+            7 * 2**30,
+            None,
+            [
+                "stash1: its persisted queues may grow by 8.0 GiB, and 7.0 GiB are free in /var/lib/logstash/queue; Logstash would "
+                "not open them: make room there, or choose a smaller queue_max_bytes"
+            ],
+        ),
+        (
+            {**PIPELINES, "queue": "persisted", "logstash_settings": {"path.data": "/data"}},
+            2**30,
+            0,
+            [
+                "stash1: its persisted queues may grow by 2.0 GiB, and 1.0 GiB are free in /data/queue; Logstash would not open "
+                "them: make room there, or choose a smaller queue_max_bytes"
+            ],
+        ),
+        ({**PIPELINES, "pipeline_settings": {"b": {"queue.type": "persisted"}}}, 2**30, 0, []),
+        ({"queue": "persisted", "logstash_settings": {"queue.page_capacity": "${PAGE}"}}, 0, 0, []),
+        ({}, 0, 0, []),
+    ],
+)
+def test_persisted_queues_need_room(
+    tmp_path: Path, settings: dict[str, Any], free: int, size: int | None, said: list[str]
+) -> None:
+    cluster = make_cluster(tmp_path, **settings)
+    machine = fit_machine(queues_free=free, queues_size=size)
+    assert list(requirements.problems(cluster, cluster.nodes[0], machine)) == said
+
+
+def test_room_is_asked_for_where_the_queues_will_be(tmp_path: Path) -> None:
+    """As the machine itself says it, also before the folder is there; a queue's files count with their whole size."""
+    machine = ShellMachine(tmp_path, "dash")
+
+    def look() -> MachineState:
+        state: MachineState = machine.fact(Machine, queues="/var/lib/new/queue")
+        return state
+
+    machine.path("/var/lib/new").parent.mkdir(parents=True)
+    before = look()
+    assert before["queues_free"]
+    assert before["queues_size"] == 0
+    with machine.write("/var/lib/new/queue/main/page.0", "").open("wb") as page:
+        page.truncate(2**26)
+    size = look()["queues_size"]
+    assert size is not None
+    assert 2**26 <= size < 2**26 + 2**16
