@@ -39,6 +39,9 @@ class Buffer(Generic[T]):
             self._changed.notify_all()
             return taken
 
+    def done(self) -> None:
+        """The outputs have had the items that were taken: here nothing is left of them."""
+
     def close(self) -> None:
         """Accept no more items. Those inside can still be taken."""
         with self._changed:

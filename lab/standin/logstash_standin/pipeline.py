@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 from . import grammar
 from .buffer import Buffer
@@ -18,6 +19,7 @@ from .inputs import Input
 from .log import Log
 from .metrics import Flow, PipelineMetrics, Timed
 from .outputs import Output
+from .persisted import PersistedQueue
 from .plan import Branch, Step, make_plan, plugins_in
 from .plugin import Context
 from .ruby import class_name
@@ -61,7 +63,8 @@ class Pipeline:
             "logstash.javapipeline" if version >= (7, 0) else "logstash.pipeline", source.id
         )
         self._totals = totals
-        self._queue: Buffer[Event] = Buffer(2 * self.batch_size * self.workers)
+        self.persisted = _persisted_queue(source)
+        self._queue = self.persisted or Buffer[Event](2 * self.batch_size * self.workers)
         self._input_threads: list[threading.Thread] = []
         self.flows = self._flows()
 
@@ -84,7 +87,7 @@ class Pipeline:
     def start(self, on_finished: Callable[[], None]) -> None:
         """Run until `stop` is called, the inputs end, or a filter or output raises; then call `on_finished`.
 
-        Raises `ConfigurationError` when an input cannot be registered; then nothing runs.
+        Raises `ConfigurationError` when an input cannot be registered, or the queue not opened; then nothing runs.
         """
         self._log.info(
             "Starting pipeline",
@@ -97,6 +100,8 @@ class Pipeline:
                 "pipeline.sources": list(self.source.paths) or ["config string"],
             },
         )
+        if self.persisted:
+            self.persisted.open()
         for plugin in self.inputs:
             plugin.attach(self._queue, self.metrics, self._totals)
             plugin.register()
@@ -125,7 +130,8 @@ class Pipeline:
         return since is not None and time.monotonic() >= since + self._delays.blocked
 
     def stop(self) -> None:
-        """Close the inputs, write all accepted events, close the outputs, and return."""
+        """Close the inputs, write all accepted events, close the outputs, and return. A persisted queue keeps what no batch has
+        taken."""
         self._stop_inputs()
         self.finished.wait()
 
@@ -168,6 +174,7 @@ class Pipeline:
         try:
             while batch := self._queue.take(self.batch_size):
                 self._process(batch)
+                self._queue.done()
         except Exception as error:  # any error of a filter or output ends the pipeline
             self._log.error(
                 "Pipeline worker error, the pipeline will be stopped",
@@ -204,6 +211,14 @@ class Pipeline:
 
     def _utilization(self, millis: Callable[[], float]) -> Flow:
         return Flow(lambda: 100 * millis(), lambda: 1000 * self.metrics.uptime * self.workers)
+
+
+def _persisted_queue(source: PipelineSource) -> PersistedQueue | None:
+    """The pipeline's queue on disk, where it has one."""
+    if source.settings["queue.type"] == "memory":
+        return None
+    folder = Path(source.settings["path.data"], "queue", source.id)
+    return PersistedQueue(folder, source.settings["queue.max_bytes"])
 
 
 def _run_steps(steps: list[Step], events: list[Event]) -> list[Event]:

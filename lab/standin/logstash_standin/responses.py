@@ -152,7 +152,12 @@ class Responses:
             queue = {"type": settings["queue.type"]}
             max_bytes = settings["queue.max_bytes"] if queue["type"] == "persisted" else 0
             if running and version >= (7, 3):
-                queue |= {"events_count": 0, "queue_size_in_bytes": 0, "max_queue_size_in_bytes": max_bytes}
+                kept = pipeline.persisted
+                queue |= {
+                    "events_count": kept.events if kept else 0,
+                    "queue_size_in_bytes": kept.size if kept else 0,
+                    "max_queue_size_in_bytes": max_bytes,
+                }
         stats: Json = {
             "events": _event_stats(counted.metrics) if counted else None,
             "flow": _rates(counted.flows) if counted else {},

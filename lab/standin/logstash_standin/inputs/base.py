@@ -12,6 +12,7 @@ from ..buffer import Buffer
 from ..event import Event
 from ..metrics import PipelineMetrics, Timed
 from ..options import Option, extend
+from ..persisted import PersistedQueue
 from ..plugin import CodecPlugin, Context
 
 
@@ -45,7 +46,7 @@ class Input(CodecPlugin):
         self._stop_event = -1
         self._stop_lock = threading.Lock()
 
-    def attach(self, queue: Buffer[Event], *totals: PipelineMetrics) -> None:
+    def attach(self, queue: Buffer[Event] | PersistedQueue, *totals: PipelineMetrics) -> None:
         """Set the queue for events and the metrics that count them, before anything else is called."""
         self._queue, self._totals = queue, totals
         self._stop_event = os.eventfd(0, os.EFD_NONBLOCK)
