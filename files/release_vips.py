@@ -9,8 +9,8 @@ has ended (ExecStopPost=).
 
 A keepalived that stops takes its VIPs and its pools away before another node has the VIPs. So with --stop (systemd's ExecStop=) it
 gives the VIPs up first: by FLAG, a file that keeps its instances in FAULT while it has a line. This node goes on distributing with
-the VIPs on its loopback interface, for which it answers nobody (arp_ignore), until another node has announced that it has
-them, and then PID, keepalived's first process, is stopped.
+the VIPs on its loopback interface until another node has announced that it has them, and then PID, keepalived's first process, is
+stopped. It answers in ARP for the VIPs as long as nobody else does, and for none any more (arp_ignore) from the first announcement on.
 
 With --run, it is a command of the shell that has keepalived give the VIPs up (remote/maintenance.py), and that is all.
 
@@ -99,7 +99,8 @@ class Vips(object):  # noqa: UP004
         }
 
     def announced(self, times, seconds):
-        """Each VIP and its interface, when another node has announced so many times that it has it; for some seconds at most."""
+        """Each VIP and its interface at each announcement of another node that it has it, until all have been announced so many
+        times; for some seconds at most."""
         remaining = dict.fromkeys(self.held, times)
         end = clock() + seconds
         while remaining and clock() < end:
@@ -110,7 +111,7 @@ class Vips(object):  # noqa: UP004
                     remaining[key] -= 1
                     if not remaining[key]:
                         del remaining[key]
-                        yield self.held[key]
+                    yield self.held[key]
 
 
 def write(path, content):
@@ -121,19 +122,24 @@ def write(path, content):
 
 @contextlib.contextmanager
 def carried(vips):
-    """The VIPs are on the loopback interface meanwhile, and this node neither answers for them in ARP nor names them there."""
+    """The VIPs are on the loopback interface meanwhile. Yields what keeps this node from answering for them in ARP any longer; it
+    names none of them when it asks."""
     before, added = {}, []
-    try:
-        for key, value in (("arp_ignore", "1"), ("arp_announce", "2")):
-            path = "/proc/sys/net/ipv4/conf/all/" + key
+
+    def set_to(key, value):
+        path = "/proc/sys/net/ipv4/conf/all/" + key
+        if path not in before:
             with open(path) as file:
                 before[path] = file.read()
-            write(path, value)
+        write(path, value)
+
+    try:
+        set_to("arp_announce", "2")
         for vip in vips:
             if not has_vip("lo", vip):  # with direct routing it always is
                 subprocess.check_call(["ip", "address", "add", vip, "dev", "lo"])
                 added.append(vip)
-        yield
+        yield lambda: set_to("arp_ignore", "1")
     finally:
         for vip in added:
             delete(vip, "lo")
@@ -145,11 +151,11 @@ def hand_over(vips, seconds, give_up):
     """Another node has the VIPs, or so many seconds are over. Returns the status of what gives them up."""
     if not vips.held:
         return give_up()
-    with carried([vip.partition("/")[0] for vip, _ in vips.held.values()]):
+    with carried([vip.partition("/")[0] for vip, _ in vips.held.values()]) as fall_silent:
         status = give_up()
         if not status:
             for _ in vips.announced(ANNOUNCED, seconds):
-                pass
+                fall_silent()
     return status
 
 
