@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterable
+from typing import TypeGuard
 from weakref import WeakKeyDictionary
 
 from pyinfra import host
@@ -254,8 +255,8 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
         host.noop("the firewall is left to its owner")
         return
     present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
-    if present is None or present["state"] == "FAILED":
-        yield _not_running()
+    if not _works(present):
+        yield _say_why()
         return
     placed = placed_rules(cluster, node, present, own_table)
     unloaded = _unloaded(cluster, present)
@@ -278,7 +279,7 @@ def allowed(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCo
 
 
 @operation()
-def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand]:
+def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand | StringCommand]:
     """
     Reload firewalld where it does not yet have an ipset that the rules need: run it with `_serial`.
 
@@ -291,7 +292,10 @@ def sets_loaded(cluster: Cluster) -> Generator[FunctionCommand]:
         host.noop("the firewall is left to its owner")
         return
     present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
-    if present is None or not _unloaded(cluster, present):
+    if not _works(present):
+        yield _say_why()
+        return
+    if not _unloaded(cluster, present):
         host.noop("firewalld has all ipsets that rules need")
         return
     yield FunctionCommand(_reload, (cluster,), {})
@@ -313,8 +317,8 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         return
     record = host.get_fact(Record, path=RECORD)
     present = host.get_fact(Firewall, **fact_arguments(cluster, cluster.node(host.name)))
-    if present is None or present["state"] == "FAILED":
-        yield _not_running()
+    if not _works(present):
+        yield _say_why()
         return
     placed = placed_rules(cluster, node, present, own_table)
     wanted = {f"{zone} {rule}" for zone, rules in placed.items() for rule in rules}
@@ -419,8 +423,16 @@ def _set_command(script: str, lines: list[str], **values: str) -> StringCommand:
     return StringCommand((_SET + script).format(**values), _stdin="\n".join(lines) + "\n")
 
 
-def _not_running() -> StringCommand:
-    return StringCommand("firewall-cmd --state")  # prints that it does not run or has failed, and fails
+def _works(present: FirewallState | None) -> TypeGuard[FirewallState]:
+    """Whether firewalld runs, has not failed, and could be read."""
+    return present is not None and present["state"] != "FAILED"
+
+
+def _say_why() -> StringCommand:
+    """The command that fails, and prints why."""
+    return StringCommand(
+        "firewall-cmd --state || exit; echo 'firewalld runs, but its rules could not be read; run the deploy again' >&2; exit 1"
+    )
 
 
 def _command(script: str, rules: list[str], **values: str) -> StringCommand:

@@ -36,6 +36,7 @@ done
 [ ! -s stopped ] || end 252 "FirewallD is not running"
 [ ! -s failed ] || end 251 failed
 case $* in
+--state) end 0 running ;;
 *--get-default-zone*) end 0 public ;;
 *--get-zones*) has gone internal && end 0 public || end 0 "internal public" ;;
 *--list-all-zones*)
@@ -141,6 +142,7 @@ if [ "$1" = -- ]; then shift; else
     case " $* " in *" -p "* | *checkPermanentConfig*) fail "busctl would take -p for its own" ;; esac
 fi
 echo "$verb $*" >>calls
+[ ! -s silent ] || fail "Call failed: Connection timed out"
 [ ! -s stopped ] || fail "The name org.fedoraproject.FirewallD1 was not provided by any .service files"
 top=/org/fedoraproject/FirewallD1
 [ "$1 ${2%%/config*}" = "org.fedoraproject.FirewallD1 $top" ] || fail "no name $1 with $2"
@@ -585,6 +587,23 @@ def test_an_old_firewalld_without_a_check_gets_its_rules(
     firewall.put("old", "0.5.3")
     assert [run.returncode for run in firewall.deploy(make())] == [0]
     assert [call for call in firewall.lines("calls") if "checkPermanentConfig" in call]
+
+
+def test_a_firewalld_that_does_not_answer_fails_the_operations(
+    firewall: Firewall, make: Callable[..., Cluster]
+) -> None:
+    """It runs, so that to ask for its state is not enough."""
+    firewall.put("silent", "yes")
+    cluster = make()
+    arguments = {"cluster": cluster, "node": cluster.nodes[0], "own_table": False}
+    runs = (
+        firewall.machine.run(firewalld.allowed, **arguments),
+        firewall.machine.run(firewalld.sets_loaded, cluster=cluster),
+        firewall.machine.run(firewalld.pruned, **arguments),
+    )
+    for (done,) in runs:
+        assert done.returncode == 1
+        assert done.stderr == "firewalld runs, but its rules could not be read; run the deploy again\n"
 
 
 def test_a_stopped_firewalld_fails_the_operation(firewall: Firewall, make: Callable[..., Cluster]) -> None:
