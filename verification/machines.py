@@ -46,8 +46,8 @@ def ssh(cluster: Cluster, observations: Observations) -> Judged:
             Status.WRONG,
             "no",
             f"can't be looked at: {seen.unreachable}",
-            sudo_advice(node.name, seen.unreachable)
-            if seen.unreachable.startswith("no sudo (sudo: ")
+            sudo_advice(node.name, seen.no_sudo)
+            if seen.no_sudo
             else "is it up, and does `ssh` with sudo work from here?",
         )
 

@@ -55,6 +55,8 @@ class Observation:
     """Whether nothing was read on purpose, because the run is for other nodes."""
     unreachable: str | None = None
     """Why nothing could be read at all."""
+    no_sudo: str = ""
+    """What sudo has said, where that is why."""
     el: int | None = None
     """Enterprise Linux's major version, where the project knows it."""
     own_table: bool = False
@@ -149,7 +151,8 @@ def _read_all(host: Host, cluster: Cluster, node: Node, may_remember: bool) -> O
     session.adjust_transport(host)
     machine = read_machine(host)
     if machine["root"] != "yes":
-        return Observation(unreachable=f"no sudo ({machine['root'] or 'no answer'})")
+        said = machine["root"]
+        return Observation(unreachable=f"no sudo ({said or 'no answer'})", no_sudo=said)
     el = release(host)
     with_table = el is not None and own_table(cluster, el, machine["nftables"])
     files = list(desired_files(cluster, node, el, machine["nftables"]).values()) if el else []

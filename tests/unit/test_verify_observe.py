@@ -338,6 +338,7 @@ def test_every_part_of_an_observation_comes_from_its_own_fact(
     assert list(seen) == ["stash1", "stash2"]
     assert vars(seen["stash1"]) == {
         "left_out": False,
+        "no_sudo": "",
         "unreachable": None,
         "el": 8,
         "own_table": False,
