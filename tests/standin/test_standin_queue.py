@@ -10,17 +10,18 @@ from tests.until import until
 
 
 @pytest.fixture
-def blocked(make_standin: MakeStandin) -> Standin:
-    """With a persisted queue, 1500 events in it, and an output that is blocked."""
+def blocked(make_standin: MakeStandin, request: pytest.FixtureRequest) -> Standin:
+    """With 1500 events that wait for an output, which is blocked; in a persisted queue, unless a test says otherwise."""
     standin = make_standin()
-    standin.settings |= {"queue.type": "persisted", "queue.max_bytes": "256mb"}
+    kind = getattr(request, "param", "persisted")
+    standin.settings |= {"queue.type": kind, "queue.max_bytes": "256mb"}
     standin.write_settings()
     os.mkfifo(standin.output)  # opening it for writing blocks until there is a reader
     standin.start()
     for start in range(0, 1500, 50):
         standin.send(*(b"event %d" % number for number in range(start, start + 50)))
         until(lambda: not unread(standin.udp))
-    until(lambda: standin.main_stats()["queue"]["events_count"] == 1500)
+    until(lambda: kind == "memory" or standin.main_stats()["queue"]["events_count"] == 1500)
     return standin
 
 
@@ -40,6 +41,15 @@ def test_a_killed_process_finds_all_events_again(blocked: Standin) -> None:
     blocked.wait()
     blocked.start().send(b"later")
     assert [event["message"] for event in blocked.events(1501)] == [*EVENTS, "later"]
+
+
+@pytest.mark.parametrize("blocked", ["memory"], indirect=True)
+def test_a_killed_process_has_lost_all_that_was_in_memory(blocked: Standin) -> None:
+    blocked.signal(signal.SIGKILL)
+    blocked.wait()
+    blocked.output.unlink()
+    blocked.start().send(b"later")
+    assert [event["message"] for event in blocked.events(1)] == ["later"]
 
 
 def test_a_stopped_process_keeps_what_its_batch_has_not_taken(blocked: Standin) -> None:

@@ -30,11 +30,15 @@ class PersistedQueue:
         self._file = -1
         self._end = self._read = self._done = 0
         """Where the next event is written and read, and what is done, in bytes of the file."""
-        self._unread = self._unsaved = self._taken = 0
-        """Numbers of events; the second one since the last checkpoint, the third in the batch at work."""
-        self.events = 0
-        """Events that are not done."""
+        self._unread = self._unsaved = self._taken = self._kept = 0
+        """Numbers of events: not read, since the last checkpoint, in the batch at work, not done."""
         self._closed = self._abandoned = False
+
+    @property
+    def events(self) -> int:
+        """Those that are not done. None come again of what was done when it says so."""
+        with self._changed:
+            return self._kept
 
     @property
     def size(self) -> int:
@@ -50,7 +54,7 @@ class PersistedQueue:
         while event := self._event_at(self._end):
             self._end += len(event) + HEADER
             self._unread += 1
-        self.events = self._unread
+        self._kept = self._unread
         os.ftruncate(self._file, self._end)
         missing = self._max_bytes - self.size
         if self._max_bytes and shutil.disk_usage(self._folder).free < missing:
@@ -70,7 +74,7 @@ class PersistedQueue:
                 os.pwrite(self._file, data, self._end)
                 self._end += len(data)
                 self._unread += 1
-                self.events += 1
+                self._kept += 1
                 self._count(1)
                 self._changed.notify_all()
                 while (
@@ -102,9 +106,9 @@ class PersistedQueue:
         """The outputs have had the events that were taken."""
         with self._changed:
             self._done = self._read
-            self.events -= self._taken
+            self._kept -= self._taken
             self._count(self._taken)
-            if not self.events:
+            if not self._kept:
                 if self._end > self._max_bytes // 2:  # the real one removes a page
                     os.ftruncate(self._file, 0)
                     self._end = self._read = self._done = 0
