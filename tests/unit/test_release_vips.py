@@ -17,12 +17,14 @@ VIPS = {51: "192.0.2.10", 52: "192.0.2.20", 61: "2001:db8::10"}
 ROUTERS = [f"{router}={vip}" for router, vip in VIPS.items()]
 """As the program is told of them."""
 
-# VRRP 3: version and type, virtual router, priority, addresses, interval, checksum, address.
+# VRRP 3: version and type, virtual router, priority, addresses, interval, checksum, address. A line for each advert.
 SEND = """\
 import socket, sys
-family, target, kind, router, priority = sys.argv[1:]
-out = socket.socket(int(family), socket.SOCK_RAW, 112)
-out.sendto(bytes([0x30 | int(kind), int(router), int(priority), 1, 0, 10, 0, 0]) + bytes(16), (target, 0))
+for line in iter(sys.stdin.readline, ""):
+    family, target, kind, router, priority = line.split()
+    with socket.socket(int(family), socket.SOCK_RAW, 112) as out:
+        out.sendto(bytes([0x30 | int(kind), int(router), int(priority), 1, 0, 10, 0, 0]) + bytes(16), (target, 0))
+    print(flush=True)
 """
 
 
@@ -36,6 +38,13 @@ class Namespace:
         assert self.keeper.stdout
         assert self.keeper.stdout.readline()
         self.enter = ["nsenter", f"--net=/proc/{self.keeper.pid}/ns/net"]
+        self.sender = subprocess.Popen(
+            [*self.enter, sys.executable, "-c", SEND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         self.run("ip", "link", "set", "lo", "up")
         for vip in VIPS.values():
             self.run("ip", "address", "add", vip, "dev", "lo")
@@ -53,7 +62,10 @@ class Namespace:
 
     def advert(self, router: int, kind: int = 1, priority: int = 100) -> None:
         family, target = ("10", "::1") if router > 60 else ("2", "127.0.0.1")
-        self.run(sys.executable, "-c", SEND, family, target, str(kind), str(router), str(priority))
+        assert self.sender.stdin
+        assert self.sender.stdout
+        self.sender.stdin.write(f"{family} {target} {kind} {router} {priority}\n")
+        assert self.sender.stdout.readline()  # it is on its way
 
     def held(self) -> list[int]:
         shown = self.run("ip", "-o", "address", "show", "dev", "lo")
@@ -75,6 +87,7 @@ class Namespace:
 def namespace() -> Iterator[Namespace]:
     namespace = Namespace()
     yield namespace
+    namespace.sender.communicate(timeout=LIMIT)
     namespace.keeper.kill()
     namespace.keeper.wait(LIMIT)
 
