@@ -118,7 +118,8 @@ def test_events_reach_the_nodes_of_their_own_cluster(both: Clusters) -> None:
     assert done.returncode == 0, done.stdout
     for name, document in json.loads(done.stdout)["clusters"].items():
         assert set(document["nodes"]) == set(NODES[name])
-        assert document["send"]["problems"] == [], document
+        (sent,) = document["send"]["inputs"]
+        assert (sent["input"], sent["received"]) == (f"udp-{name}", dict.fromkeys(NODES[name], 2))
 
 
 def test_a_form_for_one_cluster_wants_its_name(both: Clusters, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from desired.paths import LOCK_FOLDER
 from remote.lock import _TAKE
-from tests.lab.conftest import ADDRESSES, NODES, Cluster, Done, tool
+from tests.lab.conftest import ADDRESSES, NODES, VIP, Cluster, Done, tool
 from tests.until import until
 
 RATE = 1000
 LEAD = 1
 """Seconds of events before something happens."""
+STALL = 8
+"""Seconds for which nobody holds the VIP, while one node takes it over."""
 
 
 def maintain(cluster: Cluster, name: str, *data: str) -> Done:
@@ -92,6 +94,30 @@ def test_a_run_that_goes_on_is_not_disturbed_by_another(cluster: Cluster) -> Non
     assert done.returncode == 0, done.stderr
     assert "the lock of a run that is over is taken" in done.stdout + done.stderr
     assert maintain(cluster, backup, "back=yes").returncode == 0
+
+
+@pytest.mark.long
+def test_the_node_that_takes_the_vip_over_may_be_slow(cluster: Cluster) -> None:
+    """Its keepalived has stood still, and takes the VIP `STALL` s after that was given up. Meanwhile the sender asks by ARP, again
+    and again, who has it."""
+    master, backup = roles(cluster)
+    given_up = f"while ip -o addr show dev eth0 | grep -q ' {VIP}/'; do sleep 0.05; done"
+    forget = f"timeout 120 sh -c 'while sleep 0.2; do ip neigh del {VIP} dev eth0; done' 2>/dev/null || true"
+    with none_lost(cluster, "slow heir of the VIP"):
+        asking = cluster.start(*cluster.lab.ssh_command("sender"), f"sudo {forget}")
+        cluster.get(backup, "pkill -STOP -x keepalived_vrrp")
+        try:
+            leaves = cluster.start(tool("pyinfra"), "-y", "inventory.py", "maintain.py", "--limit", master)
+            cluster.get(master, given_up)
+            time.sleep(STALL)
+        finally:
+            cluster.get(backup, "pkill -CONT -x keepalived_vrrp")
+        output, errors = leaves.communicate(timeout=120)
+        assert leaves.returncode == 0, output + errors
+        asking.kill()
+        asking.communicate(timeout=30)
+    assert cluster.holders() == [backup]
+    assert maintain(cluster, master, "back=yes").returncode == 0
 
 
 def serves(cluster: Cluster, name: str) -> bool:
