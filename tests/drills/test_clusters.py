@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from desired.paths import VERSION_FILE
+from desired.paths import STATE
 from drills.run import HEAL
 from lab.lab import Lab
 from tests.lab.conftest import ALLOWED, ROOT, Cluster, Done, tool
@@ -224,7 +224,7 @@ def test_one_cluster_is_taken_away_and_comes_back(both: Clusters) -> None:
         done = both.pyinfra("undo.py", "--limit", "netflow")
         assert done.returncode == 0, done.stdout + done.stderr
         for name in NODES["netflow"]:
-            assert both.get(name, f"ls {VERSION_FILE} /etc/keepalived 2>/dev/null || true") == ""
+            assert both.get(name, f"find {STATE} /etc/keepalived -type f 2>/dev/null || true") == ""
             assert both.knows_none(both.get(name, "journalctl --no-pager -o cat"))
         assert both.verdicts() == {"syslog": True, "netflow": False}
         again = both.pyinfra("deploy.py", "--limit", "netflow")
