@@ -419,7 +419,8 @@ class Cluster(_Model):
     queue: Literal["memory", "persisted"] = "memory"
     """Where events wait inside Logstash; those in a `persisted` queue survive a crash."""
     queue_max_bytes: Size | None = None
-    """The maximum size of a persisted queue on disk (default: Logstash's own, 1g)."""
+    """The maximum size of a persisted queue on disk, `64m` or more: that much must be free on each node (default: Logstash's own,
+    1g)."""
     support_escapes: bool = False
     """Whether backslashes in the strings of pipeline files, yours too, stand for other characters, such as `\\t` for a tab
     (Logstash's `config.support_escapes`)."""
