@@ -105,13 +105,14 @@ def test_the_node_that_takes_the_vip_over_may_be_slow(cluster: Cluster) -> None:
     forget = f"timeout 120 sh -c 'while sleep 0.2; do ip neigh del {VIP} dev eth0; done' 2>/dev/null || true"
     with none_lost(cluster, "slow heir of the VIP"):
         asking = cluster.start(*cluster.lab.ssh_command("sender"), f"sudo {forget}")
-        cluster.get(backup, "pkill -STOP -x keepalived_vrrp")
+        vrrp = cluster.get(backup, 'pgrep -n -P "$(systemctl show -p MainPID keepalived | cut -d = -f 2)"')
+        cluster.get(backup, f"kill -STOP {vrrp}")
         try:
             leaves = cluster.start(tool("pyinfra"), "-y", "inventory.py", "maintain.py", "--limit", master)
             cluster.get(master, given_up)
             time.sleep(STALL)
         finally:
-            cluster.get(backup, "pkill -CONT -x keepalived_vrrp")
+            cluster.get(backup, f"kill -CONT {vrrp}")
         output, errors = leaves.communicate(timeout=120)
         assert leaves.returncode == 0, output + errors
         asking.kill()
