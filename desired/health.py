@@ -49,12 +49,18 @@ MAINTENANCE_FLAG = f"{FOLDER}/maintenance"
 """Says, with a `1`, that this node is in maintenance: keepalived's instances are in FAULT then."""
 SPARE_VERDICT = f"{FOLDER}/spare"
 """A verdict on no input: the deploy turns it down for a moment, to see that keepalived follows (`keepalived.unit`)."""
+SPARE_REDUCTION = f"{FOLDER}/reductions/spare"
+"""The same for a weight, where keepalived takes it from a check's exit status."""
 RELOAD_FOLDER = f"{FOLDER}/reload"
 """Where the service asks for a reload of keepalived, by a file (`desired.reload`)."""
 RELOAD = f"{RELOAD_FOLDER}/keepalived"
 FOLLOWS_FILES = 9
 """The first Enterprise Linux whose keepalived follows a verdict's file at once, and a weight's. 2.1.5 (EL 8) can, too, but a
-real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't."""
+real server that a reload adds stays down there until its file has changed twice; 1.3.5 (EL 7) can't. Both take a weight from a
+check's exit status."""
+MOST_BY_STATUS = 123
+"""The largest weight for which a check's exit status, which is two more, can't be mistaken: by 126 and above, a shell says that
+it could not run a program or that a signal ended it, and 1.3.5 was to take these for a check that passes."""
 TRACK_FILE = 8
 """The first Enterprise Linux whose keepalived's instances follow a file."""
 INTERVAL = 0.5
@@ -84,11 +90,17 @@ def reduction(node: Node, input_id: str) -> str:
 
 def weighed_inputs(cluster: Cluster, el: int) -> list[str]:
     """The ids of the inputs whose nodes get less than their weight while they are slow or have just started."""
+    weighed = [server for server in cluster.virtual_servers if server.input.percent_steps]
     if el < FOLLOWS_FILES:
-        return []
-    return list(
-        dict.fromkeys(server.input_id for server in cluster.virtual_servers if server.input.percent_steps)
-    )
+        weighed = [
+            server for server in weighed if all(real.weight <= MOST_BY_STATUS for real in server.real_servers)
+        ]
+    return list(dict.fromkeys(server.input_id for server in weighed))
+
+
+def proves_weights(cluster: Cluster, el: int) -> bool:
+    """Whether keepalived has a spare real server whose weight follows a file as those of the inputs do."""
+    return el < FOLLOWS_FILES and bool(weighed_inputs(cluster, el))
 
 
 def link_faults(cluster: Cluster, node: Node, el: int) -> dict[str, str]:
@@ -223,6 +235,7 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         reload_folder=RELOAD_FOLDER,
         maintenance=MAINTENANCE_FLAG,
         spare_verdict=SPARE_VERDICT,
+        spare_reduction=SPARE_REDUCTION if proves_weights(cluster, el) else None,
     )
     leave = render(
         "leave.service.j2",

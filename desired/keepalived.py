@@ -31,6 +31,8 @@ SPARE_MARK = 1819501665
 """The firewall mark of the virtual server that the deploy tests keepalived with: no packet has it."""
 SPARE_SERVER, SPARE_PORT = "127.0.0.1", 9
 """Its only real server, which gets no event."""
+SPARE_WEIGHT = 100
+"""That one's weight, where the deploy tests that too."""
 
 # 1.3.5 (EL 7) has no such test. 2.1.5 (EL 8) names what it does not know, but exits with 0, so any output is
 # a failure. 2.2.5 to 2.2.7 (in no EL) kill themselves during the test when script_user is not root.
@@ -61,13 +63,14 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
     link_files = health.link_faults(cluster, node, el)
     track_files = {interface: posixpath.basename(file) for interface, file in link_files.items()}
     maintenance = posixpath.basename(health.MAINTENANCE_FLAG)
+    proves_weights = health.proves_weights(cluster, el)
     conf = render(
         "keepalived.conf.j2",
         cluster=cluster,
         node=node,
         el=el,
         # EL 7's SELinux policy does not let keepalived change its user, and 1.3.5 takes a script that it can't start
-        # for one that succeeds. The only one is test(1).
+        # for one that succeeds. It runs nothing but test(1) and a line of the shell.
         script_user="root" if el == 7 else USER,
         file_check=el >= health.FOLLOWS_FILES,
         verdict=health.verdict,
@@ -81,6 +84,8 @@ def files(cluster: Cluster, node: Node, el: int) -> list[TextFile]:
         tracks_vip_interfaces=el > 7,
         paired_instances=[instance for pair in cluster.vrrp_pairs for instance in pair],
         spare_verdict=health.SPARE_VERDICT,
+        spare_reduction=health.SPARE_REDUCTION if proves_weights else None,
+        spare_weight=SPARE_WEIGHT if proves_weights else 1,
         spare_mark=SPARE_MARK,
         spare_server=f"{SPARE_SERVER} {SPARE_PORT}",
         adopted=ADOPTED if cluster.existing == "adopt" else None,
@@ -153,9 +158,9 @@ def own_check(cluster: Cluster, node: Node, el: int) -> str:
 # depend on. The bound of the unit allows several tries.
 _FOLLOWS = f"""\
 state=$(systemctl is-active keepalived) || {{ echo "it is $state"; false; }} &&
-within_5_s() {{ # until the spare real server is in its pool ($1: 1) or out of it (0)
+within_5_s() {{ # until the spare real server is in its pool ($1: 1) or out of it (0), with the weight $3 if it is given
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
-        [ "$(ipvsadm --list --numeric --fwmark-service {SPARE_MARK} 2>&1 | grep -cF ' {SPARE_SERVER}:{SPARE_PORT} ')" != $1 ] || return 0
+        [ "$(ipvsadm --list --numeric --fwmark-service {SPARE_MARK} 2>&1 | grep -c ' {SPARE_SERVER}:{SPARE_PORT} '"${{3:+ *Masq *$3 }}")" != $1 ] || return 0
         sleep 0.2
     done
     echo "it does not follow the verdicts of the health service: a spare one $2; see \\`ausearch -m avc -c keepalived\\`"
@@ -168,6 +173,18 @@ echo 1 >{health.SPARE_VERDICT} && {{
     : >{health.SPARE_VERDICT}
     [ $followed = 0 ]
 }} && within_5_s 1 'is up again, and its real server is not in the pool'"""
+
+_REDUCED = 40
+# Where the weight comes from the exit status of a check, SELinux could let that see that the verdict is empty, but not let it
+# read the other file.
+_FOLLOWS_WEIGHT = f"""\
+{_FOLLOWS} && echo {_REDUCED} >{health.SPARE_REDUCTION} && {{
+    within_5_s 1 'is slow, and its real server keeps its weight' {SPARE_WEIGHT - _REDUCED}
+    followed=$?
+    echo 0 >{health.SPARE_REDUCTION}
+    [ $followed = 0 ]
+}} && within_5_s 1 'is no longer slow, and its real server does not get its weight back' {SPARE_WEIGHT} &&
+: >{health.SPARE_REDUCTION}"""
 
 
 # A reload does not end the kernel's synchronization of connections, which no one would switch between MASTER
@@ -198,7 +215,7 @@ def unit(cluster: Cluster, el: int) -> Unit:
     """keepalived's service. A reload loses no event, but 1.3.5 (EL 7) can crash at it."""
     return Unit(
         UNIT,
-        probe=_FOLLOWS,
+        probe=_FOLLOWS_WEIGHT if health.proves_weights(cluster, el) else _FOLLOWS,
         verb="restart" if el == 7 else "reload-or-restart",
         reloadable="true" if el == 7 else _RELOADABLE,
         then="" if "dr" in cluster.forwardings else _NO_SYNC,

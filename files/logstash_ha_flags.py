@@ -13,6 +13,8 @@ import time
 
 import check_logstash_input as script
 
+RESTS_AFTER = 30.0
+"""Seconds after which a percent of 0 is no longer written out, while keepalived looks at it every second."""
 LOOK = 0.5
 """Seconds between two looks at what others change: a flag, the file of a maintenance, and keepalived's sockets."""
 
@@ -45,18 +47,27 @@ class FlagFile(object):  # noqa: UP004
 
 
 class PercentFile(FlagFile):
-    """A file with a percent that keepalived follows; empty for 0."""
+    """A file with a percent that keepalived follows. For 0 it is empty, but only some time after another one: by an empty
+    file, the check of keepalived 1.3.5 leaves a weight as it is, since that logs each check that says a weight."""
 
     def __init__(self, path):
         super(PercentFile, self).__init__(path)  # noqa: UP008
         with io.open(path, "rb") as file:
             content = file.read().strip()
         self.percent = int(content) if content.isdigit() else 0
+        self.renew()
+
+    def renew(self):
+        """keepalived looks at it from now on."""
+        self.since = script.clock()
 
     def write(self, percent):
         if percent != self.percent:
             self.percent = percent
-            self._write(b"" if percent == 0 else ("%d\n" % percent).encode("ascii"))
+            self._write(("%d\n" % percent).encode("ascii"))
+            self.renew()
+        elif percent == 0 and self.raised and script.clock() >= self.since + RESTS_AFTER:
+            self._write(b"")
 
 
 class Maintenance(threading.Thread):

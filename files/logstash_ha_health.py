@@ -36,9 +36,10 @@ input is up on another one: what is sent to an empty pool is lost for certain.
 
 What it writes:
 - `verdict`: empty while the input is up, `1` while it is down; written when that changes. keepalived reads it by a
-  FILE_CHECK with `weight 0`, or where it has no FILE_CHECK, by a MISC_CHECK with `test ! -s FILE`.
-- `reduction`: how many percent of its weight the node does not get now; empty where it gets all. 50 while the queue of the
-  input's pipeline is full, though events leave it; others while its Logstash is cold (logstash_ha_slow_start.py).
+  FILE_CHECK with `weight 0`, or by a MISC_CHECK with `test ! -s FILE`.
+- `reduction`: how many percent of its weight the node does not get now; `0` or empty where it gets all. 50 while the queue of
+  the input's pipeline is full, though events leave it; others while its Logstash is cold (logstash_ha_slow_start.py).
+  keepalived reads it by another FILE_CHECK, or by the exit status of that MISC_CHECK.
 - `fault` of a link: `1` while it is down, or has not been up for long, or while keepalived must be reloaded, else empty.
   keepalived's instances with a VIP there are in FAULT then. Whoever starts keepalived writes a `1`, too, and the service
   ends that after some seconds.
@@ -347,6 +348,8 @@ class InputState(object):  # noqa: UP004
     def write(self):
         """Tells keepalived."""
         if self.up:  # it must not get its full weight first
+            if self.reduction is not None:
+                self.reduction.renew()
             self.write_reduction()
         self.down_flag.write(not self.up and not self.kept)
         if not self.up:

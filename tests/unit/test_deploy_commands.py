@@ -212,11 +212,13 @@ def test_keepalived_decides_on_its_configuration(
 
 
 class Checker:
-    """A machine whose keepalived follows the spare verdict in this way: `ipvsadm` tells what it has made of it."""
+    """A machine whose keepalived follows the spare verdict in this way, and its weight in that: `ipvsadm` tells what it has
+    made of them."""
 
-    def __init__(self, machine: ShellMachine, state: str, listed: str) -> None:
+    def __init__(self, machine: ShellMachine, state: str, listed: str, weight: str = "echo 1") -> None:
         self.machine = machine
-        self.spare = machine.root / "spare"
+        self.spare, self.reduction = machine.root / "spare", machine.root / "reduction"
+        self.reduction.touch()
         machine.program("systemctl", f"echo {state}; test {state} = active")
         machine.program("sleep", f"echo $1 >>{machine.root}/slept")
         server = 'echo "FWM  $4 rr"; echo "  -> RemoteAddress:Port"'
@@ -224,13 +226,15 @@ class Checker:
             "ipvsadm",
             f'[ "$*" = "--list --numeric --fwmark-service {keepalived.SPARE_MARK}" ] || exit 2\n'
             f"cat {self.spare} >>{machine.root}/seen\n"
-            f"{server}; ! {{ {listed}; }} || echo '  -> 127.0.0.1:9                  Masq    1      0          0'",
+            f'{server}; ! {{ {listed}; }} || echo "  -> 127.0.0.1:9                  Masq    $({weight})     0          0"',
         )
 
-    def probe(self) -> subprocess.CompletedProcess[str]:
+    def probe(self, el: int = 9) -> subprocess.CompletedProcess[str]:
         """Run the probe of keepalived's unit."""
-        unit = keepalived.unit(make_cluster(self.machine.root), 9)
-        return self.machine.sh(unit.probe.replace(health.SPARE_VERDICT, str(self.spare)))
+        probe = keepalived.unit(make_cluster(self.machine.root), el).probe
+        for file, here in ((health.SPARE_VERDICT, self.spare), (health.SPARE_REDUCTION, self.reduction)):
+            probe = probe.replace(file, str(here))
+        return self.machine.sh(probe)
 
     @property
     def sleeps(self) -> int:
@@ -277,6 +281,34 @@ def test_a_keepalived_that_does_not_follow_the_spare_verdict_is_not_up(
     assert ("ausearch -m avc" in done.stdout) == (state == "active")
     assert checker.spare.read_text() == ""
     assert checker.sleeps == sleeps
+
+
+@pytest.mark.parametrize("el", [7, 8])
+@pytest.mark.parametrize("before", ["", "40\n"])
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ("echo $((100 - $(cat {r} || true)))", ""),
+        # As 1.3.5, which leaves a weight as it is by an empty file.
+        ("[ ! -s {r} ] || echo $((100 - $(cat {r}))) >{w}; cat {w}", ""),
+        ("echo 100", "a spare one is slow, and its real server keeps its weight"),
+        ("[ ! -s {r} ] || [ -s {w}-60 ] || echo $((100 - $(cat {r}))) >{w}-60; cat {w}-60 2>/dev/null || cat {w}", "a spare one is no longer slow, and its real server does not get its weight back"),
+    ],
+    ids=["follows", "as 1.3.5", "never", "once"],
+)  # fmt: skip
+def test_a_keepalived_that_takes_weights_from_checks_is_up_once_it_follows_one(
+    machine: ShellMachine, el: int, before: str, weight: str, said: str
+) -> None:
+    """SELinux could let a check see that the verdict is empty, and not let it read how much of the weight there is."""
+    (machine.root / "weight").write_text("100\n")
+    here = weight.format(r=machine.root / "reduction", w=machine.root / "weight")
+    checker = Checker(machine, "active", f"[ ! -s {machine.root}/spare ]", here)
+    checker.spare.write_text("")
+    checker.reduction.write_text(before)
+    done = checker.probe(el)
+    assert (done.returncode == 0, done.stdout.count("\n")) == (not said, 1 if said else 0), done.stdout
+    assert said in done.stdout
+    assert checker.reduction.read_text() == ("0\n" if said else "")
 
 
 def test_keepalived_2_2_7_tests_its_configuration_with_root_as_the_script_user(machine: ShellMachine) -> None:

@@ -192,7 +192,7 @@ def health(
             systemd,
             python=python,
             timeout=timeout,
-            patch=patch,
+            patch=f"service.flags.RESTS_AFTER = 0.2\n{patch}",
             drained=drained,
             with_link=with_link,
         ) as service:
@@ -532,6 +532,20 @@ def test_keepalived_hears_which_input_is_slow(python: str) -> None:
         assert service.reasons() == []
 
 
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_a_weight_that_is_whole_again_is_written_out_while_keepalived_looks(python: str) -> None:
+    """1.3.5 leaves a weight as it is by an empty file, and looks at none of an input that is down."""
+    script = Script(*(blocked(number) for number in range(1000)))
+    patch = "service.SLOW_AFTER = service.NOT_SLOW_AFTER = 0.1\nservice.flags.RESTS_AFTER = 1e9"
+    with serving(script) as address, health(address, python=python, patch=patch, reduction="") as service:
+        service.wait(lambda: service.reduction(address) == "50\n")
+        script.now(UP)
+        service.wait(lambda: service.reduction(address) == "0\n")
+        polls = script.given
+        service.wait(lambda: script.given > polls + 10)
+        assert service.reduction(address) == "0\n"
+
+
 def test_a_slow_input_is_listed_where_keepalived_does_not_follow_that() -> None:
     script = Script(*(blocked(number) for number in range(1000)))
     with serving(script) as address, health(address, patch="service.SLOW_AFTER = 0.1") as service:
@@ -546,11 +560,17 @@ def test_a_slow_node_that_goes_down_is_down_and_not_slow() -> None:
         service.wait(lambda: service.reduction(address) == "50\n")
         script.now(GONE)
         service.wait(lambda: service.verdict(address) == "1\n")
-        service.wait(lambda: service.reduction(address) == "")
+        service.wait(lambda: service.reduction(address) == "0\n")
         service.wait(lambda: [each["state"] for each in service.reasons()] == ["down"])
+        polls = script.given
+        service.wait(lambda: script.given > polls + 10)
+        assert service.reduction(address) == "0\n"
         script.now(UP)
         service.wait(lambda: service.reasons() == [])
-        assert service.reduction(address) == ""
+        service.wait(lambda: service.reduction(address) == "")
+        paths = [service.folder / folder / ID for folder in (address, f"reductions/{address}")]
+        up, rested = (path.stat().st_mtime for path in paths)
+        assert rested >= up + 0.2
 
 
 def test_a_new_service_knows_which_input_is_slow() -> None:

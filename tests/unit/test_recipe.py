@@ -103,6 +103,10 @@ class Difference:
 SERVER = "7 virtual_server 192.0.2.10 5514 > "
 CHECK = f"{SERVER}real_server * 5514 > MISC_CHECK > "
 SPARE = "7 virtual_server fwmark 1819501665 > "
+WEIGHED = (
+    "/usr/bin/sh -c '[ ! -s /run/keepalived-health/{0} ] || exit 1; [ -s /run/keepalived-health/reductions/{1} ] || exit 0; "
+    "read p < /run/keepalived-health/reductions/{1}; exit $((102 - p))'"
+)
 DIFFERENCES = [
     Difference(
         "settings edited in place",
@@ -138,7 +142,7 @@ DIFFERENCES = [
     Difference(
         "script run by root",
         "with `enable_script_security`, and by `keepalived_script`; on EL 7 by root",
-        "it is `/usr/bin/test` alone; EL 7's SELinux policy does not let keepalived become another user",
+        "it is `/usr/bin/test`, or a line of the shell; EL 7's SELinux policy does not let keepalived become another user",
         come=("7 global_defs > script_user root", "7 global_defs > enable_script_security"),
     ),
     Difference(
@@ -148,7 +152,8 @@ DIFFERENCES = [
         gone=(f"{SERVER}delay_loop 5", f'{CHECK}misc_path "/bin/python SCRIPT * udp-5514"'),
         come=(
             f"{SERVER}delay_loop 1",
-            f'{CHECK}misc_path "/usr/bin/test ! -s /run/keepalived-health/*/udp-5514"',
+            f'{CHECK}misc_path "%s"' % WEIGHED.format("*/udp-5514", "*/udp-5514"),
+            f"{CHECK}misc_dynamic",
             "8 file /etc/keepalived/logstash_ha_health.py",
             "8 file /etc/keepalived/logstash_ha_api.py",
             "8 file /etc/keepalived/logstash_ha_channel.py",
@@ -214,15 +219,16 @@ DIFFERENCES = [
     ),
     Difference(
         "keepalived is up when it runs",
-        "and follows a spare verdict, of a virtual server for a firewall mark that no packet has",
+        "and follows a spare verdict and a spare weight, of a virtual server for a firewall mark that no packet has",
         "where SELinux denies keepalived something, it can take failed checks for passed ones, without a message",
         come=(
             f"{SPARE}delay_loop 1",
             f"{SPARE}lb_algo wrr",
             f"{SPARE}lb_kind NAT",
             f"{SPARE}alpha",
-            f"{SPARE}real_server 127.0.0.1 9 > weight 1",
-            f'{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_path "/usr/bin/test ! -s /run/keepalived-health/spare"',
+            f"{SPARE}real_server 127.0.0.1 9 > weight 100",
+            f'{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_path "%s"' % WEIGHED.format("spare", "spare"),
+            f"{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_dynamic",
             f"{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > misc_timeout 4",
             f"{SPARE}real_server 127.0.0.1 9 > MISC_CHECK > warmup 0",
         ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +205,8 @@ def test_the_python_of_each_el(tmp_path: Path, el: int, python: str) -> None:
 
 @pytest.mark.parametrize("el", [7, 8])
 def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: int) -> None:
-    cluster = make_cluster(tmp_path)
+    inputs = [{"id": "udp-5514", "port": 5514, "scheduler": "rr"}]
+    cluster = make_cluster(tmp_path, inputs=inputs)
     conf = desired_files(cluster, cluster.nodes[0], el)[keepalived.CONF].content
     assert "FILE_CHECK" not in conf
     assert ("link_fault weight 0" in conf) == (el > 7)
@@ -211,6 +214,66 @@ def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: in
         *(f"/usr/bin/test ! -s /run/keepalived-health/{node.address}/udp-5514" for node in cluster.nodes),
         f"/usr/bin/test ! -s {health.SPARE_VERDICT}",
     ]
+    assert "misc_dynamic" not in conf
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reduction", "status"),
+    [
+        ("", "", 0),
+        (None, None, 0),
+        ("", "0\n", 102),
+        ("", "50\n", 52),
+        ("", "99\n", 3),
+        ("1\n", "", 1),
+        ("1\n", "50\n", 1),
+    ],
+)
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("el", [7, 8])
+def test_it_takes_a_weight_from_the_exit_status_of_a_check(
+    tmp_path: Path, el: int, shell: str, verdict: str | None, reduction: str | None, status: int
+) -> None:
+    """By 2 more than the weight; 0 says none, and 1 that the input is down."""
+    cluster = make_cluster(tmp_path)
+    files = desired_files(cluster, cluster.nodes[0], el)
+    server = only(parse_keepalived(files[keepalived.CONF].content), "virtual_server 10.77.0.10 5514")
+    check = only(only(server, "real_server 10.77.0.11 5514"), "MISC_CHECK")
+    assert "misc_dynamic" in check
+    (words,) = (
+        shlex.split(found.group(1)) for line in check if (found := re.fullmatch('misc_path "(.*)"', line))
+    )
+    assert words[:2] == ["/usr/bin/sh", "-c"]
+    code = words[2]
+    for content, path in (
+        (reduction, health.reduction(cluster.nodes[0], "udp-5514")),
+        (verdict, health.verdict(cluster.nodes[0], "udp-5514")),
+    ):
+        assert f"f {path} 0644 keepalived_script" in files[health.TMPFILES].content
+        here = tmp_path / path.replace("/", "_")
+        code = code.replace(path, str(here))
+        if content is not None:
+            here.write_text(content)
+    assert subprocess.run([shell, "-c", code], check=False).returncode == status
+
+
+def test_a_weight_that_no_exit_status_can_say_never_changes(tmp_path: Path) -> None:
+    """From 126 on a shell says by it that it could not run something."""
+    inputs = [{"id": "a", "port": 5514, "weights": {"stash1": 2}}, {"id": "b", "port": 5515}]
+    cluster = make_cluster(tmp_path, inputs=inputs)
+    files = desired_files(cluster, cluster.nodes[0], 8)
+    conf = parse_keepalived(files[keepalived.CONF].content)
+    dynamic = {
+        port: "misc_dynamic"
+        in only(
+            only(only(conf, f"virtual_server 10.77.0.10 {port}"), f"real_server 10.77.0.12 {port}"),
+            "MISC_CHECK",
+        )
+        for port in (5514, 5515)
+    }
+    assert dynamic == {5514: False, 5515: True}
+    settings = json.loads(files[health.SETTINGS].content)["nodes"]["10.77.0.12"]
+    assert (settings["a"]["reduction"] is None, settings["b"]["reduction"] is None) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -219,10 +282,13 @@ def test_a_keepalived_that_follows_no_files_looks_at_them(tmp_path: Path, el: in
 )
 def test_who_runs_keepalived_s_checks(tmp_path: Path, el: int, user: str) -> None:
     """EL 7's policy does not let keepalived become anybody else, and a check that does not start counts as passed."""
-    cluster = make_cluster(tmp_path, vrrp=2)
+    inputs = [{"id": "a", "port": 5514}, {"id": "b", "port": 5515, "scheduler": "rr"}]
+    cluster = make_cluster(tmp_path, vrrp=2, inputs=inputs)
     conf = desired_files(cluster, cluster.nodes[0], el)[keepalived.CONF].content
     assert re.findall("script_user (.*)", conf) == [user]
-    assert set(re.findall('misc_path "(\\S+) ', conf)) <= {"/usr/bin/test"}
+    assert set(re.findall('misc_path "(\\S+) ', conf)) == (
+        {"/usr/bin/test", "/usr/bin/sh"} if el < 9 else set()
+    )
 
 
 @pytest.mark.parametrize("vrrp", [2, 3])
@@ -290,8 +356,14 @@ def test_the_spare_verdict_counts_for_no_event(tmp_path: Path, el: int) -> None:
             if block[0] == "real_server 10.77.0.11 5514"
         ]
         verdict = health.verdict(cluster.nodes[0], "udp-5514")
-        said = [line.replace(verdict, health.SPARE_VERDICT) for line in check]
+        reduction = health.reduction(cluster.nodes[0], "udp-5514")
+        said = [
+            line.replace(verdict, health.SPARE_VERDICT).replace(reduction, health.SPARE_REDUCTION)
+            for line in check
+        ]
         assert only(real_server, "MISC_CHECK") == said
+        assert "weight 100" in real_server
+        assert f"f {health.SPARE_REDUCTION} 0644 root root -\n" in files[health.TMPFILES].content
     else:
         assert only(conf, "track_file spare") == [f"file {health.SPARE_VERDICT}", "weight 0"]
         assert only(real_server, "FILE_CHECK") == ["track_file spare"]

@@ -89,9 +89,7 @@ def test_where_enterprise_linuxes_differ(shape: str, tmp_path: Path) -> None:
     assert set(seven) == set(nine) - table
     differing = {name for name in seven if seven[name] != eight[name]}
     assert differing == {conf, service, tmpfiles, end, settings, reloader} | rules
-    assert {name for name in nine if eight[name] != nine[name]} == (
-        {conf, service, end, reloader, settings, tmpfiles}
-    )
+    assert {name for name in nine if eight[name] != nine[name]} == ({conf, service, end, reloader, tmpfiles})
     assert nine == ten
 
 
