@@ -49,6 +49,7 @@ def all_inputs() -> list[dict[str, Any]]:
     (syslog_tls,) = of_example("syslog_tls")
     syslog, _ = of_example("other_plugins")
     characters, *codecs = of_example("codec_options")
+    (snmptrap,) = of_example("snmptrap")
     played = [
         {**beats, "port": 5045},
         https,
@@ -56,7 +57,9 @@ def all_inputs() -> list[dict[str, Any]]:
         {**syslog, "server_port": 5614},
         {**characters, "id": "characters"},
         *codecs,
-        *(input for name in ("gelf", "http", "snmptrap") for input in of_example(name)),
+        *(input for name in ("gelf", "http") for input in of_example(name)),
+        snmptrap,
+        {**snmptrap, "id": "traps-tcp", "port": 163, "server_port": 1163, "protocol": "tcp"},
         {"id": "direct", "port": 5046, "plugin": "elastic_agent", "forwarding": "dr"},
         {"id": "plain", "port": 5047, "plugin": "beats"},
     ]
@@ -219,6 +222,17 @@ def test_snmp_traps_to_the_low_port(played: Cluster) -> None:
     send(played, "udp", 162, trap("stranger", {"1.3.6.1.4.1.8072.2.3.2.1": "trap-of-a-stranger"}), *traps)
     found = wait_for(played, "trap-", 4)
     assert sorted(len(each) for each in found.values()) == [2, 2]
+
+
+def test_snmp_traps_over_tcp(played: Cluster) -> None:
+    """Two over each connection, and the nodes take the connections in turns."""
+    pairs = [
+        b"".join(trap(community, {"1.3.6.1.4.1.8072.2.3.2.1": f"over-tcp-{n}-{half}"}) for half in "ab")
+        for n, community in enumerate((COMMUNITY, COMMUNITY, "stranger"))
+    ]
+    send(played, "tcp", 163, *pairs)
+    found = wait_for(played, "over-tcp-", 4)
+    assert [len(each) for each in found.values()] == [2, 2]
 
 
 POST = """
