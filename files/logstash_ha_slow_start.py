@@ -16,6 +16,8 @@ import check_logstash_input as script
 
 MEASURE = 1.0
 """The least seconds over which a rate is measured."""
+RECENT = 5.0
+"""Seconds for which a rate counts where later ones are lower: one that has stood still for a moment takes what has come meanwhile."""
 WARM = 20
 """After so many times the events of a cold Logstash it is warm at any rate."""
 RESTARTS = ("refused", "drained", "silent")
@@ -63,8 +65,12 @@ class Meter(object):  # noqa: UP004
         """The count at the last poll."""
         self.count, self.since = None, 0.0
         """The count that the rate is measured from, and when it was."""
-        self.rate = None
-        """Events a second, once that is known."""
+        self.rates = []
+        """The last rates, each with when it was measured."""
+
+    def rate(self):
+        """Events a second, once that is known: the highest of late."""
+        return max(rate for _, rate in self.rates) if self.rates else None
 
     def update(self, count):
         """Takes in a poll. How many events have come since the last one."""
@@ -73,7 +79,8 @@ class Meter(object):  # noqa: UP004
         if self.count is None or count < self.count:
             self.count, self.since = count, now
         elif now >= self.since + MEASURE:
-            self.rate = (count - self.count) / (now - self.since)
+            self.rates = [(measured, rate) for measured, rate in self.rates if measured > now - RECENT]
+            self.rates.append((now, (count - self.count) / (now - self.since)))
             self.count, self.since = count, now
         self.last = count
         return growth
@@ -110,9 +117,9 @@ class Intake(object):  # noqa: UP004
     def end(self, input_id):
         """The input is down, and takes nothing."""
         if input_id in self.meters:
-            self.meters[input_id].rate = None
+            self.meters[input_id].rates = []
 
     def rate(self, input_id):
         """Events a second of an input; None where that is not known."""
         meter = self.meters.get(input_id)
-        return meter.rate if meter is not None else None
+        return meter.rate() if meter is not None else None

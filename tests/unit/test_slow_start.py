@@ -117,9 +117,21 @@ def test_a_rate_is_known_after_a_second() -> None:
         intake.update("a", script.Down("hung", ""))
         clock.return_value = 9.0
         intake.update("a", up(4600))
-    assert (rates, intake.rate("a"), intake.rate("b")) == ([None, None, 1500.0, 1000.0], 1000.0, None)
+    assert (rates, intake.rate("a"), intake.rate("b")) == ([None, None, 1500.0, 1500.0], 1500.0, None)
     intake.end("a")
     assert intake.rate("a") is None
+
+
+def test_a_moment_without_events_does_not_count_as_a_low_rate() -> None:
+    """A JVM that collects garbage, or a machine that is busy, takes in the next second what it has not taken in this one."""
+    intake, clock = slow_start.Intake(), Mock()
+    rates, taken = [], 0
+    with patch.object(script, "clock", clock):
+        for second, come in enumerate((0, 400, 400, 20, 10, *[100] * 5)):
+            clock.return_value, taken = float(second), taken + come
+            intake.update("a", up(taken))
+            rates.append(intake.rate("a"))
+    assert rates == [None, *[400.0] * 6, 100.0, 100.0, 100.0]
 
 
 class Busy:

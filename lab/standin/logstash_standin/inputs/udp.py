@@ -92,7 +92,8 @@ class Udp(Input):
 
     def _receive(self, listener: socket.socket) -> list[Datagram]:
         datagrams: list[Datagram] = []
-        while len(datagrams) < CHUNK:
+        limit = self.context.delays.warm_up.most(CHUNK)
+        while len(datagrams) < limit:
             try:
                 payload, sender = listener.recvfrom(self.options["buffer_size"])
             except BlockingIOError:
