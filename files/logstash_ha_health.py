@@ -121,6 +121,11 @@ REFUSED_AFTER = 15.0
 ports some seconds before its API."""
 REFUSED_APART = 10.0
 """Seconds between two refusals that still count as one: a kernel does not answer each probe."""
+LOOK_TIME = 10.0
+"""Seconds for which the link has to be there until it says something of a node that none of its answers has come: a network
+that has just come up may need some, at boot for instance."""
+UNANSWERED = ("network_error", "no_connection")
+"""The reasons of a poll that may be this node's own network's."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
 
@@ -206,6 +211,9 @@ class InputState(object):  # noqa: UP004
         self.kept = was_kept and not self.down_flag.raised
         """Whether keepalived hears that it is up, though it is down: it is up on no other node."""
         self.up = not self.down_flag.raised and not self.kept
+        self.known = False
+        """Whether this service has had a fair look at the node, and may tell people of it. keepalived hears of it before: a
+        node is better left out until it has answered."""
         self.outcome = None
         """The refined outcome of the last poll."""
         self.listed = listed if listed is not None and self._agrees(listed) else None
@@ -217,7 +225,7 @@ class InputState(object):  # noqa: UP004
         if before[1] == "slow_start" and self.reduction is not None:
             self.share = 100 - self.reduction.percent
         self.changes = 0
-        """How often it has gone up or down since this service started."""
+        """How often it has gone up or down since it was known."""
         self.changed_at = self.down_flag.written
         """When it last did, in seconds of the epoch: the file of the verdict outlives the service."""
         self.opposing_polls = 0
@@ -318,7 +326,7 @@ class InputState(object):  # noqa: UP004
         else:
             self.hold = 0.0
         self.up, self.opposing_polls = up, 0
-        self.changes, self.changed_at = self.changes + 1, time.time()
+        self.changes, self.changed_at = self.changes + self.known, time.time()
         return True
 
     def unreported(self):
@@ -436,7 +444,8 @@ class Journal(object):  # noqa: UP004
 
     def add(self, state, line, common):
         """`line` is for this input alone, `common` what it says of several of them."""
-        self.lines.setdefault((state.ip, common), []).append((state.input_id, line))
+        if state.known:
+            self.lines.setdefault((state.ip, common), []).append((state.input_id, line))
 
     def write(self):
         lines, self.lines = self.lines, collections.OrderedDict()
@@ -573,6 +582,8 @@ class InputPool(object):  # noqa: UP004
 
     def tell_verdict(self, state, verdict):
         """Writes it to the journal."""
+        if not state.known:  # a later poll will
+            return
         state.journaled = verdict.get("reason")
         suffix = "; it stays in the pool, as the last one" if state.kept else ""
         if verdict["state"] == "up":
@@ -681,10 +692,11 @@ class InputPool(object):  # noqa: UP004
 class NodePoller(threading.Thread):
     """The polls of one node: one that hangs delays no other's."""
 
-    def __init__(self, settings, ip, verdicts, access):
+    def __init__(self, settings, ip, verdicts, access, link):
         super(NodePoller, self).__init__()  # noqa: UP008
         self.daemon = True
         self.ip = ip
+        self.link = link
         self.interval = settings["interval"]
         self.timeout = settings["timeout"]
         self.verdicts = verdicts
@@ -711,6 +723,8 @@ class NodePoller(threading.Thread):
         """Of this service's own node: the inputs at whose ports something listens, by the kernel's list of sockets."""
         self.decided = False
         """Whether each input has had a verdict that no poll opposed."""
+        self.looked = False
+        """Whether there has been a fair look at the node."""
         self.polls, self.poll_seconds = 0, 0.0
         """How many polls there have been, and how long they have taken."""
         self.due = threading.Event()
@@ -753,10 +767,27 @@ class NodePoller(threading.Thread):
             vouched = self.relaxed or input_id in self.bound
             outcomes[input_id] = state.weigh(outcomes[input_id], vouched)
         outcomes.update(self.heard)
+        self.looked = self.looked or self._has_looked(outcomes)
+        # What has gone down without a fair look is known only when a poll has agreed since.
+        self._know([state for state in self.states.values() if state.up or state.outcome is None])
         self._judge(outcomes)
+        self._know([state for state in self.states.values() if state.opposing_polls == 0])
         self.verdicts.report_rest(self.states.values())
         self.decided = self.decided or all(state.opposing_polls == 0 for state in self.states.values())
         self.last_poll = script.clock()
+
+    def _has_looked(self, outcomes):
+        """Whether the node has answered, or would have."""
+        reasons = {getattr(outcome, "reason", None) for outcome in outcomes.values()}
+        return self.relaxed or not reasons.issubset(UNANSWERED) or self.link.there_for(LOOK_TIME)
+
+    def _know(self, states):
+        for state in states if self.looked else ():
+            state.known = True
+
+    def known(self):
+        """Whether people may be told of all of its inputs."""
+        return all(state.known for state in self.states.values())
 
     def _judge(self, outcomes):
         known = [input_id for input_id in outcomes if input_id in self.states]
@@ -832,14 +863,14 @@ def main(arguments):
         cold = slow_start.Cold(settings["cold"]["rate"], settings["cold"]["seconds"])
         verdicts = Verdicts(reasons, cold)
         access = api.AccessFiles(settings["access"], settings["previous_access"])
-        pollers = [NodePoller(settings, ip, verdicts, access) for ip in settings["nodes"]]
-        reasons.keep(state for poller in pollers for state in poller.states.values())
         own, further = settings["links"][0], settings["links"][1:]
         titled = [(own, "the link")] + [(link, "the link of %s" % link["interface"]) for link in further]
-        own_channel = peers.Channel(settings, pollers)
         monitors = [
             links.LinkMonitor(link, title, settings["reload"], settings["vips"]) for link, title in titled
         ]
+        pollers = [NodePoller(settings, ip, verdicts, access, monitors[0]) for ip in settings["nodes"]]
+        reasons.keep(state for poller in pollers for state in poller.states.values())
+        own_channel = peers.Channel(settings, pollers)
         others = [own_channel, flags.Maintenance(settings["own"], settings["maintenance"])] + monitors
         if settings["metrics"] is not None:
             others.append(metrics.Writer(settings, verdicts, pollers, own_channel, monitors))

@@ -119,6 +119,8 @@ class LinkMonitor(threading.Thread):
         """Whether this node should take no part."""
         self.ready_since = None
         """Since when the link is up and the node has its addresses there."""
+        self.there_since = None
+        """The same, whether or not this node takes part."""
         self.starts_since = None
         """Since when keepalived starts: its unit has raised the flag."""
         self.index = None
@@ -196,10 +198,14 @@ class LinkMonitor(threading.Thread):
         self._read_flag()
         self.sockets.look()
         if not self.running:
-            self.ready_since = None
+            self.ready_since = self.there_since = None
             self._hold("%s is down" % self.title)
             return flags.LOOK
         missing = self.missing_address()
+        if missing is not None:
+            self.there_since = None
+        elif self.there_since is None:
+            self.there_since = script.clock()
         if self.renewed:
             self._hold("%s was made anew" % self.interface)
         elif missing is not None:
@@ -223,6 +229,11 @@ class LinkMonitor(threading.Thread):
             return LOOK_SOON
         self._release()
         return flags.LOOK
+
+    def there_for(self, seconds):
+        """Whether the link has been up for so long, with the node's addresses."""
+        since = self.there_since
+        return since is not None and script.clock() >= since + seconds
 
     def _read_flag(self):
         """Takes in what others have made of the flag since the last look."""

@@ -24,6 +24,8 @@ import logstash_ha_listeners as listeners
 
 INTERVAL = 15.0
 """Seconds between two files."""
+FIRST_WAIT = 12.0
+"""Seconds that the first one waits at most until all inputs are known: those that are not, it leaves out."""
 PREFIX = "logstash_ha_node_"
 METRICS = collections.OrderedDict(
     [
@@ -188,6 +190,9 @@ class Writer(threading.Thread):
         """What the journal has of the last file."""
 
     def run(self):
+        end = script.clock() + FIRST_WAIT
+        while script.clock() < end and not all(poller.known() for poller in self.pollers):
+            time.sleep(0.1)
         while True:
             self.write()
             time.sleep(INTERVAL)
@@ -220,7 +225,8 @@ class Writer(threading.Thread):
         with self.verdicts.lock:
             for poller in self.pollers:
                 for input_id, state in sorted(poller.states.items()):
-                    self._add_verdict(found, input_id, state)
+                    if state.known:
+                        self._add_verdict(found, input_id, state)
         for poller in self.pollers:
             labels = [("node", self.names[poller.ip]), ("director", self.own)]
             found.add("polls_total", labels, poller.polls)

@@ -204,7 +204,7 @@ class Replay:
         }
         verdicts = service.Verdicts(reasons, service.slow_start.Cold(1000, 12))
         access = service.api.AccessFiles("", "")
-        poller, _ = (service.NodePoller(settings, address, verdicts, access) for address in nodes)
+        poller, _ = (service.NodePoller(settings, address, verdicts, access, None) for address in nodes)
         poller.due = _Wait(self)
         self.states = poller.states
         if self.own:

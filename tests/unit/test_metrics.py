@@ -128,6 +128,73 @@ def test_a_change_is_counted_with_its_time_and_its_reason() -> None:
     watched(use, own_answer=Script(UP, UP, UP, GONE))
 
 
+NO_NETWORK = """\
+import os
+asked, missing = service.api.NodeApi.ask, service.links.LinkMonitor.missing_address
+there = lambda: os.path.exists(os.path.join(folder, "network"))
+def ask(self, ip, timeout):
+    if there():
+        return asked(self, ip, timeout)
+    raise service.script.Down("network_error", "network is unreachable")
+service.api.NodeApi.ask = ask
+service.links.LinkMonitor.missing_address = lambda self: missing(self) if there() else own
+service.metrics.FIRST_WAIT = 1.0
+"""
+"""The node's network comes when the test has made a file `network`."""
+
+
+@pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
+def test_a_node_that_boots_says_nothing_of_the_others_before_it_has_its_network(python: str) -> None:
+    """What it tells keepalived is another thing: an input that does not answer is not in the pools, but for the last one."""
+
+    def use(service: Running, file: Path) -> None:
+        service.wait_for_systemd(b"READY=1")
+        service.wait(file.exists)
+        nodes = [name for name in os.listdir(service.folder) if name.startswith("127.")]
+        assert sorted(map(service.verdict, nodes)) == ["", "1\n"]
+        found = samples(file)
+        assert found["link_up", "interface=lo", "node=stash1"] == 1
+        said = {name for name, *_ in found}
+        assert said.isdisjoint(
+            {"up", "kept", "share", "reason", "changes_total", "changed_timestamp_seconds"}
+        )
+        (service.folder / "network").touch()
+        for node in ("stash1", "stash2"):
+            verdict = ("director=stash1", f"input={ID}", f"node={node}")
+            service.wait(lambda verdict=verdict: ("up", *verdict) in samples(file))  # type: ignore[misc]
+            found = samples(file)
+            assert (found["up", *verdict], found["changes_total", *verdict]) == (1, 0)
+
+    lines = watched(use, python, patch=NO_NETWORK)
+    assert lines[0].startswith("the node does not have its address ")
+    assert [line for line in lines if line.startswith(ID)] == []
+
+
+def test_a_node_that_boots_says_that_another_one_is_down_when_it_has_had_its_network_for_some_time() -> None:
+    gone = """\
+asked = service.api.NodeApi.ask
+def ask(self, ip, timeout):
+    if ip == own:
+        return asked(self, ip, timeout)
+    raise service.script.Down("no_connection", "no connection")
+service.api.NodeApi.ask = ask
+service.LOOK_TIME = 1.0
+"""
+
+    def use(service: Running, file: Path) -> None:
+        service.wait_for_systemd(b"READY=1")
+        assert service.lines() == []
+        verdict = ("director=stash1", f"input={ID}", "node=stash2")
+        service.wait(lambda: file.exists() and ("up", *verdict) in samples(file))
+        found = samples(file)
+        assert (found["up", *verdict], found["reason", *verdict, "reason=no_connection"]) == (0, 1)
+        assert found["changes_total", *verdict] == 0
+        service.wait(lambda: service.lines() != [])
+
+    (line,) = watched(use, patch=gone)
+    assert line.endswith(" is down: no connection")
+
+
 @pytest.mark.parametrize(
     ("folder", "patch", "said"),
     [

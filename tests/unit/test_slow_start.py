@@ -240,7 +240,7 @@ def test_a_new_service_goes_on_with_a_slow_start() -> None:
         with health(warm, cold, alone=True, reasons=reasons, reduction="90\n") as service:
             service.wait(lambda: service.reduction(warm) == "")
             service.wait(lambda: service.reduction(cold) not in ("", "90\n"))
-            assert service.reasons_for(cold) == ["slow_start"]
+            service.wait(lambda: service.reasons_for(cold) == ["slow_start"])
 
 
 @pytest.mark.parametrize("setting", ["reduction", "holds"])
