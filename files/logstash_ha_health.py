@@ -108,10 +108,17 @@ SLOW_SHARE = 50
 """The percent of its weight that a slow input gets."""
 LISTED_UP = ("probe_refused", "slow_start")
 """The reasons for which an input is listed that is up."""
+LOOK_TIME = 10.0
+"""Seconds for which the link has to be there until it says something of a node that none of its answers has come: a network
+that has just come up may need some, at boot for instance."""
+UNANSWERED = ("network_error", "no_connection")
+"""The reasons of a poll that may be this node's own network's."""
 BIND_RETRY = 7.0
 """Seconds after a listener's last failure until it counts as bound again: Logstash tries every 5."""
 START_REASONS = frozenset(script.NOT_RUNNING).union(["nobody_listens"])
 """What Logstash goes through when it starts, stops or reloads a pipeline."""
+OFF_REASONS = frozenset(UNANSWERED).union(["silent"])
+"""What is found of a node that is off, in turns, as often as the kernel asks for its address anew."""
 NAMED = 5
 """How many inputs a line of the journal names; of more it says how many."""
 QUIET = 10.0
@@ -121,17 +128,15 @@ REFUSED_AFTER = 15.0
 ports some seconds before its API."""
 REFUSED_APART = 10.0
 """Seconds between two refusals that still count as one: a kernel does not answer each probe."""
-LOOK_TIME = 10.0
-"""Seconds for which the link has to be there until it says something of a node that none of its answers has come: a network
-that has just come up may need some, at boot for instance."""
-UNANSWERED = ("network_error", "no_connection")
-"""The reasons of a poll that may be this node's own network's."""
 POLL_GRACE = 5.0
 """Seconds that a poll may take beyond its interval and timeout; after them there is no sign of life."""
 
 
 def kind_of(reason):
-    """What the journal judges by: the reasons that a start or a stop goes through are of one kind."""
+    """What the journal judges by: the reasons that a start or a stop goes through are of one kind, and those of a node that is
+    off are of another one."""
+    if reason in OFF_REASONS:
+        return "no_connection"
     return "not_running" if reason in START_REASONS else reason
 
 

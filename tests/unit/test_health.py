@@ -443,6 +443,29 @@ def test_another_kind_of_reason_is_listed_and_written_to_the_journal() -> None:
         assert service.lines()[1] == f"{ID} at {address} is down: HTTP status 500"
 
 
+def test_a_node_that_is_off_is_written_to_the_journal_once() -> None:
+    """Its address is asked for again and again: for some polls there is no connection, and for the next ones no route."""
+    off = """\
+asked, answers = service.api.NodeApi.ask, []
+def ask(self, ip, timeout):
+    if not os.path.exists(os.path.join(folder, "off")) or ip == own:
+        return asked(self, ip, timeout)
+    if len(answers) == 10:
+        open(os.path.join(folder, "asked"), "w").close()
+    answers.append(ip)
+    reason = "network_error" if len(answers) % 4 == 0 else "no_connection"
+    raise service.script.Down(reason, reason)
+service.api.NodeApi.ask = ask
+import os
+"""
+    with serving(UP) as own, serving(UP) as address, health(own, address, own=own, alone=True, patch=off) as service:  # fmt: skip
+        service.wait_for_systemd(b"READY=1")
+        (service.folder / "off").touch()
+        service.wait((service.folder / "asked").exists)
+        assert service.lines() == [f"{ID} at {address} is down: no_connection"]
+        assert set(service.reasons_for(address)) <= {"no_connection", "network_error"}
+
+
 @pytest.mark.parametrize("python", OLDEST_AND_NEWEST)
 def test_the_same_reason_in_other_words_is_listed_but_not_written_to_the_journal(python: str) -> None:
     """A message whose details change with each poll would fill the journal."""
