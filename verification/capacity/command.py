@@ -10,7 +10,7 @@ from pyinfra.api.exceptions import PyinfraError
 from rich.console import Console
 from rich.table import Table
 
-from verification.capacity.result import MENDS, PLACES, Capacity, Step
+from verification.capacity.result import PLACES, Capacity, Step
 from verification.capacity.run import FIRST, LIMIT, MAX_SECONDS, MOST, SECONDS, Plan, prepare, ramp
 from verification.commandline import (
     GOOD,
@@ -109,11 +109,11 @@ def _show(console: Console, capacity: Capacity) -> None:
     if whole := capacity.lossless:
         table.add_row("none lost at", f"{whole.real_rate:.0f} events a second, for {whole.seconds:.0f} s")
     last = capacity.steps[-1]
-    if place := last.place:
+    if mend := capacity.mend:
         table.add_row("first lost at", f"{last.real_rate:.0f} events a second: {last.lost} of {last.sent}")
         for name, number in last.places.items():
             table.add_row("", f"{number}: {PLACES[name]}")
-        table.add_row("what to do", MENDS[place])
+        table.add_row("what to do", mend)
     elif capacity.end == "sender":
         table.add_row("the end", f"{capacity.sender} can't send faster; a faster one may find more: --from")
     else:
@@ -126,7 +126,6 @@ def document(capacity: Capacity) -> dict[str, Any]:
     `most`), `kept_up` and `lossless` (the highest rate of each in events a second, or null), `place` (a key of
     `verification.capacity.result.PLACES`, or null), `do` (in words, or null), and `steps`: a list of `rate` (as chosen), `real_rate`, `sent`,
     `seconds`, `received` by node, `lost`, `places` (numbers by place) and `waiting` (bytes in the sockets at the end of the sending, by node)."""
-    place = capacity.steps[-1].place
     return {
         "version": DOCUMENT_VERSION,
         "error": None,
@@ -137,8 +136,8 @@ def document(capacity: Capacity) -> dict[str, Any]:
         "end": capacity.end,
         "kept_up": capacity.kept_up.real_rate if capacity.kept_up else None,
         "lossless": capacity.lossless.real_rate if capacity.lossless else None,
-        "place": place,
-        "do": MENDS[place] if place else None,
+        "place": capacity.steps[-1].place,
+        "do": capacity.mend,
         "steps": [
             {
                 "rate": step.rate,

@@ -14,20 +14,20 @@ PLACES = {
     "ipvs": "IPVS, which had no node to send them to",
     "network": "between IPVS and the nodes' sockets",
     "socket": "the nodes' sockets, whose buffer was full",
-    "queue": "the pipelines' queues, where they still waited",
+    "queue": "the pipelines' queues and the sockets before them, where they still waited",
     "output": "after the inputs: a filter, or the output",
 }
 """Where events can be lost, in the order of their way."""
 MENDS = {
     "card": "`ethtool -g` shows its ring buffer, which `ethtool -G` enlarges; then `net.core.netdev_max_backlog`",
     "before_ipvs": "look at the network's own counters, and at the card's on the sender; a sender nearer to the VIP tells more",
-    "ipvs": "`python verify.py` says why no node was in the pool",
+    "ipvs": "`verify.py` says why no node was in the pool",
     "network": "look at the nodes' own cards and firewalls: `ethtool -S`, `nstat -az`",
-    "socket": "a larger buffer holds longer bursts (`events_per_second`); what lasts needs more CPU for Logstash, or more nodes",
+    "socket": "a larger buffer holds longer bursts (`events_per_second`: {rate:.0f} came); what lasts needs more CPU for Logstash, or more nodes",
     "queue": "the output or the filters are the limit: more of `pipeline_workers`, a faster destination, or more nodes",
     "output": "the output or a filter discards them: /var/log/logstash/logstash-plain.log on the nodes",
 }
-"""By place: what to do to get further."""
+"""By place: what to do to get further; `{rate}` is how many events a second came."""
 KEEPS_PACE = 0.9
 """The part of the chosen rate that the sender must reach."""
 
@@ -96,37 +96,56 @@ def places(
     """
     master, was = after.counters[after.master], before.counters[after.master]
     key = server.protocol, socket_name(server.vip, server.port)
-    counted = master.packets.get(key, 0) - was.packets.get(key, 0)
-    given = sum(
-        number - was.forwarded.get(real, 0) for real, number in master.forwarded.items() if real[:2] == key
-    )
-    dropped = taken = out = held = 0
+    counted = _since(master.packets.get(key, 0), was.packets.get(key, 0))
+    before_ipvs = max(0, sent - counted)
+    # IPVS counts nothing that it has no node for.
+    ipvs = 0 if any(real[:2] == key for real in master.forwarded) else before_ipvs
+    card = min(before_ipvs - ipvs, _since(master.card, was.card))
+    missing = waiting = dropped = taken = held = 0
+    left, left_waits = (
+        counted,
+        False,
+    )  # what went to nodes that have left the pool: IPVS's figures of them have gone, too
     for real in server.real_servers:
         name = real.node.name
         if name not in after.counters or name not in before.counters:
             continue
         now, then = after.counters[name], before.counters[name]
-        port = server.protocol, real.port
-        dropped += sum(state.drops for state in now.sockets.get(port, []))
-        dropped -= sum(state.drops for state in then.sockets.get(port, []))
-        taken += (now.inputs or {}).get(server.input_id, 0) - (then.inputs or {}).get(server.input_id, 0)
-        pipeline = server.input.pipeline
-        if pipeline in now.pipelines and pipeline in then.pipelines:
-            out += now.pipelines[pipeline].out - then.pipelines[pipeline].out
-            held += max(0, now.pipelines[pipeline].taken - now.pipelines[pipeline].out)
-    before_ipvs = max(0, sent - counted)
-    card = min(before_ipvs, max(0, master.card - was.card))
+        sockets, earlier = (each.sockets.get((server.protocol, real.port), []) for each in (now, then))
+        drops = _since(sum(state.drops for state in sockets), sum(state.drops for state in earlier))
+        # An API that does not answer says nothing of what was taken.
+        took = _since((now.inputs or {}).get(server.input_id, 0), (then.inputs or {}).get(server.input_id, 0))
+        dropped, taken = dropped + drops, taken + took
+        waits = any(state.queue for state in sockets)
+        forwarded = (*key, socket_name(real.address, real.port))
+        if forwarded in master.forwarded:
+            given = _since(master.forwarded[forwarded], was.forwarded.get(forwarded, 0))
+            left -= given
+            rest = max(0, given - drops - took)
+            missing, waiting = (missing, waiting + rest) if waits else (missing + rest, waiting)
+        else:
+            left -= drops + took
+            left_waits = left_waits or waits
+        if counts := now.pipelines.get(server.input.pipeline):
+            held += max(0, counts.taken - counts.out)
+    left = max(0, left)
+    missing, waiting = (missing, waiting + left) if left_waits else (missing + left, waiting)
     lost = max(0, sent - received)
     found = {
         "card": card,
-        "before_ipvs": before_ipvs - card,
-        "ipvs": max(0, counted - given),
-        "network": max(0, given - dropped - taken),
+        "before_ipvs": before_ipvs - ipvs - card,
+        "ipvs": ipvs,
+        "network": missing,
         "socket": dropped,
-        "queue": min(held, lost),
+        "queue": min(held + waiting, lost),
         "output": max(0, taken - held - received),
     }
     return {place: number for place, number in found.items() if number}
+
+
+def _since(now: int, before: int) -> int:
+    """How much a counter has counted; one that is less than before has begun anew."""
+    return now - before if now >= before else now
 
 
 @dataclass(frozen=True)
@@ -147,6 +166,12 @@ class Capacity:
     def kept_up(self) -> Step | None:
         """The last rate that Logstash kept up with."""
         return next((step for step in reversed(self.steps) if step.kept_up), None)
+
+    @property
+    def mend(self) -> str | None:
+        """What to do to get further, where events were lost."""
+        last = self.steps[-1]
+        return MENDS[last.place].format(rate=last.real_rate) if last.place else None
 
     @property
     def end(self) -> str:
