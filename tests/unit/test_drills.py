@@ -218,6 +218,12 @@ STOPPED = Problem(Status.WRONG, "keepalived", "stash1", "keepalived does not run
             {"loss": replace(LOSS, lost=9, last=13500.0)},
             "an event is lost 10.5 s after its start, and none should be after 5 s",
         ),
+        ("keepalived-parent-killed", {"loss": replace(LOSS, lost=103, last=3200.0)}, None),
+        (
+            "keepalived-parent-killed",
+            {"loss": replace(LOSS, lost=103, last=8100.0)},
+            "an event is lost 5.1 s after its start, and none should be after 5 s",
+        ),
         ("logstash-killed", {"loss": replace(LOSS, lost=9, last=13500.0)}, None),
         ("logstash-hung", {"seen": (STOPPED,)}, "verify.py did not report the reason 'hung'"),
     ],
