@@ -1,5 +1,6 @@
 """A node leaves for maintenance and comes back, and all nodes are patched, while 1,000 events a second are sent."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -169,3 +170,29 @@ def test_all_nodes_are_patched_and_rebooted_and_no_event_is_lost(cluster: Cluste
     assert again.returncode == 0
     assert (again.stdout + again.stderr).count("there is nothing to do") == len(NODES)
     assert cluster.plan()[0] == {}
+
+
+@pytest.mark.long
+def test_a_second_deploy_changes_nothing_and_one_that_was_killed_leaves_no_lock(cluster: Cluster) -> None:
+    inputs = [{"id": "udp-5514", "port": 5514, "receive_buffer_bytes": 131072}]
+    changed = cluster.inventory("changed", inputs=inputs)
+    files = "sha256sum /etc/logstash/conf.d/* /etc/keepalived/*.conf"
+    before = {name: cluster.get(name, files) for name in NODES}
+    with cluster.start(tool("pyinfra"), "-y", str(changed), "deploy.py") as first:
+        locked = f"grep '\"pid\": {first.pid},' {LOCK_FOLDER}/lock"
+        until(lambda: all(cluster.on(name, locked).returncode == 0 for name in NODES), 120, "its lock")
+        first.send_signal(signal.SIGSTOP)  # it goes on to hold the lock
+        for program in ("deploy.py", "patch.py"):
+            second = cluster.run(tool("pyinfra"), "-y", str(changed), program, "--data", "reboot=always")
+            assert second.returncode == 1
+            said = second.stdout + second.stderr
+            assert f"(changed.py deploy.py, process {first.pid} there) has had it since" in said
+        assert first.poll() is None
+        first.kill()
+    assert {name: cluster.get(name, files) for name in NODES} == before
+    third = cluster.deploy("-y", inventory=changed)
+    assert third.returncode == 0, third.stderr
+    assert "the lock of a run that is over is taken" in third.stdout + third.stderr
+    assert all("131072" in cluster.get(name, "cat /etc/logstash/conf.d/*") for name in NODES)
+    assert cluster.deploy("-y").returncode == 0
+    until(cluster.whole, 60, "the cluster whole")
