@@ -25,8 +25,6 @@ BUFFER = DEFAULT_BUFFER // SCALE
 RATES = (200, 50)
 """Of 200 events a second each node gets 100, and a cold one would lose some; of 50 it would lose none."""
 SIZE = 200
-COUNTED_SIZE = 1000
-"""The size for which a guest's network card would be like one that copies: it takes 2,304 bytes for any datagram."""
 LEAD = 10
 """Seconds of events before the restart: the health services measure the rate."""
 WAYS = {"rr": "full weight at once (`rr`)", "wrr": "slow start (`wrr`)"}
@@ -97,7 +95,6 @@ def main(seconds: int, rates: tuple[int, ...]) -> None:
             "port": LOGSTASH_PORT,
             "scheduler": way,
             "receive_buffer_bytes": BUFFER,
-            "event_bytes": COUNTED_SIZE,
         }
         deploy(lab, inputs=[one], cold_start_rate=COLD_RATE)
         director, _ = wait_until_ready(lab)

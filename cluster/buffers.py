@@ -12,21 +12,16 @@ RMEM_DEFAULT = 212992
 LARGEST_BUFFER = (2**31 - 1) // 2
 """The largest `receive_buffer_bytes`: the kernel counts twice as many in an int (socket(7))."""
 
-_SK_BUFF, _SHARED_INFO, _HEADROOM, _HEADERS = 256, 320, 66, 42
-"""What a datagram takes beside its payload: the kernel's `sk_buff` and `skb_shared_info`, room that a driver leaves at its
-beginning, and Ethernet's, IP's and UDP's headers."""
 _FRAGMENT = 1472
 """The most bytes of a datagram that a packet carries."""
+_PACKET = 2304
+"""Bytes that the kernel counts for each waiting packet, however short, where the network card's driver has buffers for whole
+packets. With one that copies short packets, it is less: 1,280 for a datagram of 200 bytes."""
 
 
 def truesize(event_bytes: int) -> int:
-    """Bytes that the kernel counts for a waiting datagram of this size, with a driver that copies it into a buffer of its
-    own (virtual network cards): 1,280 for 200. Other network cards' drivers use 2,304 and more for each packet."""
-    packets, rest = divmod(event_bytes, _FRAGMENT)
-    return sum(
-        _SK_BUFF + _power_of_two(size + _HEADROOM + _HEADERS + _SHARED_INFO)
-        for size in [_FRAGMENT] * packets + [rest] * (rest > 0)
-    )
+    """Bytes that the kernel counts for a waiting datagram of this size, by many drivers of network cards."""
+    return -(-event_bytes // _FRAGMENT) * _PACKET
 
 
 def held_events(receive_buffer_bytes: int | None, event_bytes: int) -> int:
@@ -39,8 +34,3 @@ def needed_buffer(events_per_second: int, event_bytes: int) -> int:
     """The `receive_buffer_bytes`, in whole MiB, that hold the events of `COLD_SECONDS`."""
     needed = -(-events_per_second * COLD_SECONDS * truesize(event_bytes) // 2)
     return -(-needed >> 20) << 20
-
-
-def _power_of_two(size: int) -> int:
-    """The memory that the kernel takes for it."""
-    return 1 << (size - 1).bit_length()

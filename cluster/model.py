@@ -236,8 +236,8 @@ class Input(_Model):
     """The most events that come in a second, at the VIP; plugin `udp` only. The receive buffer then holds 12 seconds of
     them: all can go to one node, and to one that has just started."""
     event_bytes: Count = 200
-    """The mean size of an event in bytes; plugin `udp` only. The kernel counts 1,280 bytes for one of 200, or more, by the
-    network card (docs/health.md)."""
+    """The mean size of an event in bytes; plugin `udp` only. In the receive buffer, the kernel counts 2,304 bytes for each packet
+    of an event, which has up to 1,472."""
     senders: Networks | None = None
     """Who may send to this input: addresses and networks (default: the cluster's `senders`)."""
     pipeline: PipelineId = "main"

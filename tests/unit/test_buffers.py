@@ -8,19 +8,19 @@ from cluster.buffers import held_events, needed_buffer, truesize
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(1, 768), (84, 768), (85, 1280), (200, 1280), (1472, 2304), (1473, 3072), (65507, 45 * 2304)],
+    [(1, 2304), (200, 2304), (1472, 2304), (1473, 4608), (65507, 45 * 2304)],
 )
 def test_what_the_kernel_counts_for_a_datagram(size: int, expected: int) -> None:
-    """1,280 for 200 bytes was measured."""
+    """Seen in `rx_queue` of /proc/net/udp, in guests of the lab: 0x900 for one of 200 bytes."""
     assert truesize(size) == expected
 
 
 @pytest.mark.parametrize(
     ("buffer", "size", "events"),
-    [(16 << 20, 200, 26214), (4 << 20, 200, 6553), (None, 200, 166), (None, 10, 277)],
+    [(16 << 20, 200, 14563), (4 << 20, 200, 3640), (None, 200, 92), (None, 10, 92)],
 )
 def test_how_many_events_a_socket_holds(buffer: int | None, size: int, events: int) -> None:
-    """16 MiB held 26,214 of 200 bytes when measured; 208 kB hold 90 to 270 (docs/loss.md)."""
+    """No more than was ever measured: 208 kB hold 90 to 270 (docs/loss.md)."""
     assert held_events(buffer, size) == events
 
 
@@ -34,11 +34,11 @@ def test_a_buffer_for_a_rate_holds_12_seconds_of_it_and_hardly_more(rate: int, s
 @pytest.mark.parametrize(
     ("settings", "buffer", "waiting"),
     [
-        ({}, 16 << 20, 26214),
-        ({"events_per_second": 1000}, 16 << 20, 26214),
-        ({"events_per_second": 4000}, 30 << 20, 49152),
-        ({"events_per_second": 4000, "receive_buffer_bytes": 64 << 20}, 64 << 20, 104857),
-        ({"receive_buffer_bytes": None}, None, 166),
+        ({}, 16 << 20, 14563),
+        ({"events_per_second": 1000}, 16 << 20, 14563),
+        ({"events_per_second": 4000}, 53 << 20, 48241),
+        ({"events_per_second": 4000, "receive_buffer_bytes": 64 << 20}, 64 << 20, 58254),
+        ({"receive_buffer_bytes": None}, None, 92),
         ({"event_bytes": 1400}, 16 << 20, 14563),
     ],
 )
@@ -51,6 +51,6 @@ def test_an_inputs_buffer_and_what_waits_in_it(
 
 def test_over_tcp_senders_wait_and_other_plugins_have_the_kernels_buffer() -> None:
     both = Input.model_validate({"id": "a", "port": 5514, "protocol": "both"})
-    assert (both.waiting_events("tcp"), both.waiting_events("udp")) == (None, 26214)
+    assert (both.waiting_events("tcp"), both.waiting_events("udp")) == (None, 14563)
     syslog = Input.model_validate({"id": "a", "port": 5514, "plugin": "syslog"})
-    assert syslog.waiting_events("syslog") == 166
+    assert syslog.waiting_events("syslog") == 92

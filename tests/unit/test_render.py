@@ -403,7 +403,7 @@ def test_the_health_service_asks_for_what_keepalived_reads(tmp_path: Path) -> No
         "verdict": "/run/keepalived-health/10.77.0.11/udp-5514",
         "reduction": "/run/keepalived-health/reductions/10.77.0.11/udp-5514",
         "weight": 1,
-        "holds": 26214,
+        "holds": 14563,
     }
     assert settings["nodes"]["10.77.0.11"]["syslog-tcp"]["holds"] is None
     assert settings["cold"] == {"rate": 1000, "seconds": 12}
@@ -481,7 +481,7 @@ def test_an_inputs_settings(tmp_path: Path) -> None:
 def test_a_rate_sizes_the_receive_buffer(tmp_path: Path) -> None:
     cluster = make_cluster(tmp_path, inputs=[{"id": "a", "port": 5514, "events_per_second": 4000}])
     ((_, options),) = inputs_of(desired_files(cluster, cluster.nodes[0], 9))
-    assert options["receive_buffer_bytes"] == 30 << 20
+    assert options["receive_buffer_bytes"] == 53 << 20
 
 
 @pytest.mark.parametrize(
