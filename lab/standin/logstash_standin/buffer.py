@@ -8,15 +8,36 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Buffer(Generic[T]):
-    """A queue between the threads of a pipeline. `put` waits while it is full, `take` while it is empty."""
+class Queue:
+    """What the queues of a pipeline's threads have in common: they can be closed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._closed = self._abandoned = False
+
+    def close(self) -> None:
+        """Accept no more items."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Let nobody wait any more: what is still put is dropped."""
+        with self._changed:
+            self._abandoned = self._closed = True
+            self._changed.notify_all()
+
+
+class Buffer(Queue, Generic[T]):
+    """A queue between the threads of a pipeline. `put` waits while it is full, `take` while it is empty.
+
+    What is inside a closed one can still be taken.
+    """
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self._capacity = capacity
         self._items: collections.deque[T] = collections.deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._abandoned = False
 
     def put(self, items: Sequence[T]) -> None:
         """Add items in order, and wait for room where it is full. An abandoned queue drops them."""
@@ -42,15 +63,8 @@ class Buffer(Generic[T]):
     def done(self) -> None:
         """The outputs have had the items that were taken: here nothing is left of them."""
 
-    def close(self) -> None:
-        """Accept no more items. Those inside can still be taken."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
     def abandon(self) -> None:
         """Drop the items inside and all that are still put."""
         with self._changed:
-            self._abandoned = self._closed = True
             self._items.clear()
-            self._changed.notify_all()
+            super().abandon()

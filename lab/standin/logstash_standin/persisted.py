@@ -3,10 +3,10 @@
 import json
 import os
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from .buffer import Queue
 from .errors import ConfigurationError
 from .event import Event
 
@@ -16,7 +16,7 @@ HEADER = 4
 """Bytes before each event, with its length."""
 
 
-class PersistedQueue:
+class PersistedQueue(Queue):
     """What `Buffer` is, in a folder. The stand-in has one file where the real one has pages.
 
     As with the real one, an event that a batch has taken is done when its outputs have had it. What is done is written
@@ -25,14 +25,13 @@ class PersistedQueue:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
+        super().__init__()
         self._folder, self._max_bytes = folder, max_bytes
-        self._changed = threading.Condition()
         self._file = -1
         self._end = self._read = self._done = 0
         """Where the next event is written and read, and what is done, in bytes of the file."""
         self._unread = self._unsaved = self._taken = self._kept = 0
         """Numbers of events: not read, since the last checkpoint, in the batch at work, not done."""
-        self._closed = self._abandoned = False
 
     @property
     def events(self) -> int:
@@ -113,18 +112,6 @@ class PersistedQueue:
                     os.ftruncate(self._file, 0)
                     self._end = self._read = self._done = 0
                 self._save()
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Accept no more events."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def abandon(self) -> None:
-        """Let nobody wait any more. The events stay in the file."""
-        with self._changed:
-            self._abandoned = self._closed = True
             self._changed.notify_all()
 
     def _event_at(self, position: int) -> bytes:
