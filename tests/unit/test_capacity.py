@@ -71,6 +71,15 @@ def found(cluster: Cluster, received: int, *changes: Change) -> dict[str, int]:
     return places(cluster, cluster.virtual_servers[0], moment(50), after, 200, received)
 
 
+BLOCKED = set_on(
+    "stash1",
+    inputs={"udp-5514": 80},
+    pipelines={"main": PipelineCounts(80, 50, ("file",))},
+    sockets={("UDP", 5514): [SocketState(ip_address("0.0.0.0"), 9999, 5)]},
+)
+"""An output of this node's is: its queue is full, and something waits in its socket."""
+
+
 def test_nothing_is_lost_where_all_arrive(cluster: Cluster) -> None:
     assert found(cluster, 200) == {}
 
@@ -112,12 +121,7 @@ def test_nothing_is_lost_where_all_arrive(cluster: Cluster) -> None:
         (
             [
                 set_on("stash2", forwarded={(*KEY, "10.77.0.12:5514"): 150}),
-                set_on(
-                    "stash1",
-                    inputs={"udp-5514": 80},
-                    pipelines={"main": PipelineCounts(80, 50, ("file",))},
-                    sockets={("UDP", 5514): [SocketState(ip_address("0.0.0.0"), 9999, 5)]},
-                ),
+                BLOCKED,
             ],
             100,
             {"queue": 100},
@@ -125,12 +129,7 @@ def test_nothing_is_lost_where_all_arrive(cluster: Cluster) -> None:
         # The same before it has left the pool.
         (
             [
-                set_on(
-                    "stash1",
-                    inputs={"udp-5514": 80},
-                    pipelines={"main": PipelineCounts(80, 50, ("file",))},
-                    sockets={("UDP", 5514): [SocketState(ip_address("0.0.0.0"), 9999, 5)]},
-                ),
+                BLOCKED,
             ],
             100,
             {"queue": 100},

@@ -101,11 +101,11 @@ def places(
     # IPVS counts nothing that it has no node for.
     ipvs = 0 if any(real[:2] == key for real in master.forwarded) else before_ipvs
     card = min(before_ipvs - ipvs, _since(master.card, was.card))
-    missing = waiting = dropped = taken = held = 0
-    left, left_waits = (
-        counted,
-        False,
-    )  # what went to nodes that have left the pool: IPVS's figures of them have gone, too
+    dropped = taken = held = 0
+    # What did not come out of the sockets, by whether something waits in them.
+    missing = {False: 0, True: 0}
+    # What went to nodes that have left the pool: IPVS's figures of them have gone, too.
+    left, left_waits = counted, False
     for real in server.real_servers:
         name = real.node.name
         if name not in after.counters or name not in before.counters:
@@ -121,23 +121,21 @@ def places(
         if forwarded in master.forwarded:
             given = _since(master.forwarded[forwarded], was.forwarded.get(forwarded, 0))
             left -= given
-            rest = max(0, given - drops - took)
-            missing, waiting = (missing, waiting + rest) if waits else (missing + rest, waiting)
+            missing[waits] += max(0, given - drops - took)
         else:
             left -= drops + took
             left_waits = left_waits or waits
         if counts := now.pipelines.get(server.input.pipeline):
             held += max(0, counts.taken - counts.out)
-    left = max(0, left)
-    missing, waiting = (missing, waiting + left) if left_waits else (missing + left, waiting)
+    missing[left_waits] += max(0, left)
     lost = max(0, sent - received)
     found = {
         "card": card,
         "before_ipvs": before_ipvs - ipvs - card,
         "ipvs": ipvs,
-        "network": missing,
+        "network": missing[False],
         "socket": dropped,
-        "queue": min(held + waiting, lost),
+        "queue": min(held + missing[True], lost),
         "output": max(0, taken - held - received),
     }
     return {place: number for place, number in found.items() if number}
