@@ -448,8 +448,9 @@ class Journal(object):  # noqa: UP004
         self.lines = collections.OrderedDict()
 
     def add(self, state, line, common):
-        """`line` is for this input alone, `common` what it says of several of them."""
-        if state.known:
+        """`line` is for this input alone, `common` what it says of several of them. What the journal has already, of this
+        service or of the last one, goes on."""
+        if state.known or state.journaled is not None:
             self.lines.setdefault((state.ip, common), []).append((state.input_id, line))
 
     def write(self):

@@ -832,6 +832,14 @@ def test_a_new_service_releases_the_last_one_where_another_node_has_the_input_by
             assert service.reasons() == [verdict(address, kept["reason"], kept["message"])]
 
 
+def test_a_new_service_says_whom_it_releases_before_its_first_look_at_that_node_is_over() -> None:
+    """The journal has what the last service said: that the node stays in the pool."""
+    with serving(hang) as address:
+        kept = verdict(address, "no_such_input", "no such input; there are: other", kept=True)
+        with health(address, reasons=json.dumps(kept), timeout=2 * LIMIT) as service:
+            service.wait(lambda: service.lines() == [f"{ID} at {address} is out of the pool"])
+
+
 def test_a_drained_node_is_out_of_the_pools(tmp_path: Path) -> None:
     with serving(UP) as address, health(address, drained=tmp_path) as service:
         service.wait_for_systemd(b"READY=1")

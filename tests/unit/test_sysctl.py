@@ -50,7 +50,7 @@ def make(tmp_path: Path) -> Callable[..., Cluster]:
         ([{"scheduler": "wlc"}], RECIPE | BUFFER | CONNECTIONS),
         ([{"receive_buffer_bytes": 65536}], RECIPE),
         ([{"receive_buffer_bytes": None}], RECIPE),
-        ([{"events_per_second": 4000}], RECIPE | {"net.core.rmem_max": "31457280"}),
+        ([{"events_per_second": 4000}], RECIPE | {"net.core.rmem_max": "55574528"}),
         ([{"events_per_second": 100}], RECIPE | BUFFER),
         ([{"receive_buffer_bytes": 4194304}], RECIPE | {"net.core.rmem_max": "4194304"}),
         (
