@@ -22,6 +22,7 @@ from facts.vrrp import VipInterfaces
 from operations.services import PackageChange, activation_bound, activation_script
 from remote.commands import RUN_TIMEOUT, log_error, succeeds
 from remote.drain import connected_directors, desired_members, drained, present_members, wait_until
+from remote.snapshot import Change
 
 RETURN_BOUND = 30.0
 """Seconds within which a node that is up must be back in the pools."""
@@ -38,7 +39,7 @@ def drain_flags_cleared() -> Generator[StringCommand]:
     Remove the drain flags that an interrupted deploy has left on this director. A maintenance is none of them.
     """
     if host.get_fact(DrainFlags, folder=DRAINED):
-        yield StringCommand(f"rm -f {DRAINED}/*")
+        yield Change(f"rm -f {DRAINED}/*", touches=[DrainFlags])
     else:
         host.noop("no node is drained")
 

@@ -12,6 +12,7 @@ from desired.clone import RUN, UNIT, WINDOW, Plan, edits, hardware, script
 from desired.paths import CLONE, CLONE_REBOOT, HARDWARE, STATE
 from facts.clone import Identity
 from remote.clone import follow, learn_host_keys, read_boot_id, wait_for_reboot
+from remote.snapshot import Change
 
 
 @operation()
@@ -60,7 +61,8 @@ def recorded(interface: str) -> Generator[StringCommand]:
     if identity["recorded"] == lines:
         host.noop("the hardware is recorded")
         return
-    yield StringCommand(f"mkdir -p {STATE} && printf '%s\\n' {shlex.join(lines)} >{HARDWARE}")
+    record = f"mkdir -p {STATE} && printf '%s\\n' {shlex.join(lines)} >{HARDWARE}"
+    yield Change(record, touches=[Identity])
 
 
 def _show(plan: Plan) -> None:

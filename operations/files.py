@@ -17,15 +17,22 @@ from pyinfra.operations.util.files import generate_color_diff
 from desired.compared import compared_paths
 from desired.paths import ORIGINALS, RECORD
 from desired.textfile import TextFile, of_step
+from facts.channel import HeardPeers
 from facts.files import Files, FileState, FileText, mask_file
+from facts.others import Others
 from facts.record import Record
+from facts.services import UnitStates
+from facts.sysctl import Sysctl
 from operations.record import add_entry, remove_entry
+from remote.snapshot import Change
 
-# `head` gets the size, since pyinfra adds a newline to what it sends. A connection that breaks looks like the
-# end of the file, so the sum is checked.
+_TOUCHED = (Files, HeardPeers, Others, Record, Sysctl, UnitStates)
+"""The facts that read files, or what the commands of `TextFile.then` make."""
+
+# A subshell for each file: all of a step in one command, since each command costs far more than that. `head` gets the
+# size and reads no further. A connection that breaks looks like the end of the file, so the sum is checked.
 _PUT = """\
-set -eu
-umask 022
+(
 mkdir -p {folder}
 work=$(mktemp -d)
 new=$(mktemp {folder}/.{base}.XXXXXX)
@@ -35,7 +42,9 @@ head -c {size}{decode} >"$new"
 echo "{sha256}  $new" | sha256sum --check --status || {{ echo {path}: the upload was interrupted >&2; exit 1; }}
 chown {owner}:{owner} "$new"
 chmod {mode} "$new"
+{{
 {check}
+}} </dev/null
 if [ -f {path} ] && ! grep -qsxF {entry} {record}; then
     ( umask 077; mkdir -p {originals}{folder}; cp -p {path} {originals}{path} )
 fi
@@ -43,7 +52,10 @@ fi
 {keep}
 mv -fT "$new" {target}
 {label}
+{{
 {then}
+}} </dev/null
+)
 """
 
 
@@ -68,39 +80,38 @@ def put(files: list[TextFile], step: int = 0) -> Generator[StringCommand]:
     # Staged by an interrupted run; since then the configuration has been changed back.
     leftovers = [file.staged for file in files if file not in differing and present.get(file.staged)]
     if leftovers:
-        yield StringCommand(f"rm -f {shlex.join(leftovers)}")
-    for file in uploads:
-        yield _upload(file)
+        yield Change(f"rm -f {shlex.join(leftovers)}", touches=_TOUCHED)
+    if uploads:
+        script = "".join(["set -eu\numask 022\n", *map(_put, uploads)])
+        yield Change(script, touches=_TOUCHED, _stdin="".join(file.content for file in uploads))
     if not leftovers and not uploads:
         host.noop(f"{', '.join(file.path for file in files)}: as it should be, or waiting for its service")
 
 
-def _upload(file: TextFile) -> StringCommand:
+def _put(file: TextFile) -> str:
+    """The shell commands for one file, whose content comes next on standard input."""
     target = file.staged if file.read_by else file.path
-    return StringCommand(
-        _PUT.format(
-            folder=shlex.quote(posixpath.dirname(file.path)),
-            base=shlex.quote(posixpath.basename(file.path)),
-            path=shlex.quote(file.path),
-            target=shlex.quote(target),
-            size=len(file.content.encode()),
-            decode=" | base64 -d" if file.in_base64 else "",
-            sha256=file.sha256,
-            owner=file.owner,
-            mode=file.mode,
-            check=file.check,
-            entry=shlex.quote(f"file {file.path}"),
-            record=RECORD,
-            originals=ORIGINALS,
-            add_entry=add_entry("file", file.path),
-            keep=_keep(file),
-            # A staged file gets its SELinux label once it is in place.
-            label=":"
-            if file.read_by
-            else f"! command -v restorecon >/dev/null || restorecon {shlex.quote(target)}",
-            then=":" if file.read_by else file.then,
-        ),
-        _stdin=file.content,
+    return _PUT.format(
+        folder=shlex.quote(posixpath.dirname(file.path)),
+        base=shlex.quote(posixpath.basename(file.path)),
+        path=shlex.quote(file.path),
+        target=shlex.quote(target),
+        size=len(file.content.encode()),
+        decode=" | base64 -d" if file.in_base64 else "",
+        sha256=file.sha256,
+        owner=file.owner,
+        mode=file.mode,
+        check=file.check,
+        entry=shlex.quote(f"file {file.path}"),
+        record=RECORD,
+        originals=ORIGINALS,
+        add_entry=add_entry("file", file.path),
+        keep=_keep(file),
+        # A staged file gets its SELinux label once it is in place.
+        label=":"
+        if file.read_by
+        else f"! command -v restorecon >/dev/null || restorecon {shlex.quote(target)}",
+        then=":" if file.read_by else file.then,
     )
 
 

@@ -35,6 +35,7 @@ from operations.record import add_entry, remove_entry
 from operations.rules import show
 from remote.commands import log_error, succeeds
 from remote.drain import connected_directors, drained, present_members, wait_until
+from remote.snapshot import Change
 
 RETURN_BOUND = 30.0
 """Seconds within which a node must be back in the pools of its own keepalived after a reload."""
@@ -206,6 +207,8 @@ grep -vxFf "$work/entries" {record} >{record}.new || true
 mv -f {record}.new {record}
 """
 
+
+_TOUCHED = (Firewall, Record)
 
 _failed_at: WeakKeyDictionary[State, dict[tuple[str, ...], str]] = WeakKeyDictionary()
 """By run, and by cluster: the node whose firewalld was not reloaded as it should. No other one is reloaded after it."""
@@ -420,7 +423,7 @@ def removal(rich: Iterable[str], direct: Iterable[str], sets: Iterable[str] = ()
 
 
 def _set_command(script: str, lines: list[str], **values: str) -> StringCommand:
-    return StringCommand((_SET + script).format(**values), _stdin="\n".join(lines) + "\n")
+    return Change((_SET + script).format(**values), touches=_TOUCHED, _stdin="\n".join(lines) + "\n")
 
 
 def _works(present: FirewallState | None) -> TypeGuard[FirewallState]:
@@ -437,4 +440,5 @@ def _say_why() -> StringCommand:
 
 def _command(script: str, rules: list[str], **values: str) -> StringCommand:
     quoted = {key: shlex.quote(value) for key, value in values.items()}
-    return StringCommand(script.format(state=STATE, record=RECORD, **quoted), _stdin="\n".join(rules) + "\n")
+    text = script.format(state=STATE, record=RECORD, **quoted)
+    return Change(text, touches=_TOUCHED, _stdin="\n".join(rules) + "\n")

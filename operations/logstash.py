@@ -17,6 +17,7 @@ from desired.textfile import TextFile, read_by
 from facts.files import Files
 from facts.services import UnitStates
 from operations.services import PackageChange
+from remote.snapshot import Change
 
 FindChange = Callable[[], PackageChange | None]
 """A function that an operation calls: it returns the change of Logstash's package on its host, or None."""
@@ -121,7 +122,7 @@ def accepted(
     if test is None:
         host.noop("nothing new is staged for Logstash")
         return
-    yield StringCommand(test)
+    yield Change(test, touches=[])
 
 
 def _test(files: list[TextFile], units: list[str]) -> str | None:

@@ -8,7 +8,10 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.modules import MissingModules
+from facts.record import Record
+from facts.sysctl import Sysctl
 from operations.record import add_entry
+from remote.snapshot import Change
 
 
 @operation()
@@ -23,4 +26,5 @@ def loaded(modules: list[str]) -> Generator[StringCommand]:
         host.noop(f"{', '.join(modules)}: loaded")
         return
     entries = [add_entry("module", module) for module in missing]
-    yield StringCommand(" && ".join([*entries, f"modprobe --all {' '.join(missing)}"]))
+    load = f"modprobe --all {' '.join(missing)}"
+    yield Change(" && ".join([*entries, load]), touches=[MissingModules, Record, Sysctl])

@@ -15,6 +15,9 @@ from facts.nftables import TableRules
 from facts.record import Record
 from operations.record import add_entry, remove_entry
 from operations.rules import show
+from remote.snapshot import Change
+
+_TOUCHED = (Record, TableRules)
 
 
 @operation()
@@ -36,7 +39,7 @@ def added(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringComm
         return
     show("Will add to the table", new)
     entries = [add_entry("table", family) for family in families(desired)]
-    yield StringCommand(" && ".join([*entries, "nft --file -"]), _stdin=additions(new))
+    yield Change(" && ".join([*entries, "nft --file -"]), touches=_TOUCHED, _stdin=additions(new))
 
 
 @operation()
@@ -59,7 +62,7 @@ def pruned(cluster: Cluster, node: Node, own_table: bool) -> Generator[StringCom
         old = extra(desired, host.get_fact(TableRules, **table_rules(desired)))
     show("Will remove from the table", old)
     if old:
-        yield StringCommand(f"nft --file {RULES}")
+        yield Change(f"nft --file {RULES}", touches=_TOUCHED)
     yield from removal(obsolete)
     if not old and not obsolete:
         host.noop("no rule of an earlier deploy is left in a table of our own")
@@ -70,4 +73,4 @@ def removal(families: Iterable[str]) -> Generator[StringCommand]:
     for family in families:
         table = f"{family} {TABLE}"
         remove = f"{{ ! nft list table {table} >/dev/null 2>&1 || nft delete table {table}; }}"
-        yield StringCommand(f"{remove} && {remove_entry('table', family)}")
+        yield Change(f"{remove} && {remove_entry('table', family)}", touches=_TOUCHED)

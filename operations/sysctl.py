@@ -14,6 +14,9 @@ from desired.sysctl import conflicting, differing
 from facts.record import Record
 from facts.sysctl import CONF, Sysctl
 from operations.record import add_entry, remove_entry
+from remote.snapshot import Change
+
+_TOUCHED = (Record, Sysctl)
 
 
 @operation()
@@ -41,11 +44,11 @@ def effective(settings: dict[str, str], file: str) -> Generator[StringCommand]:
             host.log(f"Will make line {line['number']} of {CONF} a comment: {line['text']}")
         text = re.sub(r"[][\\.*^$/]", r"\\\g<0>", line["text"])
         edit = shlex.quote(rf"s/^[[:space:]]*\({text}\)[[:space:]]*$/# \1/")
-        yield StringCommand(f"{add_entry('stig', line['text'])} && sed -i {edit} {CONF}")
+        yield Change(f"{add_entry('stig', line['text'])} && sed -i {edit} {CONF}", touches=_TOUCHED)
     if new := differing(settings, present["runtime"]):
         entries = [_record_original(key, value) for key in new if (value := present["runtime"].get(key))]
         change = f"sysctl -q -w {' '.join(f'{key}={value}' for key, value in new.items())}"
-        yield StringCommand(" && ".join([*entries, change]))
+        yield Change(" && ".join([*entries, change]), touches=_TOUCHED)
     elif not conf:
         host.noop(f"{', '.join(settings)}: in force")
 
@@ -73,6 +76,6 @@ def restored(settings: dict[str, str]) -> Generator[StringCommand]:
         # The first entry is the original: an older version of this project could record a later value, too.
         # With -e, a setting whose module is not loaded is no error.
         removals = [remove_entry("sysctl", entry) for entry in entries]
-        yield StringCommand(" && ".join([f"sysctl -q -e -w {entries[0]}", *removals]))
+        yield Change(" && ".join([f"sysctl -q -e -w {entries[0]}", *removals]), touches=_TOUCHED)
     if not obsolete:
         host.noop("no setting of an earlier deploy is left")

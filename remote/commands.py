@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import gevent
 from paramiko import SSHException
 from pyinfra import logger
-from pyinfra.api import FactBase, Host, StringCommand
+from pyinfra.api import FactBase, Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.facts import get_fact
 
-from remote.snapshot import reading, refused
+from remote.snapshot import Change, reading, refused
 
 READ_TIMEOUT = 40
 """Seconds for a fact."""
@@ -63,8 +63,15 @@ def connector_arguments(host: Host) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
 
 
-def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> list[str]:
+def run(
+    host: Host,
+    command: str,
+    stdin: str | None = None,
+    timeout: int = RUN_TIMEOUT,
+    touches: Collection[type[FactBase[Any]]] | None = None,
+) -> list[str]:
     """Run a shell command as root, in the way that the inventory sets. Returns the lines that it prints, which are not logged.
+    What it `touches` is as with `Change`.
 
     Raises `CommandFailed`, also where this run may change nothing (`remote.lock`).
     """
@@ -72,7 +79,7 @@ def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_T
         raise CommandFailed([refusal])
     connector = {**connector_arguments(host), "_stdin": stdin, "_timeout": timeout}
     try:
-        succeeded, output = host.run_shell_command(StringCommand(command), **connector)
+        succeeded, output = host.run_shell_command(Change(command, touches=touches), **connector)
     except (OSError, SSHException) as error:
         raise CommandFailed([f"the connection broke: {str(error) or 'no reason is given'}"]) from None
     if not succeeded:
@@ -80,10 +87,16 @@ def run(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_T
     return list(output.stdout_lines)
 
 
-def succeeds(host: Host, command: str, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> bool:
-    """Whether a shell command, run as root, succeeds; the reason of a failure is logged."""
+def succeeds(
+    host: Host,
+    command: str,
+    stdin: str | None = None,
+    timeout: int = RUN_TIMEOUT,
+    touches: Collection[type[FactBase[Any]]] | None = None,
+) -> bool:
+    """Whether `run` succeeds; the reason of a failure is logged."""
     try:
-        run(host, command, stdin, timeout)
+        run(host, command, stdin, timeout, touches)
     except CommandFailed as failure:
         for line in failure.lines:
             log_error(host, line)

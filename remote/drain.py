@@ -11,7 +11,7 @@ from pyinfra.api import Host, State
 
 from cluster import Cluster, Node
 from desired.paths import DRAINED
-from facts.ipvs import VirtualServers, host_of, socket_name
+from facts.ipvs import DrainFlags, VirtualServers, host_of, socket_name
 from facts.vrrp import VipInterfaces
 from remote import session
 from remote.commands import read, succeeds
@@ -108,13 +108,13 @@ def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[Non
     flag = f"{DRAINED}/{node.address}"
     try:
         for director in directors:
-            succeeds(director, f"install -d -m 755 {DRAINED} && touch {flag}")
+            succeeds(director, f"install -d -m 755 {DRAINED} && touch {flag}", touches=[DrainFlags])
         if not wait_until(lambda: not present_members(holders, node), DRAIN_BOUND):
             logger.warning(f"{node.name} is still in a pool after {DRAIN_BOUND:.0f} s: events may be lost")
         yield
     finally:
         for director in directors:
-            succeeds(director, f"rm -f {flag}")
+            succeeds(director, f"rm -f {flag}", touches=[DrainFlags])
 
 
 def wait_until(condition: Callable[[], bool], bound: float) -> bool:

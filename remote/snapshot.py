@@ -1,12 +1,12 @@
-"""All facts of a host in one round trip, kept until the first command that may change the host.
+"""All facts of a host in one round trip, kept until a command may change them.
 
-Each command costs a round trip or two, a login shell and sudo; a deploy that changes nothing would spend most of its
-time on them. Operations go on asking `host.get_fact`.
+Each command costs a round trip or two, a login shell and sudo; a deploy would spend most of its time on them. Operations go
+on asking `host.get_fact`, and say by `Change` what their commands may change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary, WeakSet
 from gevent.local import local
 from gevent.lock import RLock
 from pyinfra import logger
-from pyinfra.api import FactBase, Host, State
+from pyinfra.api import FactBase, Host, State, StringCommand
+from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.state import StateStage
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
@@ -24,6 +25,17 @@ Request = tuple[type[FactBase[Any]], dict[str, Any]]
 """A fact, and its arguments."""
 
 _greenlet = local()
+
+
+class Change(StringCommand):
+    """A command that changes nothing but what these facts tell; None: it may change anything, as any other command."""
+
+    def __init__(
+        self, command: str, touches: Collection[type[FactBase[Any]]] | None, _stdin: str = ""
+    ) -> None:
+        arguments: ConnectorArguments = {"_stdin": _stdin} if _stdin else {}
+        super().__init__(command, **arguments)
+        self.touches = touches
 
 
 @contextmanager
@@ -70,8 +82,9 @@ def refused(state: State) -> str:
 def install(host: Host, requests: list[Request], remembered: Iterable[Request] = ()) -> None:
     """Let `host.get_fact` answer these requests from one round trip, made when the first of them is asked for.
 
-    After the first command on the host that is not a fact's, whoever runs it, each fact is read by itself again. What
-    was read while the run was prepared is read anew when it is executed; then with what is to be `remembered`.
+    A command on the host, whoever runs it, ends what it may have changed: all, but for a `Change`. A fact of that is read
+    by itself when it is asked for again. What was read while the run was prepared is read anew when it is executed; then
+    with what is to be `remembered`, which any change ends.
     """
     host = host.state.inventory.get_host(host.name)  # itself, where pyinfra's current host is given
     snapshot = _snapshots[host] = Snapshot(host, requests, remembered)
@@ -107,50 +120,55 @@ class Snapshot:
         self._get_fact = host.get_fact
         self._run_shell_command = host.run_shell_command
         self._put_file = host.put_file
-        self._values: dict[str, Any] | None = None
+        self._values: dict[str, Any] = {}
         self._stage: StateStage | None = None
-        self._changed = False
 
     def get_fact(self, fact: Any, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.get_fact`."""
         name = self._names.get(_key(fact, kwargs))
         with reading():
-            if self._changed or args or name not in self._asked:
+            if args or name not in self._asked:
                 return self._get_fact(fact, *args, **kwargs)
             state = self._host.state
             if self._stage != state.current_stage:
                 self._stage = state.current_stage
                 facts = self._every if state.is_executing else self._asked
-                self._values = self._get_fact(BatchFacts, facts=facts)
-            if self._values is None:  # the command failed, and pyinfra has said so
-                return self._get_fact(fact, **kwargs)
+                # None: the command failed, and pyinfra has said so.
+                values: dict[str, Any] | None = self._get_fact(BatchFacts, facts=facts)
+                self._values = values or {}
+            if name not in self._values:
+                self._values[name] = self._get_fact(fact, **kwargs)
             return self._values[name]
 
     def remembered(self, requests: Mapping[str, Request]) -> dict[str, Any]:
         """Those of the values that are here, by the caller's names."""
-        values = self._values or {}
         names = {each: self._names.get(_key(*request)) for each, request in requests.items()}
-        return {each: values[name] for each, name in names.items() if name in values}
+        return {each: self._values[name] for each, name in names.items() if name in self._values}
 
-    def run_shell_command(self, *args: Any, **kwargs: Any) -> Any:
+    def run_shell_command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.run_shell_command`."""
         if not _reads():
             if refusal := refused(self._host.state):
                 return False, CommandOutput([OutputLine("stderr", refusal)])
-            self._change()
-        return self._run_shell_command(*args, **kwargs)
+            self._change(command.touches if isinstance(command, Change) else None)
+        return self._run_shell_command(command, *args, **kwargs)
 
     def put_file(self, *args: Any, **kwargs: Any) -> Any:
         """As pyinfra's `Host.put_file`."""
         if refusal := refused(self._host.state):
             logger.error(f"{self._host.print_prefix}{refusal}")
             return False
-        self._change()
+        self._change(None)
         return self._put_file(*args, **kwargs)
 
-    def _change(self) -> None:
-        self._changed = True
+    def _change(self, touches: Collection[type[FactBase[Any]]] | None) -> None:
         _unchanged.discard(self._host.state)
+        kept = self._asked if touches is not None else {}
+        self._values = {
+            name: value
+            for name, value in self._values.items()
+            if name in kept and kept[name][0] not in (touches or ())
+        }
 
 
 def _key(fact: Any, arguments: dict[str, Any]) -> str:

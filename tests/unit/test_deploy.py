@@ -308,15 +308,21 @@ class Machine:
     # Changes
 
     def put(self, command: str, stdin: str) -> None:
-        data = base64.b64decode(stdin) if " | base64 -d >" in command else stdin.encode()
-        sha256 = hashlib.sha256(data).hexdigest()
-        assert f'echo "{sha256}  $new" | sha256sum --check' in command
-        path = found(r'mv -fT "\$new" (\S+)', command)
-        self.files[path] = (found(r'chmod (\d+) "\$new"', command), sha256)
-        owner, group = OWNERS.get(path, ("root", "root"))
-        assert f'chown {owner if path == health.KEY else f"{owner}:{group}"} "$new"' in command
-        if path == health.KEY:
-            self.key = stdin
+        sent = stdin.encode()
+        for part in command.split("new=$(mktemp ")[1:]:
+            size = int(found(r"head -c (\d+)", part))
+            content, sent = sent[:size], sent[size:]
+            sha256 = hashlib.sha256(
+                base64.b64decode(content) if " | base64 -d >" in part else content
+            ).hexdigest()
+            assert f'echo "{sha256}  $new" | sha256sum --check' in part
+            path = found(r'mv -fT "\$new" (\S+)', part)
+            self.files[path] = (found(r'chmod (\d+) "\$new"', part), sha256)
+            owner, group = OWNERS.get(path, ("root", "root"))
+            assert f'chown {owner if path == health.KEY else f"{owner}:{group}"} "$new"' in part
+            if path == health.KEY:
+                self.key = content.decode()
+        assert sent == b""
 
     def remove(self, command: str, _: str) -> None:
         for path in shlex.split(command)[2:]:

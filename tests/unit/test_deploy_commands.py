@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -135,11 +136,29 @@ def test_put_in_the_place_of_a_link_leaves_its_target_alone(machine: ShellMachin
     assert target.read_text() == "new\n"
 
 
-def test_several_files_are_put_one_by_one(machine: ShellMachine) -> None:
+def test_several_files_are_put_by_one_command(machine: ShellMachine) -> None:
+    """Whatever their ends, and whatever their programs read."""
     machine.write("/etc/b", "b\n")
-    several = [TextFile(f"/etc/{name}", f"{name}\n") for name in "abc"]
-    assert [run.returncode for run in machine.run(files.put, files=several)] == [0, 0]
+    several = [
+        TextFile("/etc/a", "no end", check="! read -r line", then="cat"),
+        TextFile("/etc/b", "b\n"),
+        TextFile("/etc/c", base64.b64encode(b"\x00\xff").decode(), in_base64=True),
+        TextFile("/etc/d", "ä\n\n"),
+        TextFile("/etc/e", ""),
+    ]
+    (done,) = machine.run(files.put, files=several)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {file.path: machine.path(file.path).read_bytes() for file in several} == {
+        file.path: file.data for file in several
+    }
     assert machine.commands(files.put, files=several) == []
+
+
+def test_the_first_file_that_is_wrong_ends_the_step(machine: ShellMachine) -> None:
+    several = [TextFile(f"/etc/{name}", f"{name}\n", check=f"test {name} != b") for name in "abc"]
+    (done,) = machine.run(files.put, files=several)
+    assert done.returncode != 0
+    assert [machine.path(file.path).exists() for file in several] == [True, False, False]
 
 
 def test_what_put_wrote_is_what_the_fact_finds(machine: ShellMachine) -> None:

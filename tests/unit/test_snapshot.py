@@ -9,7 +9,7 @@ from pyinfra.api import FactBase, Host, State
 from pyinfra.api.state import StateStage
 
 from facts.batch import BatchFacts
-from remote.snapshot import before_first_change, install, reading, remembered, remembers
+from remote.snapshot import Change, Request, before_first_change, install, reading, remembered, remembers
 
 
 class Word(FactBase[str]):
@@ -28,7 +28,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.current_stage = StateStage.Prepare
         self.asked: list[str] = []
-        self.commands: list[str] = []
+        self.commands: list[str | Change] = []
         self.broken = False
         self.is_executing = False
 
@@ -52,7 +52,7 @@ class FakeHost:
         self.asked.append(arguments["word"])
         return arguments["word"]
 
-    def run_shell_command(self, command: str) -> None:
+    def run_shell_command(self, command: str | Change) -> None:
         self.commands.append(command)
 
     def put_file(self, path: str) -> bool:
@@ -84,8 +84,49 @@ def test_a_fact_that_was_not_announced_is_read_by_itself(host: FakeHost) -> None
 def test_after_a_command_that_may_change_the_host_each_fact_is_read_anew(host: FakeHost) -> None:
     words(host, "one")
     host.run_shell_command("change")
-    assert words(host, "one", "one") == ["one", "one"]
-    assert host.asked == ["all", "one", "one"]
+    assert words(host, "one", "one", "two") == ["one", "one", "two"]
+    assert host.asked == ["all", "one", "two"]
+    host.run_shell_command("change")
+    words(host, "one")
+    assert host.asked == ["all", "one", "two", "one"]
+
+
+class Number(Word):
+    """Another fact of the same kind of host."""
+
+
+@pytest.mark.parametrize(
+    ("touches", "anew"),
+    [
+        ([], []),
+        ([Number], ["2"]),
+        ([Word, Number], ["one", "2"]),
+        (None, ["one", "2"]),
+    ],
+)
+def test_after_a_command_that_says_what_it_changes_only_that_is_read_anew(
+    touches: list[type[FactBase[Any]]] | None, anew: list[str]
+) -> None:
+    host = FakeHost()
+    requests: list[Request] = [(Word, {"word": "one"}), (Number, {"word": "2"})]
+    install(cast(Host, host), requests)
+    words(host, "one")
+    host.run_shell_command(Change("change", touches=touches))
+    for fact, arguments in requests:
+        host.get_fact(fact, **arguments)
+    assert host.asked == ["all", *anew]
+    assert not remembers(cast(State, host))
+
+
+def test_no_change_leaves_what_is_to_be_remembered() -> None:
+    host = FakeHost()
+    host.is_executing = True
+    install(cast(Host, host), [(Word, {"word": "one"})], remembered=[(Number, {"word": "2"})])
+    asked = {"first": (Word, {"word": "one"}), "second": (Number, {"word": "2"})}
+    words(host, "one")
+    assert remembered(cast(Host, host), asked) == {"first": "one", "second": "2"}
+    host.run_shell_command(Change("change", touches=[]))
+    assert remembered(cast(Host, host), asked) == {"first": "one"}
 
 
 def test_a_command_that_only_reads_changes_nothing(host: FakeHost) -> None:
