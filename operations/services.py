@@ -67,6 +67,10 @@ update() {{ # the package, the files and the service; on failure, `why` and `out
         [ ! -f "$staged" ] || mv -fT "$staged" "$file"
     done
     for file in $gone; do restore "$file"; done
+    # systemd reads all of its units anew for each, which takes a small machine a second: once for both.
+    if [ {reloads} = 1 ] && ! systemctl -q is-enabled {name}; then
+        systemctl -q enable --no-reload {name} && enabled=1
+    fi
     label_and_reload
     why='does not come up within {bound} s'
     up {verb} {probe}
@@ -74,6 +78,7 @@ update() {{ # the package, the files and the service; on failure, `why` and `out
 
 was=$(systemctl is-active {name})
 package=$(rpm -q {name})
+enabled=0
 if [ -n {idle} ]; then
     end=$(($(seconds) + 5))
     until eval {idle} || [ $(seconds) -ge $end ]; do sleep 0.2; done
@@ -82,7 +87,7 @@ fi
 [ {stop_first} = 0 ] || timeout {bound} systemctl stop {name}
 if update; then
     {then}
-    systemctl -q is-enabled {name} || systemctl -q enable {name}
+    [ $enabled = 1 ] || systemctl -q is-enabled {name} || systemctl -q enable {name}
     rm -rf "$good.new" "$good.old"
     for file in $desired; do put "$file" "$good.new$file"; done
     mv -T "$good" "$good.old"
@@ -100,6 +105,7 @@ if [ "$(rpm -q {name})" != "$package" ]; then
     output=$({{ {revert}; }} 2>&1) && echo "{name}: its old package is back" ||
         echo "{name}: its old package can't be installed again: $output"
 fi
+[ $enabled = 0 ] || systemctl -q disable --no-reload {name}
 for file in $desired $gone; do
     if [ -f "$good$file" ]; then put "$good$file" "$file"; else restore "$file"; fi
 done
@@ -129,11 +135,13 @@ def activation_script(
     gone = [path for path in present["good"] if path not in desired]
     changed = [path for path, sha256 in desired.items() if present["files"].get(path) != sha256]
     unit_changed = any(path.startswith("/etc/systemd/") for path in changed + gone)
+    reloads = bool(unit_changed or change or present["service"]["stale"])
     return _ACTIVATE.format(
         name=unit.name,
         desired=shlex.quote(" ".join(desired)),
         gone=shlex.quote(" ".join(gone)),
-        reload="systemctl daemon-reload" if unit_changed or change or present["service"]["stale"] else "",
+        reloads=int(reloads),
+        reload="systemctl daemon-reload" if reloads else "",
         good=f"{LAST_GOOD}/{unit.name}",
         originals=ORIGINALS,
         record=RECORD,

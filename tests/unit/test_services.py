@@ -29,13 +29,15 @@ from tests.unit.machine import ShellMachine
 SYSTEMCTL = """\
 cd {root}
 echo "$@" >>calls
+[ $1 != -q ] || shift
 case $1 in
 is-active) cat active; grep -qx active active ;;
 show) echo Id=logstash.service; cat shown ;;
--q) if [ $2 = is-enabled ]; then exec grep -q =enabled shown; else sed -i s/=disabled/=enabled/ shown; fi ;;
+is-enabled) exec grep -q =enabled shown ;;
+enable) sed -i s/=disabled/=enabled/ shown ;;
 daemon-reload) sed -i s/=yes/=no/ shown ;;
 stop) echo inactive >active; cat etc/x/*.conf >at_stop ;;
-disable) echo inactive >active; sed -i s/=enabled/=disabled/ shown ;;
+disable) [ $2 = --no-reload ] || echo inactive >active; sed -i s/=enabled/=disabled/ shown ;;
 restart | reload-or-restart)
     cat etc/x/*.conf >running
     if grep -q unstartable running; then echo failed >active; echo Job failed. >&2; exit 1; fi
@@ -198,6 +200,29 @@ def test_systemd_reloads_for_its_own_files_only(host: ServiceHost) -> None:
     ):
         assert succeeded(host.deploy(change))
         assert host.written("calls").count("daemon-reload") == times
+
+
+def test_systemd_reloads_once_for_a_new_unit_and_its_enabling(host: ServiceHost) -> None:
+    drop_in = "/etc/systemd/system/logstash.service.d/x.conf"
+    assert succeeded(host.deploy({A: "good 1", drop_in: "a"}))
+    assert [call for call in host.written("calls") if not call.startswith("show")] == [
+        "is-active logstash",
+        "-q is-enabled logstash",
+        "-q enable --no-reload logstash",
+        "daemon-reload",
+        "restart logstash",
+    ]
+    assert host.present([A])["service"] == {"enabled": True, "active": True, "stale": False}
+
+
+def test_a_new_unit_that_does_not_come_up_is_not_enabled(host: ServiceHost) -> None:
+    drop_in = "/etc/systemd/system/logstash.service.d/x.conf"
+    failure(host.deploy({A: "unstartable", drop_in: "a"}))
+    assert not host.present([A])["service"]["enabled"]
+    assert succeeded(host.deploy({A: "good 1", drop_in: "a"}))
+    assert host.present([A])["service"]["enabled"]
+    failure(host.deploy({A: "unstartable", drop_in: "b"}))
+    assert host.present([A])["service"]["enabled"]  # as before
 
 
 def test_a_second_deploy_needs_no_restart(host: ServiceHost) -> None:
