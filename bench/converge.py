@@ -50,6 +50,9 @@ from bench.growth import FEWEST, MOST
 from bench.growth import compare as compare_growth
 from bench.machines import NODES, cluster_settings, run_deploy, run_on, running_lab, write_inventory
 from cluster import Cluster, define
+from desired.logstash import UNIT as LOGSTASH
+from desired.majors import with_seen_major
+from facts.packages import Packages, parse_packages
 from lab.lab import Lab
 from lab.settings import DEFAULT_RELEASE
 
@@ -108,7 +111,8 @@ class Ansible:
     def prepare(self, settings: dict[str, Any]) -> None:
         """Write the inventory and the files of a cluster with these settings."""
         _, data = define(**cluster_settings(self.lab, **settings))
-        cluster = Cluster.model_validate(data["cluster"])
+        # The deploy, too, takes the Logstash that the nodes have.
+        cluster = with_seen_major(Cluster.model_validate(data["cluster"]), installed_logstash(self.lab))
         playbook.write(cluster, DEFAULT_RELEASE, self.folder, ansible_ssh_common_args=f"-F {self.config}")
 
     def run(self) -> int:
@@ -204,10 +208,18 @@ class Bench:
                 run_on(self.lab, name, f"rm -f {SSHD}; systemctl reload sshd")
 
     def log_commands(self) -> None:
-        """Have each guest's sshd log the commands that it starts."""
+        """Have each guest's sshd log the commands that it starts. In connections that are there, it goes on with the old
+        level, so they end."""
+        self.ansible.disconnect()
         for name in NODES:
             run_on(self.lab, name, f"echo LogLevel VERBOSE >{SSHD}; systemctl reload sshd")
-            self.lab.guest(name).forget_connection()  # sshd goes on with the old level there
+            self.lab.guest(name).forget_connection()
+
+
+def installed_logstash(lab: Lab) -> dict[str, str | None]:
+    """The version of Logstash on each node; None where there is none."""
+    query = Packages().command(packages=[LOGSTASH])
+    return {name: parse_packages(run_on(lab, name, query).splitlines())[LOGSTASH] for name in NODES}
 
 
 def use(before: GuestUse, after: GuestUse) -> GuestUse:

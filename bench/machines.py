@@ -93,7 +93,8 @@ def wait_until_ready(lab: Lab) -> tuple[str, int]:
 
 
 def cluster_settings(lab: Lab, **settings: object) -> dict[str, Any]:
-    """The arguments of `define` for the lab's nodes. A setting that is not given is as in the project's own inventory."""
+    """The arguments of `define` for the lab's nodes. A setting that is not given is as in the project's own inventory, but the
+    version of Logstash, which is the nodes' own."""
     return {
         "nodes": NODES,
         "network": str(NETWORK),

@@ -29,7 +29,9 @@ from bench.cost import (
     row,
     shown,
 )
-from cluster import Cluster
+from bench.machines import cluster_settings
+from cluster import Cluster, define
+from cluster.inventory import with_major
 from desired.files import desired_files
 from desired.textfile import TextFile
 from lab.lab import Lab
@@ -216,13 +218,20 @@ def test_a_run_that_is_not_what_it_should_be_ends_the_benchmark(
 
 
 @pytest.mark.parametrize("settings", [AS_BEFORE, CHANGED], ids=["as before", "changed"])
-def test_both_tools_get_the_same_cluster(settings: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("found", "major"), [("no package provides logstash", 9), ("logstash 8.19.3", 8)], ids=["none", "8"]
+)
+def test_both_tools_get_the_same_cluster(
+    settings: dict[str, Any], found: str, major: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inventory names no version of Logstash: it is that of the nodes, if they have one."""
+    monkeypatch.setattr(converge, "run_on", lambda lab, name, script: f"{found}\n")
     lab = Lab(tmp_path)
     deploy, ansible = converge.Deploy(lab), converge.Ansible(lab)
     deploy.prepare(settings)
     ansible.prepare(settings)
     _, data = runpy.run_path(str(deploy.inventory))["nodes"]
-    cluster = Cluster.model_validate(data["cluster"])
+    cluster = with_major(Cluster.model_validate(data["cluster"]), major)
     assert data["ssh_config_file"] == f"{tmp_path}/ssh_config"
     hosts = json.loads((ansible.folder / "inventory.json").read_text())["nodes"]["hosts"]
     for node in cluster.nodes:
@@ -236,6 +245,14 @@ def test_both_tools_get_the_same_cluster(settings: dict[str, Any], tmp_path: Pat
                 assert Path(written[0]).read_text() == file.content
     text = (ansible.folder / "files/stash1/etc/logstash/conf.d/logstash-ha.conf").read_text()
     assert text.count("queue_size => 4000") == (settings == CHANGED)
+
+
+def test_the_benchmarks_cluster_is_that_of_the_project_s_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the version of Logstash, which they leave to the nodes."""
+    monkeypatch.delenv("LAB_DIR", raising=False)
+    expected = runpy.run_path("inventory.py")["nodes"]
+    expected[1]["cluster"] |= {"logstash": None, "version": None, "heap": None}
+    assert define(**cluster_settings(Lab(Path(".lab")))) == expected
 
 
 def test_rows_are_printed_as_soon_as_a_scenario_has_ended(
