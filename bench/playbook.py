@@ -1,8 +1,8 @@
 """The steps of deploy.py as an Ansible project: `bench/ansible`, with an inventory and files that are written here.
 
 Each node's files are those that the deploy renders, and what else the playbook needs to know of a cluster comes from
-`desired`, too. So both tools bring a node to the same state, whatever the cluster's settings are. Rendering costs Ansible
-nothing here, and the deploy does it in each run.
+`desired`, too. So both tools bring a node of the benchmark's cluster to the same state; `LEFT_OUT` are the deploy's
+operations without a task. Rendering costs Ansible nothing here, and the deploy does it in each run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import posixpath
 import re
+import secrets
 import shlex
 import subprocess
 import sys
@@ -29,6 +30,31 @@ WITHOUT = {sysctl.FILE}
 """Files of the deploy's that one of Ansible's modules writes instead of a copy."""
 OWN_STEP = 12
 """Its files are notes of the deploy for itself."""
+LEFT_OUT = {
+    "9. firewalld: no address is in a zone that denies it": "it changes nothing",
+    "4. Logstash accepts its files": "Ansible tests the file of the inputs when it copies it",
+    "8. Folder of the health service's metrics": "the cluster writes none",
+    "7. Others' blocks in keepalived.conf are adopted": "there are none",
+    "9. nftables: the file of the table of our own": "no source is translated",
+    "9. nftables: sources translated": "no source is translated",
+    "9. firewalld has the ipsets of senders": "there is one sender",
+    "10. Hardware recorded, so that a clone is told by it": "a note of the deploy for itself",
+    "11. No node is left out by a run that was interrupted": "Ansible drains no node",
+    "12. No unit of an earlier deploy": "Ansible keeps no record",
+    "12. No file of an earlier deploy": "Ansible keeps no record",
+    "12. No firewall rule of an earlier deploy": "Ansible keeps no record",
+    "12. No nftables rule of an earlier deploy": "Ansible keeps no record",
+    "12. No kernel setting of an earlier deploy": "Ansible keeps no record",
+    "12. The version of this project": "a note of the deploy for itself",
+    "12. The cluster is whole": "it changes nothing",
+}
+"""The deploy's operations for which the playbook has no task of that name, and why."""
+THEN = {
+    f"systemd-tmpfiles --create {health.TMPFILES}": "Create temporary files",
+    "systemctl daemon-reload": "Reload systemd",
+    logstash.START_ROTATION: "Start logrotate's timer",
+}
+"""The playbook's handlers for what the deploy runs as soon as a file is in place."""
 
 _UNITS = "/etc/systemd/system/"
 
@@ -42,11 +68,13 @@ cp "$1" "$new"
 chmod {mode} "$new"
 {check}"""
 
-# Ansible tests a pipeline file alone, and not with all others as the deploy does (operations/logstash.py).
-_LOGSTASH_TEST = (
-    "/usr/share/logstash/bin/logstash --path.settings /etc/logstash --path.data $work --path.logs $work"
-    " --config.test_and_exit -f $new"
-)
+# Ansible tests a pipeline file alone, and not with all others as the deploy does (operations/logstash.py); as its own user,
+# too, which 9.x demands.
+_LOGSTASH_TEST = """\
+chown logstash: "$work"
+runuser -u logstash -- /usr/share/logstash/bin/logstash --path.settings /etc/logstash --path.data "$work" --path.logs "$work" \\
+    --config.test_and_exit -f "$new"
+"""
 
 
 class AnsibleFailed(Exception):
@@ -58,10 +86,8 @@ _OWN_PIPELINE = f"{logstash.HOME}/conf.d/{OWN_PIPELINE_FILE}"
 
 def handlers(file: TextFile) -> list[str]:
     """The playbook's handlers that must run when this file has changed."""
-    names = []
-    if file.path == health.TMPFILES:
-        names.append("Create temporary files")
-    if file.path.startswith(_UNITS):
+    names = [] if file.then == ":" else [THEN[file.then]]
+    if file.path.startswith(_UNITS) and "Reload systemd" not in names:
         names.append("Reload systemd")
     if file.read_by:
         names.append(f"{'Reload' if file.read_by == keepalived.UNIT else 'Restart'} {file.read_by}")
@@ -86,6 +112,7 @@ def host_variables(cluster: Cluster, node: Node, el: int, folder: Path) -> dict[
             "src": f"{folder}{file.path}",
             "path": file.path,
             "mode": file.mode,
+            "owner": file.owner,
             "handlers": handlers(file),
         }
         if command := validation(file):
@@ -96,8 +123,10 @@ def host_variables(cluster: Cluster, node: Node, el: int, folder: Path) -> dict[
     return {
         "files": steps,
         "rules": firewalld.rules(cluster, node),
+        "kernel_settings": sysctl.boot_settings(sysctl.kernel_settings(cluster, node)),
         "units": [unit.name for unit in units],
         "logstash_probe": probe,
+        "health_key": {"src": f"{folder}{health.KEY}", "path": health.KEY},
     }
 
 
@@ -125,7 +154,6 @@ def inventory(cluster: Cluster, el: int, folder: Path, **connection: object) -> 
                 "key_file": packages.KEY,
                 "packages": [*packages.package_names(cluster), logstash.UNIT],
                 "modules": modules.module_names(cluster),
-                "kernel_settings": sysctl.boot_settings(sysctl.kernel_settings(cluster, cluster.nodes[0])),
                 "sysctl_file": sysctl.FILE,
                 "user": health_script.USER,
                 "tmpfiles": health.TMPFILES,
@@ -138,11 +166,13 @@ def inventory(cluster: Cluster, el: int, folder: Path, **connection: object) -> 
 def write(cluster: Cluster, el: int, folder: Path, **connection: object) -> None:
     """Write the inventory and all nodes' files into a folder. `connection` as in `inventory`."""
     files = folder / "files"
+    key = f"{secrets.token_hex(32)}\n".encode()
     for node in cluster.nodes:
-        for file in copied_files(cluster, node, el):
-            path = Path(f"{files / node.name}{file.path}")
+        copied = {file.path: file.data for file in copied_files(cluster, node, el)}
+        for name, content in {**copied, health.KEY: key}.items():
+            path = Path(f"{files / node.name}{name}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(file.content)
+            path.write_bytes(content)
     text = json.dumps(inventory(cluster, el, files, **connection), indent=2)
     (folder / "inventory.json").write_text(text)
 

@@ -27,6 +27,8 @@ PACKAGE_SETTINGS = (
 )
 """Lines of logstash.yml that say what is so anyway: some version's package has them, or its comments."""
 ROTATION = "/etc/logrotate.d/logstash-ha"
+START_ROTATION = "! systemctl cat logrotate.timer >/dev/null 2>&1 || systemctl enable --now logrotate.timer"
+"""Where logrotate has just been installed, its timer (Enterprise Linux 9 and later) does not run yet."""
 TLS = f"{HOME}/tls"
 """The folder of the certificates and keys of inputs with TLS."""
 KEYSTORE = f"{TLS}/api.p12"
@@ -282,9 +284,7 @@ def _rotation(cluster: Cluster) -> list[TextFile]:
     """What keeps the files of the deploy's own outputs from filling the disk, where there are any."""
     if not (paths := events_files(cluster)):
         return []
-    # Where logrotate has just been installed, its timer (Enterprise Linux 9 and later) does not run yet.
-    start = "! systemctl cat logrotate.timer >/dev/null 2>&1 || systemctl enable --now logrotate.timer"
-    return [TextFile(ROTATION, render("logrotate.j2", paths=paths), step=4, then=start)]
+    return [TextFile(ROTATION, render("logrotate.j2", paths=paths), step=4, then=START_ROTATION)]
 
 
 def unit(cluster: Cluster, listed: str) -> Unit:

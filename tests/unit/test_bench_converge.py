@@ -1,6 +1,8 @@
 """bench.converge without a lab: what it reads, counts and prints, and the Ansible project that it writes."""
 
+import dataclasses
 import json
+import re
 import runpy
 import subprocess
 from contextlib import nullcontext
@@ -317,13 +319,36 @@ def test_the_playbook_copies_each_file_of_the_deploy(play: dict[str, Any], tmp_p
     variables = playbook.host_variables(cluster, cluster.nodes[0], 9, tmp_path)
     files = variables["files"]
     assert isinstance(files, dict)
-    loops = {task.get("loop") for task in play["tasks"]}
-    assert {f"{{{{ files['{step}'] }}}}" for step in files} <= loops
+    copying = [task for task in play["tasks"] if task.get("loop", "").startswith("{{ files[")]
+    assert {task["loop"] for task in copying} == {f"{{{{ files['{step}'] }}}}" for step in files}
+    for task in copying:
+        arguments = task["ansible.builtin.copy"]
+        assert {arguments[name] for name in ("mode", "owner", "group")} == {
+            "{{ item.mode }}",
+            "{{ item.owner }}",
+        }
+        notified = any(item["handlers"] for item in files[task["loop"][10:-5]])
+        assert task.get("notify") == ("{{ item.handlers }}" if notified else None), task["name"]
     copied = {item["path"] for items in files.values() for item in items}
     others = {
         path for path, file in desired_files(cluster, cluster.nodes[0], 9).items() if path not in copied
     }
     assert others == {"/etc/sysctl.d/90-logstash-ha.conf", "/var/lib/logstash-ha/version"}
+
+
+def test_the_playbook_has_each_operation_of_the_deploy_or_says_why_not(play: dict[str, Any]) -> None:
+    """What an operation is named begins with its task's name."""
+    operations = set(re.findall(r'\bname=f?"([^"]+)"', Path("deploy.py").read_text()))
+    tasks = tuple(task["name"] for task in play["tasks"])
+    assert {name for name in operations if not name.startswith(tasks)} == set(playbook.LEFT_OUT)
+
+
+def test_the_playbook_knows_all_that_a_file_has() -> None:
+    """A new field of the deploy's files is one for Ansible's, too, or for the last line."""
+    ours = {"path", "content", "in_base64", "step", "mode", "owner", "check", "read_by", "then"}
+    assert {field.name for field in dataclasses.fields(TextFile)} == ours | {
+        *("secret", "previous")  # for the deploy's own output, and for health services that ask as before
+    }
 
 
 def test_each_handler_that_a_file_needs_is_in_the_playbook(play: dict[str, Any], tmp_path: Path) -> None:
@@ -346,28 +371,38 @@ def test_what_is_written_is_what_the_deploy_would_put_there(tmp_path: Path) -> N
         variables = inventory["hosts"][node.name]
         desired = desired_files(cluster, node, 9)
         for item in (item for items in variables["files"].values() for item in items):
-            assert Path(item["src"]).read_text() == desired[item["path"]].content
-            assert item["mode"] == desired[item["path"]].mode
+            file = desired[item["path"]]
+            assert Path(item["src"]).read_bytes() == file.data
+            assert (item["mode"], item["owner"]) == (file.mode, file.owner)
         assert any(str(node.address) in rule for rule in variables["rules"])
+    keys = {Path(variables["health_key"]["src"]).read_text() for variables in inventory["hosts"].values()}
+    assert [len(key) for key in keys] == [65]
 
 
 @pytest.mark.parametrize(
-    ("path", "read_by", "names"),
+    ("path", "names"),
     [
-        ("/etc/logstash/logstash.yml", "logstash", ["Restart logstash"]),
-        ("/etc/keepalived/keepalived.conf", "keepalived", ["Reload keepalived"]),
-        ("/etc/systemd/system/keepalived.service.d/restart.conf", "", ["Reload systemd"]),
-        (
-            "/etc/systemd/system/logstash.service.d/logstash-ha.conf",
-            "logstash",
-            ["Reload systemd", "Restart logstash"],
-        ),
-        ("/etc/tmpfiles.d/logstash-ha-health.conf", "", ["Create temporary files"]),
-        ("/etc/yum.repos.d/logstash.repo", "", []),
+        ("/etc/logstash/logstash.yml", ["Restart logstash"]),
+        ("/etc/keepalived/keepalived.conf", ["Reload keepalived"]),
+        ("/etc/systemd/system/keepalived.service.d/restart.conf", ["Reload systemd"]),
+        ("/etc/systemd/system/logstash.service.d/logstash-ha.conf", ["Reload systemd", "Restart logstash"]),
+        ("/etc/logrotate.d/logstash-ha", ["Start logrotate's timer"]),
+        ("/etc/tmpfiles.d/logstash-ha-health.conf", ["Create temporary files"]),
+        ("/etc/yum.repos.d/logstash.repo", []),
     ],
 )
-def test_a_changed_file_is_read_by_its_service(path: str, read_by: str, names: list[str]) -> None:
-    assert playbook.handlers(TextFile(path, "", read_by=read_by)) == names
+def test_a_changed_file_is_read_by_its_service(path: str, names: list[str], tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path)
+    assert playbook.handlers(desired_files(cluster, cluster.nodes[0], 9)[path]) == names
+
+
+def test_logstash_tests_a_file_as_its_own_user(tmp_path: Path) -> None:
+    """9.x refuses to be run by root."""
+    cluster = make_cluster(tmp_path)
+    file = desired_files(cluster, cluster.nodes[0], 9)["/etc/logstash/conf.d/logstash-ha.conf"]
+    command = playbook.validation(file)
+    assert command
+    assert "runuser -u logstash -- /usr/share/logstash/bin/logstash" in command
 
 
 @pytest.mark.parametrize(("content", "status"), [("good\n", 0), ("100 % bad\n", 1)])

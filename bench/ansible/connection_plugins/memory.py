@@ -83,7 +83,7 @@ def result(program: bytes, files: Path) -> dict[str, Any]:
     if not match:
         raise AnsibleError("the module's parameters are not in the program that Ansible sends")
     arguments = json.loads(ast.literal_eval(match[1].decode()))["ANSIBLE_MODULE_ARGS"]
-    if not arguments.get("get_checksum"):
+    if "get_checksum" not in arguments:
         return {"changed": False, "ansible_facts": {}}
     content = Path(f"{files}{arguments['path']}").read_bytes()
     return {
