@@ -209,6 +209,20 @@ def test_one_line_is_changed_and_changed_back_by_each(bench: Bench, runs: list[s
     assert len(bench.one_line(3)) == 4
 
 
+def test_each_run_on_fresh_nodes_has_its_own_and_so_has_what_comes_after(
+    bench: Bench, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deploy refuses nodes that Ansible has deployed to."""
+
+    def renew_lab() -> None:
+        runs.append("new nodes")
+        bench.deploy.nodes["settings"] = None  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(bench, "renew_lab", renew_lab)
+    assert len(bench.fresh(1)) == 1
+    assert runs == ["new nodes", "deploy: as before", "new nodes", "ansible: as before", "new nodes"]
+
+
 @pytest.mark.parametrize(
     ("scenario", "settings", "changes"), [("no-op", CHANGED, 1), ("one-line", AS_BEFORE, 0)]
 )
