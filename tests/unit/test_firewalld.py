@@ -56,7 +56,6 @@ case $* in
     end 0 success ;;
 esac
 ! has gone "$zone" || end 112 "Error: INVALID_ZONE: $zone"
-case $* in *--list-rich-rules*) [ ! -e $side-$zone ] || cat $side-$zone; exit ;; esac
 printf '%s\n' "$@" | awk -v side=$side -v file=$side-$zone '
 function warn(what, rule) { print "Warning: " what ": " rule >"/dev/stderr" }
 BEGIN {
@@ -170,8 +169,10 @@ case "$verb $object $call" in
     }' zone sources ;;
 "call   getDefaultZone") echo 's "public"' ;;
 "call  .zone getZoneSettings2") settings runtime $2 sources ;;
-"call /config .config getZoneByName") echo "o \"$top/config/zone/$2\"" ;;
+"call /config .config getZoneByName") ! has gone "$2" || fail "Call failed: INVALID_ZONE"; echo "o \"$top/config/zone/$2\"" ;;
 "call /config/zone/"*" .config.zone getSettings") settings permanent ${object##*/} kept-sources ;;
+"call  .zone getRichRules") ! has gone "$2" && echo "as $(strings runtime-$2)" || fail "Call failed: INVALID_ZONE" ;;
+"call /config/zone/"*" .config.zone getRichRules") echo "as $(strings permanent-${object##*/})" ;;
 "call  .direct getAllRules" | "call /config .config.direct getAllRules")
     [ -e $side-direct ] || : >$side-direct
     awk '{
