@@ -21,7 +21,7 @@ from facts.services import ServiceStates, UnitState, UnitStates, unit_state
 from facts.vrrp import VipInterfaces
 from operations.services import PackageChange, activation_bound, activation_script
 from remote.commands import RUN_TIMEOUT, log_error, succeeds
-from remote.drain import connected_directors, desired_members, drained, present_members, wait_until
+from remote.drain import connected_directors, desired_members, drained, pools, wait_until
 from remote.snapshot import Change
 
 RETURN_BOUND = 30.0
@@ -143,7 +143,7 @@ def _restart(
     directors = connected_directors(state, cluster)
     node = cluster.node(host.name)
     desired = desired_members(cluster, node)
-    expected = {director: desired & present_members([director], node) for director in directors}
+    expected = {director: desired & members for director, members in pools(directors, node).items()}
     expected |= {host: desired}
     if any(unit.name == keepalived.UNIT for unit in units):
         # Until their turn comes, the other directors may still check inputs that no longer exist.
@@ -165,11 +165,8 @@ def _restart(
 
     def still_without() -> list[str]:
         """The directors whose pools the node is not back in."""
-        return [
-            director.name
-            for director, members in expected.items()
-            if not members <= present_members([director], node)
-        ]
+        present = pools(list(expected), node)
+        return [director.name for director, members in expected.items() if not members <= present[director]]
 
     if wait_until(lambda: not still_without(), RETURN_BOUND):
         del of_run[cluster.node_names]

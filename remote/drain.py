@@ -11,10 +11,11 @@ from pyinfra.api import Host, State
 
 from cluster import Cluster, Node
 from desired.paths import DRAINED
-from facts.ipvs import DrainFlags, VirtualServers, host_of, socket_name
+from facts.ipvs import DrainFlags, VirtualServers, VirtualServerState, host_of, socket_name
 from facts.vrrp import VipInterfaces
 from remote import session
 from remote.commands import read, succeeds
+from remote.together import for_each
 
 DRAIN_BOUND = 15.0
 """Seconds for keepalived to follow a health check: `delay_loop`, `misc_timeout` and some more."""
@@ -46,20 +47,33 @@ def desired_members(cluster: Cluster, node: Node) -> set[PoolMember]:
     }
 
 
-def present_members(directors: list[Host], node: Node) -> set[PoolMember]:
-    """The pools that the node is in, on any of these directors."""
+def pools(directors: list[Host], *nodes: Node) -> dict[Host, set[PoolMember]]:
+    """The pools that any of these nodes is in, by director."""
+    addresses = {str(address) for node in nodes for address in node.addresses}
     return {
-        (server["protocol"], server["address"], real["address"])
-        for director in directors
-        for server in read(director, VirtualServers) or []
-        for real in server["real_servers"]
-        if real["weight"] and host_of(real["address"]) in map(str, node.addresses)
+        director: {
+            (server["protocol"], server["address"], real["address"])
+            for server in servers
+            for real in server["real_servers"]
+            if real["weight"] and host_of(real["address"]) in addresses
+        }
+        for director, servers in zip(directors, _tables(directors), strict=True)
     }
+
+
+def present_members(directors: list[Host], *nodes: Node) -> set[PoolMember]:
+    """The pools that any of these nodes is in, on any of these directors."""
+    return set().union(*pools(directors, *nodes).values())
+
+
+def _tables(directors: list[Host]) -> list[list[VirtualServerState]]:
+    """Each director's virtual servers, read side by side."""
+    return for_each(lambda director: read(director, VirtualServers) or [], directors)
 
 
 def comes_back_slowly(directors: list[Host], cluster: Cluster, node: Node) -> bool:
     """Whether another node has less than its weight on any of these directors, where one has its full weight."""
-    tables = [read(director, VirtualServers) or [] for director in directors]
+    tables = _tables(directors)
     for server in cluster.virtual_servers:
         desired = {socket_name(real.address, real.port): real for real in server.real_servers}
         for found in (found for table in tables for found in table):
@@ -80,6 +94,12 @@ def comes_back_slowly(directors: list[Host], cluster: Cluster, node: Node) -> bo
     return False
 
 
+def holders_of(directors: list[Host], cluster: Cluster) -> list[Host]:
+    """Those that hold a VIP now."""
+    held = for_each(lambda director: holds_a_vip(director, cluster), directors)
+    return [director for director, holds in zip(directors, held, strict=True) if holds]
+
+
 def holds_a_vip(director: Host, cluster: Cluster) -> bool:
     """Whether this node holds a VIP now."""
     return any((read(director, VipInterfaces, vips=[str(vip) for vip in cluster.vips]) or {}).values())
@@ -87,14 +107,14 @@ def holds_a_vip(director: Host, cluster: Cluster) -> bool:
 
 def depending(cluster: Cluster, holders: list[Host], node: Node, members: set[PoolMember]) -> list[str]:
     """The virtual servers of these pools whose events no other node takes, by their protocols and addresses."""
-    others = {member[:2] for peer in cluster.peers(node) for member in present_members(holders, peer)}
+    others = {member[:2] for member in present_members(holders, *cluster.peers(node))}
     return sorted({f"{protocol} {vip}" for protocol, vip, _ in members if (protocol, vip) not in others})
 
 
 @contextmanager
 def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[None]:
     """Keep the node out of all directors' pools meanwhile. A drain flag expires by itself after 5 minutes."""
-    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    holders = holders_of(directors, cluster)
     members = present_members(holders, node)
     if not wait_until(lambda: not depending(cluster, holders, node, members), DRAIN_BOUND):
         servers = ", ".join(depending(cluster, holders, node, members))
@@ -107,14 +127,13 @@ def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[Non
     wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
     flag = f"{DRAINED}/{node.address}"
     try:
-        for director in directors:
-            succeeds(director, f"install -d -m 755 {DRAINED} && touch {flag}", touches=[DrainFlags])
+        mark = f"install -d -m 755 {DRAINED} && touch {flag}"
+        for_each(lambda director: succeeds(director, mark, touches=[DrainFlags]), directors)
         if not wait_until(lambda: not present_members(holders, node), DRAIN_BOUND):
             logger.warning(f"{node.name} is still in a pool after {DRAIN_BOUND:.0f} s: events may be lost")
         yield
     finally:
-        for director in directors:
-            succeeds(director, f"rm -f {flag}", touches=[DrainFlags])
+        for_each(lambda director: succeeds(director, f"rm -f {flag}", touches=[DrainFlags]), directors)
 
 
 def wait_until(condition: Callable[[], bool], bound: float) -> bool:

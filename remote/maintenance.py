@@ -26,7 +26,9 @@ from remote.drain import (
     connected_directors,
     depending,
     desired_members,
+    holders_of,
     holds_a_vip,
+    pools,
     present_members,
     wait_until,
 )
@@ -89,7 +91,7 @@ def enter(
     if others.unreached:
         names = ", ".join(others.unreached)
         logger.warning(f"{names} can't be reached, and will learn from {node.name} itself that it is away")
-    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    holders = holders_of(directors, cluster)
     wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
     try:
         for director in directors:
@@ -132,7 +134,7 @@ def leave(state: State, host: Host, cluster: Cluster) -> bool:
     balancing = [each for each in directors if _balances(each)]
 
     def without() -> list[str]:
-        return [each.name for each in balancing if not desired <= present_members([each], node)]
+        return [each.name for each, members in pools(balancing, node).items() if not desired <= members]
 
     if wait_until(lambda: not without(), RETURN_BOUND):
         return True
@@ -146,7 +148,7 @@ def leave(state: State, host: Host, cluster: Cluster) -> bool:
 
 def _look(cluster: Cluster, directors: list[Host], node: Node) -> _Others:
     peers = [each for each in directors if each.name != node.name]
-    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    holders = holders_of(directors, cluster)
     members = present_members(holders, node)
     heirs = []
     for peer in peers:
@@ -205,7 +207,7 @@ def _in_the_way(host: Host, cluster: Cluster, directors: list[Host], alone: bool
         return "it holds the VIP"
     if alone:
         return ""
-    holders = [director for director in directors if holds_a_vip(director, cluster)]
+    holders = holders_of(directors, cluster)
     if not holders:
         return "no other node takes the VIP"
     if present_members(holders, node):

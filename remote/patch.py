@@ -31,6 +31,7 @@ from remote.drain import (
     comes_back_slowly,
     connected_directors,
     desired_members,
+    holders_of,
     holds_a_vip,
     present_members,
     wait_until,
@@ -105,7 +106,7 @@ def soak_canary(state: State, host: Host, cluster: Cluster, el: int, asked: Requ
     if str(node.address) in read(host, Maintenance, folder=MAINTENANCE):
         logger.warning(f"{host.print_prefix}it is in maintenance, so there is nothing to watch")
         return True
-    holders = [each for each in directors if holds_a_vip(each, cluster)]
+    holders = holders_of(directors, cluster)
     wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
     logger.info(f"{host.print_prefix}watched for {asked.soak:g} minutes")
     reason = soak.watch(state, cluster, node, 60 * asked.soak)
@@ -159,7 +160,7 @@ def _pending(host: Host, el: int, asked: Request) -> Pending:
 
 
 def _is_in_the_pools(state: State, host: Host, cluster: Cluster, node: Node) -> bool:
-    holders = [each for each in connected_directors(state, cluster) if holds_a_vip(each, cluster)]
+    holders = holders_of(connected_directors(state, cluster), cluster)
     if desired_members(cluster, node) <= present_members(holders, node):
         return True
     log_error(

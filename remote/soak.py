@@ -12,7 +12,7 @@ from desired.health_script import CHECK
 from facts.drops import SocketDrops
 from facts.events import EventCounts
 from remote.commands import read
-from remote.drain import connected_directors, desired_members, holds_a_vip, present_members
+from remote.drain import connected_directors, desired_members, holders_of, present_members
 
 STEP = 10.0
 """Seconds from one look at the pools to the next."""
@@ -42,7 +42,7 @@ def watch(state: State, cluster: Cluster, node: Node, seconds: float) -> str:
     away = 0
     while (rest := begun + seconds - time.monotonic()) > 0:
         time.sleep(min(STEP, rest))
-        holders = [each for each in directors if holds_a_vip(each, cluster)]
+        holders = holders_of(directors, cluster)
         gone = bool(holders) and not desired_members(cluster, node) <= present_members(holders, node)
         away = away + 1 if gone else 0
         if away > 1:

@@ -630,10 +630,9 @@ class World:
         diff: bool = False,
         limit: str | None = None,
         serial: bool = False,
-        no_wait: bool = False,
         file: str = "deploy.py",
     ) -> Run:
-        """Run deploy.py, or another one of the project's, on all nodes or on one, or only prepare the run; with `serial` or `no_wait`, as pyinfra's options do."""
+        """Run deploy.py, or another one of the project's, on all nodes or on one, or only prepare the run; with `serial`, as pyinfra's option does."""
         sudo._tried.clear()
         for machine in (*self.machines.values(), self.sender):
             machine.commands.clear()
@@ -656,7 +655,7 @@ class World:
             if not dry:
                 state.set_stage(StateStage.Execute)
                 with suppress(PyinfraError):
-                    run_ops(state, serial=serial, no_wait=no_wait)
+                    run_ops(state, serial=serial)
         return Run(state, list(self.log))
 
 
@@ -1556,12 +1555,11 @@ def test_a_limited_run_fails_for_its_own_nodes(world: World, capsys: pytest.Capt
     assert "logstash left out running" in lines
 
 
-@pytest.mark.parametrize("how", ["serial", "no_wait"])
 def test_a_run_that_does_one_node_after_the_other_is_verified_when_all_are_done(
-    world: World, capsys: pytest.CaptureFixture[str], how: str
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before, the first node would find the others without all that the deploy brings."""
-    run = world.deploy(serial=how == "serial", no_wait=how == "no_wait")
+    run = world.deploy(serial=True)
     assert run.failed == []
     table = capsys.readouterr().err
     assert table.startswith("ALL GOOD")
