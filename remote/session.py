@@ -6,12 +6,13 @@ import logging
 import socket
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import click
 from paramiko import ProxyCommand
 from pyinfra import logger
-from pyinfra.api import Host, State, output
+from pyinfra.api import Host, State, arguments, output
 
 from cluster import Cluster, ClusterError, is_node
 from facts.files import mask
@@ -85,6 +86,9 @@ def _end(proxy: ProxyCommand) -> None:
 # The program has ended by itself where a node can't be reached. paramiko's own way raises then, and prints a traceback at the very end
 # of each command that knows the node.
 ProxyCommand.close = _end  # type: ignore[method-assign, assignment]
+
+# pyinfra evaluates the same annotations for each operation and each fact (docs/upstream.md).
+arguments.all_global_arguments = cache(arguments.all_global_arguments)
 
 
 def require_turns() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from paramiko import ProxyCommand
+from pyinfra.api import arguments
 
 from remote import session
 
@@ -19,3 +20,7 @@ def test_a_proxy_command_that_takes_a_part_at_a_time_gets_all(tmp_path: Path) ->
     proxy.process.stdin.close()
     proxy.process.wait(30)
     assert file.read_bytes() == content
+
+
+def test_what_every_operation_may_be_given_is_found_out_once() -> None:
+    assert arguments.all_global_arguments() is arguments.all_global_arguments()
