@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 import logging
@@ -142,6 +143,11 @@ class Machine:
         """The addresses of the nodes that it knows to be in maintenance."""
         self.metrics: list[str] = []
         """The entry in its record of the file with the health service's metrics."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a deploy can change of it."""
+        return {name: value for name, value in vars(self).items() if name not in ("world", "number")}
 
     def run(self, command: str, stdin: str) -> list[str]:
         """What it answers; raises what it breaks with."""
@@ -578,6 +584,10 @@ class Run:
         return [line for line in self.log if all(word in line for word in words)]
 
 
+_deployed: dict[str, Any] = {}
+"""What the first deploy has left: the state of each machine, and who holds the VIP."""
+
+
 class World:
     """Two machines, a sender, and deploys to them."""
 
@@ -623,6 +633,18 @@ class World:
     def cluster(self) -> Cluster:
         return Cluster.model_validate(self.group()[1]["cluster"])
 
+    def have_deployed(self) -> None:
+        """Make the machines what a first deploy of the default settings makes of them. It is run for the first test that
+        asks for it, and all others get a copy of its end."""
+        if not _deployed:
+            assert self.deploy().failed == []
+            _deployed.update({name: copy.deepcopy(machine.state) for name, machine in self.machines.items()})
+            _deployed["holder"] = self.holder
+            return
+        self.holder = _deployed["holder"]
+        for name, machine in self.machines.items():
+            vars(machine).update(copy.deepcopy(_deployed[name]))
+
     def deploy(
         self,
         *,
@@ -646,6 +668,7 @@ class World:
         only = [inventory.get_host(limit)] if limit else None
         state = State(inventory, Config(), check_for_changes=dry, initial_limit=only)
         state.config.DIFF = diff
+        state.print_noop_info = True
         state.cwd = str(ROOT)
         with ctx_state.use(state), ctx_inventory.use(state.inventory):
             state.set_stage(StateStage.Connect)
@@ -681,7 +704,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", lambda record: log.append(record.getMessage()))
     level = logger.level
-    logger.setLevel(logging.DEBUG)  # not the attribute alone: what is logged is cached by level
+    logger.setLevel(logging.INFO)  # not the attribute alone: what is logged is cached by level
     logger.addHandler(handler)
     with simulated_world(tmp_path, log) as world:
         yield world
@@ -761,7 +784,7 @@ def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> N
 
 
 def test_a_second_run_changes_nothing(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     for dry in (True, False):
         run = world.deploy(dry=dry)
         assert run.changes("stash1") == run.changes("stash2") == []
@@ -771,7 +794,7 @@ def test_a_second_run_changes_nothing(world: World) -> None:
 def test_a_no_op_run_is_short(world: World) -> None:
     """Each command is a round trip or two to each machine. The last one verifies it, by what only a moment ago was
     certain."""
-    world.deploy()
+    world.have_deployed()
     world.deploy()
     for machine in world.machines.values():
         system, deployed, verified = machine.commands
@@ -784,7 +807,7 @@ def test_a_no_op_run_is_short(world: World) -> None:
 
 def test_after_a_change_every_node_is_looked_at_anew(world: World) -> None:
     """What was read at the run's beginning says nothing of any node, then."""
-    world.deploy()
+    world.have_deployed()
     world.machines["stash1"].kernel.clear()
     assert world.deploy().changes("stash2") == []
     for machine in world.machines.values():
@@ -792,7 +815,7 @@ def test_after_a_change_every_node_is_looked_at_anew(world: World) -> None:
 
 
 def test_what_is_wrong_by_what_was_read_before_is_looked_at_anew(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     world.machines["stash2"].heartbeat = 100
     run = world.deploy()
     assert run.failed != []
@@ -820,7 +843,7 @@ def test_a_health_service_that_can_not_ask_a_secured_api_is_replaced_first(
     world: World, tmp_path: Path
 ) -> None:
     """That of an earlier version has no file that says how to ask."""
-    world.deploy()
+    world.have_deployed()
     for machine in world.machines.values():
         del machine.files[health_script.ACCESS]
     world.settings = {"api": write_api(tmp_path, "10.77.0.11", "10.77.0.12")}
@@ -839,7 +862,7 @@ def test_a_health_service_that_can_not_ask_a_secured_api_is_replaced_first(
 def test_a_node_in_maintenance_stays_so(world: World) -> None:
     """Its services get their files; it is not waited for in the pools, and the cluster counts as whole. The other node is
     the only one that takes events, so its restart is waited for, and announced."""
-    world.deploy()
+    world.have_deployed()
     for machine in world.machines.values():
         machine.maintenance.add("10.77.0.11")
     world.holder, world.settings = 2, {"inputs": [{"id": "other", "port": 5516}]}
@@ -880,7 +903,7 @@ def test_a_second_run_at_the_same_time_changes_nothing(world: World, limit: str 
 def test_each_command_is_for_the_nodes_of_a_cluster_of_any_name(
     world: World, name: str, file: str, step: str
 ) -> None:
-    world.deploy()
+    world.have_deployed()
     world.name = name
     run = world.deploy(file=file, limit="stash1", dry=True)
     said = {name for operation in run.state.op_meta.values() for name in operation.names}
@@ -905,7 +928,7 @@ def test_all_nodes_of_a_cluster_of_any_name_can_not_be_in_maintenance(world: Wor
 
 
 def test_a_lock_costs_one_command_a_node_and_none_where_nothing_changes(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     takes = [[each for each in machine.commands if "lock=" in each] for machine in world.machines.values()]
     assert [len(each) for each in takes] == [1, 1]
     for dry in (True, False):
@@ -1022,7 +1045,7 @@ def test_how_the_api_is_asked_changes_on_all_nodes_or_on_none(world: World, tmp_
 
 @pytest.mark.parametrize("master", [1, 2])
 def test_the_master_comes_last(world: World, master: int) -> None:
-    world.deploy()
+    world.have_deployed()
     world.holder, world.settings = master, {"inputs": [{"id": "other", "port": 5516}]}
     run = world.deploy()
     last, first = f"stash{master}", f"stash{3 - master}"
@@ -1056,7 +1079,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
     world: World, name: str, text: str, end: str | Exception
 ) -> None:
     """And meanwhile the other node was not brought into danger."""
-    world.deploy()
+    world.have_deployed()
     world.holder = 3 - int(name[-1])
     for machine in world.machines.values():  # so that each step has something to do
         machine.has.clear()
@@ -1088,7 +1111,7 @@ def test_a_run_that_broke_is_finished_by_the_next(
     ],
 )
 def test_a_file_changed_by_hand(world: World, path: str, steps: list[str]) -> None:
-    world.deploy()
+    world.have_deployed()
     world.holder = 2
     machine = world.machines["stash1"]
     machine.files[path] = ("644", "0" * 64)
@@ -1105,7 +1128,7 @@ def test_a_file_changed_by_hand(world: World, path: str, steps: list[str]) -> No
 
 
 def test_a_stopped_service_is_started(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     world.holder = 2
     world.machines["stash1"].units["logstash"].active = False
     assert world.deploy().changes("stash1") == [BACKUPS]
@@ -1114,7 +1137,7 @@ def test_a_stopped_service_is_started(world: World) -> None:
 
 
 def test_a_drain_that_a_broken_run_left_is_ended(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     world.machines["stash1"].flags.add("10.77.0.12")
     run = world.deploy()
     assert run.changes("stash1") == ["11. No node is left out by a run that was interrupted"]
@@ -1203,10 +1226,11 @@ def test_a_failed_command_does_not_tell_the_password(world: World) -> None:
 
 
 def test_undo_plans_what_takes_a_node_out_again(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     run = world.deploy(dry=True, limit="stash2", file="undo.py")
     assert run.failed == []
-    assert any("Files as they were" in line for line in run.log)
+    planned = {name for operation in run.state.op_meta.values() for name in operation.names}
+    assert "8. 7. 6. 4. 3. 2. Files as they were" in planned
 
 
 def test_el7_uses_yum_and_restarts_keepalived(world: World) -> None:
@@ -1395,7 +1419,7 @@ def test_an_unreachable_node_stops_the_run_for_all(world: World) -> None:
 
 def test_no_node_is_changed_any_more_where_a_zone_denies_everything(world: World) -> None:
     """Somebody has bound nodes to it since the last deploy."""
-    world.deploy()
+    world.have_deployed()
     machine = world.machines["stash2"]
     machine.denied = "10.77.0.0/26"
     machine.files.pop(VERSION_FILE)
@@ -1417,7 +1441,7 @@ LOADED = "9. firewalld has the ipsets of senders"
 
 def test_a_new_ipset_is_loaded_by_one_node_after_the_other_drained(world: World) -> None:
     """And only then: when senders change, or nothing does, firewalld is not reloaded."""
-    world.deploy()
+    world.have_deployed()
     world.holder = 2
     world.settings = {"senders": [f"198.51.100.{number}" for number in range(17)]}
     run = world.deploy()
@@ -1435,7 +1459,7 @@ def test_a_new_ipset_is_loaded_by_one_node_after_the_other_drained(world: World)
 
 
 def test_no_other_firewalld_is_reloaded_after_one_that_failed(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     world.settings = {"senders": [f"198.51.100.{number}" for number in range(17)]}
     for machine in world.machines.values():
         machine.breaks = {"--list-all-zones": "would lose what is not permanent"}
@@ -1462,7 +1486,7 @@ def test_a_deploy_ends_with_the_table_of_a_whole_cluster(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Once, and where pyinfra's log goes: its standard output may be a JSON document."""
-    world.deploy()
+    world.have_deployed()
     capsys.readouterr()
     run = world.deploy()
     assert run.failed == []
@@ -1477,7 +1501,7 @@ def test_a_deploy_ends_with_the_table_of_a_whole_cluster(
 
 def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Here the deploy has nothing to do, and a health service is frozen. It is given its time to settle."""
-    world.deploy()
+    world.have_deployed()
     capsys.readouterr()
     world.machines["stash2"].heartbeat = 60
     start = world.clock.now
@@ -1493,7 +1517,7 @@ def test_a_cluster_that_is_not_whole_fails_the_run(world: World, capsys: pytest.
 
 def test_a_cluster_that_settles_is_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat that comes a moment later."""
-    world.deploy()
+    world.have_deployed()
     machine = world.machines["stash2"]
     machine.heartbeat = 60
 
@@ -1510,7 +1534,7 @@ def test_a_dry_run_only_says_what_it_would_verify(
 ) -> None:
     """As `verify.py --drift`, which prepares the deploy in the same way."""
     if not fresh:
-        world.deploy()
+        world.have_deployed()
         capsys.readouterr()
     run = world.deploy(dry=True)
     assert WHOLE not in run.changes("stash1") + run.changes("stash2")
@@ -1527,7 +1551,7 @@ def test_preparing_a_run_verifies_nothing(world: World) -> None:
 
 def test_a_limited_run_verifies_its_own_nodes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """The other one is named and not judged, whatever is wrong with it: it holds the VIP, and its Logstash is dead."""
-    world.deploy()
+    world.have_deployed()
     capsys.readouterr()
     world.holder = 2
     other = world.machines["stash2"]
@@ -1544,7 +1568,7 @@ def test_a_limited_run_verifies_its_own_nodes(world: World, capsys: pytest.Captu
 
 
 def test_a_limited_run_fails_for_its_own_nodes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.deploy()
+    world.have_deployed()
     capsys.readouterr()
     world.machines["stash2"].heartbeat = 60
     run = world.deploy(limit="stash2")
@@ -1578,7 +1602,7 @@ def test_a_run_in_which_a_node_has_failed_verifies_nothing(
 
 
 def test_a_node_that_fails_at_the_end_is_the_reason_that_nothing_is_verified(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     world.machines["stash1"].files[VERSION_FILE] = ("644", "0" * 64)
     world.machines["stash1"].breaks = {f'"$new" {VERSION_FILE}': "read-only file system"}
     run = world.deploy()
@@ -1591,7 +1615,7 @@ def test_a_node_that_fails_at_the_end_is_the_reason_that_nothing_is_verified(wor
 def test_what_goes_wrong_while_verifying_fails_one_node_and_not_pyinfra(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.deploy()
+    world.have_deployed()
 
     def fail(*_: object) -> None:
         raise ValueError("nobody has thought of this")
@@ -1607,7 +1631,7 @@ def keys(world: World) -> set[str]:
 
 
 def test_all_nodes_get_one_key_that_no_output_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger.name):
         world.deploy(diff=True)
     (key,) = keys(world)
     assert len(bytes.fromhex(key)) == 32
@@ -1618,7 +1642,7 @@ def test_all_nodes_get_one_key_that_no_output_shows(world: World, caplog: pytest
 
 
 def test_a_node_that_hears_the_others_is_asked_for_no_key(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     run = world.deploy()
     for name, machine in world.machines.items():
         assert run.changes(name) == []
@@ -1628,7 +1652,7 @@ def test_a_node_that_hears_the_others_is_asked_for_no_key(world: World) -> None:
 
 def test_a_node_without_the_key_gets_that_of_the_others(world: World) -> None:
     """Also where the run is limited to it."""
-    world.deploy()
+    world.have_deployed()
     (key,) = keys(world)
     machine = world.machines["stash1"]
     machine.key = ""
@@ -1657,7 +1681,7 @@ def test_a_node_with_another_key_gets_that_of_most(world: World) -> None:
 
 
 def test_a_key_that_others_could_read_is_put_again(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     (key,) = keys(world)
     machine = world.machines["stash2"]
     machine.files[health.KEY] = ("644", machine.files[health.KEY][1])
@@ -1666,7 +1690,7 @@ def test_a_key_that_others_could_read_is_put_again(world: World) -> None:
 
 
 def test_a_key_that_can_not_be_read_from_its_holder_fails_the_node_and_nothing_else(world: World) -> None:
-    world.deploy()
+    world.have_deployed()
     machine = world.machines["stash1"]
     machine.key = ""
     del machine.files[health.KEY]
