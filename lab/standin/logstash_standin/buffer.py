@@ -43,13 +43,16 @@ class Buffer(Queue, Generic[T]):
         """Add items in order, and wait for room where it is full. An abandoned queue drops them."""
         with self._changed:
             for item in items:
-                while len(self._items) >= self._capacity and not self._abandoned:
-                    self._changed.notify_all()
-                    self._changed.wait()
+                if not self._has_room():
+                    self._changed.notify_all()  # once: two that wait would wake each other for ever
+                    self._changed.wait_for(self._has_room)
                 self._items.append(item)
             if self._abandoned:
                 self._items.clear()
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return len(self._items) < self._capacity or self._abandoned
 
     def take(self, limit: int) -> list[T]:
         """Wait for an item and take up to `limit`. An empty list means that the queue is closed and empty."""
