@@ -4,16 +4,17 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.copies import Copy, Program
 from tests.until import until
 
 PROJECT = Path(__file__).parents[2]
@@ -29,6 +30,16 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return port
 
 
+LIBRARIES = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT / "lab/standin")}
+
+
+@cache
+def program() -> Program:
+    """The stand-in, of which each test starts copies."""
+    name = "logstash_standin"
+    return Program(name, [f"{name}.runner"], anew=[f"{name}.process"], environment=LIBRARIES)
+
+
 class Standin:
     """A stand-in with its settings, its pipeline and its process."""
 
@@ -37,14 +48,13 @@ class Standin:
         self.udp, self.tcp = free_port(socket.SOCK_DGRAM), free_port()
         self.port = free_port()
         self.environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT / "lab/standin"),
+            **LIBRARIES,
             "LOGSTASH_STANDIN_VERSION": version,
             "LOGSTASH_STANDIN_STOP_DELAY": "0.2",
             **{f"LOGSTASH_STANDIN_{name}": str(value) for name, value in delays.items()},
         }
         self.output = folder / "events.json"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Copy | None = None
         (folder / "conf.d").mkdir(parents=True)
         self.settings: dict[str, Any] = {
             "path.data": str(folder / "data"),
@@ -83,30 +93,24 @@ class Standin:
     def write_settings(self) -> None:
         (self.folder / "logstash.yml").write_text(yaml.safe_dump(self.settings))
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "logstash_standin", "--path.settings", str(self.folder), *arguments]
-
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the stand-in until it ends."""
-        return subprocess.run(
-            self.command(*arguments),
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        copy = self._started(arguments, stdin, together=False)
+        try:
+            status = copy.wait(60)
+            return subprocess.CompletedProcess(arguments, status, *copy.said())
+        finally:
+            copy.kill()
+            copy.close()
 
     def launch(self, *arguments: str) -> "Standin":
         """Start the stand-in, and return at once."""
-        self.process = subprocess.Popen(
-            self.command(*arguments),
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = self._started(arguments, together=True)
         return self
+
+    def _started(self, arguments: Sequence[str], stdin: str = "", *, together: bool) -> Copy:
+        words = ["--path.settings", str(self.folder), *arguments]
+        return program().start(words, self.environment, stdin, together=together)
 
     def start(self, *arguments: str) -> "Standin":
         """Start the stand-in, and wait until its pipelines run."""
@@ -130,8 +134,9 @@ class Standin:
 
     def printed(self) -> str:
         """Wait until the process ends, and return its output."""
+        self.wait()
         assert self.process is not None
-        return self.process.communicate(timeout=30)[0]
+        return self.process.said()[0]
 
     def get(self, path: str = "/_node/stats") -> tuple[int, Any]:
         """The status and body of a response, or (0, None) where there is none."""
@@ -177,10 +182,10 @@ class Standin:
 
     def end(self) -> None:
         """Kill the process, unless it has ended."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
         if self.process is not None:
-            self.process.communicate()
+            self.process.kill()
+            self.process.wait(30)
+            self.process.close()
 
 
 MakeStandin = Callable[..., Standin]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from desired import firewalld, health, health_script, keepalived, logstash, pack
 from desired.files import desired_files
 from desired.paths import VERSION_FILE
 from desired.translation import own_table
+from tests.standin.standin_process import LIBRARIES, program
 from tests.unit.clusters import example
 
 PROJECT = Path(__file__).parents[2]
@@ -106,27 +105,15 @@ def test_the_stand_in_accepts_it(shape: str, tmp_path: Path) -> None:
             target.write_text(file.content)
     pipelines = settings / "pipelines.yml"
     pipelines.write_text(pipelines.read_text().replace(home, f"{settings}/"))
-    done = subprocess.run(
+    copy = program().start(
         [
-            *(
-                sys.executable,
-                "-m",
-                "logstash_standin",
-                "--config.test_and_exit",
-                "--path.settings",
-                settings,
-            ),
-            *("--path.data", tmp_path / "data", "--path.logs", tmp_path / "logs"),
+            *("--config.test_and_exit", "--path.settings", str(settings)),
+            *("--path.data", str(tmp_path / "data"), "--path.logs", str(tmp_path / "logs")),
         ],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT / "lab/standin"),
-            "LOGSTASH_STANDIN_VERSION": f"{min(cluster.major, 8)}.8.23",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        {**LIBRARIES, "LOGSTASH_STANDIN_VERSION": f"{min(cluster.major, 8)}.8.23"},
+        together=True,
     )
-    assert "Configuration OK" in done.stdout + done.stderr, done.stdout + done.stderr
-    assert done.returncode == 0
+    status, said = copy.wait(60), copy.said()[0]
+    copy.close()
+    assert "Configuration OK" in said, said
+    assert status == 0
