@@ -31,7 +31,7 @@ cd {root}
 echo "$@" >>calls
 [ $1 != -q ] || shift
 case $1 in
-is-active) cat active; grep -qx active active ;;
+is-active) cat active ;;
 show) echo Id=logstash.service; cat shown ;;
 is-enabled) exec grep -q =enabled shown ;;
 enable) sed -i s/=disabled/=enabled/ shown ;;
@@ -44,14 +44,21 @@ restart | reload-or-restart)
     echo active >active
     ;;
 esac
-sed -i "s/^ActiveState=.*/ActiveState=$(cat active)/" shown
+read -r state <active
+now=$(while read -r line; do
+    case $line in ActiveState=*) echo ActiveState=$state ;; *) echo "$line" ;; esac
+done <shown)
+echo "$now" >shown
 """
 
 # A step of the script: whatever it moves, removes or has systemd do. Before the one whose number is in `fatal`, the
 # machine loses its power.
 STEP = """\
 echo >>{root}/steps
-if [ $(wc -l <{root}/steps) = $(cat {root}/fatal) ]; then kill -KILL $(cat {root}/pid); exit 1; fi
+steps=0
+while read -r _; do steps=$((steps + 1)); done <{root}/steps
+read -r fatal <{root}/fatal
+if [ $steps = $fatal ]; then read -r pid <{root}/pid; kill -KILL $pid; exit 1; fi
 """
 
 A, B, C = "/etc/x/a.conf", "/etc/x/b.conf", "/etc/x/c.conf"
@@ -67,10 +74,10 @@ class ServiceHost:
         self.install("1")
         machine.program("journalctl", 'echo "journal: $*"')
         clock = f"{self.root}/clock"
-        machine.program("cut", f'[ $1 = -d. ] || exec /usr/bin/cut "$@"; awk "{{ print int(\\$1) }}" {clock}')
         machine.program(
-            "sleep", f'awk "{{ print \\$1 + $1 }}" {clock} >{clock}.new && mv {clock}.new {clock}'
+            "cut", f'[ $1 = -d. ] || exec /usr/bin/cut "$@"; read -r now <{clock}; echo ${{now%.*}}'
         )
+        machine.program("sleep", f'now=$(awk "{{ print \\$1 + $1 }}" {clock}); echo $now >{clock}')
         self.write("clock", "100")
         self.write("active", "inactive")
         self.write("shown", "UnitFileState=disabled\nActiveState=inactive\nNeedDaemonReload=no")
@@ -128,13 +135,19 @@ class ServiceHost:
         return Path(f"{self.machine.path('/var/lib/logstash-ha/good/logstash')}{self.machine.path(path)}")
 
     def crash(self, at: int) -> None:
-        """Cut the machine's power at that step of the next script, or never with 0."""
+        """Cut the machine's power at that step of the next script."""
         self.write("fatal", str(at))
         (self.root / "steps").write_text("")
         step = STEP.format(root=self.root)
         for name in ("mv", "rm"):
             self.machine.program(name, f'{step}exec /bin/{name} "$@"')
         self.machine.program("systemctl", step + SYSTEMCTL.format(root=self.root))
+
+    def crash_no_more(self) -> None:
+        """From the next script on, the machine has its power."""
+        for name in ("mv", "rm"):
+            (self.root / "bin" / name).unlink()
+        self.machine.program("systemctl", SYSTEMCTL.format(root=self.root))
 
 
 @pytest.fixture
@@ -497,7 +510,7 @@ def test_the_next_deploy_finishes_one_that_was_killed(tmp_path: Path, before: di
         host.crash(at)
         script = f"echo $$ >{root}/pid\n{activation[0]}"
         killed = host.machine.sh(script, stdin=activation[1]).returncode < 0
-        host.crash(0)
+        host.crash_no_more()
         failure(host.deploy({A: "bad", C: "bad"}, bound=1))
         assert host.files in (before, {**NEW, **kept}), at
         host.deploy(NEW)
@@ -560,12 +573,11 @@ def test_a_keepalived_that_has_just_started_is_not_reloaded_before_any_startup_d
     host.machine.program("systemctl", KEEPALIVED.format(root=host.root))
     host.write("substate", substate)
     host.write("clock", str(age))
-    host.machine.program("ps", f"echo 4000; awk '{{ print int($1) }}' {host.root}/clock")
-    sleep = (
-        f"awk '{{ print $1 + 1 }}' {host.root}/clock >{host.root}/new; mv {host.root}/new {host.root}/clock"
-    )
+    host.machine.program("ps", f"echo 4000; read -r now <{host.root}/clock; echo $now")
     host.machine.program(
-        "sleep", f"{sleep}; [ $(ps | tail -n 1) -lt 2 ] || sed -i s/start$/running/ {host.root}/substate"
+        "sleep",
+        f"read -r now <{host.root}/clock; now=$((now + 1)); echo $now >{host.root}/clock\n"
+        f"[ $now != 2 ] || sed -i s/start$/running/ {host.root}/substate",
     )
     host.machine.sh(services.activation_script(unit, [], unit_state(unit.name, {})))
     first, *others = host.written("reloads")
