@@ -1,5 +1,6 @@
 """The order of all tests, and which of them run side by side."""
 
+import gc
 import os
 
 import gevent
@@ -29,6 +30,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabInOn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that need the lab's cache come last: meanwhile `make test` builds what is in it, and has it locked."""
     items.sort(key=lambda item: (item.nodeid.startswith(LAB), item.nodeid.startswith(CACHED)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays, so the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
