@@ -39,7 +39,7 @@ class Namespace:
         assert self.keeper.stdout.readline()
         self.enter = ["nsenter", f"--net=/proc/{self.keeper.pid}/ns/net"]
         self.sender = subprocess.Popen(
-            [*self.enter, sys.executable, "-c", SEND],
+            [*self.enter, sys.executable, "-I", "-S", "-c", SEND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -124,7 +124,7 @@ KEEPALIVED = """\
 trap 'cat "$1" >"$2"; ip -o address show dev lo >>"$2"; exit' TERM
 while ! [ -s "$1" ] || [ -n "$3" ]; do sleep 0.02; done
 for vip in 192.0.2.10 192.0.2.20 2001:db8::10; do ip address delete $vip dev bridge; done
-while :; do sleep 0.02; done
+while :; do sleep 0.2; done
 """
 """It gives the VIPs up at the flag ($1), unless it is deaf ($3), and writes down what it finds when it is told to end ($2)."""
 
