@@ -1,6 +1,7 @@
 """The health service, run as systemd runs it, against real HTTP servers."""
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -515,6 +516,12 @@ def blocked(out: int, pressure: float = 2.0) -> Answer:
     return body(json.dumps(document).encode())
 
 
+def moving(start: int = 0) -> Answer:
+    """What it says while events leave the full queue: at each answer one more."""
+    out = itertools.count(start)
+    return lambda handler: blocked(next(out))(handler)
+
+
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -> None:
     """A full queue that moves is slow, and nothing else; one from which nothing goes out takes no event."""
@@ -527,7 +534,7 @@ def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -
         service.wait(lambda: "its queue is full, and no event leaves it" in "".join(service.lines()))
         message = "its queue is full, and no event leaves it: an output is blocked"
         assert service.reasons() == [verdict(address, "blocked", message, pipeline="main")]
-        script.answers = [blocked(number) for number in range(10_000)]  # events leave it again
+        script.now(moving(10))  # events leave it again
         service.wait(lambda: service.verdict(address) == "")
         script.now(blocked(11, pressure=0.2))
         taken = script.given
@@ -538,7 +545,7 @@ def test_a_full_queue_takes_an_input_out_where_no_event_leaves_it(python: str) -
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_keepalived_hears_which_input_is_slow(python: str) -> None:
     """For as long as its queue is full, and some time after that; a moment of either changes nothing."""
-    script = Script(*(blocked(number) for number in range(1000)))
+    script = Script(moving())
     patch = "service.SLOW_AFTER = service.NOT_SLOW_AFTER = 0.3"
     with serving(script) as address, health(address, python=python, patch=patch, reduction="") as service:
         assert service.reduction(address) == ""
@@ -558,7 +565,7 @@ def test_keepalived_hears_which_input_is_slow(python: str) -> None:
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_a_weight_that_is_whole_again_is_written_out_while_keepalived_looks(python: str) -> None:
     """1.3.5 leaves a weight as it is by an empty file, and looks at none of an input that is down."""
-    script = Script(*(blocked(number) for number in range(1000)))
+    script = Script(moving())
     patch = "service.SLOW_AFTER = service.NOT_SLOW_AFTER = 0.1\nservice.flags.RESTS_AFTER = 1e9"
     with serving(script) as address, health(address, python=python, patch=patch, reduction="") as service:
         service.wait(lambda: service.reduction(address) == "50\n")
@@ -570,14 +577,14 @@ def test_a_weight_that_is_whole_again_is_written_out_while_keepalived_looks(pyth
 
 
 def test_a_slow_input_is_listed_where_keepalived_does_not_follow_that() -> None:
-    script = Script(*(blocked(number) for number in range(1000)))
+    script = Script(moving())
     with serving(script) as address, health(address, patch="service.SLOW_AFTER = 0.1") as service:
         service.wait(lambda: [each["state"] for each in service.reasons()] == ["slow"])
         assert not (service.folder / "reductions" / address / ID).exists()
 
 
 def test_a_slow_node_that_goes_down_is_down_and_not_slow() -> None:
-    script = Script(*(blocked(number) for number in range(1000)))
+    script = Script(moving())
     patch = "service.SLOW_AFTER = 0.1"
     with serving(script) as address, health(address, patch=patch, reduction="") as service:
         service.wait(lambda: service.reduction(address) == "50\n")
