@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import socket
 import sys
 from contextlib import suppress
@@ -86,6 +88,19 @@ def _end(proxy: ProxyCommand) -> None:
 # The program has ended by itself where a node can't be reached. paramiko's own way raises then, and prints a traceback at the very end
 # of each command that knows the node.
 ProxyCommand.close = _end  # type: ignore[method-assign, assignment]
+
+
+def _receive(proxy: ProxyCommand, size: int) -> bytes:
+    """What has come, and nothing at the end: paramiko waits for as much as `size`, and looks for more of it without a pause after
+    the end, too."""
+    pipe = proxy.process.stdout
+    assert pipe
+    if not select.select([pipe], [], [], proxy.timeout)[0]:
+        raise TimeoutError
+    return os.read(pipe.fileno(), size)
+
+
+ProxyCommand.recv = _receive  # type: ignore[method-assign, assignment]
 
 # pyinfra evaluates the same annotations for each operation and each fact (docs/upstream.md).
 arguments.all_global_arguments = cache(arguments.all_global_arguments)
