@@ -55,6 +55,7 @@ from operations import activation, metrics
 from operations import clone as operations_clone
 from remote import clone as remote_clone
 from remote import drain, repository, sudo
+from remote.snapshot import Change, Snapshot, reading
 from tests.packages import Signer
 from tests.unit.clusters import write_api
 from verification import inspection
@@ -781,6 +782,42 @@ def test_a_fresh_dry_run_names_every_step_and_changes_nothing(world: World) -> N
     ):
         assert any(f"Will create {path}" in line for line in run.log)
     assert any(re.search(r"\+ +auth_pass \*{8}$", line) for line in run.log)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"inputs": [{"id": "udp-5514", "port": 5514}, {"id": "tcp", "port": 5516, "protocol": "tcp"}]},
+        {"inputs": [{"id": "udp-5514", "port": 5514, "server_port": 5600, "scheduler": "wlc"}]},
+        {"senders": ["10.77.0.102", "192.0.2.0/24"]},
+    ],
+)
+def test_what_a_deploy_keeps_of_a_node_is_true_after_each_of_its_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """A first deploy, one with these settings, and one without them."""
+    run_shell_command = Snapshot.run_shell_command
+    compared: list[str] = []
+    wrong: list[str] = []
+
+    def run_and_compare(self: Snapshot, command: Any, *args: Any, **kwargs: Any) -> Any:
+        result = run_shell_command(self, command, *args, **kwargs)
+        if isinstance(command, Change) and command.touches is not None and self._host.state.is_executing:
+            for name, kept in list(self._values.items()):
+                fact, arguments = self._asked[name]
+                compared.append(name)
+                with reading():
+                    now = self._get_fact(fact, **arguments)
+                if now != kept:
+                    wrong.append(f"{fact.__name__} after {command}: {kept} is {now}")
+        return result
+
+    monkeypatch.setattr(Snapshot, "run_shell_command", run_and_compare)
+    for changed in ({}, settings, {}):
+        world.settings = changed
+        assert world.deploy().failed == []
+    assert len(compared) > 20
+    assert wrong == []
 
 
 def test_a_second_run_changes_nothing(world: World) -> None:

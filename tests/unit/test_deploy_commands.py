@@ -155,7 +155,7 @@ def test_several_files_are_put_by_one_command(machine: ShellMachine) -> None:
 
 
 def test_the_first_file_that_is_wrong_ends_the_step(machine: ShellMachine) -> None:
-    several = [TextFile(f"/etc/{name}", f"{name}\n", check=f"test {name} != b") for name in "abc"]
+    several = [TextFile(f"/etc/x/{name}", f"{name}\n", check=f"test {name} != b") for name in "abc"]
     (done,) = machine.run(files.put, files=several)
     assert done.returncode != 0
     assert [machine.path(file.path).exists() for file in several] == [True, False, False]
