@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
+
+MASTER, BACKUP = "MASTER", "BACKUP"
 
 
 @dataclass(frozen=True)
@@ -16,10 +19,12 @@ class Broken:
     """Words of the problem that verify.py reports, or the step that `--drift` lists."""
     mend: str
     """Words of what it says is to be done, a command in backquotes; nothing with `--drift`, which means a deploy."""
+    check: str = ""
+    """The row of verify.py's table that tells of it. Without one it has consequences in others, and is broken alone."""
     undo: str = ""
     """The script that mends it. Without one that is the command in `mend`."""
     role: str = ""
-    """`BACKUP` where it is done to a node that does not hold the VIP; otherwise to stash1."""
+    """Of the node where it is done; otherwise that is any."""
     about: str = ""
     """The node that the report names, where it is another one."""
     long: bool = False
@@ -43,19 +48,24 @@ def append(path: str, text: str = APPENDED) -> tuple[str, str]:
 
 def away(path: str) -> tuple[str, str]:
     """Moves a file away; and the way back."""
-    return f"mv {path} /root/broken", f"mv /root/broken {path}"
+    kept = f"/root/{posixpath.basename(path)}"
+    return f"mv {path} {kept}", f"mv {kept} {path}"
 
 
-def file(what: str, change: tuple[str, str], says: str, mend: str = "") -> Broken:
+def file(what: str, change: tuple[str, str], says: str, mend: str = "", check: str = "") -> Broken:
     """A file that was changed."""
     do, undo = change
-    return Broken(what, do=do, says=says, mend=mend, undo=undo)
+    return Broken(what, do=do, says=says, mend=mend, check=check, undo=undo)
 
 
 def changed(unit: str, path: str, what: str, change: tuple[str, str] | None = None) -> Broken:
     """A file that a unit has read otherwise."""
     return file(
-        what, change or append(path), f"{unit} has not read {path}", "run the deploy again to turn it back"
+        what,
+        change or append(path),
+        f"{unit} has not read {path}",
+        "run the deploy again to turn it back",
+        check=unit,
     )
 
 
@@ -76,6 +86,7 @@ def disabled(unit: str, long: bool = False) -> Broken:
         do=f"systemctl disable {unit}",
         says=f"{unit} runs, but would not start at boot",
         mend=f"`systemctl enable {unit}`",
+        check=unit,
         long=long,
     )
 
@@ -86,6 +97,7 @@ def masked(unit: str, long: bool = False) -> Broken:
         do=f"systemctl mask {unit}",
         says=f"{unit} runs, but is masked, and would not start at boot",
         mend=f"`systemctl unmask {unit} && systemctl enable {unit}`",
+        check=unit,
         long=long,
     )
 
@@ -105,7 +117,7 @@ def frozen(
 
 BROKEN = (
     # Units
-    stopped("keepalived", role="BACKUP"),
+    stopped("keepalived", role=BACKUP),
     stopped("logstash"),
     stopped("logstash-ha-health"),
     stopped("logstash-ha-leave", long=True),
@@ -117,15 +129,16 @@ BROKEN = (
     disabled("firewalld", long=True),
     masked("keepalived"),
     masked("firewalld", long=True),
-    frozen("keepalived", role="BACKUP"),
+    frozen("keepalived", role=BACKUP),
     frozen("logstash"),
     frozen("logstash-ha-health"),
-    frozen("keepalived", role="BACKUP", by="freeze", mend="thaw", long=True),
+    frozen("keepalived", role=BACKUP, by="freeze", mend="thaw", long=True),
     Broken(
         "a drop-in of others changes keepalived's unit",
         do="printf '[Service]\\nNice=5\\n' >/etc/systemd/system/keepalived.service.d/theirs.conf; systemctl daemon-reload",
         says="/etc/systemd/system/keepalived.service.d/theirs.conf is not the deploy's, and changes how keepalived runs",
         mend="`systemctl daemon-reload && systemctl restart keepalived`",
+        check="keepalived",
         undo="rm /etc/systemd/system/keepalived.service.d/theirs.conf; systemctl daemon-reload",
     ),
     # Files
@@ -154,6 +167,7 @@ BROKEN = (
         do="echo 'filter { }' >/etc/logstash/conf.d/theirs.conf",
         says="/etc/logstash/conf.d/theirs.conf is not the deploy's, and Logstash's next start makes it a part of the pipeline",
         mend="move it out of that folder",
+        check="logstash",
         undo="rm /etc/logstash/conf.d/theirs.conf",
     ),
     Broken(
@@ -161,6 +175,7 @@ BROKEN = (
         do="cp -p /etc/keepalived/keepalived.conf /etc/keepalived/.keepalived.conf.staged",
         says="new content for /etc/keepalived/keepalived.conf waits for keepalived",
         mend="run the deploy again",
+        check="keepalived",
         undo="rm /etc/keepalived/.keepalived.conf.staged",
     ),
     file(
@@ -168,6 +183,7 @@ BROKEN = (
         away("/var/lib/logstash-ha/keepalived.sha256"),
         "keepalived runs, but not with the keepalived.conf",
         "run the deploy again",
+        check="keepalived",
     ),
     # Firewall
     Broken(
@@ -175,6 +191,7 @@ BROKEN = (
         do=f"firewall-cmd --zone=public --remove-rich-rule='{SENDER_RULE}'",
         says=f"zone public lacks, now: {SENDER_RULE}",
         mend="run the deploy again",
+        check="firewall",
         undo=f"firewall-cmd --zone=public --add-rich-rule='{SENDER_RULE}'",
     ),
     Broken(
@@ -182,6 +199,7 @@ BROKEN = (
         do=f"firewall-cmd --permanent --zone=public --remove-rich-rule='{SENDER_RULE}'",
         says=f"zone public lacks, after a reload: {SENDER_RULE}",
         mend="run the deploy again",
+        check="firewall",
         undo=f"firewall-cmd --permanent --zone=public --add-rich-rule='{SENDER_RULE}'",
         long=True,
     ),
@@ -190,6 +208,7 @@ BROKEN = (
         do="firewall-cmd --zone=trusted --change-interface=eth0",
         says="zone trusted lacks, now",
         mend="run the deploy again",
+        check="firewall",
         undo="firewall-cmd --zone=public --change-interface=eth0",
     ),
     Broken(
@@ -197,18 +216,21 @@ BROKEN = (
         do="""firewall-cmd --zone=public --add-rich-rule='rule family="ipv4" port port="5514" protocol="udp" drop'""",
         says='a rule of others keeps out what this node needs: rule family="ipv4" port port="5514" protocol="udp" drop',
         mend="""`firewall-cmd --zone=public --remove-rich-rule='rule family="ipv4" port port="5514" protocol="udp" drop'`""",
+        check="firewall",
     ),
     Broken(
         "a rich rule of others denies a sender",
         do="""firewall-cmd --permanent --zone=public --add-rich-rule='rule family="ipv4" source address="10.77.0.101" reject'""",
         says='others\' rules in zone public may keep events out: rule family="ipv4" source address="10.77.0.101" reject',
         mend="""`firewall-cmd --permanent --zone=public --remove-rich-rule='rule family="ipv4" source address="10.77.0.101" reject'`""",
+        check="firewall",
     ),
     Broken(
         "a direct rule of others denies an input's port",
         do="firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP",
         says="a rule of others keeps out what this node needs: ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP",
         mend="`firewall-cmd --direct --remove-rule ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP`",
+        check="firewall",
         long=True,
     ),
     Broken(
@@ -216,24 +238,28 @@ BROKEN = (
         do="iptables -I INPUT -p udp --dport 5514 -j DROP",
         says="a rule of others keeps out what this node needs: iptables -t filter -A INPUT -p udp -m udp --dport 5514 -j DROP",
         mend="`iptables -t filter -D INPUT -p udp -m udp --dport 5514 -j DROP`",
+        check="firewall",
     ),
     Broken(
         "iptables diverts an input's port",
         do="iptables -t nat -I PREROUTING -p udp --dport 5514 -j REDIRECT --to-ports 9999",
         says="a rule of others keeps out what this node needs: iptables -t nat -A PREROUTING -p udp",
         mend="`iptables -t nat -D PREROUTING -p udp -m udp --dport 5514 -j REDIRECT --to-ports 9999`",
+        check="firewall",
     ),
     Broken(
         "the zone opens the API's port to everyone",
         do="firewall-cmd --zone=public --add-port=9600/tcp",
         says="everyone can reach Logstash's API, port 9600, by a rule of others: port 9600/tcp in zone public",
         mend="`firewall-cmd --zone=public --remove-port=9600/tcp`",
+        check="firewall",
     ),
     Broken(
         "the zone opens the API's port to everyone after a reload",
         do="firewall-cmd --permanent --zone=public --add-port=9000-9999/tcp",
         says="everyone can reach Logstash's API, port 9600, by a rule of others: port 9000-9999/tcp in zone public",
         mend="`firewall-cmd --permanent --zone=public --remove-port=9000-9999/tcp`",
+        check="firewall",
         long=True,
     ),
     Broken(
@@ -241,6 +267,7 @@ BROKEN = (
         do="""firewall-cmd --zone=public --add-rich-rule='rule family="ipv4" port port="9600" protocol="tcp" accept'""",
         says="everyone can reach Logstash's API, port 9600, by a rule of others: rule family",
         mend="""`firewall-cmd --zone=public --remove-rich-rule='rule family="ipv4" port port="9600" protocol="tcp" accept'`""",
+        check="firewall",
         long=True,
     ),
     # Kernel and SELinux
@@ -249,6 +276,7 @@ BROKEN = (
         do="sysctl -q -w net.ipv4.ip_nonlocal_bind=0",
         says="net.ipv4.ip_nonlocal_bind is 0, not 1",
         mend="run the deploy again",
+        check="sysctl",
         undo="sysctl -q -w net.ipv4.ip_nonlocal_bind=1",
     ),
     Broken(
@@ -256,6 +284,7 @@ BROKEN = (
         do="echo net.ipv4.ip_forward=0 >/etc/sysctl.d/99-stig.conf",
         says="/etc/sysctl.d/99-stig.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
         mend="take the line out of /etc/sysctl.d/99-stig.conf",
+        check="sysctl",
         undo="rm /etc/sysctl.d/99-stig.conf",
     ),
     file(
@@ -263,24 +292,28 @@ BROKEN = (
         append("/etc/sysctl.conf", "net.ipv4.ip_forward = 0"),
         "/etc/sysctl.conf sets net.ipv4.ip_forward to 0, which wins at the next boot",
         "run the deploy again",
+        check="sysctl",
     ),
     Broken(
         "SELinux is permissive until the next boot",
         do="setenforce 0",
         says="SELinux is permissive now, and enforcing after the next boot",
         mend="`setenforce 1`",
+        check="selinux",
     ),
     Broken(
         "SELinux is permissive after the next boot",
         do="sed -i s/^SELINUX=.*/SELINUX=permissive/ /etc/selinux/config",
         says="SELinux is enforcing now, and permissive after the next boot",
         mend="`sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config`",
+        check="selinux",
     ),
     Broken(
         "SELinux is disabled after the next boot",
         do="sed -i s/^SELINUX=.*/SELINUX=disabled/ /etc/selinux/config",
         says="SELinux is enforcing now, and disabled after the next boot",
         mend="`sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config`",
+        check="selinux",
         long=True,
     ),
     # IPVS
@@ -289,6 +322,7 @@ BROKEN = (
         do=f"ipvsadm -d {SERVER} -r 10.77.0.12:5514",
         says="stash2 is not in the pool, though its check passes",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -a {SERVER} -r 10.77.0.12:5514 -m -w 100",
     ),
     Broken(
@@ -296,6 +330,7 @@ BROKEN = (
         do=f"ipvsadm -a {SERVER} -r 10.77.0.99:5514 -m -w 100",
         says="10.77.0.99:5514 is a real server, but none of the cluster's",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -d {SERVER} -r 10.77.0.99:5514",
         long=True,
     ),
@@ -304,6 +339,7 @@ BROKEN = (
         do=f"ipvsadm -e {SERVER} -r 10.77.0.11:5514 -m -w 7",
         says="10.77.0.11:5514 is Masq with weight 7, not Masq with 1",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -e {SERVER} -r 10.77.0.11:5514 -m -w 100",
     ),
     Broken(
@@ -311,6 +347,7 @@ BROKEN = (
         do=f"ipvsadm -e {SERVER} -r 10.77.0.12:5514 -g -w 100",
         says="10.77.0.12:5514 is Route with weight 100, not Masq with 100",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -e {SERVER} -r 10.77.0.12:5514 -m -w 100",
         long=True,
     ),
@@ -319,6 +356,7 @@ BROKEN = (
         do=f"ipvsadm -E {SERVER} -s rr -o",
         says="its scheduler is rr, not wrr",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -E {SERVER} -s wrr -o",
     ),
     Broken(
@@ -326,6 +364,7 @@ BROKEN = (
         do=f"ipvsadm -E {SERVER} -s wrr",
         says="its flags are none, not ops",
         mend="`systemctl restart keepalived`",
+        check="ipvs",
         undo=f"ipvsadm -E {SERVER} -s wrr -o",
     ),
     Broken(
@@ -333,13 +372,15 @@ BROKEN = (
         do=f"ipvsadm -D {SERVER}",
         says="IPVS has no virtual server UDP 10.77.0.10:5514",
         mend="`systemctl restart keepalived`",
-        role="BACKUP",
+        check="ipvs",
+        role=BACKUP,
     ),
     Broken(
         "a virtual server of others is at the VIP",
         do="ipvsadm -A -u 10.77.0.10:5999 -s rr",
         says="IPVS has a virtual server that is none of the inputs': UDP 10.77.0.10:5999",
         mend="`ipvsadm -D -u 10.77.0.10:5999`",
+        check="ipvs",
     ),
     # VIP, drain flags and verdicts
     Broken(
@@ -347,14 +388,15 @@ BROKEN = (
         do="ip addr add 10.77.0.10/32 dev eth0",
         says="all hold 10.77.0.10: whom an event reaches is chance (split brain)",
         mend="`ip addr del 10.77.0.10/32 dev eth0`",
-        role="BACKUP",
+        role=BACKUP,
     ),
     Broken(
         "the VIP is on the loopback interface, without direct routing",
         do="ip addr add 10.77.0.10/32 dev lo",
         says="has 10.77.0.10 on lo, and answers for it though it may not hold it",
         mend="`ip addr del 10.77.0.10/32 dev lo`",
-        role="BACKUP",
+        check="vip",
+        role=BACKUP,
     ),
     Broken(
         "a verdict says otherwise than the health service",
