@@ -264,7 +264,7 @@ def fresh() -> Iterator[Cluster]:
     lab = Lab(ROOT / ".lab-test")
     lab.down()
     try:
-        lab.up(nodes=3, el=(9, 10, 7), logstash_delay=2.0, progress=lambda text: None)
+        lab.up(nodes=3, el=(9, 10, 7), logstash_delay=1.0, progress=lambda text: None)
         yield Cluster(lab)
     finally:
         lab.down()
