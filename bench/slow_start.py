@@ -1,6 +1,6 @@
 """How many events a node loses that comes back, with and without a slow start, on the lab's machines.
 
-`python -m bench.slow_start [SECONDS [RATE …]]`, as root, with a lab of two nodes up (`python -m lab up`). All is a fortieth of what
+`python -m bench.slow_start [SECONDS [RATE …]] [--way NAME]`, as root, with a lab of two nodes up (`python -m lab up`). All is a fortieth of what
 was measured with a real Logstash, so that guests can carry it on a machine that is busy, too: a Logstash that has just started takes
 25 events a second until it has taken those of 12 s, and its socket's buffer is a fortieth of the deploy's. The stand-in plays that.
 Events are sent to the VIP, and the Logstash of the node that does not hold it is restarted meanwhile.
@@ -80,16 +80,17 @@ def measure(lab: Lab, way: str, rate: int, seconds: int, backup: str) -> Result:
 @click.command()
 @click.argument("seconds", type=click.IntRange(min=LEAD), default=60)
 @click.argument("rates", metavar="[RATE]...", type=click.IntRange(min=1), nargs=-1)
-def main(seconds: int, rates: tuple[int, ...]) -> None:
+@click.option("--way", "ways", type=click.Choice([*WAYS]), multiple=True, help="Measure only this way.")
+def main(seconds: int, rates: tuple[int, ...], ways: tuple[str, ...]) -> None:
     """Count the events that are lost in SECONDS (default 60) at each RATE (events a second; default 200, 50).
 
-    Prints a table in Markdown.
+    Prints a table in Markdown. `--way` can be given several times.
     """
     lab = running_lab()
     packed = programs([])
     install(lab, "sender", packed)
     print(HEAD, flush=True)
-    for way in WAYS:
+    for way in ways or WAYS:
         one = {
             "id": "udp-5514",
             "port": LOGSTASH_PORT,

@@ -19,8 +19,8 @@ RUNS = {
         r"\| the VIP \(IPVS\) \| 200 B \| 100 \| 100 \| 0 \| 0 \| 0\.000 % \|\n\| the VIP \(IPVS\) \| 1000 B \| 100 .*",
     ),
     "slow_start": (
-        "20 50",
-        r"\| full weight at once \(`rr`\) \| 50 \| \d+ \| 0 \(0 %\) \| 0 \|\n\| slow start \(`wrr`\) \| 50 \| \d+ \| 0 \(0 %\) \| 0 \|",
+        "20 50 --way wrr",
+        r"\| slow start \(`wrr`\) \| 50 \| \d+ \| 0 \(0 %\) \| 0 \|",
     ),
 }
 """Arguments, and the rows of the table. The last one changes the cluster that the others measure."""
