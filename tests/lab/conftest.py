@@ -1,8 +1,10 @@
 """A lab of the tests' own, and what a test does with it."""
 
+import atexit
 import json
 import os
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -64,6 +66,66 @@ while number < 600 * rate:
     number += 1
 print(number)
 """
+
+
+# What it is told on a line it does, and tells on a line.
+SHELL = """
+import json, subprocess, sys
+for line in sys.stdin:
+    script, text = json.loads(line)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(("sh", "-c", script), stdin=pipe, stdout=pipe, stderr=pipe)
+    output = [each.decode("utf-8", "replace") for each in process.communicate(text.encode("utf-8"))]
+    print(json.dumps([process.returncode] + output))
+    sys.stdout.flush()
+"""
+
+
+class Shell:
+    """Root's shell on a guest. To log in and to call sudo for each command takes several times as long as most of them do."""
+
+    _open: ClassVar[dict[Path, "Shell"]] = {}
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._connection = connection = lab.network.sockets / f"ssh-{name}"
+        self._process = subprocess.Popen(
+            (*lab.ssh_command(name), f"sudo python3 -c {shlex.quote(SHELL)}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self._process.kill)
+        self._inode = 0
+        if before := Shell._open.get(connection):
+            before._process.kill()
+        Shell._open[connection] = self
+
+    @classmethod
+    def on(cls, lab: Lab, name: str) -> "Shell":
+        """The one that is open; a new one where it has ended, or where ssh's shared connection is another: the guest was off."""
+        shell = cls._open.get(lab.network.sockets / f"ssh-{name}")
+        return shell if shell and shell._process.poll() is None and shell._lasts() else cls(lab, name)
+
+    def _lasts(self) -> bool:
+        return self._connection.exists() and self._connection.stat().st_ino == self._inode
+
+    def run(self, script: str, stdin: str, timeout: float) -> Done:
+        """What `sh -c` makes of a script."""
+        assert self._process.stdin
+        assert self._process.stdout
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps([script, stdin]) + "\n")
+            self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            self._process.kill()
+            raise subprocess.TimeoutExpired(script, timeout)
+        if not (line := self._process.stdout.readline()):
+            assert self._process.stderr
+            return Done(script, self._process.wait(timeout) or 255, "", self._process.stderr.read())
+        if self._connection.exists():
+            self._inode = self._connection.stat().st_ino
+        return Done(script, *json.loads(line))
 
 
 def last_event(line: str) -> dict[str, Any] | None:
@@ -160,15 +222,9 @@ class Cluster:
         return {**document, "status": done.returncode}
 
     def all_up(self) -> bool:
-        """Whether the nodes can be reached, and no health service tells of an input that is down: cheap to ask again and again."""
+        """Whether the nodes run, and no health service tells of an input that is down: cheap to ask again and again."""
         look = f"[ -e {REASONS} ] && ! grep -q '\"down\"' {REASONS}"
-        return all(
-            subprocess.run(
-                (*self.lab.ssh_command(name), look), stdin=subprocess.DEVNULL, timeout=120, check=False
-            ).returncode
-            == 0
-            for name in NODES
-        )
+        return all(self.lab.guest(name).running() and self.on(name, look).returncode == 0 for name in NODES)
 
     def whole(self, inventory: str | Path = "inventory.py") -> bool:
         """Whether verify.py finds nothing wrong. It takes as much time as a hundred commands: where it can't be so yet, it is not asked."""
@@ -176,14 +232,7 @@ class Cluster:
 
     def on(self, name: str, script: str, stdin: str = "") -> Done:
         """A shell script on a guest, as root."""
-        return subprocess.run(
-            (*self.lab.ssh_command(name), f"sudo sh -c {shlex.quote(script)}"),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return Shell.on(self.lab, name).run(script, stdin, timeout=120)
 
     def get(self, name: str, script: str, stdin: str = "") -> str:
         """What a shell script on a guest prints; it must succeed."""
