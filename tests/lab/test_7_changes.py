@@ -27,7 +27,8 @@ EVERYTHING = {
 """Other files, rules, settings and packages for each step of the deploy."""
 NEWEST = "8.19.18"
 
-PIDS = "systemctl show -p MainPID logstash keepalived"
+LOGSTASH = "systemctl show -p MainPID logstash"
+PIDS = f"{LOGSTASH} keepalived"
 
 
 def test_a_pipeline_that_logstash_refuses_never_goes_live(cluster: Cluster, tmp_path: Path) -> None:
@@ -39,9 +40,6 @@ def test_a_pipeline_that_logstash_refuses_never_goes_live(cluster: Cluster, tmp_
     assert {name: cluster.get(name, PIDS) for name in NODES} == before
     for name in NODES:
         assert "filter.conf" not in cluster.get(name, "ls /etc/logstash/conf.d")
-    assert cluster.deploy("-y").returncode == 0
-    assert {name: cluster.get(name, PIDS) for name in NODES} == before
-    until(cluster.whole, 60, "the cluster whole")
 
 
 OLD_NAME = """
@@ -54,6 +52,8 @@ systemctl daemon-reload
 
 
 def test_what_an_earlier_version_put_under_another_name_goes(cluster: Cluster) -> None:
+    """Nor is anything left of the configuration that was refused before: Logstash runs on."""
+    logstash = {name: cluster.get(name, LOGSTASH) for name in NODES}
     for name in NODES:
         cluster.get(name, OLD_NAME.format(drop_in=keepalived.DROP_IN))
     with cluster.stream("renamed") as sent:
@@ -62,6 +62,7 @@ def test_what_an_earlier_version_put_under_another_name_goes(cluster: Cluster) -
     for name in NODES:
         assert cluster.get(name, "cd /etc/keepalived; ls *vips*") == "release_vips.py"
         assert cluster.on(name, "grep -r give_up_vips /etc /var/lib/logstash-ha").stdout == ""
+    assert {name: cluster.get(name, LOGSTASH) for name in NODES} == logstash
     assert cluster.lost("renamed", sent[0]) == []
     assert cluster.plan()[0] == {}
 
@@ -140,13 +141,12 @@ def test_a_deploy_whose_ssh_is_cut_is_finished_by_the_next(cluster: Cluster, ste
 
 def test_a_deploy_that_changes_everything_loses_no_event(cluster: Cluster) -> None:
     inventory = cluster.inventory("everything", **EVERYTHING)
-    _, shown = cluster.plan(inventory)
-    assert "+         auth_pass ********" in shown
     with cluster.stream("everything", rate=100) as sent:
-        done = cluster.deploy("-y", "-vvv", inventory=inventory)
+        done = cluster.deploy("-y", "-vvv", "--diff", inventory=inventory)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert PASSWORD not in shown + said
+    assert "+         auth_pass ********" in said
+    assert PASSWORD not in said
     for name in NODES:
         assert f"logstash-{EVERYTHING['version']}-" in cluster.get(name, "rpm -q logstash")
     assert cluster.plan(inventory)[0] == {}
