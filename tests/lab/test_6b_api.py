@@ -69,7 +69,6 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout + done.stderr)
 
-    until(cluster.whole, 30, "the plain cluster whole, as the tests before this one leave it")
     with sampled(cluster) as seen:
         said.append(cluster.plan(secured)[1])
         for mark, inventory in (("secured", secured), ("plain", Path("inventory.py"))):
@@ -77,10 +76,10 @@ def test_an_api_gets_tls_and_a_login_and_gives_them_back(cluster: Cluster, tmp_p
                 done = cluster.deploy("-y", "-vvv", "--diff", inventory=inventory)
             said.append(done.stdout + done.stderr)
             assert done.returncode == 0, said[-1]
-            assert cluster.plan(inventory)[0] == {}
-            until(lambda path=inventory: cluster.whole(path), 30, "the cluster whole")  # type: ignore[misc]
             assert cluster.lost(mark, sent[0]) == []
             if inventory != secured:
+                assert cluster.plan()[0] == {}
+                until(cluster.whole, 30, "the cluster whole")
                 continue
             for name in NODES:
                 address = ADDRESSES[name]
