@@ -54,7 +54,7 @@ def roles(cluster: Cluster) -> tuple[str, str]:
 def test_a_master_leaves_for_maintenance_and_comes_back_and_no_event_is_lost(cluster: Cluster) -> None:
     master, backup = roles(cluster)
     with none_lost(cluster, "MASTER into maintenance, and back"):
-        done = maintain(cluster, master)
+        done = maintain(cluster, master, "hours=1")
         assert done.returncode == 0, done.stderr
         assert cluster.holders() == [backup]
         assert [cluster.pool(director) for director in NODES] == [[ADDRESSES[backup]]] * 2
@@ -98,10 +98,9 @@ def test_a_run_that_goes_on_is_not_disturbed_by_another(cluster: Cluster) -> Non
         first.kill()
     ended = f"read -r pid _ <{LOCK_FOLDER}/lock; [ ! -d /proc/$pid ]"
     until(lambda: cluster.on(backup, ended).returncode == 0, 20, "the session's end")
-    done = maintain(cluster, backup, "hours=1")
+    done = maintain(cluster, backup, "back=yes")
     assert done.returncode == 0, done.stderr
     assert "the lock of a run that is over is taken" in done.stdout + done.stderr
-    assert maintain(cluster, backup, "back=yes").returncode == 0
 
 
 @pytest.mark.long
