@@ -10,7 +10,6 @@ from tests.until import until
 
 
 def test_verify_says_all_good_in_both_ways(cluster: Cluster) -> None:
-    until(cluster.whole, 30, "the cluster whole")
     for command in ((sys.executable, "verify.py"), (tool("pyinfra"), "inventory.py", "verify.py")):
         done = cluster.run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -28,18 +27,12 @@ def test_one_node_holds_the_vip(cluster: Cluster) -> None:
     assert len(cluster.holders()) == 1
 
 
-def test_four_events_arrive_two_and_two(cluster: Cluster) -> None:
-    result = cluster.verify("--send", "4")
-    assert result["status"] == 0, result
-    (sent,) = result["send"]["inputs"]
-    assert sent["received"] == {"stash1": 2, "stash2": 2}
-    assert (sent["lost"], sent["duplicated"]) == (0, 0)
-
-
 def test_a_thousand_events_arrive_once_each(cluster: Cluster) -> None:
     result = cluster.verify("--send", "1000")
     assert result["status"] == 0, result
-    assert result["send"]["inputs"][0]["received"] == {"stash1": 500, "stash2": 500}
+    (sent,) = result["send"]["inputs"]
+    assert sent["received"] == {"stash1": 500, "stash2": 500}
+    assert (sent["lost"], sent["duplicated"]) == (0, 0)
 
 
 @pytest.mark.parametrize("target", [VIP, *ADDRESSES.values()])

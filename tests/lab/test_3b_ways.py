@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,11 +16,9 @@ SECONDS = "1"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def whole_before_and_after(cluster: Cluster) -> Iterator[None]:
+def whole_before(cluster: Cluster) -> None:
     """Each thing is broken on a whole cluster."""
     until(cluster.whole, 60, "the cluster whole before")
-    yield
-    until(cluster.whole, 60, "the cluster whole after the last one")
 
 
 def why(cluster: Cluster, *arguments: str) -> dict[str, Any]:
