@@ -29,8 +29,8 @@ def arrive(cluster: Cluster, mark: str) -> None:
     )
 
 
-def test_events_arrive_on_a_vlan(cluster: Cluster, inventory: Path) -> None:
-    until(lambda: cluster.whole(inventory), 60, "the cluster whole")
+@pytest.mark.usefixtures("inventory")
+def test_events_arrive_on_a_vlan(cluster: Cluster) -> None:
     arrive(cluster, "vlan-first")
 
 
@@ -40,7 +40,6 @@ def test_a_vlan_that_is_made_anew_on_each_node_still_fails_over(cluster: Cluster
     def is_whole() -> bool:
         return cluster.whole(inventory)
 
-    until(is_whole, 60, "the cluster whole")
     for name in sorted(NODES, key=lambda name: name in holders(cluster)):  # the BACKUP first
         index = f"cat /sys/class/net/{vlan.INTERFACE}/ifindex"
         before = cluster.get(name, index)

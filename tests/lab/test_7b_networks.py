@@ -56,7 +56,6 @@ def sources(cluster: Cluster, mark: str, port: int) -> dict[str, set[str]]:
 
 def test_a_vip_in_a_network_without_nodes(networks: Cluster) -> None:
     """Events arrive on both nodes, also when the other node has taken the VIP because the link to that network is down."""
-    until(lambda: networks.whole(networks.lab.folder / "networks.py"), 60, "the cluster whole")
     assert sources(networks, "far-first", 5514) == {name: {SENDER} for name in NODES}
     (first,) = holders(networks)
     (second,) = {*NODES} - {first}
