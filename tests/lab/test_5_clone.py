@@ -34,6 +34,8 @@ def on_clone(cluster: Cluster, script: str) -> str:
 
 def untouched(cluster: Cluster) -> bool:
     """Whether it answers as stash1, at stash1's address, with nothing under way."""
+    if not cluster.lab.guest("stash1").answers():  # ssh would wait for longer
+        return False
     said = cluster.on("stash1", f"hostname; hostname -I; test -e {CLONE}/undoing && echo undoing").stdout
     cluster.lab.guest("stash1").forget_connection()
     return said.split()[:2] == ["stash1", ADDRESSES["stash1"]] and "undoing" not in said
