@@ -297,29 +297,37 @@ def beat(cluster: Cluster, mark: str, port: int, tls: bool = False) -> Iterator[
     said.update(json.loads(output))
 
 
-def numbers(cluster: Cluster, mark: str, file: str = PLAYED) -> dict[str, list[int]]:
-    """The numbers of a Beat's events, by node."""
-    found = {
-        name: cluster.get(name, f"grep -oh 'message\":\"{mark}-[0-9]*' {file} || true").split()
-        for name in NODES
+def numbers(cluster: Cluster, *marks: str, file: str = PLAYED) -> dict[str, dict[str, list[int]]]:
+    """By mark: the numbers of a Beat's events, by node."""
+    found: dict[str, dict[str, list[int]]] = {mark: {name: [] for name in NODES} for mark in marks}
+    words = " ".join(f"-e 'message\":\"{mark}-[0-9]*'" for mark in marks)
+    for name in NODES:
+        for text in cluster.get(name, f"grep -oh {words} {file} || true").split():
+            mark, _, number = text.rpartition('"')[2].rpartition("-")
+            found[mark][name].append(int(number))
+    return found
+
+
+def grow(cluster: Cluster, *marks: str) -> dict[str, set[str]]:
+    """By mark: the nodes to which a Beat's events come now."""
+    before = numbers(cluster, *marks)
+    after = until(
+        lambda: [
+            now for now in [numbers(cluster, *marks)] if all(now[mark] != before[mark] for mark in marks)
+        ],
+        20,
+        f"more of {', '.join(marks)}",
+    )[0]
+    return {
+        mark: {name for name in NODES if len(after[mark][name]) > len(before[mark][name])} for mark in marks
     }
-    return {name: [int(text.rpartition("-")[2]) for text in texts] for name, texts in found.items()}
-
-
-def grows(cluster: Cluster, mark: str) -> set[str]:
-    """The nodes to which a Beat's events come now."""
-    before = numbers(cluster, mark)
-    after = until(lambda: [now for now in [numbers(cluster, mark)] if now != before], 20, f"more of {mark}")[
-        0
-    ]
-    return {name for name in NODES if len(after[name]) > len(before[name])}
 
 
 def assert_none_lost(cluster: Cluster, mark: str, said: dict[str, Any], windows: int) -> None:
     """All that was acknowledged is there, and no more came twice than so many windows."""
 
     def arrived() -> list[int]:
-        return sorted(number for each in numbers(cluster, mark).values() for number in each)
+        return sorted(number for each in numbers(cluster, mark)[mark].values() for number in each)
 
     until(lambda: set(range(said["published"])) <= set(arrived()), 20, f"all events of {mark}")
     assert len(arrived()) <= said["published"] + 5 * windows
@@ -346,32 +354,35 @@ def test_beats_move_to_another_node_when_their_own_is_drained(played: Cluster) -
     """And no event is lost. With direct routing a connection to the node with the VIP lasts until its Logstash stops."""
     # With direct routing each node has the VIP on lo.
     (holder,) = (name for name in NODES if f" {VIP}/" in played.get(name, "ip -o addr show eth0"))
+    ports = {port for port, _ in BEATS.values()}
+    tables = "; ".join(
+        f"ipvsadm -Lnt {VIP}:{port}" for port in sorted(ports)
+    )  # each has a heading with an arrow
     with ExitStack() as stack:
         said = {name: stack.enter_context(beat(played, f"moves-{name}", *BEATS[name])) for name in BEATS}
+        marks = {name: f"moves-{name}" for name in BEATS}
         until(
-            lambda: all(any(numbers(played, f"moves-{name}").values()) for name in BEATS),
+            lambda: all(any(each.values()) for each in numbers(played, *marks.values()).values()),
             20,
             "the first events",
         )
-        begin = {name: grows(played, f"moves-{name}") for name in BEATS}
-        assert {*begin["dr-1"], *begin["dr-2"]} == {*NODES}
+        begin = grow(played, *marks.values())
+        assert begin[marks["dr-1"]] | begin[marks["dr-2"]] == {*NODES}
         for node in NODES:
+            move = [marks[name] for name in BEATS if not (name.startswith("dr") and node == holder)]
             with drained(played, node):
-                for name in BEATS:
-                    if not (name.startswith("dr") and node == holder):
-                        until(
-                            lambda name=name, node=node: node not in grows(played, f"moves-{name}"),  # type: ignore[misc]
-                            20,
-                            f"{name} away from {node}",
-                        )
-            for port, _ in BEATS.values():
                 until(
-                    lambda port=port: played.get(holder, f"ipvsadm -Lnt {VIP}:{port}").count("->") == 3,  # type: ignore[misc]
+                    lambda node=node, move=move: node not in set().union(*grow(played, *move).values()),  # type: ignore[misc]
                     20,
-                    f"{node} in the pool again",
+                    f"{', '.join(move)} away from {node}",
                 )
+            until(
+                lambda: played.get(holder, tables).count("->") == 3 * len(ports),
+                20,
+                f"{node} in the pools again",
+            )
     for name in BEATS:
-        assert_none_lost(played, f"moves-{name}", said[name], windows=len(said[name]["faults"]))
+        assert_none_lost(played, marks[name], said[name], windows=len(said[name]["faults"]))
     assert min(said["tls"]["connections"], said["snat"]["connections"]) >= 2, said
     assert max(said["dr-1"]["connections"], said["dr-2"]["connections"]) >= 2, said
 
@@ -391,13 +402,17 @@ def test_certificates_are_renewed_without_an_event_lost(
     (renewed, *_) = read_certificates(certify(authority))
     with beat(played, "renew-tls", 5045, tls=True) as by_tls, beat(played, "renew-dr", 5046) as by_dr:
         said = {"renew-tls": by_tls, "renew-dr": by_dr}
-        until(lambda: all(any(numbers(played, mark).values()) for mark in said), 20, "the first events")
+        until(
+            lambda: all(any(each.values()) for each in numbers(played, *said).values()),
+            20,
+            "the first events",
+        )
         done = played.deploy("-y", inventory=inventory)
         assert done.returncode == 0, done.stdout + done.stderr
     for mark, result in said.items():
         assert result["connections"] >= 2, result
         assert_none_lost(played, mark, result, windows=len(result["faults"]))
-        assert all(numbers(played, mark).values()), "each node had some of them"
+        assert all(numbers(played, mark)[mark].values()), "each node had some of them"
     assert {*on_sender(played, SHOWN, VIP).split()} == {fingerprint(renewed)}
 
 
