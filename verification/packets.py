@@ -92,8 +92,16 @@ _SIDES = {"runtime": "", "permanent": " --permanent"}
 
 def _rules(seen: Observation, others: dict[str, list[str]]) -> Iterator[_Found]:
     """Each rule of others that could be read."""
+    # firewalld with its nftables backend puts direct rules there, and would do so again.
+    direct = [
+        (text.split()[:3], parse_iptables(text))
+        for texts in others.values()
+        for text in texts
+        if not text.startswith("rule")
+    ]
     for text in seen.chains or []:
-        if rule := parse_iptables(text):
+        rule = parse_iptables(text)
+        if rule and (text.replace(" -A ", " ", 1).split()[:3], rule) not in direct:
             family, table, _, specification = text.split(" ", 3)
             program = "ip6tables" if family == "ipv6" else "iptables"
             yield _Found(

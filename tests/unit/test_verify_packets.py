@@ -301,6 +301,38 @@ def test_what_can_not_be_read_is_not_good(cluster: Cluster) -> None:
         assert (problem.status, problem.check) == (Status.UNKNOWN, "firewall")
 
 
+@pytest.mark.parametrize(
+    ("direct", "chains", "named"),
+    [
+        (
+            "ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP",
+            ["-p udp -m udp --dport 5514 -j DROP"],
+            "firewall-cmd",
+        ),
+        ("ipv4 filter INPUT 0 -p udp --dport 5514 -j DROP", ["-p udp -j DROP"], "iptables"),
+        (
+            "ipv4 filter OUTPUT 0 -p udp --dport 5514 -j DROP",
+            ["-p udp -m udp --dport 5514 -j DROP"],
+            "iptables",
+        ),
+        (
+            "ipv6 filter INPUT 0 -p udp --dport 5514 -j DROP",
+            ["-p udp -m udp --dport 5514 -j DROP"],
+            "iptables",
+        ),
+    ],
+)
+def test_a_direct_rule_is_removed_from_firewalld_also_where_it_is_seen_in_the_kernel(
+    cluster: Cluster, direct: str, chains: list[str], named: str
+) -> None:
+    """With its nftables backend, firewalld puts direct rules into the kernel's own chains, and after a reload once more."""
+    observations = all_well(cluster)
+    seen = change(observations["stash1"], firewall=lambda it: it["runtime"].append(direct))
+    observations["stash1"] = replace(seen, chains=[f"ipv4 filter -A INPUT {rule}" for rule in chains])
+    (problem,) = judge(cluster, observations).problems
+    assert f"`{named} " in problem.do
+
+
 def test_what_is_wrong_comes_before_what_may_be_meant(cluster: Cluster) -> None:
     observations = all_well(cluster)
     observations["stash1"] = replace(
