@@ -162,7 +162,7 @@ def test_a_start(make_standin: MakeStandin) -> None:
 
 
 def test_a_reload_that_is_good(make_standin: MakeStandin) -> None:
-    standin = make_standin(STOP_DELAY=8)
+    standin = make_standin(STOP_DELAY=20)
     standin.configure(standin.pipeline_text("udp"))
     standin.start()
     with watching(standin, "main", 1) as seen:
@@ -188,7 +188,7 @@ def test_a_reload_that_is_asked_for_during_another_one_follows_it(make_standin: 
 
 
 def test_a_pipeline_that_crashes_and_is_reloaded(make_standin: MakeStandin) -> None:
-    standin = make_standin(STOP_DELAY=8)
+    standin = make_standin(STOP_DELAY=20)
     standin.settings |= RELOADING
     standin.write_settings()
     standin.start()
@@ -206,7 +206,7 @@ def test_a_pipeline_that_crashes_and_is_reloaded(make_standin: MakeStandin) -> N
 
 
 def test_a_pipeline_that_is_removed(make_standin: MakeStandin) -> None:
-    standin = make_standin(STOP_DELAY=8)
+    standin = make_standin(STOP_DELAY=20)
     standin.settings |= RELOADING
     standin.write_settings()
     pipelines = standin.folder / "pipelines.yml"
