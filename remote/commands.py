@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import gevent
 from paramiko import SSHException
 from pyinfra import logger
-from pyinfra.api import FactBase, Host
+from pyinfra.api import FactBase, Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.facts import get_fact
 
@@ -63,23 +63,17 @@ def connector_arguments(host: Host) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
 
 
-def run(
-    host: Host,
-    command: str,
-    stdin: str | None = None,
-    timeout: int = RUN_TIMEOUT,
-    touches: Collection[type[FactBase[Any]]] | None = None,
-) -> list[str]:
+def run(host: Host, command: str | Change, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> list[str]:
     """Run a shell command as root, in the way that the inventory sets. Returns the lines that it prints, which are not logged.
-    What it `touches` is as with `Change`.
 
     Raises `CommandFailed`, also where this run may change nothing (`remote.lock`).
     """
     if refusal := refused(host.state):
         raise CommandFailed([refusal])
     connector = {**connector_arguments(host), "_stdin": stdin, "_timeout": timeout}
+    as_command = command if isinstance(command, Change) else StringCommand(command)
     try:
-        succeeded, output = host.run_shell_command(Change(command, touches=touches), **connector)
+        succeeded, output = host.run_shell_command(as_command, **connector)
     except (OSError, SSHException) as error:
         raise CommandFailed([f"the connection broke: {str(error) or 'no reason is given'}"]) from None
     if not succeeded:
@@ -87,16 +81,10 @@ def run(
     return list(output.stdout_lines)
 
 
-def succeeds(
-    host: Host,
-    command: str,
-    stdin: str | None = None,
-    timeout: int = RUN_TIMEOUT,
-    touches: Collection[type[FactBase[Any]]] | None = None,
-) -> bool:
+def succeeds(host: Host, command: str | Change, stdin: str | None = None, timeout: int = RUN_TIMEOUT) -> bool:
     """Whether `run` succeeds; the reason of a failure is logged."""
     try:
-        run(host, command, stdin, timeout, touches)
+        run(host, command, stdin, timeout)
     except CommandFailed as failure:
         for line in failure.lines:
             log_error(host, line)

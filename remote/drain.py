@@ -15,6 +15,7 @@ from facts.ipvs import DrainFlags, VirtualServers, VirtualServerState, host_of, 
 from facts.vrrp import VipInterfaces
 from remote import session
 from remote.commands import read, succeeds
+from remote.snapshot import Change
 from remote.together import for_each
 
 DRAIN_BOUND = 15.0
@@ -127,13 +128,14 @@ def drained(cluster: Cluster, directors: list[Host], node: Node) -> Iterator[Non
     wait_until(lambda: not comes_back_slowly(holders, cluster, node), WARM_BOUND)
     flag = f"{DRAINED}/{node.address}"
     try:
-        mark = f"install -d -m 755 {DRAINED} && touch {flag}"
-        for_each(lambda director: succeeds(director, mark, touches=[DrainFlags]), directors)
+        mark = Change(f"install -d -m 755 {DRAINED} && touch {flag}", touches=[DrainFlags])
+        for_each(lambda director: succeeds(director, mark), directors)
         if not wait_until(lambda: not present_members(holders, node), DRAIN_BOUND):
             logger.warning(f"{node.name} is still in a pool after {DRAIN_BOUND:.0f} s: events may be lost")
         yield
     finally:
-        for_each(lambda director: succeeds(director, f"rm -f {flag}", touches=[DrainFlags]), directors)
+        unmark = Change(f"rm -f {flag}", touches=[DrainFlags])
+        for_each(lambda director: succeeds(director, unmark), directors)
 
 
 def wait_until(condition: Callable[[], bool], bound: float) -> bool:

@@ -28,11 +28,9 @@ _greenlet = local()
 
 
 class Change(StringCommand):
-    """A command that changes nothing but what these facts tell; None: it may change anything, as any other command."""
+    """A command that changes nothing but what these facts tell. Any other command may change anything."""
 
-    def __init__(
-        self, command: str, touches: Collection[type[FactBase[Any]]] | None, _stdin: str = ""
-    ) -> None:
+    def __init__(self, command: str, touches: Collection[type[FactBase[Any]]], _stdin: str = "") -> None:
         arguments: ConnectorArguments = {"_stdin": _stdin} if _stdin else {}
         super().__init__(command, **arguments)
         self.touches = touches

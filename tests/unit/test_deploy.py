@@ -802,7 +802,7 @@ def test_what_a_deploy_keeps_of_a_node_is_true_after_each_of_its_changes(
 
     def run_and_compare(self: Snapshot, command: Any, *args: Any, **kwargs: Any) -> Any:
         result = run_shell_command(self, command, *args, **kwargs)
-        if isinstance(command, Change) and command.touches is not None and self._host.state.is_executing:
+        if isinstance(command, Change) and self._host.state.is_executing:
             for name, kept in list(self._values.items()):
                 fact, arguments = self._asked[name]
                 compared.append(name)

@@ -111,7 +111,7 @@ def test_after_a_command_that_says_what_it_changes_only_that_is_read_anew(
     requests: list[Request] = [(Word, {"word": "one"}), (Number, {"word": "2"})]
     install(cast(Host, host), requests)
     words(host, "one")
-    host.run_shell_command(Change("change", touches=touches))
+    host.run_shell_command("change" if touches is None else Change("change", touches=touches))
     for fact, arguments in requests:
         host.get_fact(fact, **arguments)
     assert host.asked == ["all", *anew]
